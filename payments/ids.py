@@ -1,0 +1,31 @@
+"""Identifiers: time-ordered UUIDv7 for rows, derived UUIDv5 for what must be found by name.
+
+Pure: time and entropy come in as arguments. A derived id is a function of its
+names alone, so any process computes the same one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID, uuid5
+
+_SYSTEM_ACCOUNTS: Final = UUID("6f1c8d4e-52b7-5c0e-9d3f-0a7c1be25d10")
+_DEAD_LETTERS: Final = UUID("b0a1f7c2-94de-5a8b-8f65-7d20c3e41b9a")
+_ENTROPY_BITS: Final = 74
+
+
+def uuid7(unix_ms: int, entropy: int) -> UUID:
+    """A UUID version 7 from milliseconds since 1970 and 74 bits of entropy (RFC 9562, 5.7)."""
+    entropy &= (1 << _ENTROPY_BITS) - 1
+    rand_a, rand_b = entropy >> 62, entropy & ((1 << 62) - 1)
+    return UUID(int=(unix_ms << 80) | (0x7 << 76) | (rand_a << 64) | (0b10 << 62) | rand_b)
+
+
+def system_account_id(tenant_id: str, code: str, currency: str) -> UUID:
+    """The id of a tenant's system account (`world`, `clearing:stripe`, ...) in one currency."""
+    return uuid5(_SYSTEM_ACCOUNTS, f"{tenant_id}/{code}/{currency}")
+
+
+def dead_letter_id(stage: str, message: str) -> UUID:
+    """One id for one message at one stage, so that a redelivery parks it once."""
+    return uuid5(_DEAD_LETTERS, f"{stage}/{message}")

@@ -1,0 +1,77 @@
+"""What a provider call can end in, split by what the caller may do next.
+
+The difference that matters is between *certainly no effect* (`Declined`,
+`Retriable`, `NotFound`) and *perhaps an effect* (`Unknown`): only the former
+may ever release a hold. Every value here is an answer; nothing is an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """What is asked of a provider for a payment or a refund."""
+
+    CHARGE = "charge"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The operation took effect; `reference` names it at the provider.
+
+    For an authorization this is the authorized intent or order, for a charge the
+    captured one, for a refund the refund.
+    """
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The provider answered no; final, and nothing took effect."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retriable:
+    """Certainly no effect, and another try may succeed (never sent, 429, 503 before work).
+
+    `retry_after_s` is the provider's own wish in seconds, if it gave one.
+    """
+
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not asked at all (circuit open, no capacity): try again, without burning an attempt."""
+
+    reason: str
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request may have taken effect: timeout after sending, reset, 500, unreadable answer."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """An inquiry's answer: the provider has no trace of the operation."""
+
+
+Outcome = Succeeded | Declined | Retriable | Deferred | Unknown
+InquiryOutcome = Succeeded | Declined | Retriable | Deferred | Unknown | NotFound
