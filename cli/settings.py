@@ -1,0 +1,260 @@
+"""Every `PAYMENTS_*` variable, read once by an entry point and never changed afterwards.
+
+One frozen class a section; each field names its variable in full, so that a search for the
+variable finds its type, default and unit. Durations are written as Go writes them (`15s`,
+`1m30s`, `500ms`) and held as seconds. Secrets never appear in a repr or in an error. An entry
+point calls `read_settings()`, which turns a wrong value into one sentence and exit code 2.
+"""
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from store.pool import DatabaseAddress
+
+JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
+OTLP_HTTP_PORT: Final = 4318  # the port the OpenTelemetry specification gives OTLP over HTTP
+EXIT_INVALID_SETTINGS: Final = 2
+
+
+def describe(error: ValidationError) -> list[str]:
+    """One sentence for each wrong variable, naming it and what was expected, never a secret."""
+    return [
+        f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}."
+        for problem in error.errors()
+    ]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration in Go's notation (https://pkg.go.dev/time#ParseDuration).
+
+    Negative durations and numbers without a unit (but `0`) are refused with `ValueError`.
+    """
+    if text == "0":
+        return 0.0
+    parts = list(_DURATION_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        message = f"{text!r} is not a duration like 15s, 1m30s or 500ms"
+        raise ValueError(message)
+    return sum(float(part[1]) * _UNIT_SECONDS[part[2]] for part in parts)
+
+
+_UNIT_SECONDS: Final = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\N{MICRO SIGN}s": 1e-6,
+    "\N{GREEK SMALL LETTER MU}s": 1e-6,  # Go takes both
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_DURATION_PART: Final = re.compile(
+    r"(\d+\.?\d*|\.\d+)(" + "|".join(sorted(_UNIT_SECONDS, key=len, reverse=True)) + ")", re.ASCII
+)
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseSettings):
+    """An empty variable counts as unset, as compose files and CI systems write them."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+
+class ServerSettings(_Section):
+    """The ingress."""
+
+    host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_SERVER_HOST")
+    port: Port = Field(default=8080, validation_alias="PAYMENTS_SERVER_PORT")
+    read_timeout_seconds: Seconds = Field(
+        default=15.0, validation_alias="PAYMENTS_SERVER_READ_TIMEOUT"
+    )
+    write_timeout_seconds: Seconds = Field(
+        default=15.0, validation_alias="PAYMENTS_SERVER_WRITE_TIMEOUT"
+    )
+    shutdown_timeout_seconds: Seconds = Field(
+        default=30.0, validation_alias="PAYMENTS_SERVER_SHUTDOWN_TIMEOUT"
+    )
+
+
+class AuthSettings(_Section):
+    """`open` is one tenant without keys and only for loopback."""
+
+    mode: Literal["keys", "open"] = Field(default="keys", validation_alias="PAYMENTS_AUTH_MODE")
+
+
+class DatabaseSettings(_Section):
+    """PostgreSQL. Few connections are best: batches are what makes it fast."""
+
+    host: str = Field(default="localhost", validation_alias="PAYMENTS_DATABASE_HOST")
+    port: Port = Field(default=5432, validation_alias="PAYMENTS_DATABASE_PORT")
+    user: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_USER")
+    password: SecretStr = Field(
+        default=SecretStr("payments"), validation_alias="PAYMENTS_DATABASE_PASSWORD"
+    )
+    database: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_DATABASE")
+    pool_size: int = Field(default=8, ge=1, validation_alias="PAYMENTS_DATABASE_POOL_SIZE")
+
+    def address(self) -> DatabaseAddress:
+        """What a pool, a replication connection or a migration connects to."""
+        return DatabaseAddress(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password.get_secret_value(),
+            database=self.database,
+        )
+
+
+class RedisSettings(_Section):
+    """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams."""
+
+    host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
+    port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
+
+
+class KafkaSettings(_Section):
+    """`host:port` of one or more brokers, separated by commas."""
+
+    bootstrap_servers: str = Field(
+        default="localhost:9092", validation_alias="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"
+    )
+
+
+class PaymentSettings(_Section):
+    """How a payment is retried and how long work on it stays claimed."""
+
+    # Retries after the first attempt: 4, so that there are 5 attempts in all.
+    max_retries: int = Field(default=4, ge=0, validation_alias="PAYMENTS_PAYMENT_MAX_RETRIES")
+    retry_delay_seconds: Seconds = Field(
+        default=1.0, validation_alias="PAYMENTS_PAYMENT_RETRY_DELAY"
+    )
+    lock_ttl_seconds: Seconds = Field(default=30.0, validation_alias="PAYMENTS_PAYMENT_LOCK_TTL")
+    lease_seconds: Seconds = Field(default=30.0, validation_alias="PAYMENTS_PAYMENT_LEASE")
+
+
+class OutboxSettings(_Section):
+    """The outbox is also the archive a broker or a lost slot is refilled from."""
+
+    # A week outlives a long weekend in which nobody noticed that a sink stood still.
+    retention_seconds: Seconds = Field(
+        default=604_800.0, validation_alias="PAYMENTS_OUTBOX_RETENTION"
+    )
+
+
+class ObservabilitySettings(_Section):
+    """Logs, traces and metrics. An empty OTLP endpoint and a zero metrics port mean off."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", validation_alias="PAYMENTS_OBSERVABILITY_LOG_LEVEL"
+    )
+    jaeger_endpoint: str = Field(
+        default=JAEGER_DEFAULT, validation_alias="PAYMENTS_OBSERVABILITY_JAEGER_ENDPOINT"
+    )
+    otlp_endpoint: str = Field(
+        default="", validate_default=True, validation_alias="PAYMENTS_OBSERVABILITY_OTLP_ENDPOINT"
+    )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, validation_alias="PAYMENTS_OBSERVABILITY_METRICS_PORT"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _spelled_as_elsewhere(cls, value: object) -> object:
+        level = value.lower() if isinstance(value, str) else value
+        return "warning" if level == "warn" else level
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _jaeger_speaks_otlp(cls, value: str, earlier: ValidationInfo) -> str:
+        """Jaeger dropped its own protocol in favour of OTLP: keep the host, change the port.
+
+        The default Jaeger endpoint sends nothing anywhere: nobody asked for traces.
+        """
+        jaeger = earlier.data.get("jaeger_endpoint", JAEGER_DEFAULT)
+        if value or jaeger == JAEGER_DEFAULT:
+            return value
+        host = urlsplit(jaeger).hostname
+        if host is None:
+            message = f"the Jaeger endpoint {jaeger!r} is not a URL"
+            raise ValueError(message)
+        return f"http://{host}:{OTLP_HTTP_PORT}"
+
+
+class StripeSettings(_Section):
+    """Stripe, or the simulator when the base URL points there."""
+
+    base_url: str = Field(
+        default="https://api.stripe.com", validation_alias="PAYMENTS_STRIPE_BASE_URL"
+    )
+    api_key: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_STRIPE_API_KEY")
+    timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_STRIPE_TIMEOUT")
+
+
+class PayPalSettings(_Section):
+    """PayPal, or the simulator when the base URL points there."""
+
+    base_url: str = Field(
+        default="https://api-m.paypal.com", validation_alias="PAYMENTS_PAYPAL_BASE_URL"
+    )
+    client_id: str = Field(default="", validation_alias="PAYMENTS_PAYPAL_CLIENT_ID")
+    client_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_PAYPAL_CLIENT_SECRET"
+    )
+    timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_PAYPAL_TIMEOUT")
+
+
+class SimulatorSettings(_Section):
+    """The provider simulator and the journal by which it testifies what it charged."""
+
+    host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_SIMULATOR_HOST")
+    port: Port = Field(default=8090, validation_alias="PAYMENTS_SIMULATOR_PORT")
+    journal: Path = Field(
+        default=Path(".payments/simulator.jsonl"), validation_alias="PAYMENTS_SIMULATOR_JOURNAL"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections; constructing it reads the environment. Raises `ValidationError`."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    payment: PaymentSettings = field(default_factory=PaymentSettings)
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
+    observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    stripe: StripeSettings = field(default_factory=StripeSettings)
+    paypal: PayPalSettings = field(default_factory=PayPalSettings)
+    simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
+
+
+def read_settings() -> Settings:
+    """Settings from the environment, or one sentence a wrong variable on stderr and exit 2."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.stderr.write("\n".join(describe(error)) + "\n")
+        raise SystemExit(EXIT_INVALID_SETTINGS) from None

@@ -1,0 +1,68 @@
+"""Where the database is and how a process connects to it.
+
+Every connection says who it is, runs in UTC and gives up rather than wait without end for a
+statement, a lock or a client that forgot its transaction.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+
+# Longer than any statement of ours on a loaded machine, shorter than a client's patience.
+_STATEMENT_TIMEOUT: Final = "15s"
+# A lock is held for the length of one short transaction; five seconds is a deadlock or a dead peer.
+_LOCK_TIMEOUT: Final = "5s"
+# Nothing of ours waits for the network inside a transaction.
+_IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddress:
+    """A database and who connects to it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+
+async def connect(
+    address: DatabaseAddress, *, application_name: str, size: int
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """Open a pool of `size` connections, all of them before the first request needs one."""
+    return await asyncpg.create_pool(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        database=address.database,
+        min_size=size,
+        max_size=size,
+        connection_class=_Connection,
+        server_settings=server_settings(application_name),
+    )
+
+
+def server_settings(application_name: str) -> dict[str, str]:
+    """What every session of ours asks of the server; replication connections differ."""
+    return {
+        "application_name": application_name,
+        "timezone": "UTC",
+        "statement_timeout": _STATEMENT_TIMEOUT,
+        "lock_timeout": _LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
+    }
+
+
+class _Connection(asyncpg.Connection):
+    """A pooled connection that is not reset by a round trip on every release.
+
+    Nothing of ours changes a session: no SET without LOCAL, no session advisory lock, no LISTEN,
+    no temporary table, no open cursor. So there is nothing to reset, and asyncpg itself still
+    rolls back a transaction left open and closes a connection it cannot trust.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
