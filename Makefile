@@ -1,0 +1,135 @@
+# Every command of the project. `make` alone prints what there is, from the comments below.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Extra arguments of a command: make run ARGS=--demo, make test ARGS="-k refund".
+ARGS ?=
+
+# Where the jars of Apache Kafka live; tests/fixtures/apache_kafka.py looks there.
+KAFKA := .cache/kafka
+
+.PHONY: help deps lock build check format test test-unit test-integration test-long test-kafka \
+	test-all run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
+	bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+deps: $(VENV)/.deps ## Create .venv and install everything, tools and tests included
+
+lock: $(VENV)/.deps ## Resolve pyproject.toml anew into the hashed requirements files
+	@compile="$(BIN)/uv pip compile pyproject.toml requirements.in --extra embedded --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet $(ARGS)"; \
+	$$compile --custom-compile-command "make lock" --output-file requirements.txt; \
+	$$compile --custom-compile-command "make lock" --extra dev --output-file requirements-dev.txt
+
+build: $(VENV)/.deps ## Build the wheel into dist/
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+check: $(VENV)/.deps ## Lint, formatting, types, import contracts and SQL
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar migrations store/sql
+
+format: $(VENV)/.deps ## Format the code and repair what ruff can
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+test: $(VENV)/.deps ## Run every test but those marked long or kafka
+	$(BIN)/pytest $(ARGS)
+
+test-unit: $(VENV)/.deps ## Run the tests that need no server
+	$(BIN)/pytest tests/unit tests/project $(ARGS)
+
+test-integration: $(VENV)/.deps ## Run the tests on embedded servers and on the real processes
+	$(BIN)/pytest tests/integration tests/acceptance $(ARGS)
+
+test-long: $(VENV)/.deps ## Run the tests that take minutes
+	$(BIN)/pytest -m long $(ARGS)
+
+test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run the acceptance suite on Apache Kafka (JDK 17+, Maven)
+	PAYMENTS_TEST_KAFKA=apache $(BIN)/pytest -m "not long" tests/acceptance tests/kafka $(ARGS)
+
+test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and Maven are
+	@if command -v java mvn >/dev/null; then $(MAKE) test-kafka; \
+	else echo "test-kafka left out: it needs a JDK 17+ (java) and Maven (mvn)."; fi
+
+run: $(VENV)/.run ## Run the whole platform on an embedded stack (ARGS=--demo adds traffic)
+	@# Under a terminal the job gets a process group of its own: Ctrl-C then reaches the
+	@# platform, which drains and exits 0, and not make, which would call that an interrupt.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/python -m cli run $(ARGS)
+
+run-api: $(VENV)/.run ## Run the HTTP ingress alone
+	@$(BIN)/python -m api $(ARGS)
+
+run-relay: $(VENV)/.run ## Run one relay alone (ARGS="--sink redis"; Kafka unless said)
+	@$(BIN)/python -m topics.relay $(or $(ARGS),--sink kafka)
+
+run-worker: $(VENV)/.run ## Run every stage: charge, refund, dead-letters, schedule
+	@$(BIN)/python -m agents $(or $(ARGS),all)
+
+migrate-up: $(VENV)/.run ## Bring the configured database to the newest schema
+	@$(BIN)/python -m cli migrate up $(ARGS)
+
+migrate-down: $(VENV)/.run ## Take the newest migration back
+	@$(BIN)/python -m cli migrate down $(ARGS)
+
+docker-up: ## Start everything of docker-compose.yml and wait until it is healthy
+	docker compose up --detach --build --wait
+
+docker-down: ## Stop what docker-up started; its volumes stay
+	docker compose down
+
+bench: $(VENV)/.deps ## Measure; bench/README.md says what and how
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove what was built or cached; .venv and the data in .payments stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from, so that a second `make run` installs nothing.
+# --no-deps: the files name everything already, and hashes vouch for it.
+$(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/.made
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.deps: requirements-dev.txt pyproject.toml | $(VENV)/.made
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.run $@
+
+$(VENV)/.made:
+	@for python in python3 python3.13 python3.12 python3.11 ''; do \
+		if [ -z "$$python" ]; then \
+			echo "Python 3.11 or newer is needed, and none is on the PATH (python3, python3.11 to python3.13)." >&2; \
+			exit 1; \
+		fi; \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+	done; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python cannot make virtual environments: install its venv module (python3-venv on Debian)." >&2; \
+		exit 1; \
+	fi; \
+	"$$python" -m venv $(VENV)
+	@touch $@
+
+$(KAFKA)/.fetched: deploy/kafka/pom.xml
+	@for tool in java mvn; do \
+		if ! command -v $$tool >/dev/null; then \
+			echo "test-kafka runs Apache Kafka and needs a JDK 17+ and Maven; '$$tool' is not on the PATH." >&2; \
+			exit 1; \
+		fi; \
+	done
+	rm -rf $(KAFKA)/libs
+	mvn --batch-mode --quiet --file deploy/kafka/pom.xml dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(KAFKA)/libs
+	@touch $@
