@@ -1,0 +1,112 @@
+"""One JSON object a line on stderr, from structlog and from stdlib logging alike.
+
+Every line has `timestamp` (RFC 3339, UTC), `level`, `process` and `message`; the
+`trace_id` and `span_id` of the current span; and whatever was bound to the context
+(`request_id`, `payment_id`, ...). No line holds a secret: the finished line passes
+`telemetry.redaction`. A line is written when the call returns, by one `write`, so
+that a process that is killed has said what it said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import orjson
+import structlog
+from opentelemetry import trace
+
+from telemetry.redaction import redact_line
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+# These narrate their inner life at INFO, once a poll, a rebalance or a request; our own lines
+# say the same once and with a payment id. They speak from WARNING on, one level up at debug.
+_TALKATIVE: Final = ("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3")
+
+
+def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
+    """Send this process's logs to `stream` (stderr when None), from `level` up.
+
+    `level` is debug, info, warning, error or critical, in any case; anything else is a
+    ValueError. Call it once, before the first line is logged.
+    """
+    threshold = _LEVELS.get(level.lower())
+    if threshold is None:
+        message = f"log level {level!r} is none of {', '.join(_LEVELS)}"
+        raise ValueError(message)
+    structlog.configure(
+        processors=_processors(process),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_ToStructlog()]
+    root.setLevel(threshold)
+    quiet = logging.INFO if threshold == logging.DEBUG else max(threshold, logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(quiet)
+
+
+def _processors(process: str) -> list[Processor]:
+    def name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_process,
+        _add_trace,
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        _render,
+    ]
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = f"{span.trace_id:032x}"
+        event["span_id"] = f"{span.span_id:016x}"
+    return event
+
+
+def _render(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    try:
+        line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+    except TypeError:  # a lone surrogate or an integer beyond 64 bits: slower, but it is said
+        line = json.dumps(event, default=str, skipkeys=True).encode()
+    return redact_line(line)
+
+
+class _ToStructlog(logging.Handler):
+    """Hands records of stdlib logging to structlog, so that both have one format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._log = structlog.get_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._log.log(
+                record.levelno,
+                record.getMessage(),
+                logger=record.name,
+                exc_info=record.exc_info or None,
+            )
+        except Exception:  # noqa: BLE001 - the contract of Handler.emit: a bad record must not end the caller
+            self.handleError(record)

@@ -1,0 +1,69 @@
+"""How far behind everything is, as `telemetry.lag` measures it from outside.
+
+These gauges describe the pipeline, not the process that serves them: whoever runs a
+`LagExporter` serves them all, so take the maximum over instances, never the sum.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from telemetry.metrics.families import Declare
+
+_PARTITION = ("group", "topic", "partition")
+
+
+class LagMetrics:
+    """Consumer groups, replication slots, Redis groups, and work waiting in Postgres."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.source_up = declare.gauges(
+            "lag_source_up", "1 if the lag's source answered (kafka, postgres, redis).", "source"
+        )
+        self.messages = declare.gauges(
+            "stage_lag_messages", "Messages not yet acknowledged.", *_PARTITION
+        )
+        self.seconds = declare.gauges(
+            "stage_lag_seconds", "Age of the oldest unacknowledged message.", *_PARTITION
+        )
+        self.rate = declare.gauges(
+            "stage_consumed_per_second", "Messages acknowledged a second.", *_PARTITION
+        )
+        self.drain = declare.gauges(
+            "stage_drain_seconds", "Seconds until the group has caught up, at its rate.", "group"
+        )
+        self.group_state = declare.gauges(
+            "stage_group_state",
+            "1 for the state a group is in (ok, warning, stalled, stopped).",
+            "group",
+            "state",
+        )
+        self.slot_bytes = declare.gauges(
+            "slot_lag_bytes", "WAL the slot's reader has not confirmed.", "slot"
+        )
+        self.slot_seconds = declare.gauges(
+            "slot_lag_seconds", "Age of the confirmed WAL position.", "slot"
+        )
+        self.slot_active = declare.gauges("slot_active", "1 while a reader is connected.", "slot")
+        self.slot_wal_status = declare.gauges(
+            "slot_wal_status",
+            "1 for the slot's wal_status (reserved, extended, unreserved, lost).",
+            "slot",
+            "status",
+        )
+        self.slot_safe_wal = declare.gauges(
+            "slot_safe_wal_bytes", "WAL that may be written before the slot may be lost.", "slot"
+        )
+        self.redis_messages = declare.gauges(
+            "redis_group_lag_messages", "Entries not yet delivered to the group.", "stream", "group"
+        )
+        self.redis_pending = declare.gauges(
+            "redis_group_pending", "Entries delivered, not acknowledged.", "stream", "group"
+        )
+        self.redis_seconds = declare.gauges(
+            "redis_group_oldest_pending_seconds",
+            "Age of the oldest unacknowledged entry.",
+            "stream",
+            "group",
+        )

@@ -1,0 +1,122 @@
+"""What the processes behind the ingress count: relay, stages, provider calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from telemetry.metrics.families import BATCH_SIZES, LATENCY_SECONDS
+
+if TYPE_CHECKING:
+    from telemetry.metrics.families import Declare
+
+BREAKER_CLOSED: Final = 0
+BREAKER_HALF_OPEN: Final = 1
+BREAKER_OPEN: Final = 2
+
+
+class RelayMetrics:
+    """The relay, per sink (`kafka`, `redis`)."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.active = declare.gauges(
+            "relay_active", "1 while this process holds the slot, 0 while it stands by.", "sink"
+        )
+        self.published = declare.counters(
+            "relay_published_total", "Messages the sink acknowledged.", "sink", "topic"
+        )
+        self.in_flight = declare.gauges(
+            "relay_in_flight", "Messages sent and not yet acknowledged.", "sink"
+        )
+        self.received_lsn = declare.gauges(
+            "relay_received_lsn_bytes", "WAL position read last, as an integer.", "sink"
+        )
+        self.confirmed_lsn = declare.gauges(
+            "relay_confirmed_lsn_bytes", "WAL position confirmed last, as an integer.", "sink"
+        )
+        self.commit_to_ack = declare.histograms(
+            "relay_commit_to_ack_seconds",
+            "Seconds from the commit of a row to the sink's acknowledgement.",
+            "sink",
+            buckets=LATENCY_SECONDS,
+        )
+        self.restarts = declare.counters(
+            "relay_restarts_total",
+            "Streams begun again (source, sink, slot_lost, slot_active).",
+            "sink",
+            "reason",
+        )
+        self.refilled = declare.counters(
+            "relay_refilled_total", "Messages published from the table, not the WAL.", "sink"
+        )
+        self.duplicates_skipped = declare.counters(
+            "relay_duplicates_skipped_total", "Replayed messages the sink already had.", "sink"
+        )
+
+
+class StageMetrics:
+    """The stages, per `stage` (`charge`, `refund`, `dead-letters`, `schedule`)."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.taken = declare.counters("stage_events_taken_total", "Events read.", "stage")
+        self.acked = declare.counters("stage_events_acked_total", "Events acknowledged.", "stage")
+        self.claims = declare.counters(
+            "stage_claims_total", "Events claimed: an attempt and a lease are recorded.", "stage"
+        )
+        self.skipped = declare.counters(
+            "stage_skipped_total",
+            "Events with nothing left to do (duplicate, finished, claimed_elsewhere).",
+            "stage",
+            "reason",
+        )
+        self.processed = declare.counters(
+            "stage_processed_total",
+            "Work whose outcome is recorded (completed, failed, retry, unknown, parked).",
+            "stage",
+            "outcome",
+        )
+        self.in_flight = declare.gauges("stage_in_flight", "Claimed, without an outcome.", "stage")
+        self.batch_size = declare.histograms(
+            "stage_batch_size", "Events taken at once.", "stage", buckets=BATCH_SIZES
+        )
+        self.handler_seconds = declare.histograms(
+            "stage_handler_seconds",
+            "Seconds from an event's claim to its recorded outcome.",
+            "stage",
+            buckets=LATENCY_SECONDS,
+        )
+        self.lease_expiries = declare.counters(
+            "stage_lease_expiries_total", "Leases that ran out and were taken over.", "stage"
+        )
+        self.retries_scheduled = declare.counters(
+            "stage_retries_scheduled_total", "Attempts put off to a later time.", "stage", "reason"
+        )
+        self.dead_letters = declare.counters(
+            "stage_dead_letters_total", "Dead letters written.", "stage", "reason"
+        )
+        self.paused = declare.gauges(
+            "stage_paused", "1 while the stage takes no events, on purpose.", "stage"
+        )
+
+
+class ProviderMetrics:
+    """Calls to payment providers, per provider and operation (`charge`, `refund`, `inquire`)."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.calls = declare.counters(
+            "provider_calls_total",
+            "Calls by outcome (succeeded, declined, retriable, unknown, refused_by_breaker).",
+            "provider",
+            "operation",
+            "outcome",
+        )
+        self.seconds = declare.histograms(
+            "provider_call_seconds",
+            "Seconds of one call.",
+            "provider",
+            "operation",
+            buckets=LATENCY_SECONDS,
+        )
+        self.in_flight = declare.gauges("provider_in_flight", "Calls under way.", "provider")
+        self.breaker_state = declare.gauges(
+            "provider_breaker_state", "0 closed, 1 half-open, 2 open.", "provider", "operation"
+        )
