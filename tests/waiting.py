@@ -1,0 +1,27 @@
+"""How a test waits: for a condition, with a deadline, and never for time to pass."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+_POLL_SECONDS: Final = 0.02
+
+
+async def eventually(check: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:
+    """Return as soon as `check` holds; fail when it has not held within so many seconds.
+
+    A check that raises `AssertionError` does not hold yet; its last words end up in the failure.
+    """
+    deadline = time.monotonic() + within
+    last: AssertionError | None = None
+    while True:
+        try:
+            outcome = check()
+            if await outcome if isinstance(outcome, Awaitable) else outcome:
+                return
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not become true within {within} s") from last
+        await asyncio.sleep(_POLL_SECONDS)
