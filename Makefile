@@ -23,10 +23,13 @@ help: ## Show this list
 deps: $(VENV)/.deps ## Create .venv and install everything, tools and tests included
 
 lock: $(VENV)/.deps ## Resolve pyproject.toml anew into the hashed requirements files
-	@compile="$(BIN)/uv pip compile pyproject.toml requirements.in --extra embedded --universal \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet $(ARGS)"; \
-	$$compile --custom-compile-command "make lock" --output-file requirements.txt; \
-	$$compile --custom-compile-command "make lock" --extra dev --output-file requirements-dev.txt
+	@compile() { \
+		$(BIN)/uv pip compile pyproject.toml requirements.in --extra embedded "$$@" --universal \
+			--python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+			--custom-compile-command "make lock" $(ARGS); \
+	}; \
+	compile --extra dev --output-file requirements-dev.txt; \
+	compile --constraints requirements-dev.txt --output-file requirements.txt
 
 build: $(VENV)/.deps ## Build the wheel into dist/
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
