@@ -22,7 +22,7 @@ _NO_DECIMALS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF X
 _THREE_DECIMALS: Final = "BHD IQD JOD KWD LYD OMR TND"
 
 EXPONENTS: Final = MappingProxyType(
-    {code: 2 for code in _TWO_DECIMALS.split()}
+    dict.fromkeys(_TWO_DECIMALS.split(), 2)
     | dict.fromkeys(_NO_DECIMALS.split(), 0)
     | dict.fromkeys(_THREE_DECIMALS.split(), 3)
 )

@@ -92,7 +92,7 @@ def _scaled(digits: str, shift: int, currency: str) -> int:
         raise AmountError(f"has too many decimal places, {currency} has {exponent_of(currency)}")
     if digits and len(digits) + shift > len(str(AMOUNT_MINOR_MAX)):
         raise AmountError(f"exceeds {AMOUNT_MINOR_MAX} minor units")
-    return int(digits or "0") * 10 ** (shift if digits else 0)
+    return int(digits + "0" * shift) if digits else 0
 
 
 def format_amount(amount_minor: int, currency: str) -> str:

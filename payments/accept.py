@@ -1,0 +1,177 @@
+"""What clients ask: open an account, pay, transfer. Money is there or the answer is no."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from payments import holds, ledger
+from payments.account import Account, AccountStatus, world
+from payments.change import charge_work
+from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.events import AccountEvent, AccountEventType, Event, EventType
+from payments.outcome import Operation
+from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
+from payments.progress import Progress
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payments.commands import CreatePayment, OpenAccount
+
+
+def open_account(command: OpenAccount, _book: Book, at: Circumstances) -> Decision:
+    """A new account; its opening balance is a transfer from `world`."""
+    opening = command.initial_balance
+    account = Account(
+        id=at.new_id(),
+        tenant_id=command.tenant_id,
+        user_id=command.user_id,
+        currency=opening.currency,
+        status=AccountStatus.ACTIVE,
+        debits_posted=0,
+        credits_posted=0,
+        debits_pending=0,
+        credits_pending=0,
+        version=1,
+        created_at=at.now,
+        updated_at=at.now,
+    )
+    source = world(command.tenant_id, opening.currency)
+    transfers: tuple[ledger.LedgerTransfer, ...] = ()
+    if opening.amount_minor:
+        entry = ledger.Entry(
+            id=at.new_id(),
+            amount_minor=opening.amount_minor,
+            transaction_type=ledger.TransactionType.OPENING_BALANCE,
+            recorded_at=at.now,
+            description="Opening balance",
+        )
+        # The balance is part of version 1: nobody ever saw the account without it.
+        moved = ledger.transfer(source, replace(account, version=0), entry)
+        (account,), transfers = moved.accounts, (moved.transfer,)
+    created = AccountEvent(at.new_id(), AccountEventType.CREATED, account, at.now)
+    return Decision(
+        result=account,
+        accounts=(account,),
+        system_accounts=(source,),
+        transfers=transfers,
+        account_events=(created,),
+    )
+
+
+def create_payment(command: CreatePayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Accept a payment: an internal transfer moves at once, an external one holds its amount."""
+    source = _payer(command, book)
+    if isinstance(source, Refused):
+        return source
+    if command.payment_type is PaymentType.INTERNAL:
+        return _transfer(command, source, book, at)
+    return _accept_external(command, source, at)
+
+
+def _payer(command: CreatePayment, book: Book) -> Account | Refused:
+    source = usable_account(book, command.source_account_id, command)
+    if isinstance(source, Refused):
+        return source
+    if source.available < command.amount.amount_minor:
+        return Refused(
+            RefusalCode.INSUFFICIENT_FUNDS,
+            f"account {source.id} has less than {command.amount} available",
+        )
+    return source
+
+
+def usable_account(book: Book, account_id: UUID, command: CreatePayment) -> Account | Refused:
+    """The tenant's active account in the command's currency, or why not."""
+    account = book.accounts.get(account_id)
+    if account is None or account.tenant_id != command.tenant_id:
+        return Refused(RefusalCode.ACCOUNT_NOT_FOUND, f"there is no account {account_id}")
+    if account.status is not AccountStatus.ACTIVE:
+        return Refused(
+            RefusalCode.ACCOUNT_NOT_ACTIVE, f"account {account_id} is {account.status.value}"
+        )
+    if account.currency != command.amount.currency:
+        return Refused(
+            RefusalCode.CURRENCY_MISMATCH,
+            f"account {account_id} is in {account.currency}, not {command.amount.currency}",
+        )
+    return account
+
+
+def _transfer(
+    command: CreatePayment, source: Account, book: Book, at: Circumstances
+) -> Decision | Refused:
+    assert command.destination_account_id is not None, "a transfer has a destination"
+    if command.destination_account_id == source.id:
+        return Refused(RefusalCode.SAME_ACCOUNT, "source and destination are the same account")
+    destination = usable_account(book, command.destination_account_id, command)
+    if isinstance(destination, Refused):
+        return destination
+    payment = replace(
+        _payment(command, at, None),
+        status=PaymentStatus.COMPLETED,
+        captured_minor=command.amount.amount_minor,
+        completed_at=at.now,
+    )
+    entry = ledger.Entry(
+        id=at.new_id(),
+        amount_minor=command.amount.amount_minor,
+        transaction_type=ledger.TransactionType.TRANSFER,
+        recorded_at=at.now,
+        description=command.description,
+        payment_id=payment.id,
+    )
+    moved = ledger.transfer(source, destination, entry)
+    return Decision(
+        result=payment,
+        accounts=moved.accounts,
+        payments=(payment,),
+        transfers=(moved.transfer,),
+        events=(Event(at.new_id(), EventType.TRANSFER_COMPLETED, payment, at.now),),
+        account_events=holds.balance_facts(moved, at),
+    )
+
+
+def _accept_external(command: CreatePayment, source: Account, at: Circumstances) -> Decision:
+    automatic = command.capture_method is CaptureMethod.AUTOMATIC
+    payment = _payment(command, at, Operation.CHARGE if automatic else Operation.AUTHORIZE)
+    moved = holds.reserve(payment, source, at)
+    created = Event(at.new_id(), EventType.PAYMENT_CREATED, payment, at.now)
+    return Decision(
+        result=payment,
+        accounts=moved.accounts,
+        system_accounts=(holds.clearing_of(payment),),
+        payments=(payment,),
+        transfers=(moved.transfer,),
+        events=(created,),
+        work=(charge_work(payment, at, created),),
+    )
+
+
+def _payment(command: CreatePayment, at: Circumstances, operation: Operation | None) -> Payment:
+    """A new payment; `operation` is what its provider is owed, None for an internal one."""
+    patience = timedelta(seconds=at.policy.patience_s)
+    return Payment(
+        id=at.new_id(),
+        tenant_id=command.tenant_id,
+        idempotency_key=command.idempotency_key,
+        payment_type=command.payment_type,
+        source_account_id=command.source_account_id,
+        destination_account_id=command.destination_account_id,
+        amount=command.amount,
+        capture_method=command.capture_method,
+        status=PaymentStatus.PENDING,
+        provider=command.provider,
+        description=command.description,
+        metadata=command.metadata,
+        progress=Progress(
+            max_retries=at.policy.max_retries, due_at=at.now + patience if operation else None
+        ),
+        created_at=at.now,
+        updated_at=at.now,
+        hold_id=at.new_id() if operation else None,
+        operation=operation,
+        operation_minor=command.amount.amount_minor if operation else None,
+    )

@@ -1,0 +1,82 @@
+"""Accounts: a customer's, whose four totals are kept, and the system's, which only the ledger knows.
+
+A customer's `available` is never negative; every change of an account raises its
+version by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from payments.ids import system_account_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+
+class AccountStatus(StrEnum):
+    """Whether money may move through the account."""
+
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer's account; all amounts are minor units of `currency`."""
+
+    id: UUID
+    tenant_id: str
+    user_id: str
+    currency: str
+    status: AccountStatus
+    debits_posted: int
+    credits_posted: int
+    debits_pending: int
+    credits_pending: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def balance(self) -> int:
+        """What was posted: credits minus debits."""
+        return self.credits_posted - self.debits_posted
+
+    @property
+    def available(self) -> int:
+        """What may still be spent: the balance less what is held."""
+        return self.balance - self.debits_pending
+
+
+@dataclass(frozen=True, slots=True)
+class SystemAccount:
+    """The other side of what customers do: append-only, one a tenant, code and currency."""
+
+    id: UUID
+    tenant_id: str
+    code: str
+    currency: str
+
+
+def world(tenant_id: str, currency: str) -> SystemAccount:
+    """Where opening balances come from; its balance is minus all money in the system."""
+    return _system_account(tenant_id, "world", currency)
+
+
+def clearing(tenant_id: str, provider: str, currency: str) -> SystemAccount:
+    """What a provider has collected for us and not yet settled, less refunds."""
+    return _system_account(tenant_id, f"clearing:{provider}", currency)
+
+
+def _system_account(tenant_id: str, code: str, currency: str) -> SystemAccount:
+    return SystemAccount(
+        id=system_account_id(tenant_id, code, currency),
+        tenant_id=tenant_id,
+        code=code,
+        currency=currency,
+    )

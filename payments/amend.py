@@ -1,0 +1,202 @@
+"""What clients ask of a payment that exists: cancel, capture, refund."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from payments import holds, ledger
+from payments.change import changed, charge_work, refund_work
+from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.events import EventType
+from payments.money import Money
+from payments.outcome import Operation
+from payments.payment import CAPTURED, Payment, PaymentStatus, PaymentType
+from payments.progress import Progress
+from payments.refund import Refund, RefundStatus
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payments.commands import CancelPayment, CapturePayment, RefundPayment
+
+
+def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Before a provider was asked: done. While authorized: done, and the provider told to void."""
+    payment = _owned(book, command.tenant_id, command.payment_id)
+    if isinstance(payment, Refused):
+        return payment
+    unasked = payment.status is PaymentStatus.PENDING and payment.progress.attempt_count == 0
+    voidable = payment.status is PaymentStatus.AUTHORIZED and payment.operation is None
+    if not (unasked or voidable):
+        return Refused(
+            RefusalCode.PAYMENT_NOT_CANCELLABLE,
+            f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
+        )
+    moved = holds.void(payment, book, at)
+    cancelled = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
+    if voidable:
+        cancelled = _owing(cancelled, Operation.VOID, payment.amount.amount_minor, at)
+    change = changed(cancelled, EventType.PAYMENT_CANCELLED, at)
+    return Decision(
+        result=change.payment,
+        accounts=moved.accounts,
+        payments=(change.payment,),
+        transfers=(moved.transfer,),
+        events=(change.event,),
+        work=(charge_work(change.payment, at, change.event),) if voidable else (),
+    )
+
+
+def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Ask the provider to capture; the money is posted when it has."""
+    payment = _owned(book, command.tenant_id, command.payment_id)
+    if isinstance(payment, Refused):
+        return payment
+    if payment.status is not PaymentStatus.AUTHORIZED or payment.operation is not None:
+        return Refused(
+            RefusalCode.PAYMENT_NOT_CAPTURABLE,
+            f"payment {payment.id} is {payment.status.value} and cannot be captured now",
+        )
+    amount = command.amount or payment.amount
+    if amount.currency != payment.currency:
+        return _other_currency(payment, amount)
+    if amount.amount_minor > payment.amount.amount_minor:
+        return Refused(
+            RefusalCode.CAPTURE_EXCEEDS_AUTHORIZATION,
+            f"{amount} is more than the authorized {payment.amount}",
+        )
+    owing = _owing(payment, Operation.CAPTURE, amount.amount_minor, at)
+    change = changed(owing, EventType.CAPTURE_REQUESTED, at)
+    return Decision(
+        result=change.payment,
+        payments=(change.payment,),
+        events=(change.event,),
+        work=(charge_work(change.payment, at, change.event),),
+    )
+
+
+def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Promise money back, never more than was captured; an internal transfer moves it at once."""
+    payment = _owned(book, command.tenant_id, command.payment_id)
+    if isinstance(payment, Refused):
+        return payment
+    if payment.status not in CAPTURED:
+        return Refused(
+            RefusalCode.PAYMENT_NOT_REFUNDABLE,
+            f"payment {payment.id} is {payment.status.value}: nothing was captured",
+        )
+    amount = command.amount or Money(payment.refundable_minor, payment.currency)
+    if amount.currency != payment.currency:
+        return _other_currency(payment, amount)
+    if not 0 < amount.amount_minor <= payment.refundable_minor:
+        left = Money(payment.refundable_minor, payment.currency)
+        return Refused(
+            RefusalCode.REFUND_EXCEEDS_PAYMENT, f"{left} of payment {payment.id} can be refunded"
+        )
+    refund = _refund(command, payment, amount, at)
+    if payment.payment_type is PaymentType.INTERNAL:
+        return _return_transfer(refund, payment, book, at)
+    promised = payment.refund_pending_minor + amount.amount_minor
+    change = changed(
+        replace(payment, refund_pending_minor=promised), EventType.REFUND_CREATED, at, refund=refund
+    )
+    return Decision(
+        result=refund,
+        payments=(change.payment,),
+        refunds=(refund,),
+        events=(change.event,),
+        work=(refund_work(refund, at, change.event),),
+    )
+
+
+def refunded(payment: Payment, amount_minor: int) -> Payment:
+    """The payment with so much more given back."""
+    total = payment.refunded_minor + amount_minor
+    whole = total == payment.captured_minor
+    return replace(
+        payment,
+        refunded_minor=total,
+        status=PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED,
+    )
+
+
+def _return_transfer(
+    refund: Refund, payment: Payment, book: Book, at: Circumstances
+) -> Decision | Refused:
+    assert payment.destination_account_id is not None, "a transfer has a destination"
+    giver = book.accounts[payment.destination_account_id]
+    if giver.available < refund.amount.amount_minor:
+        return Refused(
+            RefusalCode.INSUFFICIENT_FUNDS,
+            f"account {giver.id} has less than {refund.amount} available",
+        )
+    done = replace(
+        refund,
+        status=RefundStatus.COMPLETED,
+        progress=refund.progress.settled(),
+        completed_at=at.now,
+    )
+    entry = ledger.Entry(
+        id=at.new_id(),
+        amount_minor=refund.amount.amount_minor,
+        transaction_type=ledger.TransactionType.REFUND,
+        recorded_at=at.now,
+        description=refund.reason,
+        payment_id=payment.id,
+        refund_id=refund.id,
+    )
+    moved = ledger.transfer(giver, book.accounts[payment.source_account_id], entry)
+    change = changed(
+        refunded(payment, refund.amount.amount_minor), EventType.REFUND_COMPLETED, at, refund=done
+    )
+    return Decision(
+        result=done,
+        accounts=moved.accounts,
+        payments=(change.payment,),
+        refunds=(done,),
+        transfers=(moved.transfer,),
+        events=(change.event,),
+        account_events=holds.balance_facts(moved, at),
+    )
+
+
+def _refund(command: RefundPayment, payment: Payment, amount: Money, at: Circumstances) -> Refund:
+    return Refund(
+        id=at.new_id(),
+        tenant_id=payment.tenant_id,
+        payment_id=payment.id,
+        idempotency_key=command.idempotency_key,
+        amount=amount,
+        status=RefundStatus.PENDING,
+        reason=command.reason,
+        provider=payment.provider,
+        progress=Progress(
+            max_retries=at.policy.max_retries,
+            due_at=at.now + timedelta(seconds=at.policy.patience_s),
+        ),
+        created_at=at.now,
+        updated_at=at.now,
+    )
+
+
+def _owing(payment: Payment, operation: Operation, minor: int, at: Circumstances) -> Payment:
+    """The payment owing its provider a further operation, with fresh retries."""
+    due_at = at.now + timedelta(seconds=at.policy.patience_s)
+    progress = replace(payment.progress, due_at=due_at, retry_count=0, inquiry_count=0)
+    return replace(payment, operation=operation, operation_minor=minor, progress=progress)
+
+
+def _owned(book: Book, tenant_id: str, payment_id: UUID) -> Payment | Refused:
+    payment = book.payments.get(payment_id)
+    if payment is None or payment.tenant_id != tenant_id:
+        return Refused(RefusalCode.PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
+    return payment
+
+
+def _other_currency(payment: Payment, amount: Money) -> Refused:
+    return Refused(
+        RefusalCode.CURRENCY_MISMATCH,
+        f"payment {payment.id} is in {payment.currency}, not {amount.currency}",
+    )

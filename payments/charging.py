@@ -1,0 +1,259 @@
+"""What the charge stage and the schedule ask: claim a payment's next attempt, settle it, wake it.
+
+An attempt is claimed by its number, once. Only an outcome that certainly had no
+effect ever releases a hold; an outcome nobody knows keeps it and is asked after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, assert_never
+
+from payments import holds
+from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
+from payments.change import changed, charge_work
+from payments.dead_letter import DeadLetterReason, letter_about
+from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
+from payments.events import EventType
+from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
+from payments.payment import OPEN, Payment, PaymentStatus
+from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payments.commands import ClaimPayment, SettlePayment, WakePayment
+    from payments.dead_letter import DeadLetter
+
+STAGE: Final = "charge"
+
+
+def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Take the attempt the message asks for, unless it was taken or nothing is owed."""
+    payment = book.payments.get(command.payment_id)
+    if payment is None:
+        return _not_found(command.payment_id)
+    progress = payment.progress
+    if payment.operation is None or progress.lease_id or command.attempt <= progress.attempt_count:
+        return Refused(
+            RefusalCode.NOT_CLAIMABLE,
+            f"attempt {command.attempt} of payment {payment.id} is taken or not needed",
+        )
+    attempt = _attempt(command, payment, payment.operation, at)
+    begins = payment.status is PaymentStatus.PENDING
+    claimed = replace(
+        payment,
+        status=PaymentStatus.PROCESSING if begins else payment.status,
+        progress=progress.leased(attempt.id, attempt.lease_expires_at),
+    )
+    change = changed(claimed, EventType.ATTEMPT_STARTED, at)
+    return Decision(
+        result=Claimed(attempt, change.payment),
+        payments=(change.payment,),
+        attempts=(attempt,),
+        events=(change.event,),
+    )
+
+
+def settle_payment(command: SettlePayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
+    payment = book.payments.get(command.payment_id)
+    if payment is None:
+        return _not_found(command.payment_id)
+    if payment.operation is not command.operation:
+        decision = _too_late(payment, command, at)
+    elif payment.progress.lease_id == command.attempt_id:
+        decision = _settled(payment, command, book, at)
+    elif isinstance(command.outcome, Succeeded | Declined):
+        # Its lease ran out, but a certain answer is certain whoever brings it.
+        decision = _settled(payment, command, book, at)
+    else:
+        decision = Decision(result=payment)
+    result = result_of(command.attempt_id, command.outcome, at.now)
+    return replace(decision, attempt_results=(result,))
+
+
+def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
+    payment = book.payments.get(command.payment_id)
+    if payment is None:
+        return _not_found(command.payment_id)
+    progress = payment.progress
+    if progress.due_at is None or progress.due_at > at.now:
+        return Refused(RefusalCode.NOT_CLAIMABLE, f"payment {payment.id} is not due")
+    patience = at.now + timedelta(seconds=at.policy.patience_s)
+    expired: tuple[AttemptResult, ...] = ()
+    what = EventType.WOKEN
+    if progress.lease_id is None:
+        woken = replace(payment, progress=progress.waiting(patience))
+    else:
+        expired = (lease_expired(progress.lease_id, at.now),)
+        woken = replace(payment, progress=progress.inquiring(patience))
+        if payment.status in {PaymentStatus.PROCESSING, PaymentStatus.AUTHORIZED}:
+            woken, what = replace(woken, status=PaymentStatus.UNKNOWN), EventType.PAYMENT_UNKNOWN
+    change = changed(woken, what, at)
+    return Decision(
+        result=change.payment,
+        payments=(change.payment,),
+        attempt_results=expired,
+        events=(change.event,),
+        work=(charge_work(change.payment, at, change.event),),
+    )
+
+
+def _attempt(
+    command: ClaimPayment, payment: Payment, operation: Operation, at: Circumstances
+) -> Attempt:
+    key = provider_key(operation, payment.id)
+    if operation is Operation.CAPTURE:
+        # A capture asked for again after a failed one may be of another amount.
+        key = f"{key}-{payment.operation_minor}"
+    return Attempt(
+        id=at.new_id(),
+        tenant_id=payment.tenant_id,
+        payment_id=payment.id,
+        refund_id=None,
+        number=payment.progress.attempt_count + 1,
+        operation=operation,
+        inquiry=payment.status in OPEN,
+        provider=holds.provider_of(payment),
+        provider_key=key,
+        worker=command.worker,
+        lease_expires_at=at.now + timedelta(seconds=at.policy.lease_s),
+        started_at=at.now,
+    )
+
+
+def _settled(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+    outcome = command.outcome
+    match outcome:
+        case Succeeded():
+            return _succeeded(replace(payment, provider_reference=outcome.reference), book, at)
+        case Declined():
+            if payment.operation is Operation.VOID:
+                return _given_up(_with_error(payment, outcome), command, book, at)
+            return _failed(_with_error(payment, outcome), book, at)
+        case Deferred():
+            until = at.now + backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
+            waiting = replace(payment, progress=payment.progress.waiting(until))
+            return _changed(waiting, EventType.RETRY_SCHEDULED, at)
+        case Retriable() | Unknown() if payment.status in OPEN:
+            return _still_unknown(_with_error(payment, outcome), command, at)
+        case Unknown() if payment.operation is not Operation.VOID:
+            return _unknown(_with_error(payment, outcome), at)
+        case Retriable() | Unknown():
+            return _retried(_with_error(payment, outcome), command, book, at)
+        case _:
+            assert_never(outcome)
+
+
+def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
+    owed_minor = payment.operation_minor
+    done = payment.owed_nothing()
+    match payment.operation:
+        case Operation.CHARGE | Operation.CAPTURE:
+            assert owed_minor is not None, "an operation has an amount"
+            moved = holds.post(payment, owed_minor, book, at)
+            completed = replace(
+                done,
+                status=PaymentStatus.COMPLETED,
+                captured_minor=owed_minor,
+                last_error_code=None,
+                last_error=None,
+                completed_at=at.now,
+            )
+            return replace(
+                _changed(completed, EventType.PAYMENT_COMPLETED, at),
+                accounts=moved.accounts,
+                transfers=(moved.transfer,),
+                account_events=holds.balance_facts(moved, at),
+            )
+        case Operation.AUTHORIZE:
+            authorized = replace(done, status=PaymentStatus.AUTHORIZED)
+            return _changed(authorized, EventType.PAYMENT_AUTHORIZED, at)
+        case _:
+            return _changed(done, EventType.VOIDED, at)
+
+
+def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
+    """Certainly nothing happened at the provider: the hold is released."""
+    moved = holds.void(payment, book, at)
+    failed = replace(payment.owed_nothing(), status=PaymentStatus.FAILED)
+    return replace(
+        _changed(failed, EventType.PAYMENT_FAILED, at),
+        accounts=moved.accounts,
+        transfers=(moved.transfer,),
+    )
+
+
+def _retried(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+    progress, policy = payment.progress, at.policy
+    if progress.exhausted:
+        return _given_up(payment, command, book, at)
+    delay = backoff(progress.retry_count, policy.retry_delay_s, policy.retry_delay_max_s, at.jitter)
+    retrying = replace(payment, progress=progress.retrying(at.now + delay))
+    return _changed(retrying, EventType.RETRY_SCHEDULED, at)
+
+
+def _given_up(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+    """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
+    letter = _letter(payment, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
+    if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
+        return replace(_failed(payment, book, at), dead_letters=(letter,))
+    # A capture leaves the authorization as it was, a void the cancellation.
+    idle = _changed(payment.owed_nothing(), EventType.RETRY_SCHEDULED, at)
+    return replace(idle, dead_letters=(letter,))
+
+
+def _unknown(payment: Payment, at: Circumstances) -> Decision:
+    until = at.now + inquiry_delay(payment.progress, at.policy, at.jitter)
+    asked = payment.progress.inquiring(until)
+    unknown = replace(payment, status=PaymentStatus.UNKNOWN, progress=asked)
+    return _changed(unknown, EventType.PAYMENT_UNKNOWN, at)
+
+
+def _still_unknown(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
+    progress = payment.progress
+    if (
+        payment.status is PaymentStatus.UNKNOWN
+        and progress.inquiry_count >= at.policy.max_inquiries
+    ):
+        reviewed = replace(
+            payment,
+            status=PaymentStatus.REVIEW,
+            progress=progress.waiting(at.now + REVIEW_INTERVAL),
+        )
+        letter = _letter(payment, command, DeadLetterReason.OUTCOME_UNRESOLVED, at)
+        return replace(_changed(reviewed, EventType.PAYMENT_REVIEW, at), dead_letters=(letter,))
+    review = payment.status is PaymentStatus.REVIEW
+    delay = REVIEW_INTERVAL if review else inquiry_delay(progress, at.policy, at.jitter)
+    waiting = replace(payment, progress=progress.inquiring(at.now + delay))
+    return _changed(waiting, EventType.RETRY_SCHEDULED, at)
+
+
+def _too_late(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
+    """The payment has moved on; money taken for one that failed must not be forgotten."""
+    if isinstance(command.outcome, Succeeded) and payment.status is PaymentStatus.FAILED:
+        letter = _letter(payment, command, DeadLetterReason.CONTRADICTION, at)
+        return Decision(result=payment, dead_letters=(letter,))
+    return Decision(result=payment)
+
+
+def _changed(payment: Payment, what: EventType, at: Circumstances) -> Decision:
+    change = changed(payment, what, at)
+    return Decision(result=change.payment, payments=(change.payment,), events=(change.event,))
+
+
+def _with_error(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
+    return replace(payment, last_error_code=outcome.code, last_error=outcome.message)
+
+
+def _letter(
+    payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Circumstances
+) -> DeadLetter:
+    return letter_about(payment, STAGE, reason, command.source, at.now)
+
+
+def _not_found(payment_id: UUID) -> Refused:
+    return Refused(RefusalCode.PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")

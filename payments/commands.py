@@ -1,0 +1,247 @@
+"""Everything that can be asked: by clients, by stages, by the schedule, by operators.
+
+A command says which rows it needs (`Needs`), so that a whole batch of commands can
+be loaded and locked in one go, always in the same order: payments (with their
+refunds), dead letters, accounts, each by id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payments.dead_letter import DeadLetterReason, SourceMessage
+    from payments.money import Money
+    from payments.outcome import Operation, Outcome
+    from payments.payment import CaptureMethod, PaymentType, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The rows a command must see, locked; a payment brings its accounts along.
+
+    `refund_ids` bring their payment, `dead_letter_ids` their payment.
+    """
+
+    account_ids: tuple[UUID, ...] = ()
+    payment_ids: tuple[UUID, ...] = ()
+    refund_ids: tuple[UUID, ...] = ()
+    dead_letter_ids: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """Open a customer's account with an opening balance (0 allowed)."""
+
+    tenant_id: str
+    user_id: str
+    initial_balance: Money
+
+    def needs(self) -> Needs:
+        """Nothing: the account is new."""
+        return Needs()
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePayment:
+    """Accept a payment; an internal transfer is done at once."""
+
+    tenant_id: str
+    payment_type: PaymentType
+    source_account_id: UUID
+    destination_account_id: UUID | None
+    amount: Money
+    provider: Provider | None
+    capture_method: CaptureMethod
+    idempotency_key: str | None = None
+    description: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def needs(self) -> Needs:
+        """Both accounts; an external payment has but one."""
+        if self.destination_account_id is None:
+            return Needs(account_ids=(self.source_account_id,))
+        return Needs(account_ids=(self.source_account_id, self.destination_account_id))
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPayment:
+    """Stop a payment no provider was asked about, or void an authorized one."""
+
+    tenant_id: str
+    payment_id: UUID
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePayment:
+    """Capture an authorized payment, all of it (None) or less."""
+
+    tenant_id: str
+    payment_id: UUID
+    amount: Money | None
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPayment:
+    """Give back all that is left (None) or a part."""
+
+    tenant_id: str
+    payment_id: UUID
+    amount: Money | None
+    reason: str | None = None
+    idempotency_key: str | None = None
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPayment:
+    """Take attempt number `attempt` of a payment's provider work."""
+
+    payment_id: UUID
+    attempt: int
+    worker: str
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class SettlePayment:
+    """Record what an attempt ended in; `source` is the message that asked for it."""
+
+    payment_id: UUID
+    attempt_id: UUID
+    operation: Operation
+    outcome: Outcome
+    source: SourceMessage
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class WakePayment:
+    """Look at a payment that is due: send its work again, or give its worker up."""
+
+    payment_id: UUID
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRefund:
+    """Take attempt number `attempt` of a refund."""
+
+    refund_id: UUID
+    attempt: int
+    worker: str
+
+    def needs(self) -> Needs:
+        """The refund with its payment."""
+        return Needs(refund_ids=(self.refund_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRefund:
+    """Record what an attempt at a refund ended in."""
+
+    refund_id: UUID
+    attempt_id: UUID
+    outcome: Outcome
+    source: SourceMessage
+
+    def needs(self) -> Needs:
+        """The refund with its payment."""
+        return Needs(refund_ids=(self.refund_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class WakeRefund:
+    """Look at a refund that is due."""
+
+    refund_id: UUID
+
+    def needs(self) -> Needs:
+        """The refund with its payment."""
+        return Needs(refund_ids=(self.refund_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class ParkMessage:
+    """Put a message no stage can process among the dead letters, once."""
+
+    letter_id: UUID
+    tenant_id: str
+    stage: str
+    reason: DeadLetterReason
+    error: str
+    source: SourceMessage
+
+    def needs(self) -> Needs:
+        """The letter, if it was parked before."""
+        return Needs(dead_letter_ids=(self.letter_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveDeadLetter:
+    """Try again what is parked; None as tenant means any (an operator at the console)."""
+
+    letter_id: UUID
+    actor: str
+    reason: str
+    tenant_id: str | None = None
+
+    def needs(self) -> Needs:
+        """The letter with its payment."""
+        return Needs(dead_letter_ids=(self.letter_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardDeadLetter:
+    """Close a letter without trying again."""
+
+    letter_id: UUID
+    actor: str
+    reason: str
+    tenant_id: str | None = None
+
+    def needs(self) -> Needs:
+        """The letter."""
+        return Needs(dead_letter_ids=(self.letter_id,))
+
+
+Command = (
+    OpenAccount
+    | CreatePayment
+    | CancelPayment
+    | CapturePayment
+    | RefundPayment
+    | ClaimPayment
+    | SettlePayment
+    | WakePayment
+    | ClaimRefund
+    | SettleRefund
+    | WakeRefund
+    | ParkMessage
+    | RedriveDeadLetter
+    | DiscardDeadLetter
+)

@@ -1,0 +1,104 @@
+"""What a decision is made of: the state it saw, the time and ids it was given, what it decided.
+
+A `Decision` is everything there is to record: new and changed rows as they are
+after it, ledger transfers, events, work, dead letters. A `Refused` changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from payments.progress import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.account import Account, SystemAccount
+    from payments.attempt import Attempt, AttemptResult
+    from payments.dead_letter import DeadLetter
+    from payments.events import AccountEvent, Event, Work
+    from payments.ledger import LedgerTransfer
+    from payments.payment import Payment
+    from payments.refund import Refund
+
+
+class RefusalCode(StrEnum):
+    """Why a command was refused: stable, in order of precedence."""
+
+    ACCOUNT_NOT_FOUND = "account_not_found"
+    PAYMENT_NOT_FOUND = "payment_not_found"
+    REFUND_NOT_FOUND = "refund_not_found"
+    DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
+    SAME_ACCOUNT = "same_account"
+    ACCOUNT_NOT_ACTIVE = "account_not_active"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    PAYMENT_NOT_CANCELLABLE = "payment_not_cancellable"
+    PAYMENT_NOT_CAPTURABLE = "payment_not_capturable"
+    CAPTURE_EXCEEDS_AUTHORIZATION = "capture_exceeds_authorization"
+    PAYMENT_NOT_REFUNDABLE = "payment_not_refundable"
+    REFUND_EXCEEDS_PAYMENT = "refund_exceeds_payment"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
+    DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
+    NOT_CLAIMABLE = "not_claimable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No, and why, for a person to read."""
+
+    code: RefusalCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The rows a decision may look at, locked while it does."""
+
+    accounts: Mapping[UUID, Account] = field(default_factory=dict)
+    payments: Mapping[UUID, Payment] = field(default_factory=dict)
+    refunds: Mapping[UUID, Refund] = field(default_factory=dict)
+    dead_letters: Mapping[UUID, DeadLetter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """The time, the ids, the chance (`jitter` in [0, 1)) and the policy of one decision."""
+
+    now: datetime
+    new_id: Callable[[], UUID]
+    jitter: float = 0.0
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim's result: what to do, for whom; the payment and refund as claimed."""
+
+    attempt: Attempt
+    payment: Payment
+    refund: Refund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that is to be recorded, and `result`, what the asker is told."""
+
+    result: Account | Payment | Refund | Claimed | DeadLetter | None
+    accounts: tuple[Account, ...] = ()
+    system_accounts: tuple[SystemAccount, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    transfers: tuple[LedgerTransfer, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    attempt_results: tuple[AttemptResult, ...] = ()
+    events: tuple[Event, ...] = ()
+    account_events: tuple[AccountEvent, ...] = ()
+    work: tuple[Work, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    # A parked message to publish again as it came (an operator's redrive of poison).
+    republished: tuple[DeadLetter, ...] = ()

@@ -1,0 +1,114 @@
+"""What is said about a payment: public facts in sequence, private changes, and work.
+
+Every version of a payment has exactly one event; the public ones are numbered
+1, 2, 3 ... per payment. An event carries the payment as it is after the change,
+so the last one is the payment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.account import Account
+    from payments.payment import Payment
+    from payments.refund import Refund
+
+
+class EventType(StrEnum):
+    """What happened to a payment or one of its refunds."""
+
+    PAYMENT_CREATED = "payment.created"
+    PAYMENT_AUTHORIZED = "payment.authorized"
+    PAYMENT_COMPLETED = "payment.completed"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_CANCELLED = "payment.cancelled"
+    PAYMENT_UNKNOWN = "payment.unknown"
+    PAYMENT_REVIEW = "payment.review"
+    PAYMENT_REDRIVEN = "payment.redriven"
+    REFUND_CREATED = "refund.created"
+    REFUND_COMPLETED = "refund.completed"
+    REFUND_FAILED = "refund.failed"
+    REFUND_UNKNOWN = "refund.unknown"
+    REFUND_REVIEW = "refund.review"
+    TRANSFER_COMPLETED = "transfer.completed"
+    # Private: kept in payment_events, on no topic.
+    ATTEMPT_STARTED = "payment.attempt_started"
+    RETRY_SCHEDULED = "payment.retry_scheduled"
+    CAPTURE_REQUESTED = "payment.capture_requested"
+    WOKEN = "payment.woken"
+    VOIDED = "payment.voided"
+
+
+PRIVATE: Final = frozenset(
+    {
+        EventType.ATTEMPT_STARTED,
+        EventType.RETRY_SCHEDULED,
+        EventType.CAPTURE_REQUESTED,
+        EventType.WOKEN,
+        EventType.VOIDED,
+    }
+)
+
+
+class AccountEventType(StrEnum):
+    """What happened to an account; a balance fact says what the balance is, not how it moved."""
+
+    CREATED = "account.created"
+    BALANCE_CHANGED = "account.balance_changed"
+
+
+class WorkType(StrEnum):
+    """What a stage is asked to do."""
+
+    CHARGE = "charge.requested"
+    REFUND = "refund.requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a payment; `payment.sequence` is its number if it is public."""
+
+    id: UUID
+    type: EventType
+    payment: Payment
+    occurred_at: datetime
+    refund: Refund | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is published, and so numbered."""
+        return self.type not in PRIVATE
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """A fact about an account."""
+
+    id: UUID
+    type: AccountEventType
+    account: Account
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A message to a stage; `attempt` is the number of the attempt it asks for.
+
+    A claim of another number is refused, so a duplicate, late or replayed message
+    starts nothing.
+    """
+
+    id: UUID
+    type: WorkType
+    tenant_id: str
+    payment_id: UUID
+    attempt: int
+    occurred_at: datetime
+    refund_id: UUID | None = None
+    causation_id: UUID | None = None

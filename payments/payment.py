@@ -1,0 +1,126 @@
+"""A payment, its states, and which of them are final.
+
+`pending -> processing -> completed | failed | unknown`, `pending -> cancelled`,
+`unknown -> completed | failed | review`, `completed -> partially_refunded ->
+refunded`; with manual capture `processing -> authorized -> completed | cancelled`.
+`failed -> pending` exists only as an operator's redrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.money import Money
+    from payments.outcome import Operation
+    from payments.progress import Progress
+
+
+class PaymentType(StrEnum):
+    """Whether a provider is asked, or money moves between two of our accounts."""
+
+    EXTERNAL = "external_payment"
+    INTERNAL = "internal_transfer"
+
+
+class CaptureMethod(StrEnum):
+    """Whether an authorization is captured at once or when the client asks."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class PaymentStatus(StrEnum):
+    """The states of DESIGN's machine."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    AUTHORIZED = "authorized"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    REVIEW = "review"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+
+
+class Provider(StrEnum):
+    """The payment providers there is a gateway for."""
+
+    STRIPE = "stripe"
+    PAYPAL = "paypal"
+
+
+TERMINAL: Final = frozenset(
+    {
+        PaymentStatus.COMPLETED,
+        PaymentStatus.FAILED,
+        PaymentStatus.CANCELLED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+    }
+)
+# The outcome of an earlier attempt is open: ask before anything is done again.
+OPEN: Final = frozenset({PaymentStatus.UNKNOWN, PaymentStatus.REVIEW})
+# Captured, so that it may be refunded.
+CAPTURED: Final = frozenset(
+    {PaymentStatus.COMPLETED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment; amounts in minor units of `amount.currency`.
+
+    `operation` is what a provider is owed next, of `operation_minor`; `sequence`
+    counts the public events, `version` every change.
+    """
+
+    id: UUID
+    tenant_id: str
+    idempotency_key: str | None
+    payment_type: PaymentType
+    source_account_id: UUID
+    destination_account_id: UUID | None
+    amount: Money
+    capture_method: CaptureMethod
+    status: PaymentStatus
+    provider: Provider | None
+    description: str | None
+    metadata: Mapping[str, object]
+    progress: Progress
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    sequence: int = 1
+    provider_reference: str | None = None
+    hold_id: UUID | None = None
+    operation: Operation | None = None
+    operation_minor: int | None = None
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    refund_pending_minor: int = 0
+    last_error_code: str | None = None
+    last_error: str | None = None
+    completed_at: datetime | None = None
+
+    @property
+    def currency(self) -> str:
+        """The ISO 4217 code of every amount of this payment."""
+        return self.amount.currency
+
+    @property
+    def refundable_minor(self) -> int:
+        """What was captured and neither refunded nor promised back."""
+        return self.captured_minor - self.refunded_minor - self.refund_pending_minor
+
+    def owed_nothing(self) -> Payment:
+        """The same payment, with no provider work left."""
+        return replace(self, operation=None, operation_minor=None, progress=self.progress.settled())

@@ -1,0 +1,94 @@
+"""How far a provider has been asked for something, and when somebody must look again.
+
+One value serves payments and refunds alike. While something is owed `due_at` is
+set, so nothing can wait in silence; while an attempt is in flight `lease_id` names
+it, and `due_at` is when its worker is given up for dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+
+# What is in review is still asked after, once a day: vendors do find lost charges.
+REVIEW_INTERVAL: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The waiting times and limits of provider work; durations in seconds.
+
+    `max_retries` counts the tries after the first. `patience_s` is how long work
+    may sit on a topic before it is sent again, `lease_s` how long a worker may be
+    silent after a claim. An unknown outcome is asked after with delays that double
+    from `retry_delay_s` to `inquiry_delay_max_s`, `max_inquiries` times, before a
+    human must look.
+    """
+
+    max_retries: int = 4
+    retry_delay_s: float = 1.0
+    retry_delay_max_s: float = 30.0
+    lease_s: float = 30.0
+    patience_s: float = 120.0
+    inquiry_delay_max_s: float = 300.0
+    max_inquiries: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Claims so far, burned retries, fruitless inquiries, and who holds it until when."""
+
+    max_retries: int
+    due_at: datetime | None
+    lease_id: UUID | None = None
+    attempt_count: int = 0
+    retry_count: int = 0
+    inquiry_count: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether one more failed try is one too many."""
+        return self.retry_count >= self.max_retries
+
+    def leased(self, attempt_id: UUID, until: datetime) -> Progress:
+        """The next attempt is in flight."""
+        return replace(
+            self, lease_id=attempt_id, due_at=until, attempt_count=self.attempt_count + 1
+        )
+
+    def waiting(self, until: datetime) -> Progress:
+        """Nobody holds it; somebody must look at `until`."""
+        return replace(self, lease_id=None, due_at=until)
+
+    def retrying(self, until: datetime) -> Progress:
+        """A try was burned; the next is due at `until`."""
+        return replace(self.waiting(until), retry_count=self.retry_count + 1)
+
+    def inquiring(self, until: datetime) -> Progress:
+        """The outcome is unknown; ask at `until`."""
+        return replace(self.waiting(until), inquiry_count=self.inquiry_count + 1)
+
+    def settled(self) -> Progress:
+        """Nothing is owed any more."""
+        return replace(self, lease_id=None, due_at=None)
+
+
+def backoff(count: int, delay_s: float, delay_max_s: float, jitter: float) -> timedelta:
+    """The wait after the `count`-th failure (from 0): doubling, capped, up to a quarter longer.
+
+    `jitter` in [0, 1) spreads those who failed together.
+    """
+    doubled = delay_s * 2 ** min(count, 30)
+    return timedelta(seconds=min(doubled, delay_max_s) * (1 + jitter / 4))
+
+
+def inquiry_delay(progress: Progress, policy: Policy, jitter: float) -> timedelta:
+    """The wait before the next question about an unknown outcome."""
+    count, longest = progress.inquiry_count, policy.inquiry_delay_max_s
+    return backoff(count, policy.retry_delay_s, longest, jitter)
