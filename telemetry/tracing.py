@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _W3C: Final = TraceContextTextMapPropagator()
 _TRACES_PATH: Final = "/v1/traces"  # OTLP/HTTP, opentelemetry.io/docs/specs/otlp
-_OTLP_HTTP_PORT: Final = 4318
 # A collector that is away must not hold up a process that has 30 s to drain.
 _EXPORT_TIMEOUT_S: Final = 5.0
 
@@ -78,19 +76,6 @@ def remote_parent(traceparent: str | None) -> Context:
     """
     carrier = {"traceparent": traceparent} if traceparent else {}
     return _W3C.extract(carrier, context=Context())
-
-
-def otlp_from_jaeger(jaeger_endpoint: str) -> str:
-    """The OTLP/HTTP address of the Jaeger whose legacy collector address is given.
-
-    Jaeger's `:14268/api/traces` takes Thrift, which OpenTelemetry no longer sends; the
-    same Jaeger takes OTLP on port 4318. Empty stays empty.
-    """
-    parts = urlsplit(jaeger_endpoint)
-    if not parts.hostname:
-        return ""
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{_OTLP_HTTP_PORT}"
 
 
 def _traces_url(endpoint: str) -> str:

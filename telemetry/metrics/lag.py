@@ -19,7 +19,9 @@ class LagMetrics:
 
     def __init__(self, declare: Declare) -> None:
         self.source_up = declare.gauges(
-            "lag_source_up", "1 if the lag's source answered (kafka, postgres, redis).", "source"
+            "lag_source_up",
+            "1 if the lag's source answered (kafka, slots, redis, waiting).",
+            "source",
         )
         self.messages = declare.gauges(
             "stage_lag_messages", "Messages not yet acknowledged.", *_PARTITION
@@ -31,12 +33,16 @@ class LagMetrics:
             "stage_consumed_per_second", "Messages acknowledged a second.", *_PARTITION
         )
         self.drain = declare.gauges(
-            "stage_drain_seconds", "Seconds until the group has caught up, at its rate.", "group"
+            "stage_drain_seconds",
+            "Seconds until the group has caught up, at its pace.",
+            "group",
+            "topic",
         )
         self.group_state = declare.gauges(
             "stage_group_state",
             "1 for the state a group is in (ok, warning, stalled, stopped).",
             "group",
+            "topic",
             "state",
         )
         self.slot_bytes = declare.gauges(
@@ -62,8 +68,14 @@ class LagMetrics:
             "redis_group_pending", "Entries delivered, not acknowledged.", "stream", "group"
         )
         self.redis_seconds = declare.gauges(
-            "redis_group_oldest_pending_seconds",
-            "Age of the oldest unacknowledged entry.",
+            "redis_group_lag_seconds",
+            "Age of the oldest entry not delivered or not acknowledged.",
             "stream",
             "group",
+        )
+        self.waiting = declare.gauges(
+            "waiting_work", "Rows past their time (payments, refunds) or parked.", "kind"
+        )
+        self.waiting_oldest = declare.gauges(
+            "waiting_work_oldest_seconds", "How long the oldest of them is past its time.", "kind"
         )

@@ -1,0 +1,117 @@
+"""What a measurement of lag says: frozen, in plain units, ready for JSON.
+
+None means "not known", never zero: a group that has made no progress has no drain time,
+and a message whose timestamp could not be read has no age.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class GroupState(StrEnum):
+    """What to think of a group's lag, from bad to good news last; after Burrow's rules."""
+
+    STOPPED = "stopped"  # nobody is a member
+    STALLED = "stalled"  # there is lag, and nothing was acknowledged for a while
+    WARNING = "warning"  # the lag grows
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One partition as one group sees it. `committed` is None before its first commit."""
+
+    partition: int
+    committed: int | None
+    end: int
+    messages: int
+    seconds: float | None
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLag:
+    """A consumer group on a topic. `seconds` is the age of the oldest unacknowledged message."""
+
+    group: str
+    topic: str
+    state: GroupState
+    members: int
+    messages: int
+    seconds: float | None
+    per_second: float
+    drain_seconds: float | None
+    partitions: tuple[PartitionLag, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLag:
+    """A replication slot. `seconds` is a lower bound until the history reaches far enough back.
+
+    `wal_status` is Postgres's (`reserved`, `extended`, `unreserved`, `lost`), or `missing` for a
+    slot that ought to be there. `safe_wal_bytes` is None where the server sets no limit.
+    """
+
+    slot: str
+    active: bool
+    wal_status: str
+    bytes: int | None
+    seconds: float | None
+    safe_wal_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedisGroupLag:
+    """A consumer group on a Redis stream: `messages` not delivered, `pending` not acknowledged.
+
+    `messages` is None when Redis cannot tell, after entries were trimmed or deleted. `seconds`
+    is the age of the oldest entry that is one or the other, by its `ce_time`.
+    """
+
+    stream: str
+    group: str
+    consumers: int
+    messages: int | None
+    pending: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingWork:
+    """Rows past their time: `payments` and `refunds` overdue, `dead_letters` parked."""
+
+    kind: str
+    count: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A source (`kafka`, `slots`, `redis`, `waiting`) that did not answer, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsReport:
+    """Everything measured, at about `measured_at`; what is `unavailable` is empty here."""
+
+    measured_at: datetime
+    groups: tuple[GroupLag, ...]
+    slots: tuple[SlotLag, ...]
+    redis_groups: tuple[RedisGroupLag, ...]
+    waiting: tuple[WaitingWork, ...]
+    unavailable: tuple[Unavailable, ...]
+
+    def to_json(self) -> bytes:
+        """The report as one JSON object whose members are the fields, by their names."""
+        return orjson.dumps(self, option=orjson.OPT_UTC_Z)
