@@ -23,7 +23,7 @@ _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(up|down)\.sql")
 # Any constant: whoever migrates this database takes the same one.
 _ADVISORY_LOCK: Final = 0x7061796D656E7473
 # DDL that waits for a lock blocks every query behind it, so it gives up before clients do.
-_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '5s'"
+_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 
 
 class MigrationError(Exception):
@@ -165,7 +165,11 @@ async def _locked_history(
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     await connection.execute(_LOCK_TIMEOUT)
-    await connection.execute(migration.up)
+    try:
+        await connection.execute(migration.up)
+    except asyncpg.PostgresError as error:
+        error.add_note(f"while applying {migration.label}.up.sql")
+        raise
     await connection.execute(
         "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
         migration.version,

@@ -1,0 +1,172 @@
+"""The migration runner on a real Postgres: order, atomicity, refusal and the way back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from store.migrations import (
+    MigrationError,
+    connect_to_migrate,
+    history,
+    migrate_down,
+    migrate_up,
+    pending,
+    read_migrations,
+)
+from store.pool import DatabaseAddress
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def connection(empty_database: DatabaseAddress) -> AsyncIterator[Connection]:
+    opened = await connect_to_migrate(empty_database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Two migrations: a table, then a column of it."""
+    write(tmp_path, "0001_ledger", "CREATE TABLE ledger (id int)", "DROP TABLE ledger")
+    write(
+        tmp_path,
+        "0002_amount",
+        "ALTER TABLE ledger ADD COLUMN amount int",
+        "ALTER TABLE ledger DROP COLUMN amount",
+    )
+    return tmp_path
+
+
+def write(directory: Path, label: str, up: str, down: str) -> None:
+    (directory / f"{label}.up.sql").write_text(up)
+    (directory / f"{label}.down.sql").write_text(down)
+
+
+async def columns(connection: Connection) -> set[str]:
+    rows = await connection.fetch(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'ledger'"
+    )
+    return {row["column_name"] for row in rows}
+
+
+async def test_files_apply_in_order_and_only_once(connection: Connection, files: Path) -> None:
+    """A second run finds nothing to do."""
+    known = read_migrations(files)
+    assert [step.label for step in await pending(connection, known)] == [
+        "0001_ledger",
+        "0002_amount",
+    ]
+    assert [step.version for step in await migrate_up(connection, known)] == [1, 2]
+    assert await columns(connection) == {"id", "amount"}
+    assert await migrate_up(connection, known) == []
+    assert await pending(connection, known) == []
+
+
+async def test_a_failing_migration_leaves_nothing_behind(
+    connection: Connection, files: Path
+) -> None:
+    """What came before it stays; the half of it that worked does not."""
+    write(files, "0003_broken", "CREATE TABLE half (id int); SELECT 1 / 0", "SELECT 1")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate_up(connection, read_migrations(files))
+    assert set(await history(connection)) == {1, 2}
+    assert await connection.fetchval("SELECT to_regclass('half')") is None
+
+
+async def test_a_changed_file_is_refused(connection: Connection, files: Path) -> None:
+    """History is not rewritten under a database that has already lived it."""
+    await migrate_up(connection, read_migrations(files))
+    write(files, "0001_ledger", "CREATE TABLE ledger (id bigint)", "DROP TABLE ledger")
+    with pytest.raises(MigrationError, match=r"0001_ledger\.up\.sql changed"):
+        await migrate_up(connection, read_migrations(files))
+
+
+async def test_a_database_from_a_newer_release_is_refused(
+    connection: Connection, files: Path
+) -> None:
+    """An older release neither migrates nor rolls back what it does not know, but may serve."""
+    known = read_migrations(files)
+    await migrate_up(connection, known)
+    with pytest.raises(MigrationError, match="0002_amount, which this release does not know"):
+        await migrate_up(connection, known[:1])
+    assert await pending(connection, known[:1]) == []
+
+
+async def test_down_takes_back_one_at_a_time(connection: Connection, files: Path) -> None:
+    """Until there is nothing left to take back."""
+    known = read_migrations(files)
+    await migrate_up(connection, known)
+    newest = await migrate_down(connection, known)
+    assert newest is not None
+    assert newest.label == "0002_amount"
+    assert await columns(connection) == {"id"}
+    await migrate_down(connection, known)
+    assert await columns(connection) == set()
+    assert await migrate_down(connection, known) is None
+
+
+async def test_processes_that_start_together_migrate_once(
+    empty_database: DatabaseAddress, files: Path
+) -> None:
+    """Each migration is applied by exactly one of them, and all of them succeed."""
+    known = read_migrations(files)
+    connections = [await connect_to_migrate(empty_database) for _ in range(6)]
+    done = await asyncio.gather(*(migrate_up(each, known) for each in connections))
+    assert sorted(step.version for steps in done for step in steps) == [1, 2]
+    for each in connections:
+        await each.close()
+
+
+async def test_a_migration_gives_up_on_a_lock_rather_than_block_clients(
+    empty_database: DatabaseAddress, connection: Connection, files: Path
+) -> None:
+    """A table somebody holds makes it fail within seconds, and a later run succeeds."""
+    known = read_migrations(files)
+    await migrate_up(connection, known[:1])
+    holder = await connect_to_migrate(empty_database)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE ledger IN ACCESS SHARE MODE")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await migrate_up(connection, known)
+    await holder.close()
+    assert [step.version for step in await migrate_up(connection, known)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["0001_a.up.sql"], "0001_a needs"),
+        (["0002_a.up.sql", "0002_a.down.sql"], "0002_a needs number 0001"),
+        (["0001_a.up.sql", "0001_a.down.sql", "0001_b.up.sql", "0001_b.down.sql"], "0001_b needs"),
+        (["1_a.sql"], "1_a.sql is not named"),
+    ],
+)
+def test_files_must_pair_and_count_up(tmp_path: Path, names: list[str], complaint: str) -> None:
+    """A gap, a twin or a missing way back is found before anything is applied."""
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(MigrationError, match=complaint):
+        read_migrations(tmp_path)
+
+
+async def test_our_own_migrations_go_forward_and_all_the_way_back(
+    connection: Connection,
+) -> None:
+    """The committed files leave an empty database as they found it."""
+    known = read_migrations()
+    await migrate_up(connection, known)
+    for _ in known:
+        await migrate_down(connection, known)
+    left = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+        "AND relname NOT LIKE 'schema_migrations%'"
+    )
+    assert left == []
+    assert [step.label for step in await migrate_up(connection, known)] == [
+        step.label for step in known
+    ]
