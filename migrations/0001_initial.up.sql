@@ -219,6 +219,8 @@ CREATE TABLE dead_letters (
     payment_id uuid,
     refund_id uuid,
     topic text NOT NULL,
+    message_partition integer NOT NULL,
+    message_offset bigint NOT NULL,
     message_key bytea,
     message_value bytea,
     message_headers json NOT NULL,

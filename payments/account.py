@@ -1,4 +1,4 @@
-"""Accounts: a customer's, whose four totals are kept, and the system's, which only the ledger knows.
+"""Accounts: a customer's, whose totals are kept, and the system's, which only the ledger knows.
 
 A customer's `available` is never negative; every change of an account raises its
 version by one.

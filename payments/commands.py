@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The rows a command must see, locked; a payment brings its accounts along.
+    """The rows a command must see, locked.
 
-    `refund_ids` bring their payment, `dead_letter_ids` their payment.
+    Refunds and dead letters bring their payment, payments bring their accounts, but
+    where `payments_only` says that no money moves: a claim must not wait for a busy
+    account.
     """
 
     account_ids: tuple[UUID, ...] = ()
     payment_ids: tuple[UUID, ...] = ()
     refund_ids: tuple[UUID, ...] = ()
     dead_letter_ids: tuple[UUID, ...] = ()
+    payments_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class CapturePayment:
 
     def needs(self) -> Needs:
         """The payment."""
-        return Needs(payment_ids=(self.payment_id,))
+        return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class ClaimPayment:
 
     def needs(self) -> Needs:
         """The payment."""
-        return Needs(payment_ids=(self.payment_id,))
+        return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class WakePayment:
 
     def needs(self) -> Needs:
         """The payment."""
-        return Needs(payment_ids=(self.payment_id,))
+        return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class ClaimRefund:
 
     def needs(self) -> Needs:
         """The refund with its payment."""
-        return Needs(refund_ids=(self.refund_id,))
+        return Needs(refund_ids=(self.refund_id,), payments_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ class WakeRefund:
 
     def needs(self) -> Needs:
         """The refund with its payment."""
-        return Needs(refund_ids=(self.refund_id,))
+        return Needs(refund_ids=(self.refund_id,), payments_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,28 @@
+"""New ids: UUIDv7, strictly increasing within a process, whatever the clock does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payments.ids import ID_RESOLUTION_NS, uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+
+class IdSource:
+    """Makes ids from a clock (nanoseconds since 1970) and a source of random bits.
+
+    Not for use from several threads.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int], random_bits: Callable[[int], int]) -> None:
+        self._clock_ns = clock_ns
+        self._random_bits = random_bits
+        self._last_ns = 0
+
+    def __call__(self) -> UUID:
+        """The next id, later than every one before it."""
+        self._last_ns = max(self._clock_ns(), self._last_ns + ID_RESOLUTION_NS)
+        return uuid7(self._last_ns, self._random_bits(62))

@@ -1,0 +1,268 @@
+"""What the messages say: one model a kind of payload, and how it is made from the core's entities.
+
+Amounts are decimal texts with the currency's digits beside whole minor units, times
+are UTC. A payload is the entity after the change, so the last event of a payment is
+the payment.
+"""
+
+# The annotations are what pydantic reads at run time.
+# ruff: noqa: TC001, TC003
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from payments.account import Account, AccountStatus
+from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+from payments.money import format_amount
+from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
+from payments.refund import Refund, RefundStatus
+
+if TYPE_CHECKING:
+    from payments.events import Work
+
+FROZEN: Final = ConfigDict(frozen=True)
+
+
+class PaymentData(BaseModel):
+    """A payment as the world sees it."""
+
+    model_config = FROZEN
+
+    id: UUID
+    payment_type: PaymentType
+    source_account_id: UUID
+    destination_account_id: UUID | None
+    amount: str
+    amount_minor: int
+    currency: str
+    status: PaymentStatus
+    capture_method: CaptureMethod
+    captured_minor: int
+    refunded_minor: int
+    provider: Provider | None
+    provider_transaction_id: str | None
+    description: str | None
+    metadata: dict[str, JsonValue]
+    retry_count: int
+    max_retries: int
+    last_error_code: str | None
+    last_error: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> Self:
+        """The payment's public side; nothing in it came from outside unchecked."""
+        return cls.model_construct(
+            id=payment.id,
+            payment_type=payment.payment_type,
+            source_account_id=payment.source_account_id,
+            destination_account_id=payment.destination_account_id,
+            amount=payment.amount.decimal,
+            amount_minor=payment.amount.amount_minor,
+            currency=payment.currency,
+            status=payment.status,
+            capture_method=payment.capture_method,
+            captured_minor=payment.captured_minor,
+            refunded_minor=payment.refunded_minor,
+            provider=payment.provider,
+            provider_transaction_id=payment.provider_reference,
+            description=payment.description,
+            metadata=payment.metadata,
+            retry_count=payment.progress.retry_count,
+            max_retries=payment.progress.max_retries,
+            last_error_code=payment.last_error_code,
+            last_error=payment.last_error,
+            version=payment.version,
+            created_at=payment.created_at,
+            updated_at=payment.updated_at,
+            completed_at=payment.completed_at,
+        )
+
+
+class RefundData(BaseModel):
+    """A refund as the world sees it."""
+
+    model_config = FROZEN
+
+    id: UUID
+    payment_id: UUID
+    amount: str
+    amount_minor: int
+    currency: str
+    status: RefundStatus
+    reason: str | None
+    provider: Provider | None
+    provider_transaction_id: str | None
+    retry_count: int
+    last_error_code: str | None
+    last_error: str | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+    @classmethod
+    def of(cls, refund: Refund) -> Self:
+        """The refund's public side."""
+        return cls.model_construct(
+            id=refund.id,
+            payment_id=refund.payment_id,
+            amount=refund.amount.decimal,
+            amount_minor=refund.amount.amount_minor,
+            currency=refund.amount.currency,
+            status=refund.status,
+            reason=refund.reason,
+            provider=refund.provider,
+            provider_transaction_id=refund.provider_reference,
+            retry_count=refund.progress.retry_count,
+            last_error_code=refund.last_error_code,
+            last_error=refund.last_error,
+            created_at=refund.created_at,
+            updated_at=refund.updated_at,
+            completed_at=refund.completed_at,
+        )
+
+
+class AccountData(BaseModel):
+    """An account and its balances as the world sees them."""
+
+    model_config = FROZEN
+
+    id: UUID
+    user_id: str
+    currency: str
+    status: AccountStatus
+    balance: str
+    balance_minor: int
+    available: str
+    available_minor: int
+    pending: str
+    pending_minor: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """The account's public side; `pending` is what is held."""
+        currency = account.currency
+        return cls.model_construct(
+            id=account.id,
+            user_id=account.user_id,
+            currency=currency,
+            status=account.status,
+            balance=format_amount(account.balance, currency),
+            balance_minor=account.balance,
+            available=format_amount(account.available, currency),
+            available_minor=account.available,
+            pending=format_amount(account.debits_pending, currency),
+            pending_minor=account.debits_pending,
+            version=account.version,
+            created_at=account.created_at,
+            updated_at=account.updated_at,
+        )
+
+
+class WorkData(BaseModel):
+    """What a stage is asked: make attempt number `attempt` at this payment or refund."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    payment_id: UUID
+    refund_id: UUID | None = None
+    attempt: int
+
+    @classmethod
+    def of(cls, work: Work) -> Self:
+        """The message's body."""
+        return cls.model_construct(
+            payment_id=work.payment_id, refund_id=work.refund_id, attempt=work.attempt
+        )
+
+
+class DeadLetterData(BaseModel):
+    """A dead letter with the original bytes in base64 (RFC 4648)."""
+
+    model_config = FROZEN
+
+    id: UUID
+    stage: str
+    reason: DeadLetterReason
+    error: str
+    state: DeadLetterState
+    attempts: int
+    payment_id: UUID | None
+    refund_id: UUID | None
+    topic: str
+    partition: int
+    offset: int
+    key_base64: str | None
+    value_base64: str | None
+    headers: dict[str, str]
+    first_failed_at: datetime
+    last_failed_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Self:
+        """The letter, whole."""
+        source = letter.source
+        return cls.model_construct(
+            id=letter.id,
+            stage=letter.stage,
+            reason=letter.reason,
+            error=letter.error,
+            state=letter.state,
+            attempts=letter.attempts,
+            payment_id=letter.payment_id,
+            refund_id=letter.refund_id,
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            key_base64=_base64(source.key),
+            value_base64=_base64(source.value),
+            headers=dict(source.headers),
+            first_failed_at=letter.first_failed_at,
+            last_failed_at=letter.last_failed_at,
+            resolved_at=letter.resolved_at,
+            resolved_by=letter.resolved_by,
+            resolution=letter.resolution,
+        )
+
+
+class PaymentEventData(BaseModel):
+    """The value on `payments.events`: the payment after the change, and the refund it is about."""
+
+    model_config = FROZEN
+
+    payment: PaymentData
+    refund: RefundData | None = None
+
+
+class AccountEventData(BaseModel):
+    """The value on `payments.accounts`."""
+
+    model_config = FROZEN
+
+    account: AccountData
+
+
+class DeadLetterEventData(BaseModel):
+    """The value on `payments.dlq`."""
+
+    model_config = FROZEN
+
+    dead_letter: DeadLetterData
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode("ascii")
