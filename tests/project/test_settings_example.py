@@ -1,0 +1,44 @@
+""".env.example and the settings the processes read are one list."""
+
+import os
+import re
+
+import pytest
+
+from cli.settings import Settings
+from tests.project.tree import ROOT
+
+ASSIGNMENT = re.compile(r"(PAYMENTS_[A-Z_]+)=(.*)")
+
+
+def _example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return {match[1]: match[2] for line in lines if (match := ASSIGNMENT.fullmatch(line))}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_example_names_every_variable_and_no_other() -> None:
+    """A variable cannot be added, renamed or dropped without the example."""
+    settings = Settings()
+    sections = [getattr(settings, section) for section in Settings.__dataclass_fields__]
+    known = {f.validation_alias for s in sections for f in type(s).model_fields.values()}
+    assert set(_example()) == known
+
+
+def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting the example as it is changes nothing."""
+    defaults = Settings()
+    for name, value in _example().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == defaults
+
+
+def test_every_variable_has_a_comment_above() -> None:
+    """Each block of variables begins with what it is for."""
+    blocks = (ROOT / ".env.example").read_text().strip().split("\n\n")
+    assert [block for block in blocks if not block.startswith("# ")] == []
