@@ -66,9 +66,12 @@ test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and
 	else echo "test-kafka left out: it needs a JDK 17+ (java) and Maven (mvn)."; fi
 
 run: $(VENV)/.run ## Run the whole platform on an embedded stack (ARGS=--demo adds traffic)
-	@# Under a terminal the job gets a process group of its own: Ctrl-C then reaches the
-	@# platform, which drains and exits 0, and not make, which would call that an interrupt.
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/python -m cli run $(ARGS)
+	@# In a terminal's foreground (ps says "+") the job gets a process group of its own: Ctrl-C
+	@# then reaches the platform, which drains and exits 0, and not make, which would fail.
+	@if ! ps -o stat= -p $$$$ 2>/dev/null | grep -q '+'; then \
+		exec $(BIN)/python -m cli run $(ARGS); \
+	fi; \
+	set -m; $(BIN)/python -m cli run $(ARGS); exit $$?
 
 run-api: $(VENV)/.run ## Run the HTTP ingress alone
 	@$(BIN)/python -m api $(ARGS)
