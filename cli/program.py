@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypedDict
 
+# Where `python -m` finds our packages: the clone, or the folder they are installed in.
+CODE: Final = Path(__file__).parent.parent
 POLL_SECONDS: Final = 0.05
 _LOG_TAIL_BYTES: Final = 8192
 _LOG_TAIL_LINES: Final = 8

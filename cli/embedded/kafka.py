@@ -1,51 +1,88 @@
 """A broker that speaks Kafka's protocol, from the noida-db wheel: development and tests only.
 
-It holds everything in memory and saves it as JSON, so it forgets what it had not saved when it is
-killed. Nothing may depend on its memory: the relay refills it from the outbox.
+noida-db holds everything in memory and saves the whole of it as JSON half a second to several
+seconds after a change: killed, it comes back with an older state, topics and committed offsets
+alike; stopped in order, it keeps everything. So nothing may depend on its memory: the relay fills
+in from the outbox what a restarted broker lacks. A second program in front of it makes consumers
+wait for data (see `long_poll`); clients know only that one's port.
 """
 
 import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from cli.embedded.wheel import binary, data_directory
-from cli.program import Program
+from cli.program import CODE, Program, free_port, running
 
 
-async def prepare(directory: Path, port: int, *, log: Path) -> Program:
-    """The program to run on this data directory. Raises `StartError`."""
+@asynccontextmanager
+async def broker(directory: Path, port: int, *, log: Path) -> AsyncIterator[None]:
+    """Both programs, ready inside the block. Raises `StartError`."""
+    storage, front = await prepare(directory, port, log=log)
+    async with running(storage), running(front):
+        yield
+
+
+async def prepare(directory: Path, port: int, *, log: Path) -> tuple[Program, Program]:
+    """The broker, and what clients connect to. Raises `StartError`."""
     data = data_directory(directory, server="The Kafka-protocol broker")
-    server = binary(
+    storage_port = free_port()
+    storage = Program(
+        name="noida-db",
+        command=(
+            str(_server()),
+            "start",
+            *("--only", "kafka"),
+            *("--kafka-port", str(storage_port)),
+            *("--data-dir", str(data)),
+        ),
+        directory=data,
+        log=log,
+        address=f"127.0.0.1:{storage_port}",
+        is_ready=lambda: _listens(storage_port),
+    )
+    front = Program(
+        name="kafka",
+        command=(
+            *(sys.executable, "-m", "cli.embedded.long_poll"),
+            *("--port", str(port)),
+            *("--broker-port", str(storage_port)),
+        ),
+        directory=CODE,
+        log=log,
+        address=f"127.0.0.1:{port}",
+        is_ready=lambda: _answers(port),
+    )
+    return storage, front
+
+
+def _server() -> Path:
+    return binary(
         "noida_db",
         "noida-db",
         server="Kafka-protocol broker",
         instead="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS",
     )
-    return Program(
-        name="kafka",
-        command=(
-            str(server),
-            "start",
-            *("--only", "kafka"),
-            *("--kafka-port", str(port)),
-            *("--data-dir", str(data)),
-        ),
-        directory=data,
-        log=log,
-        address=f"127.0.0.1:{port}",
-        is_ready=lambda: _answers(port),
-    )
 
 
-async def _answers(port: int) -> bool:
-    """Ask for the cluster's metadata, once somebody listens: the client logs each refusal."""
+async def _listens(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return False
     writer.close()
+    return True
+
+
+async def _answers(port: int) -> bool:
+    """Ask for the cluster's metadata, once somebody listens: the client logs each refusal."""
+    if not await _listens(port):
+        return False
     admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
     try:
         await admin.start()
