@@ -1,0 +1,188 @@
+"""What every payment provider can be asked, and the answers that are ours rather than a vendor's.
+
+A gateway never raises for anything a network or a provider can do: it returns an outcome of
+`payments.outcome`, which speaks of that one call. `Retriable` after an earlier `Unknown`
+under the same key does not settle what the earlier call did; only an inquiry, or an answer
+under the same key, does. The same holds for an inquiry: only `Succeeded`, `Declined` and
+`NotFound` say something about the operation asked after, the rest that nothing was learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Protocol
+from uuid import UUID
+
+from payments.money import Money
+from payments.outcome import InquiryOutcome, Operation, Outcome
+
+_UUID7: Final = 7
+
+
+class Gateway(Protocol):
+    """One provider. Calls may run concurrently; each is safe to repeat under its own key.
+
+    `key_window_s` is the least time, in seconds, for which the provider promises to
+    remember a key: within it a repeated call has one effect, after it perhaps two.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_window_s(self) -> float: ...
+
+    async def charge(self, request: ChargeRequest) -> Outcome:
+        """Move the money now, or with `capture=False` only authorize it.
+
+        `Succeeded.reference` is all that capture, void, refund and inquiry need later.
+        """
+        ...
+
+    async def capture(self, request: CaptureRequest) -> Outcome:
+        """Take an authorized amount or less; what is not taken is released.
+
+        `Succeeded.reference` replaces the authorization's: refunds need it.
+        """
+        ...
+
+    async def void(self, request: VoidRequest) -> Outcome:
+        """Release an authorization; `Succeeded` also when it was released before."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> Outcome:
+        """Give back all of a charge or a part; `Succeeded.reference` names the refund."""
+        ...
+
+    async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
+        """What became of an earlier call whose outcome is unknown; moves no money.
+
+        `NotFound` is about this instant: a request still under way can take effect later,
+        so what follows it is the same call under the same key, never a failed payment.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections; calls under way end as they would on a broken network."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What every call carries; `traceparent` is sent on as the W3C header of that name."""
+
+    payment_id: UUID
+    idempotency_key: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeRequest(_Request):
+    """`payment_method` wins over the metadata's `payment_method`, which wins over the default."""
+
+    amount: Money
+    capture: bool = True
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    description: str | None = None
+    payment_method: str | None = None
+
+    @property
+    def chosen_payment_method(self) -> str | None:
+        return self.payment_method or self.metadata.get("payment_method")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureRequest(_Request):
+    """`provider_reference` is the authorization's."""
+
+    provider_reference: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoidRequest(_Request):
+    """`provider_reference` is the authorization's."""
+
+    provider_reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest(_Request):
+    """`provider_reference` is the charge's, or the capture's where there was one."""
+
+    refund_id: UUID
+    provider_reference: str
+    amount: Money
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry(_Request):
+    """Which earlier call is asked after: its operation, key and amount.
+
+    `provider_reference` is what that call was given (capture, void, refund) or what is
+    known of its result; None for a charge that was never answered. `first_asked_at` is
+    when that call was first made, or None to go by the payment's own id, which is
+    earlier or the same.
+    """
+
+    operation: Operation
+    amount: Money
+    provider_reference: str | None = None
+    refund_id: UUID | None = None
+    first_asked_at: datetime | None = None
+
+    @property
+    def asked_since(self) -> datetime | None:
+        """No request of this payment is older; None when that cannot be known."""
+        if self.first_asked_at is not None or self.payment_id.version != _UUID7:
+            return self.first_asked_at
+        return datetime.fromtimestamp((self.payment_id.int >> 80) / 1000, UTC)
+
+
+AnyRequest = ChargeRequest | CaptureRequest | VoidRequest | RefundRequest | Inquiry
+
+
+class Trouble(StrEnum):
+    """Codes of our own in `Retriable`, `Unknown` and `Declined`; any other is the vendor's."""
+
+    # Retriable
+    NOT_SENT = "not_sent"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    MISSING = "resource_missing"
+    RATE_LIMITED = "rate_limited"
+    # Unknown
+    NO_ANSWER = "no_answer"
+    SERVER_ERROR = "server_error"
+    UNREADABLE = "unreadable_answer"
+    DEADLINE = "deadline_exceeded"
+    IN_PROGRESS = "in_progress"
+    PENDING = "pending"
+    UNEXPECTED_STATUS = "unexpected_status"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    INCONCLUSIVE = "inquiry_inconclusive"
+    # Declined
+    INVALID_REFERENCE = "invalid_reference"
+    AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"
+
+
+# What counts against a circuit breaker: the provider could not be reached, did not answer, broke,
+# or refuses us altogether (a revoked key would otherwise burn every payment's attempts). A
+# limited rate does not: the provider answers, promptly, and says itself when to come back;
+# opening the circuit would stop the calls it still accepts. Nor does what concerns one object.
+PROVIDER_FAULTS: Final = frozenset(
+    {
+        Trouble.NOT_SENT,
+        Trouble.UNAUTHORIZED,
+        Trouble.FORBIDDEN,
+        Trouble.NO_ANSWER,
+        Trouble.SERVER_ERROR,
+        Trouble.UNREADABLE,
+        Trouble.DEADLINE,
+    }
+)

@@ -1,0 +1,228 @@
+"""The Gateway of PayPal: an order is created, then captured or authorized, each once per key.
+
+Every order carries the payment id and every refund the refund id as its `custom_id`.
+Source: developer.paypal.com/docs/api/orders/v2, developer.paypal.com/docs/api/payments/v2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, assert_never
+
+from payments.outcome import (
+    Declined,
+    InquiryOutcome,
+    NotFound,
+    Operation,
+    Outcome,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
+from providers.gateway import (
+    AnyRequest,
+    CaptureRequest,
+    ChargeRequest,
+    Inquiry,
+    RefundRequest,
+    Trouble,
+    VoidRequest,
+)
+from providers.paypal.answers import (
+    CONTRADICTIONS,
+    Finding,
+    Kind,
+    Movement,
+    Order,
+    Reference,
+    authorized,
+    capture_made,
+    captured,
+    refund_made,
+    refunded,
+    to_paypal,
+    voided,
+)
+from providers.paypal.client import PayPalClient, PayPalConfig
+from providers.paypal.orders import (
+    KEY_WINDOW_S,
+    ORDERS,
+    answered,
+    create_order,
+    find_order,
+    read_order,
+    request_id,
+    segment,
+)
+from providers.transport import Answer, Exchange, vendor_text
+
+_AUTHORIZATIONS: Final = "/v2/payments/authorizations"
+_CAPTURES: Final = "/v2/payments/captures"
+_NO_CONTENT: Final = 204
+_NOTE_LENGTH_MAX: Final = 255
+# Troubles that leave a call in doubt which could have no effect anyway.
+_HARMLESS_IN_CREATE: Final = frozenset(
+    {Trouble.NO_ANSWER, Trouble.SERVER_ERROR, Trouble.UNREADABLE}
+)
+
+Judge = Callable[[Order], Finding]
+Json = Mapping[str, object]
+
+
+class PayPalGateway:
+    """One PayPal merchant. Made inside a running event loop."""
+
+    name: Final = "paypal"
+    key_window_s: Final = KEY_WINDOW_S
+
+    def __init__(
+        self, config: PayPalConfig, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._client = PayPalClient(config, now)
+        self._default_vault_id = config.default_vault_id
+        self._now = now
+
+    async def charge(self, request: ChargeRequest) -> Outcome:
+        operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
+        judge = partial(captured if request.capture else authorized, request.amount)
+        order = await create_order(self._client, request, operation, request.amount)
+        if not isinstance(order, Order):
+            return _harmless(order)
+        if not isinstance(found := judge(order), NotFound):
+            return found  # a repeated call whose first had its effect
+        verb = "capture" if request.capture else "authorize"
+        path = f"{ORDERS}/{segment(order.id)}/{verb}"
+        completed = answered(await self._post(request, path, verb, self._source(request)), Order)
+        outcome = judge(completed) if isinstance(completed, Order) else completed
+        return await self._settled(request, order.id, outcome, judge)
+
+    async def capture(self, request: CaptureRequest) -> Outcome:
+        if (reference := _reference(request.provider_reference, Kind.AUTHORIZATION)) is None:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        path = f"{_AUTHORIZATIONS}/{segment(reference.id)}/capture"
+        body = {"amount": to_paypal(request.amount).model_dump(), "final_capture": True}
+        made = answered(await self._post(request, path, "capture", body), Movement)
+        order_id = reference.order
+        if isinstance(made, Movement):
+            return _done(capture_made(request.amount, order_id, made))
+        return await self._settled(request, order_id, made, partial(captured, request.amount))
+
+    async def void(self, request: VoidRequest) -> Outcome:
+        if (reference := _reference(request.provider_reference, Kind.AUTHORIZATION)) is None:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        path = f"{_AUTHORIZATIONS}/{segment(reference.id)}/void"
+        exchange = await self._post(request, path, "void", None)
+        if isinstance(exchange, Answer) and exchange.status == _NO_CONTENT:
+            return Succeeded(str(reference))
+        judge = partial(voided, reference)
+        made = answered(exchange, Movement)
+        outcome = _void_made(reference, made) if isinstance(made, Movement) else made
+        return await self._settled(request, reference.order, outcome, judge)
+
+    async def refund(self, request: RefundRequest) -> Outcome:
+        if (reference := _reference(request.provider_reference, Kind.CAPTURE)) is None:
+            return _invalid_reference(Kind.CAPTURE)
+        path = f"{_CAPTURES}/{segment(reference.id)}/refund"
+        body: dict[str, object] = {
+            "amount": to_paypal(request.amount).model_dump(),
+            "custom_id": str(request.refund_id),
+        }
+        if request.reason:
+            body["note_to_payer"] = request.reason[:_NOTE_LENGTH_MAX]
+        made = answered(await self._post(request, path, "refund", body), Movement)
+        if isinstance(made, Movement):
+            return _done(refund_made(request.amount, made))
+        judge = partial(refunded, request.amount, str(request.refund_id))
+        return await self._settled(request, reference.order, made, judge)
+
+    async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
+        judge = _judge_of(inquiry)
+        if judge is None:
+            return Unknown(Trouble.INCONCLUSIVE, "the inquiry does not say what to look for")
+        order = await find_order(self._client, inquiry, self._now())
+        return judge(order) if isinstance(order, Order) else order
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _post(
+        self, request: AnyRequest, path: str, step: str, body: Json | None
+    ) -> Exchange | Retriable:
+        return await self._client.post(
+            path, body, request_id=request_id(request, step), traceparent=request.traceparent
+        )
+
+    def _source(self, request: ChargeRequest) -> Json | None:
+        vault_id = request.chosen_payment_method or self._default_vault_id
+        return {"payment_source": {"paypal": {"vault_id": vault_id}}} if vault_id else None
+
+    async def _settled(
+        self, request: AnyRequest, order_id: str, outcome: Finding | Retriable, judge: Judge
+    ) -> Outcome:
+        """The outcome, or what the order tells when PayPal refused because of its state.
+
+        That state may be the work of this very request, sent before. As long as the order
+        cannot be read that remains possible, and only `Unknown` is true.
+        """
+        if not isinstance(outcome, Declined) or outcome.code not in CONTRADICTIONS:
+            return _done(outcome)
+        order = await read_order(self._client, request, order_id)
+        match judge(order) if isinstance(order, Order) else order:
+            case NotFound():
+                return outcome
+            case Retriable(code, message):
+                return Unknown(code, message)
+            case found:
+                return found
+
+
+def _judge_of(inquiry: Inquiry) -> Judge | None:
+    """How the order answers the inquiry; None when the inquiry names too little."""
+    match inquiry.operation:
+        case Operation.CHARGE | Operation.CAPTURE:
+            return partial(captured, inquiry.amount)
+        case Operation.AUTHORIZE:
+            return partial(authorized, inquiry.amount)
+        case Operation.VOID:
+            reference = _reference(inquiry.provider_reference or "", Kind.AUTHORIZATION)
+            return partial(voided, reference) if reference else None
+        case Operation.REFUND:
+            if inquiry.refund_id is None or inquiry.provider_reference is None:
+                return None
+            return partial(refunded, inquiry.amount, str(inquiry.refund_id))
+        case _:
+            assert_never(inquiry.operation)
+
+
+def _reference(text: str, kind: Kind) -> Reference | None:
+    reference = Reference.parse(text)
+    return reference if reference is not None and reference.kind is kind else None
+
+
+def _invalid_reference(kind: Kind) -> Declined:
+    return Declined(Trouble.INVALID_REFERENCE, f"not a reference of a PayPal {kind}")
+
+
+def _void_made(reference: Reference, authorization: Movement) -> Succeeded | Unknown:
+    if authorization.status == "VOIDED":
+        return Succeeded(str(reference))
+    return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(authorization.status)!r}")
+
+
+def _done(outcome: Finding | Retriable) -> Outcome:
+    """The outcome of a call that was to change what it was answered with."""
+    if isinstance(outcome, NotFound):
+        return Unknown(Trouble.UNEXPECTED_STATUS, "answered as if nothing had been asked")
+    return outcome
+
+
+def _harmless(outcome: Declined | Retriable | Unknown) -> Outcome:
+    """Why there is no order: since making one moves no money, silence is no doubt.
+
+    Except where PayPal says that another request of ours is, or was, at work.
+    """
+    if isinstance(outcome, Unknown) and outcome.code in _HARMLESS_IN_CREATE:
+        return Retriable(outcome.code, outcome.message)
+    return outcome

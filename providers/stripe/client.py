@@ -1,0 +1,110 @@
+"""Requests to Stripe: form-encoded, authenticated, answered with an object or an outcome.
+
+The API key is known here only, and leaves only as the Authorization header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import quote, urlencode
+
+from payments.outcome import Declined, Retriable, Unknown
+from providers.gateway import AnyRequest, Trouble
+from providers.stripe.answers import Intent, Page, Refund, parse, refused
+from providers.transport import Answer, Call, Endpoint, Transport, of_broken
+
+# Pinned: an account's default version changes with a click in Stripe's dashboard.
+STRIPE_VERSION: Final = "2026-10-28.endive"
+# Stripe's largest page, and how many an inquiry reads before it gives up: a thousand objects
+# are what a busy account makes in the minute for which an answer is usually missing.
+_PAGE: Final = 100
+_PAGES_MAX: Final = 10
+
+Fields = Mapping[str, str | int]
+ObjectT = TypeVar("ObjectT", Intent, Refund)
+AnsweredT = TypeVar("AnsweredT", Intent, Refund, Page[Intent], Page[Refund])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeConfig:
+    """`default_payment_method` is used when a payment names none: a test card in test mode."""
+
+    endpoint: Endpoint
+    api_key: str = field(repr=False)
+    default_payment_method: str = "pm_card_visa"
+
+
+class StripeClient:
+    """One account's API. Made inside a running event loop."""
+
+    def __init__(self, config: StripeConfig) -> None:
+        self._transport = Transport(config.endpoint)
+        self._headers = {
+            "Authorization": f"Bearer {config.api_key}",
+            "Stripe-Version": STRIPE_VERSION,
+        }
+
+    async def post(
+        self, request: AnyRequest, path: str, fields: Fields, model: type[AnsweredT]
+    ) -> AnsweredT | Declined | Retriable | Unknown:
+        """Do something, once per idempotency key."""
+        headers = self._headers_of(request) | {
+            "Idempotency-Key": request.idempotency_key,
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        body = urlencode(fields).encode()
+        return await self._send(Call(method="POST", path=path, headers=headers, body=body), model)
+
+    async def read(
+        self, request: AnyRequest, path: str, model: type[AnsweredT], fields: Fields | None = None
+    ) -> AnsweredT | Retriable | Unknown:
+        """Look something up. That we may not look says nothing about what is there: `Unknown`."""
+        query = f"?{urlencode(fields)}" if fields else ""
+        headers = self._headers_of(request)
+        found = await self._send(Call(method="GET", path=path + query, headers=headers), model)
+        if isinstance(found, Declined):
+            return Unknown(Trouble.INCONCLUSIVE, f"{found.code}: {found.message}")
+        return found
+
+    async def pages(
+        self, request: AnyRequest, path: str, model: type[Page[ObjectT]], fields: Fields
+    ) -> AsyncGenerator[list[ObjectT] | Retriable | Unknown, None]:
+        """The pages of a list, newest first; anything but a page is the last that is yielded.
+
+        Lists are read-after-write consistent, unlike searches (docs.stripe.com/search).
+        """
+        cursor: Fields = {}
+        for _ in range(_PAGES_MAX):
+            asked = {**fields, "limit": _PAGE, **cursor}
+            page = await self.read(request, path, model, asked)
+            if not isinstance(page, Page):
+                yield page
+                return
+            yield page.data
+            if not page.has_more or not page.data:
+                return
+            cursor = {"starting_after": page.data[-1].id}
+        yield Unknown(Trouble.INCONCLUSIVE, f"not among the newest {_PAGES_MAX * _PAGE} objects")
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _send(
+        self, call: Call, model: type[AnsweredT]
+    ) -> AnsweredT | Declined | Retriable | Unknown:
+        exchange = await self._transport.exchange(call)
+        if not isinstance(exchange, Answer):
+            return of_broken(exchange)
+        return parse(model, exchange) if exchange.status == 200 else refused(exchange)  # noqa: PLR2004 - Stripe's only success, docs.stripe.com/api/errors
+
+    def _headers_of(self, request: AnyRequest) -> dict[str, str]:
+        if request.traceparent is None:
+            return self._headers
+        return self._headers | {"traceparent": request.traceparent}
+
+
+def segment(reference: str) -> str:
+    """A reference as one segment of a path, whatever it contains."""
+    return quote(reference, safe="")

@@ -1,0 +1,205 @@
+"""One HTTP exchange with a provider, and whether a request that failed was ever on the wire.
+
+Nothing here raises for what a network or a server can do. Until a connection is held no
+byte of a request can have left, so whatever goes wrong before is `NotSent`; whatever goes
+wrong after is `Lost`, for the provider may have acted. Redirects are not followed: a POST
+that a proxy moves elsewhere is no answer of the provider.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from payments.outcome import Retriable, Unknown
+from providers.gateway import Trouble
+from telemetry.redaction import redact_text
+
+# The largest documented answer, a page of 100 objects, is below 300 KB; a provider gone mad
+# must not fill our memory.
+_BODY_BYTES_MAX: Final = 2_000_000
+_CHUNK_BYTES: Final = 65_536
+# A provider may wish what it likes; past this a retry is due all the same.
+_RETRY_AFTER_S_MAX: Final = 300.0
+# Below the idle timeouts of both vendors' front ends, so that a request is rarely written to a
+# connection that the other side has just given up.
+_KEEP_ALIVE_S: Final = 10.0
+_VENDOR_TEXT_MAX: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a provider is and how long it may take.
+
+    `connect_timeout_s` bounds waiting for a free connection and making one; `timeout_s`
+    the whole exchange. `connections` is how many requests can be under way at once.
+    """
+
+    base_url: str
+    timeout_s: float = 10.0
+    connect_timeout_s: float = 3.0
+    connections: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request; `path` is encoded and begins with a slash."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The provider, or something in between, answered in full."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The seconds of `Retry-After`; its date form, which neither vendor uses, is ignored."""
+        text = self.headers.get("Retry-After", "")
+        # float() would also take "nan", "inf" and "1_0".
+        if not text or not set(text) <= set(string.digits + "."):
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            return None
+        return min(seconds, _RETRY_AFTER_S_MAX) if math.isfinite(seconds) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """There was no connection to send on: certainly no effect."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The request may have been read, and no whole answer came: perhaps an effect."""
+
+    reason: str
+
+
+Exchange = Answer | NotSent | Lost
+
+
+class Transport:
+    """A pool of kept-alive connections to one provider. Made inside a running event loop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._base_url = endpoint.base_url.rstrip("/")
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(_note_connected)
+        tracing.on_connection_reuseconn.append(_note_connected)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=endpoint.connections, keepalive_timeout=_KEEP_ALIVE_S
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=endpoint.timeout_s, connect=endpoint.connect_timeout_s
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "payments-pipeline"},
+            trace_configs=[tracing],
+        )
+
+    async def exchange(self, call: Call) -> Exchange:
+        progress = SimpleNamespace(connected=False)
+        try:
+            async with self._session.request(
+                call.method,
+                URL(self._base_url + call.path, encoded=True),
+                headers=call.headers,
+                data=call.body,
+                allow_redirects=False,
+                trace_request_ctx=progress,
+            ) as response:
+                body = await _read(response.content)
+                if body is None:
+                    return Lost("answer too long")
+                return Answer(response.status, response.headers, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The type alone: messages of the library may quote what was sent.
+            reason = type(error).__name__
+            return Lost(reason) if progress.connected else NotSent(reason)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+def of_broken(exchange: NotSent | Lost) -> Retriable | Unknown:
+    """The outcome of a call that got no answer."""
+    match exchange:
+        case NotSent(reason):
+            return Retriable(Trouble.NOT_SENT, f"no connection: {reason}")
+        case Lost(reason):
+            return Unknown(Trouble.NO_ANSWER, f"no whole answer: {reason}")
+
+
+def of_status(answer: Answer) -> Retriable | Unknown | None:
+    """What the status alone decides for either vendor; None when the body must be read.
+
+    401, 403, 404: refused at the door, or nothing there, hence no effect; and an operator's
+    repair, or the vendor's own replication, can make the next try work. 409: another
+    request under the same key is at work and may yet take effect, which rules out
+    `Retriable`. 408 and 5xx: neither vendor documents one that proves that nothing happened.
+    """
+    match answer.status:
+        case 401:
+            return Retriable(Trouble.UNAUTHORIZED, "the provider refused our credentials")
+        case 403:
+            return Retriable(Trouble.FORBIDDEN, "the provider does not allow us this call")
+        case 404:
+            return Retriable(Trouble.MISSING, "the provider finds no such object")
+        case 409:
+            return Unknown(Trouble.IN_PROGRESS, "the same request is already being processed")
+        case 429:
+            wish = answer.retry_after_s
+            return Retriable(Trouble.RATE_LIMITED, "too many requests", wish)
+        case 408 | 424:
+            return Unknown(Trouble.SERVER_ERROR, f"HTTP {answer.status}")
+        case status if status >= 500:  # noqa: PLR2004 - the class of server errors, RFC 9110
+            return Unknown(Trouble.SERVER_ERROR, f"HTTP {status}")
+        case _:
+            return None
+
+
+def unreadable(answer: Answer) -> Unknown:
+    """For a body that is not what the vendor documents: a proxy's page, garbage, a cut text."""
+    return Unknown(Trouble.UNREADABLE, f"HTTP {answer.status} with an unexpected body")
+
+
+def vendor_text(text: str | None) -> str:
+    """A vendor's words, fit for a column and a log line: short, printable, without secrets."""
+    printable = "".join(c if c.isprintable() else " " for c in text or "")
+    return redact_text(printable)[:_VENDOR_TEXT_MAX]
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes | None:
+    """The whole body, or None when it is longer than any answer of the provider."""
+    body = bytearray()
+    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _BODY_BYTES_MAX:
+            return None
+    return bytes(body)
+
+
+async def _note_connected(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
+    context.trace_request_ctx.connected = True
