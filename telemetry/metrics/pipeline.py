@@ -39,9 +39,15 @@ class RelayMetrics:
             "sink",
             buckets=LATENCY_SECONDS,
         )
+        self.lag_seconds = declare.gauges(
+            "relay_lag_seconds", "Seconds since the commit of the oldest unacknowledged row.", "sink"
+        )
+        self.oversized = declare.counters(
+            "relay_oversized_total", "Refusals of a message larger than the sink takes.", "sink"
+        )
         self.restarts = declare.counters(
             "relay_restarts_total",
-            "Streams begun again (source, sink, slot_lost, slot_active).",
+            "Streams begun again (source, sink, slot_lost, undeclared_topic).",
             "sink",
             "reason",
         )

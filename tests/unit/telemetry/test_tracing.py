@@ -1,0 +1,122 @@
+"""A trace goes on across processes, and ids exist without a collector."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from telemetry import tracing
+from telemetry.tracing import Tracing, current_traceparent, remote_parent
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def traced() -> Iterator[Tracing]:
+    """A tracer without an exporter."""
+    made = tracing.configure("api")
+    yield made
+    made.shutdown()
+
+
+def test_there_is_no_traceparent_outside_a_span() -> None:
+    """Nothing is invented."""
+    assert current_traceparent() is None
+
+
+def test_the_current_span_is_named_in_w3c_form(traced: Tracing) -> None:
+    """version-trace-span-flags, sampled."""
+    with traced.tracer.start_as_current_span("request") as span:
+        made = current_traceparent()
+    context = span.get_span_context()
+    assert made is not None
+    version, trace_id, span_id, flags = made.split("-")
+    assert (version, trace_id, span_id) == (
+        "00",
+        f"{context.trace_id:032x}",
+        f"{context.span_id:016x}",
+    )
+    assert int(flags, 16) & 1
+
+
+def test_a_remote_parent_is_continued(traced: Tracing) -> None:
+    """Same trace, a new span."""
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(PARENT)):
+        made = current_traceparent()
+    assert made is not None
+    assert made.split("-")[1] == PARENT.split("-")[1]
+    assert made.split("-")[2] != PARENT.split("-")[2]
+
+
+@pytest.mark.parametrize("given", [None, "", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
+def test_what_is_no_traceparent_begins_a_new_trace(traced: Tracing, given: str | None) -> None:
+    """Even inside another span: the work belongs to whoever caused it, or to nobody."""
+    with traced.tracer.start_as_current_span("poll") as outer:
+        context = remote_parent(given)
+        with traced.tracer.start_as_current_span("stage", context=context) as span:
+            pass
+    assert span.get_span_context().is_valid
+    assert span.get_span_context().trace_id != outer.get_span_context().trace_id
+
+
+def test_an_unsampled_trace_still_has_ids() -> None:
+    """So that log lines can be joined although no span is kept."""
+    made = tracing.configure("api", sample_ratio=0.0)
+    with made.tracer.start_as_current_span("request") as span:
+        assert not span.is_recording()
+        assert current_traceparent() is not None
+    made.shutdown()
+
+
+def test_no_global_provider_is_set(traced: Tracing) -> None:
+    """Whoever was not handed a tracer has none."""
+    assert trace.get_tracer_provider() is not traced.provider
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """Takes OTLP over HTTP and keeps what it got on the server."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        received: list[tuple[str, bytes]] = self.server.received  # type: ignore[attr-defined] # set by the fixture
+        received.append((self.path, body))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def collector() -> Iterator[HTTPServer]:
+    """An OTLP collector on a free port."""
+    with HTTPServer(("127.0.0.1", 0), _Collector) as server:
+        server.received = []  # type: ignore[attr-defined] # what the handler appends to
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1/traces"])
+def test_spans_reach_a_collector_at_the_latest_on_shutdown(
+    collector: HTTPServer, suffix: str
+) -> None:
+    """A drained process leaves no span behind."""
+    made = tracing.configure("api", f"http://127.0.0.1:{collector.server_port}{suffix}")
+    with made.tracer.start_as_current_span("request"):
+        pass
+    made.shutdown()
+    ((path, body),) = collector.received  # type: ignore[attr-defined] # set by the fixture
+    (spans,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    names = {a.key: a.value.string_value for a in spans.resource.attributes}
+    assert path == "/v1/traces"
+    assert names["service.name"] == "payments-api"
+    assert spans.scope_spans[0].spans[0].name == "request"
