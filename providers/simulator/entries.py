@@ -1,0 +1,91 @@
+"""One line of the journal: a request, what was decided, and the records it left behind.
+
+An entry holds everything needed to rebuild the state it caused: replaying all entries in
+order through a vendor's `apply` gives the same intents, orders, refunds and idempotency keys
+as were held when the last of them was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+import orjson
+
+JsonValue: TypeAlias = (
+    "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"  # recursive
+)
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+class Record(Protocol):
+    """What a vendor remembers: a frozen dataclass whose `kind` names its decoder."""
+
+    @property
+    def kind(self) -> str: ...
+
+
+Decoders: TypeAlias = Mapping[str, Callable[[JsonObject], Record]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A request and its consequences; `at` in Unix seconds, `amount_minor` in ISO minor units.
+
+    `writes[0]` is the record the answer is about, `effect` is set only when money was
+    reserved, moved or released, and `keeps_key` says that the key replays this answer.
+    """
+
+    seq: int
+    at: float
+    vendor: str
+    operation: str
+    method: str
+    path: str
+    request_id: str
+    status: int
+    outcome: str
+    key: str | None = None
+    fingerprint: str | None = None
+    keeps_key: bool = False
+    replayed: bool = False
+    fault: str | None = None
+    payment_id: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    effect: str | None = None
+    reference: str | None = None
+    events: tuple[str, ...] = ()
+    writes: tuple[Record, ...] = ()
+    error: Record | None = None
+
+
+def encode(entry: Entry) -> bytes:
+    """The entry as one line of JSON, newline included."""
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode(line: bytes, decoders: Decoders) -> Entry:
+    """The entry a line holds; raises ValueError when it is not one."""
+    fields = orjson.loads(line)
+    if not isinstance(fields, dict) or not _REQUIRED <= fields.keys():
+        raise ValueError("not a journal entry")
+    try:
+        fields["writes"] = tuple(_record(one, decoders) for one in fields["writes"])
+        fields["events"] = tuple(fields["events"])
+        if fields["error"] is not None:
+            fields["error"] = _record(fields["error"], decoders)
+        return Entry(**fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a journal entry of this version: {error!r}") from error
+
+
+_REQUIRED: Final = {"seq", "at", "vendor", "operation", "writes", "events", "error"}
+
+
+def _record(fields: JsonObject, decoders: Decoders) -> Record:
+    kind = fields["kind"]
+    if not isinstance(kind, str):
+        raise TypeError("a record's kind is a string")
+    return decoders[kind](fields)

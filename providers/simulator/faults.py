@@ -1,0 +1,169 @@
+"""Scripted misbehaviour: which requests go wrong, how, and how often.
+
+A fault is armed for a vendor and an operation, and fires on the next `times` requests that
+match, or on a `share` of them. Faults live in memory only: a restart is a healthy provider.
+Of the faults that replace an answer at most one fires per request, the first armed; those
+that only colour it (latency, ignored keys, webhook disorder) combine freely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class FaultKind(StrEnum):
+    """What goes wrong. `before` means that nothing happened, `after` that it did."""
+
+    LATENCY = "latency"
+    RATE_LIMIT = "rate_limit"
+    ERROR_BEFORE = "error_before"
+    ERROR_AFTER = "error_after"
+    RESET_BEFORE = "reset_before"
+    RESET_AFTER = "reset_after"
+    HANG_BEFORE = "hang_before"
+    HANG_AFTER = "hang_after"
+    TRUNCATE = "truncate"
+    DECLINE = "decline"
+    NOT_FOUND = "not_found"
+    IGNORE_KEY = "ignore_key"
+    DUPLICATE_WEBHOOK = "duplicate_webhook"
+    REORDER_WEBHOOKS = "reorder_webhooks"
+    DROP_WEBHOOK = "drop_webhook"
+
+
+_COMBINING: Final = {
+    FaultKind.LATENCY,
+    FaultKind.IGNORE_KEY,
+    FaultKind.DUPLICATE_WEBHOOK,
+    FaultKind.REORDER_WEBHOOKS,
+    FaultKind.DROP_WEBHOOK,
+}
+
+
+class FaultSpec(BaseModel):
+    """A fault as the admin API takes it.
+
+    `times` None and `share` None mean every matching request until faults are deleted.
+    `milliseconds` is the length of a latency, of a hang, or the age up to which
+    `not_found` hides an object (None: any age).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: FaultKind
+    vendor: str = Field(default="*", pattern=r"^(\*|stripe|paypal)$")
+    operation: str = Field(default="*", max_length=40)
+    payment_id: str | None = None
+    times: int | None = Field(default=None, ge=1)
+    share: float | None = Field(default=None, gt=0, le=1)
+    milliseconds: float | None = Field(default=None, ge=0)
+    status: int = Field(default=500, ge=500, le=599)
+    code: str | None = None
+
+
+@dataclass(slots=True)
+class ArmedFault:
+    """A fault in the script, with what is left of it."""
+
+    id: str
+    spec: FaultSpec
+    left: int | None
+    fired: int = 0
+
+    def matches(self, vendor: str, operation: str, payment_id: str | None) -> bool:
+        """Whether a request is among those the fault is armed for."""
+        spec = self.spec
+        return (
+            self.left != 0
+            and spec.vendor in ("*", vendor)
+            and spec.operation in ("*", operation)
+            and spec.payment_id in (None, payment_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What befalls one request."""
+
+    replacing: FaultSpec | None = None
+    combining: tuple[FaultSpec, ...] = ()
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds to wait before the work, of all latency faults together."""
+        return sum(
+            (spec.milliseconds or 0) / 1000
+            for spec in self.combining
+            if spec.kind is FaultKind.LATENCY
+        )
+
+    def has(self, kind: FaultKind) -> bool:
+        """Whether a fault of this kind befalls the request."""
+        return any(spec.kind is kind for spec in self.combining) or (
+            self.replacing is not None and self.replacing.kind is kind
+        )
+
+    def __str__(self) -> str:
+        specs = (*self.combining, self.replacing) if self.replacing else self.combining
+        return "+".join(spec.kind for spec in specs)
+
+
+NO_FAULTS: Final = Faults()
+
+
+@dataclass(slots=True)
+class FaultScript:
+    """All armed faults, in the order they were armed."""
+
+    entropy: Random
+    armed: list[ArmedFault] = field(default_factory=list)
+    _armed_count: int = 0
+
+    def arm(self, spec: FaultSpec) -> ArmedFault:
+        """Add a fault behind those already armed."""
+        self._armed_count += 1
+        fault = ArmedFault(id=f"fault_{self._armed_count}", spec=spec, left=spec.times)
+        self.armed.append(fault)
+        return fault
+
+    def clear(self, vendor: str = "*") -> int:
+        """Disarm everything, or one vendor's; returns how many faults were removed."""
+        kept = [fault for fault in self.armed if vendor not in ("*", fault.spec.vendor)]
+        removed = len(self.armed) - len(kept)
+        self.armed[:] = kept
+        return removed
+
+    def draw(self, vendor: str, operation: str, payment_id: str | None) -> Faults:
+        """Use up and return the faults that befall this request."""
+        if not self.armed:
+            return NO_FAULTS
+        replacing: FaultSpec | None = None
+        combining: list[FaultSpec] = []
+        for fault in self.armed:
+            combines = fault.spec.kind in _COMBINING
+            if not combines and replacing is not None:
+                continue
+            if not fault.matches(vendor, operation, payment_id) or not self._falls(fault):
+                continue
+            if combines:
+                combining.append(fault.spec)
+            else:
+                replacing = fault.spec
+        self.armed[:] = [fault for fault in self.armed if fault.left != 0]
+        return Faults(replacing, tuple(combining))
+
+    def _falls(self, fault: ArmedFault) -> bool:
+        share = fault.spec.share
+        if share is not None and self.entropy.random() >= share:
+            return False
+        fault.fired += 1
+        if fault.left is not None:
+            fault.left -= 1
+        return True

@@ -1,0 +1,5 @@
+"""Stripe's side of the simulator: PaymentIntents, refunds, charges, search, events, webhooks.
+
+Source of every rule here: Stripe's API reference and its pages on idempotent requests, error
+codes, testing and currencies.
+"""

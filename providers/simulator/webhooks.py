@@ -1,0 +1,99 @@
+"""Delivery of webhooks: after the journal, in order per endpoint, retried a few times.
+
+A delivery that fails is tried again after growing pauses and then given up, as a vendor does
+over days and we over seconds. Scripted faults drop, double or reorder deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import aiohttp
+import structlog
+
+from providers.simulator.faults import FaultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from providers.simulator.entries import Entry
+    from providers.simulator.faults import Faults
+
+log = structlog.get_logger()
+
+_PAUSES_S: Final = (0.2, 1.0, 5.0)
+_TIMEOUT_S: Final = 10.0
+# Bounds what a dead endpoint can hold in memory; the events remain listable.
+_QUEUE_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A signed message to one endpoint."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Announcer(Protocol):
+    """A vendor's side of webhooks: what an entry tells which endpoint."""
+
+    def deliveries(self, entry: Entry) -> Iterable[Delivery]: ...
+
+
+@dataclass(slots=True)
+class Webhooks:
+    """The queue of deliveries and the task that empties it."""
+
+    announcers: Mapping[str, Announcer]
+    delivered: int = 0
+    given_up: int = 0
+    _queue: deque[Delivery] = field(default_factory=lambda: deque(maxlen=_QUEUE_MAX))
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries not yet made."""
+        return len(self._queue)
+
+    def announce(self, vendor: str, entry: Entry, faults: Faults) -> None:
+        """Queue what an entry tells the endpoints."""
+        if not entry.events or entry.replayed or faults.has(FaultKind.DROP_WEBHOOK):
+            return
+        deliveries = list(self.announcers[vendor].deliveries(entry))
+        if faults.has(FaultKind.REORDER_WEBHOOKS):
+            deliveries.reverse()
+        if faults.has(FaultKind.DUPLICATE_WEBHOOK):
+            deliveries += deliveries
+        self._queue.extend(deliveries)
+        if deliveries:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                while self._queue:
+                    await self._deliver(session, self._queue.popleft())
+                self._wake.clear()
+                await self._wake.wait()
+
+    async def _deliver(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                async with session.post(
+                    delivery.url, data=delivery.body, headers=delivery.headers
+                ) as answer:
+                    if answer.ok:
+                        self.delivered += 1
+                        return
+            except (aiohttp.ClientError, TimeoutError) as error:
+                log.info("webhook failed", url=delivery.url, reason=repr(error))
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        self.given_up += 1
