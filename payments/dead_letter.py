@@ -74,6 +74,11 @@ class DeadLetter:
     resolution: str | None = None
     version: int = 1
 
+    @property
+    def message_id(self) -> UUID:
+        """The id of the message that says this version: the same, however often it is said."""
+        return dead_letter_id(str(self.id), str(self.version))
+
 
 def letter_about(
     subject: Payment | Refund,

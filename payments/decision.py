@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from payments.progress import Policy
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from payments.account import Account, SystemAccount
     from payments.attempt import Attempt, AttemptResult
     from payments.dead_letter import DeadLetter
-    from payments.events import AccountEvent, Event, Work
+    from payments.events import AccountEvent, Event, Republication, Work
     from payments.ledger import LedgerTransfer
     from payments.payment import Payment
     from payments.refund import Refund
@@ -84,11 +84,14 @@ class Claimed:
     refund: Refund | None = None
 
 
+Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", None]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """All that is to be recorded, and `result`, what the asker is told."""
 
-    result: Account | Payment | Refund | Claimed | DeadLetter | None
+    result: Result
     accounts: tuple[Account, ...] = ()
     system_accounts: tuple[SystemAccount, ...] = ()
     payments: tuple[Payment, ...] = ()
@@ -101,4 +104,4 @@ class Decision:
     work: tuple[Work, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     # A parked message to publish again as it came (an operator's redrive of poison).
-    republished: tuple[DeadLetter, ...] = ()
+    republished: tuple[Republication, ...] = ()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.account import Account
+    from payments.dead_letter import DeadLetter
     from payments.payment import Payment
     from payments.refund import Refund
 
@@ -112,3 +113,12 @@ class Work:
     occurred_at: datetime
     refund_id: UUID | None = None
     causation_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Republication:
+    """A parked message sent again to its topic, bytes as they came, under a new id."""
+
+    id: UUID
+    letter: DeadLetter
+    occurred_at: datetime

@@ -6,6 +6,7 @@ queue only signed.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from payments import holds
 from payments.change import changed, charge_work, refund_work
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
-from payments.events import EventType
+from payments.events import EventType, Republication
 from payments.outcome import Operation
 from payments.payment import OPEN, CaptureMethod, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund
@@ -75,8 +76,9 @@ def redrive_dead_letter(
         again = _ask_about_refund(book.refunds[letter.refund_id], at)
     elif letter.payment_id:
         again = _redrive_payment(book.payments[letter.payment_id], book, at)
-    elif letter.reason in _REPUBLISHABLE:
-        again = Decision(result=closed, republished=(closed,))
+    elif letter.reason in _REPUBLISHABLE and _is_json(letter.source.value):
+        message = Republication(at.new_id(), letter, at.now)
+        again = Decision(result=closed, republished=(message,))
     else:
         again = _not_redrivable(letter, "its bytes cannot be read, now or later")
     if isinstance(again, Refused):
@@ -139,6 +141,15 @@ def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
         events=(change.event,),
         work=(charge_work(change.payment, at, change.event),),
     )
+
+
+def _is_json(value: bytes | None) -> bool:
+    """Whether the outbox can carry it: a payload is JSON text."""
+    try:
+        json.loads(value or b"")
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadLetter | Refused:

@@ -39,6 +39,4 @@ def query(name: str) -> str:
 
 def _statements(text: str) -> list[tuple[str, str]]:
     _preamble, *parts = _NAME.split(text)
-    return [
-        (name, body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)
-    ]
+    return [(name, body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)]

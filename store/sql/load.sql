@@ -34,7 +34,7 @@ ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: idempotency_answers
-SELECT asked.position, stored.fingerprint, stored.status, stored.headers, stored.body
-FROM unnest($1::text [], $2::text []) WITH ORDINALITY AS asked (tenant_id, key, position)
+SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
+FROM unnest($1::text [], $2::text []) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

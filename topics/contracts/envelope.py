@@ -8,7 +8,8 @@ the partitioning and sequence extensions, W3C Trace Context.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -17,6 +18,8 @@ REDIS_KEY: Final = "key"
 REDIS_VALUE: Final = "value"
 REDIS_TIMESTAMP: Final = "timestamp"
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _SPECVERSION: Final = b"1.0"
 _CONSTANT: Final = (
     ("ce_source", b"/payments"),
@@ -97,6 +100,13 @@ def headers_of(row: OutboxRow, lsn: bytes | None) -> list[tuple[str, bytes]]:
     return headers
 
 
+@lru_cache(maxsize=1024)  # the rows of one transaction share their time
+def unix_ms(timestamptz: bytes) -> int:
+    """A time in whole milliseconds since 1970, rounded down, from what Postgres writes."""
+    return (datetime.fromisoformat(timestamptz.decode()) - _EPOCH) // _MILLISECOND
+
+
+@lru_cache(maxsize=1024)
 def rfc3339(timestamptz: bytes) -> bytes:
     """A time as RFC 3339 in UTC, from what Postgres writes in a session whose zone is UTC.
 

@@ -6,7 +6,6 @@ the payment.
 """
 
 # The annotations are what pydantic reads at run time.
-# ruff: noqa: TC001, TC003
 from __future__ import annotations
 
 import base64

@@ -1,0 +1,101 @@
+"""A batch while it is decided: the rows it loaded, and each row as the decisions leave it.
+
+Loading locks every row any command needs, in the order `sql/load.sql` states, so a
+later command of the batch sees what an earlier one decided, and nobody else
+interferes before the commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from payments.decision import Book
+from store.queries import query
+from store.rows import account_from, dead_letter_from, payment_from, refund_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from payments.account import Account
+    from payments.commands import Command
+    from payments.dead_letter import DeadLetter
+    from payments.decision import Decision
+    from payments.payment import Payment
+    from payments.refund import Refund
+
+
+@dataclass(slots=True)
+class Working:
+    """The rows by id, as they are after the decisions so far."""
+
+    accounts: dict[UUID, Account] = field(default_factory=dict)
+    payments: dict[UUID, Payment] = field(default_factory=dict)
+    refunds: dict[UUID, Refund] = field(default_factory=dict)
+    dead_letters: dict[UUID, DeadLetter] = field(default_factory=dict)
+
+    def book(self) -> Book:
+        """A view of these rows, not a copy."""
+        return Book(self.accounts, self.payments, self.refunds, self.dead_letters)
+
+    def apply(self, decision: Decision) -> None:
+        """Let the next command see what this one decided."""
+        self.accounts.update((each.id, each) for each in decision.accounts)
+        self.payments.update((each.id, each) for each in decision.payments)
+        self.refunds.update((each.id, each) for each in decision.refunds)
+        self.dead_letters.update((each.id, each) for each in decision.dead_letters)
+
+
+async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> Working:
+    """Lock and read what `commands` need."""
+    needs = [command.needs() for command in commands]
+    payment_ids = {each for need in needs for each in need.payment_ids}
+    refund_ids = {each for need in needs for each in need.refund_ids}
+    letter_ids = {each for need in needs for each in need.dead_letter_ids}
+    account_ids = {each for need in needs for each in need.account_ids}
+    if letter_ids:
+        for row in await connection.fetch(query("subjects_of_dead_letters"), list(letter_ids)):
+            payment_ids.add(row["payment_id"])
+            refund_ids.update(filter(None, [row["refund_id"]]))
+    if refund_ids:
+        for row in await connection.fetch(query("payments_of_refunds"), list(refund_ids)):
+            payment_ids.add(row["payment_id"])
+    working = Working()
+    if payment_ids:
+        rows = await connection.fetch(query("lock_payments"), list(payment_ids))
+        working.payments = {row["id"]: payment_from(row) for row in rows}
+    if refund_ids:
+        rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
+        working.refunds = {row["id"]: refund_from(row) for row in rows}
+    if letter_ids:
+        rows = await connection.fetch(query("lock_dead_letters"), list(letter_ids))
+        working.dead_letters = {row["id"]: dead_letter_from(row) for row in rows}
+    account_ids |= _accounts_of(working, commands)
+    if account_ids:
+        rows = await connection.fetch(query("lock_accounts"), list(account_ids))
+        working.accounts = {row["id"]: account_from(row) for row in rows}
+    return working
+
+
+def _accounts_of(working: Working, commands: Iterable[Command]) -> set[UUID]:
+    """The accounts of the payments that money may move for."""
+    found: set[UUID] = set()
+    for command in commands:
+        need = command.needs()
+        if need.payments_only:
+            continue
+        letters = [working.dead_letters.get(each) for each in need.dead_letter_ids]
+        refunds = [working.refunds.get(each) for each in need.refund_ids]
+        payment_ids = (
+            *need.payment_ids,
+            *(each.payment_id for each in refunds if each),
+            *(each.payment_id for each in letters if each and each.payment_id),
+        )
+        for payment in filter(None, map(working.payments.get, payment_ids)):
+            found.add(payment.source_account_id)
+            if payment.destination_account_id:
+                found.add(payment.destination_account_id)
+    return found

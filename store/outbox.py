@@ -1,0 +1,166 @@
+"""Outbox rows: every message a decision says, in the order in which it says them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from payments.events import AccountEventType, WorkType
+from topics.contracts import channels
+from topics.contracts.payloads import (
+    AccountData,
+    AccountEventData,
+    DeadLetterData,
+    DeadLetterEventData,
+    PaymentData,
+    PaymentEventData,
+    RefundData,
+    WorkData,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.dead_letter import DeadLetter
+    from payments.decision import Decision
+    from payments.events import AccountEvent, Event, Republication, Work
+
+
+class OutboxValues(NamedTuple):
+    """The parameters of `insert_outbox`, in its order."""
+
+    id: UUID
+    aggregatetype: str
+    aggregateid: str
+    type: str
+    payload: str
+    tenant_id: str
+    sequence: int | None
+    causationid: UUID | None
+    traceparent: str | None
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+def event_payload(event: Event) -> str:
+    """A payment event's JSON, for the outbox and for payment_events alike."""
+    refund = RefundData.of(event.refund) if event.refund else None
+    data = PaymentEventData.model_construct(payment=PaymentData.of(event.payment), refund=refund)
+    return data.model_dump_json()
+
+
+def superseded(decisions: Sequence[Decision]) -> set[UUID]:
+    """The balance facts of a batch that a later one of the same account makes stale."""
+    latest: dict[UUID, UUID] = {}
+    stale: set[UUID] = set()
+    for decision in decisions:
+        for event in decision.account_events:
+            if event.type is AccountEventType.BALANCE_CHANGED:
+                stale.update(filter(None, [latest.get(event.account.id)]))
+                latest[event.account.id] = event.id
+    return stale
+
+
+def messages(
+    decision: Decision, payloads: Iterable[tuple[Event, str]], traceparent: str | None
+) -> Iterable[OutboxValues]:
+    """A decision's rows: its events (with their payloads), then accounts, work, dead letters."""
+    for event, payload in payloads:
+        if event.is_public:
+            yield _event(event, payload, traceparent)
+    for account_event in decision.account_events:
+        yield _account_event(account_event, traceparent)
+    for work in decision.work:
+        yield _work(work, traceparent)
+    for letter in decision.dead_letters:
+        yield _dead_letter(letter, traceparent)
+    for message in decision.republished:
+        yield _republished(message, traceparent)
+
+
+def _event(event: Event, payload: str, traceparent: str | None) -> OutboxValues:
+    payment = event.payment
+    return OutboxValues(
+        id=event.id,
+        aggregatetype=channels.EVENTS,
+        aggregateid=str(payment.id),
+        type=event.type.value,
+        payload=payload,
+        tenant_id=payment.tenant_id,
+        sequence=payment.sequence,
+        causationid=None,
+        traceparent=traceparent,
+        occurred_at=event.occurred_at,
+        recorded_at=event.occurred_at,
+    )
+
+
+def _account_event(event: AccountEvent, traceparent: str | None) -> OutboxValues:
+    data = AccountEventData.model_construct(account=AccountData.of(event.account))
+    return OutboxValues(
+        id=event.id,
+        aggregatetype=channels.ACCOUNTS,
+        aggregateid=str(event.account.id),
+        type=event.type.value,
+        payload=data.model_dump_json(),
+        tenant_id=event.account.tenant_id,
+        sequence=None,
+        causationid=None,
+        traceparent=traceparent,
+        occurred_at=event.occurred_at,
+        recorded_at=event.occurred_at,
+    )
+
+
+def _work(work: Work, traceparent: str | None) -> OutboxValues:
+    return OutboxValues(
+        id=work.id,
+        aggregatetype=channels.CHARGES if work.type is WorkType.CHARGE else channels.REFUNDS,
+        aggregateid=str(work.payment_id),
+        type=work.type.value,
+        payload=WorkData.of(work).model_dump_json(),
+        tenant_id=work.tenant_id,
+        sequence=None,
+        causationid=work.causation_id,
+        traceparent=traceparent,
+        occurred_at=work.occurred_at,
+        recorded_at=work.occurred_at,
+    )
+
+
+def _dead_letter(letter: DeadLetter, traceparent: str | None) -> OutboxValues:
+    data = DeadLetterEventData.model_construct(dead_letter=DeadLetterData.of(letter))
+    key = letter.source.key
+    return OutboxValues(
+        id=letter.message_id,
+        aggregatetype=channels.DEAD_LETTERS,
+        aggregateid=key.decode("utf-8", "replace").replace("\0", "\ufffd")
+        if key
+        else str(letter.id),
+        type=f"dead_letter.{letter.state.value}",
+        payload=data.model_dump_json(),
+        tenant_id=letter.tenant_id,
+        sequence=None,
+        causationid=None,
+        traceparent=traceparent,
+        occurred_at=letter.resolved_at or letter.last_failed_at,
+        recorded_at=letter.resolved_at or letter.last_failed_at,
+    )
+
+
+def _republished(message: Republication, traceparent: str | None) -> OutboxValues:
+    source = message.letter.source
+    return OutboxValues(
+        id=message.id,
+        aggregatetype=source.topic,
+        aggregateid=(source.key or b"").decode("utf-8", "replace").replace("\0", "\ufffd"),
+        type=source.headers.get("ce_type", "unknown"),
+        payload=(source.value or b"").decode(),
+        tenant_id=message.letter.tenant_id,
+        sequence=None,
+        causationid=None,
+        traceparent=traceparent,
+        occurred_at=message.occurred_at,
+        recorded_at=message.occurred_at,
+    )

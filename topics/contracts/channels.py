@@ -1,0 +1,11 @@
+"""The topics' names: what an outbox row's `aggregatetype` may be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENTS: Final = "payments.events"
+ACCOUNTS: Final = "payments.accounts"
+CHARGES: Final = "payments.charges"
+REFUNDS: Final = "payments.refunds"
+DEAD_LETTERS: Final = "payments.dlq"
