@@ -62,7 +62,7 @@ test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run the acceptance suite on Apach
 	PAYMENTS_TEST_KAFKA=apache $(BIN)/pytest -m "not long" tests/acceptance tests/kafka $(ARGS)
 
 test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and Maven are
-	@if command -v java mvn >/dev/null; then $(MAKE) test-kafka; \
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) test-kafka; \
 	else echo "test-kafka left out: it needs a JDK 17+ (java) and Maven (mvn)."; fi
 
 run: $(VENV)/.run ## Run the whole platform on an embedded stack (ARGS=--demo adds traffic)
