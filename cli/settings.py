@@ -72,6 +72,7 @@ def _seconds(value: object) -> object:
 
 
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
+SecondsOrZero = Annotated[float, Field(ge=0), BeforeValidator(_seconds)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -231,6 +232,9 @@ class SimulatorSettings(_Section):
     port: Port = Field(default=8090, validation_alias="PAYMENTS_SIMULATOR_PORT")
     journal: Path = Field(
         default=Path(".payments/simulator.jsonl"), validation_alias="PAYMENTS_SIMULATOR_JOURNAL"
+    )
+    latency_seconds: SecondsOrZero = Field(
+        default=0.0, validation_alias="PAYMENTS_SIMULATOR_LATENCY"
     )
 
 

@@ -11,10 +11,13 @@ import time
 
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry
 
-from cli.settings import Settings, read_settings
+from cli.settings import read_settings
 from providers.simulator.journal import JournalError
 from providers.simulator.server import SimulatorConfig, build, serve
+from telemetry import logging
+from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -25,30 +28,40 @@ async def run(config: SimulatorConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    simulator = build(config, time.time, random.Random(os.urandom(32)))
+    entropy = random.Random(os.urandom(32))  # noqa: S311 -- ids must differ, not be secret
+    simulator = build(config, Metrics(CollectorRegistry()), time.time, entropy)
     if simulator.recovery.torn_bytes:
         log.warning("journal was torn", torn_bytes=simulator.recovery.torn_bytes)
     async with serve(simulator, config.host, config.port) as port:
         log.info("ready", port=port, journal=str(config.journal), entries=simulator.recovery.lines)
         await stop.wait()
+        log.info("stopping")
 
 
 def main() -> int:
     """0 after a drained stop, 1 with one sentence when it cannot serve."""
-    settings: Settings = read_settings()
-    simulator = settings.simulator
+    settings = read_settings()
+    logging.configure(settings.observability.log_level, "simulator")
     config = SimulatorConfig(
-        host=simulator.host,
-        port=simulator.port,
-        journal=simulator.journal,
-        latency_s=getattr(simulator, "latency_seconds", 0.0),
+        host=settings.simulator.host,
+        port=settings.simulator.port,
+        journal=settings.simulator.journal,
+        latency_s=settings.simulator.latency_seconds,
     )
+    status = 0
     try:
         uvloop.run(run(config))
-    except (OSError, JournalError) as error:
-        sys.stderr.write(f"simulator: {error}\n")
-        return 1
-    return 0
+    except* (OSError, JournalError) as failures:
+        sys.stderr.write(f"simulator: {_first(failures)}\n")
+        status = 1
+    return status
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    failure: BaseException = failures
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
 
 
 if __name__ == "__main__":

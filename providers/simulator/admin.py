@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from providers.simulator.exchange import Exchange
 from providers.simulator.faults import ArmedFault, FaultSpec
-
-if TYPE_CHECKING:
-    from providers.simulator.exchange import Exchange
-    from providers.simulator.journal import Recovery
-    from providers.simulator.testimony import PaymentTestimony, Testimony
+from providers.simulator.journal import Recovery
+from providers.simulator.testimony import PaymentTestimony, Testimony
 
 _PAGE_DEFAULT: Final = 1000
 _PAGE_MAX: Final = 100_000
@@ -147,9 +145,7 @@ def _summary(testimony: Testimony) -> dict[str, object]:
         "charged_more_than_once": [
             asdict(payment) for payment in testimony.charged_more_than_once()
         ],
-        "refunded_more_than_charged": [
-            asdict(payment) for payment in _over_refunded(testimony)
-        ],
+        "refunded_more_than_charged": [asdict(payment) for payment in _over_refunded(testimony)],
     }
 
 

@@ -69,7 +69,7 @@ def encode(entry: Entry) -> bytes:
 def decode(line: bytes, decoders: Decoders) -> Entry:
     """The entry a line holds; raises ValueError when it is not one."""
     fields = orjson.loads(line)
-    if not isinstance(fields, dict) or not _REQUIRED <= fields.keys():
+    if not isinstance(fields, dict) or not fields.keys() >= _REQUIRED:
         raise ValueError("not a journal entry")
     try:
         fields["writes"] = tuple(_record(one, decoders) for one in fields["writes"])

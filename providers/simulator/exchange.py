@@ -8,119 +8,21 @@ strikes exactly before or exactly after that step.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
+
+from aiohttp import web
 
 from providers.simulator import wreckage
-from providers.simulator.entries import Entry, Record, encode
-from providers.simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
-from providers.simulator.idempotency import Claim, Kept, Keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from aiohttp import web
-
-    from providers.simulator.entries import Decoders
-    from providers.simulator.faults import FaultScript
-    from providers.simulator.journal import Journal
-    from providers.simulator.testimony import Testimony
-    from providers.simulator.webhooks import Webhooks
-
-class Refused(Exception):  # noqa: N818 -- an answer to the client, not a defect of ours
-    """The vendor refuses before any work: nothing is written and the key stays free."""
-
-    def __init__(self, error: Record, status: int, code: str) -> None:
-        super().__init__(code)
-        self.error = error
-        self.status = status
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A request as it came: `at` in Unix seconds, the body read whole."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-    at: float
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What the vendor decided: the answer, what to remember, what to testify.
-
-    A list sets `body`, a read of one object its `subject`; everything else is answered from
-    `writes[0]` or `error`, so that a replayed key can be answered from the same records.
-    """
-
-    status: int
-    outcome: str
-    writes: tuple[Record, ...] = ()
-    subject: Record | None = None
-    body: Mapping[str, object] | None = None
-    error: Record | None = None
-    keeps_key: bool = False
-    effect: str | None = None
-    reference: str | None = None
-    payment_id: str | None = None
-    amount_minor: int | None = None
-    currency: str | None = None
-    events: tuple[str, ...] = ()
-
-    @property
-    def shown(self) -> Record | None:
-        """The record the answer is about."""
-        return self.subject or (self.writes[0] if self.writes else None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """A request as the vendor understands it.
-
-    `work` decides it against the present state and may raise Refused; the amount and the
-    payment id are known here only to be journalled and matched against faults.
-    """
-
-    wire: Wire
-    operation: str
-    work: Callable[[Faults], Decision]
-    key: str | None = None
-    fingerprint: str | None = None
-    payment_id: str | None = None
-    expand: tuple[str, ...] = ()
-    minimal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Bytes for the client."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Vendor(Protocol):
-    """What the exchange needs of a vendor; a vendor never awaits."""
-
-    name: str
-    keys: Keys
-    decoders: Decoders
-
-    def new_request_id(self) -> str: ...
-    def understand(self, wire: Wire) -> Ask: ...
-    def repeat(self, ask: Ask, kept: Kept) -> Decision: ...
-    def key_in_use(self, ask: Ask) -> Decision: ...
-    def broken(self, spec: FaultSpec) -> Decision: ...
-    def spoiled(self, decision: Decision, spec: FaultSpec) -> Decision: ...
-    def apply(self, entry: Entry) -> None: ...
-    def answer(self, ask: Ask, decision: Decision, *, replayed: bool) -> Answer: ...
-    def refusal(self, wire: Wire, refused: Refused) -> Answer: ...
+from providers.simulator.entries import Entry, encode
+from providers.simulator.faults import NO_FAULTS, FaultKind, Faults, FaultScript
+from providers.simulator.idempotency import Claim, Kept
+from providers.simulator.journal import Journal
+from providers.simulator.testimony import Testimony
+from providers.simulator.vendor import Answer, Ask, Decision, Refused, Vendor, Wire
+from providers.simulator.webhooks import Webhooks
+from telemetry.metrics.pipeline import SimulatorMetrics
 
 
 @dataclass(slots=True)
@@ -131,6 +33,7 @@ class Exchange:
     faults: FaultScript
     testimony: Testimony
     webhooks: Webhooks
+    metrics: SimulatorMetrics
     now: Callable[[], float]
     stopping: asyncio.Event
     latency_s: float
@@ -161,9 +64,7 @@ class Exchange:
         vendors[entry.vendor].apply(entry)
         self.testimony.apply(entry)
 
-    async def _answer(
-        self, vendor: Vendor, ask: Ask, request: web.Request
-    ) -> web.StreamResponse:
+    async def _answer(self, vendor: Vendor, ask: Ask, request: web.Request) -> web.StreamResponse:
         faults = self.faults.draw(vendor.name, ask.operation, ask.payment_id)
         spec = faults.replacing
         if spec is not None and spec.kind in _BEFORE:
@@ -173,7 +74,7 @@ class Exchange:
         claim = vendor.keys.claim(key, ask.wire.at) if key is not None else Claim.FRESH
         if isinstance(claim, Kept):
             repeated = vendor.repeat(ask, claim)
-            answer = await self._settle(vendor, ask, repeated, faults, replayed=True)
+            answer = await self._settle(vendor, ask, repeated, faults)
         elif claim is Claim.IN_USE:
             answer = await self._settle(vendor, ask, vendor.key_in_use(ask), faults)
         else:
@@ -190,29 +91,29 @@ class Exchange:
             if spec is None or spec.kind is not FaultKind.ERROR_AFTER:
                 return await self._settle(vendor, ask, decision, faults)
             await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
-            return vendor.answer(ask, vendor.broken(spec), replayed=False)
+            return vendor.answer(ask, vendor.broken(spec))
         finally:
             if key is not None:
                 vendor.keys.release(key)
 
-    async def _settle(
-        self,
-        vendor: Vendor,
-        ask: Ask,
-        decision: Decision,
-        faults: Faults,
-        *,
-        replayed: bool = False,
-    ) -> Answer:
+    async def _settle(self, vendor: Vendor, ask: Ask, decision: Decision, faults: Faults) -> Answer:
         """Make the decision the state, wait until it is on disk, tell the world."""
         self.last_seq += 1
-        entry = _entry(self.last_seq, vendor.name, ask, decision, faults, replayed)
+        entry = _entry(self.last_seq, vendor.name, ask, decision, faults)
         vendor.apply(entry)
         self.testimony.apply(entry)
-        answer = vendor.answer(ask, decision, replayed=replayed)
-        await self.journal.append(encode(entry))
-        self.webhooks.announce(vendor.name, entry, faults)
+        answer = vendor.answer(ask, decision)
+        with self.metrics.journal_seconds.time():
+            await self.journal.append(encode(entry))
+        self._count(entry)
+        self.webhooks.announce(vendor.deliveries(entry), faults)
         return answer
+
+    def _count(self, entry: Entry) -> None:
+        status = f"{entry.status // 100}xx"
+        self.metrics.requests.labels(entry.vendor, entry.operation, status).inc()
+        if entry.effect is not None:
+            self.metrics.effects.labels(entry.vendor, entry.effect).inc()
 
 
 _BEFORE: Final = {
@@ -238,9 +139,7 @@ def _never(_faults: Faults) -> Decision:
     raise AssertionError("a refused request has no work")
 
 
-def _entry(  # noqa: PLR0913 -- one place where everything known about a request meets
-    seq: int, vendor: str, ask: Ask, decision: Decision, faults: Faults, replayed: bool
-) -> Entry:
+def _entry(seq: int, vendor: str, ask: Ask, decision: Decision, faults: Faults) -> Entry:
     wire = ask.wire
     return Entry(
         seq=seq,
@@ -255,7 +154,7 @@ def _entry(  # noqa: PLR0913 -- one place where everything known about a request
         key=ask.key,
         fingerprint=ask.fingerprint,
         keeps_key=decision.keeps_key and ask.key is not None,
-        replayed=replayed,
+        replayed=decision.replayed,
         fault=str(faults) or None,
         payment_id=decision.payment_id or ask.payment_id,
         amount_minor=decision.amount_minor,

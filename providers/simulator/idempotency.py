@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from providers.simulator.entries import Entry, Record
+from providers.simulator.entries import Entry, Record
 
 
 @dataclass(frozen=True, slots=True)

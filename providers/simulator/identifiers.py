@@ -5,11 +5,9 @@ The order lets a list be paged from an id alone. Entropy and clock are arguments
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
+from collections.abc import Callable
+from random import Random
+from typing import Final
 
 # In ASCII order, so that ids compare as the numbers they encode.
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

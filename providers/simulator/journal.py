@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Final
 
 _READ_BYTES: Final = 1 << 20
 
@@ -53,13 +51,10 @@ class Journal:
         good_bytes = lines = 0
         size = self._path.stat().st_size
         for line in self._read_lines():
-            try:
-                if not line.endswith(b"\n"):
-                    raise ValueError("cut off")
-                replay(line)
-            except ValueError as error:
-                if good_bytes + len(line) < size:
-                    raise JournalError(f"{self._path}: line {lines + 1}: {error}") from error
+            fault = _fault_in(line, replay)
+            if fault is not None and good_bytes + len(line) < size:
+                raise JournalError(f"{self._path}: line {lines + 1}: {fault}") from fault
+            if fault is not None:
                 break
             good_bytes += len(line)
             lines += 1
@@ -115,6 +110,16 @@ class Journal:
         while view:
             view = view[os.write(self._descriptor, view) :]
         os.fdatasync(self._descriptor)
+
+
+def _fault_in(line: bytes, replay: Callable[[bytes], None]) -> ValueError | None:
+    if not line.endswith(b"\n"):
+        return ValueError("cut off")
+    try:
+        replay(line)
+    except ValueError as error:
+        return error
+    return None
 
 
 class _Group:

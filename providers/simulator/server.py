@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from random import Random
+from typing import Final
 
-import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from providers.simulator.admin import Admin
 from providers.simulator.entries import decode
@@ -24,16 +27,9 @@ from providers.simulator.journal import Journal, Recovery
 from providers.simulator.paypal.vendor import PayPal
 from providers.simulator.stripe.vendor import Stripe
 from providers.simulator.testimony import Testimony
+from providers.simulator.vendor import Vendor
 from providers.simulator.webhooks import Webhooks
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-    from random import Random
-
-    from providers.simulator.exchange import Vendor
-
-log = structlog.get_logger()
+from telemetry.metrics import Metrics, render
 
 # Both vendors refuse bodies far smaller than this; it only bounds what one request can hold.
 _BODY_BYTES_MAX: Final = 1 << 20
@@ -65,27 +61,34 @@ class Simulator:
     stripe: Stripe
     paypal: PayPal
     recovery: Recovery
+    metrics: Metrics
 
     def application(self) -> web.Application:
-        """The routes: admin and health first, then PayPal's paths, the rest of /v1 is Stripe's."""
+        """The routes: our own first, then PayPal's paths; the rest of /v1 is Stripe's."""
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
         app.add_routes(Admin(self.exchange, self.recovery).routes())
-        app.add_routes([web.get("/health/live", _alive), web.get("/health/ready", _alive)])
+        for path in ("/health", "/health/live", "/health/ready"):
+            app.router.add_get(path, _alive)
+        app.router.add_get("/metrics", self._metrics_page)
         for path in _PAYPAL_PATHS:
             app.router.add_route("*", path, self._handler(self.paypal))
         app.router.add_route("*", "/v1/{rest:.*}", self._handler(self.stripe))
         return app
 
-    def _handler(
-        self, vendor: Vendor
-    ) -> Callable[[web.Request], asyncio.Future[web.StreamResponse]]:
+    async def _metrics_page(self, request: web.Request) -> web.Response:
+        body, content_type = render(self.metrics.registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _handler(self, vendor: Vendor) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self.exchange.handle(vendor, request)
 
-        return handle  # type: ignore[return-value]  # a coroutine function is a handler
+        return handle
 
 
-def build(config: SimulatorConfig, now: Callable[[], float], entropy: Random) -> Simulator:
+def build(
+    config: SimulatorConfig, metrics: Metrics, now: Callable[[], float], entropy: Random
+) -> Simulator:
     """Open the journal and replay it. Raises JournalError. `now` gives Unix seconds."""
     ids = Identifiers(entropy, now)
     stripe, paypal = Stripe(ids), PayPal(ids)
@@ -95,23 +98,22 @@ def build(config: SimulatorConfig, now: Callable[[], float], entropy: Random) ->
         journal=journal,
         faults=FaultScript(entropy),
         testimony=Testimony(),
-        webhooks=Webhooks({"stripe": stripe, "paypal": paypal}),
+        webhooks=Webhooks(),
+        metrics=metrics.simulator,
         now=now,
         stopping=asyncio.Event(),
         latency_s=config.latency_s,
     )
     decoders = {**stripe.decoders, **paypal.decoders}
     recovery = journal.recover(lambda line: exchange.replay(vendors, decode(line, decoders)))
-    return Simulator(exchange, stripe, paypal, recovery)
+    return Simulator(exchange, stripe, paypal, recovery, metrics)
 
 
 @contextlib.asynccontextmanager
 async def serve(simulator: Simulator, host: str, port: int) -> AsyncIterator[int]:
     """Listen; yields the port. Raises OSError when the address is taken."""
     exchange = simulator.exchange
-    runner = web.AppRunner(
-        simulator.application(), access_log=None, shutdown_timeout=_DRAIN_S
-    )
+    runner = web.AppRunner(simulator.application(), access_log=None, shutdown_timeout=_DRAIN_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, reuse_address=True)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from providers.simulator.entries import Entry
+from providers.simulator.entries import Entry
 
 
 @dataclass(slots=True)

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
 import aiohttp
 import structlog
 
-from providers.simulator.faults import FaultKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from providers.simulator.entries import Entry
-    from providers.simulator.faults import Faults
+from providers.simulator.faults import FaultKind, Faults
 
 log = structlog.get_logger()
 
@@ -39,17 +34,10 @@ class Delivery:
     headers: Mapping[str, str]
 
 
-class Announcer(Protocol):
-    """A vendor's side of webhooks: what an entry tells which endpoint."""
-
-    def deliveries(self, entry: Entry) -> Iterable[Delivery]: ...
-
-
 @dataclass(slots=True)
 class Webhooks:
     """The queue of deliveries and the task that empties it."""
 
-    announcers: Mapping[str, Announcer]
     delivered: int = 0
     given_up: int = 0
     _queue: deque[Delivery] = field(default_factory=lambda: deque(maxlen=_QUEUE_MAX))
@@ -60,11 +48,9 @@ class Webhooks:
         """Deliveries not yet made."""
         return len(self._queue)
 
-    def announce(self, vendor: str, entry: Entry, faults: Faults) -> None:
-        """Queue what an entry tells the endpoints."""
-        if not entry.events or entry.replayed or faults.has(FaultKind.DROP_WEBHOOK):
-            return
-        deliveries = list(self.announcers[vendor].deliveries(entry))
+    def announce(self, told: Iterable[Delivery], faults: Faults) -> None:
+        """Queue what an entry tells the endpoints, unless a fault says otherwise."""
+        deliveries = [] if faults.has(FaultKind.DROP_WEBHOOK) else list(told)
         if faults.has(FaultKind.REORDER_WEBHOOKS):
             deliveries.reverse()
         if faults.has(FaultKind.DUPLICATE_WEBHOOK):

@@ -6,15 +6,12 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
-from providers.simulator.faults import FaultKind
-
-if TYPE_CHECKING:
-    from providers.simulator.exchange import Answer
-    from providers.simulator.faults import FaultSpec
+from providers.simulator.faults import FaultKind, FaultSpec
+from providers.simulator.vendor import Answer
 
 # A client that waits longer than this has given up; the socket need not be held for ever.
 _HANG_S_DEFAULT: Final = 3600.0

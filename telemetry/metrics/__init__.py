@@ -25,7 +25,12 @@ from telemetry.metrics.ingress import (
     ProtectionMetrics,
 )
 from telemetry.metrics.lag import LagMetrics
-from telemetry.metrics.pipeline import ProviderMetrics, RelayMetrics, StageMetrics
+from telemetry.metrics.pipeline import (
+    ProviderMetrics,
+    RelayMetrics,
+    SimulatorMetrics,
+    StageMetrics,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -47,6 +52,7 @@ class Metrics:
         self.relay = RelayMetrics(declare)
         self.stage = StageMetrics(declare)
         self.provider = ProviderMetrics(declare)
+        self.simulator = SimulatorMetrics(declare)
         self.lag = LagMetrics(declare)
         self.build = declare.gauges("build_info", "1, labelled with what runs.", "python")
         self.build.labels(platform.python_version()).set(1)

@@ -40,7 +40,9 @@ class RelayMetrics:
             buckets=LATENCY_SECONDS,
         )
         self.lag_seconds = declare.gauges(
-            "relay_lag_seconds", "Seconds since the commit of the oldest unacknowledged row.", "sink"
+            "relay_lag_seconds",
+            "Seconds since the commit of the oldest unacknowledged row.",
+            "sink",
         )
         self.oversized = declare.counters(
             "relay_oversized_total", "Refusals of a message larger than the sink takes.", "sink"
@@ -125,4 +127,28 @@ class ProviderMetrics:
         self.in_flight = declare.gauges("provider_in_flight", "Calls under way.", "provider")
         self.breaker_state = declare.gauges(
             "provider_breaker_state", "0 closed, 1 half-open, 2 open.", "provider", "operation"
+        )
+
+
+class SimulatorMetrics:
+    """What the provider simulator answered and did, per vendor."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.requests = declare.counters(
+            "simulator_requests_total",
+            "Requests journalled, by the class of the status decided (2xx, 4xx, 5xx).",
+            "vendor",
+            "operation",
+            "status",
+        )
+        self.effects = declare.counters(
+            "simulator_effects_total",
+            "Money reserved, moved or released (authorized, charged, captured, voided, refunded).",
+            "vendor",
+            "effect",
+        )
+        self.journal_seconds = declare.histogram(
+            "simulator_journal_seconds",
+            "Seconds until a line is on disk, in company.",
+            buckets=LATENCY_SECONDS,
         )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import orjson
 
+from providers.simulator.entries import JsonObject, JsonValue
 from providers.simulator.paypal import amounts, problems
-
-if TYPE_CHECKING:
-    from providers.simulator.entries import JsonObject, JsonValue
 
 
 def parse(body: bytes) -> JsonObject:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from providers.simulator.entries import Record
 from providers.simulator.paypal.records import (
     Authorization,
     Capture,
@@ -12,9 +12,6 @@ from providers.simulator.paypal.records import (
     Order,
     PayPalRefund,
 )
-
-if TYPE_CHECKING:
-    from providers.simulator.entries import Record
 
 _PAID = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED", "CREATED", "CAPTURED", "PARTIALLY_CAPTURED")
 
@@ -45,6 +42,8 @@ class Books:
                 self.refunds[record.id] = record
             case Listener():
                 self.listeners[record.id] = record
+            case _:
+                raise TypeError(f"no book for a {record.kind}")
 
     def is_invoiced_elsewhere(self, invoice_id: str | None, order_id: str) -> bool:
         """Whether another order was paid, or holds money, under this invoice id."""

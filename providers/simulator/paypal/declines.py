@@ -10,12 +10,11 @@ this simulator's.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
-if TYPE_CHECKING:
-    from providers.simulator.entries import JsonObject
+from providers.simulator.entries import JsonObject
 
 _TRIGGERS: Final = {
     "CCREJECT-REFUSED": "0500",

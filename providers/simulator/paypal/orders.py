@@ -7,19 +7,16 @@ waits until the payer approves it (the admin API stands in for the payer).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from providers.simulator.exchange import Decision
-from providers.simulator.faults import FaultKind
+from providers.simulator.entries import JsonObject, Record
+from providers.simulator.faults import FaultKind, Faults
+from providers.simulator.identifiers import Identifiers
 from providers.simulator.paypal import declines, problems
 from providers.simulator.paypal.bodies import Reader
+from providers.simulator.paypal.books import Books
 from providers.simulator.paypal.records import Authorization, Capture, Order
-
-if TYPE_CHECKING:
-    from providers.simulator.entries import JsonObject, Record
-    from providers.simulator.faults import Faults
-    from providers.simulator.identifiers import Identifiers
-    from providers.simulator.paypal.books import Books
+from providers.simulator.vendor import Decision
 
 _INTENTS: Final = ("CAPTURE", "AUTHORIZE")
 _PAYABLE: Final = ("CREATED", "APPROVED", "PAYER_ACTION_REQUIRED")
@@ -107,9 +104,7 @@ def pays_now(source: JsonObject) -> bool:
     )
 
 
-def declined(
-    issue: str, payment_id: str | None, reference: str, *, kept: bool = True
-) -> Decision:
+def declined(issue: str, payment_id: str | None, reference: str, *, kept: bool = True) -> Decision:
     """A refusal of business; nothing was made. A wrong state is not `kept`: it may pass."""
     return Decision(
         status=422,

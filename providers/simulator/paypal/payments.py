@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from providers.simulator.exchange import Decision
 from providers.simulator.faults import FaultKind
 from providers.simulator.paypal import problems
-from providers.simulator.paypal.orders import declined
+from providers.simulator.paypal.bodies import Reader
+from providers.simulator.paypal.books import Books
+from providers.simulator.paypal.orders import Desk, declined
 from providers.simulator.paypal.records import Authorization, Capture, PayPalRefund
-
-if TYPE_CHECKING:
-    from providers.simulator.paypal.bodies import Reader
-    from providers.simulator.paypal.books import Books
-    from providers.simulator.paypal.orders import Desk
+from providers.simulator.vendor import Decision
 
 
 def capture(desk: Desk, body: Reader, authorization_id: str) -> Decision:
@@ -154,6 +150,8 @@ def _not_capturable(held: Authorization, money: tuple[int, str] | None) -> str |
             return "AUTHORIZATION_DENIED"
         case "CAPTURED":
             return "AUTHORIZATION_ALREADY_CAPTURED"
+        case _:
+            pass
     if money is not None and money[1] != held.currency:
         return "AUTH_CAPTURE_CURRENCY_MISMATCH"
     if money is not None and money[0] > held.amount - held.captured:

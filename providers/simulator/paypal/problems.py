@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.simulator.exchange import Refused
 from providers.simulator.paypal.records import Problem
+from providers.simulator.vendor import Refused
 
 _MESSAGES: Final = {
     "INVALID_REQUEST": "Request is not well-formed, syntactically incorrect, or violates schema.",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from providers.simulator.exchange import Decision
+from providers.simulator.entries import Record
 from providers.simulator.faults import FaultKind
 from providers.simulator.paypal import orders, payments, problems
-
-if TYPE_CHECKING:
-    from providers.simulator.entries import Record
-    from providers.simulator.paypal.bodies import Reader
-    from providers.simulator.paypal.orders import Desk
+from providers.simulator.paypal.bodies import Reader
+from providers.simulator.paypal.orders import Desk
+from providers.simulator.vendor import Decision
 
 
 def order(desk: Desk, _body: Reader, order_id: str) -> Decision:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from providers.simulator.entries import Record
 from providers.simulator.paypal.amounts import money
-
-if TYPE_CHECKING:
-    from providers.simulator.entries import Record
-    from providers.simulator.paypal.books import Books
+from providers.simulator.paypal.books import Books
 from providers.simulator.paypal.records import (
     Authorization,
     Capture,

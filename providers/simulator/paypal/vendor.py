@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qs
 
 import orjson
 
-from providers.simulator.exchange import Answer, Ask, Decision
-from providers.simulator.faults import FaultKind
-from providers.simulator.idempotency import Keys
+from providers.simulator.entries import Entry, Record
+from providers.simulator.faults import FaultKind, Faults, FaultSpec
+from providers.simulator.idempotency import Kept, Keys
+from providers.simulator.identifiers import Identifiers
 from providers.simulator.paypal import (
     bodies,
     orders,
@@ -26,18 +28,11 @@ from providers.simulator.paypal import (
 from providers.simulator.paypal.books import Books
 from providers.simulator.paypal.orders import Desk
 from providers.simulator.paypal.records import DECODERS, Problem
+from providers.simulator.vendor import Answer, Ask, Decision, Wire
 from providers.simulator.webhooks import Delivery
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+Work: TypeAlias = Callable[..., Decision]
 
-    from providers.simulator.entries import Entry, Record
-    from providers.simulator.exchange import Wire
-    from providers.simulator.faults import Faults, FaultSpec
-    from providers.simulator.idempotency import Kept
-    from providers.simulator.identifiers import Identifiers
-
-    Work: TypeAlias = Callable[..., Decision]
 
 # Orders keep a request id for six hours, payments for 45 days; the shorter holds for both.
 _KEY_WINDOW_S: Final = 6 * 3600
@@ -112,16 +107,18 @@ class PayPal:
                 return self._ask(wire, route, match.groups())
         raise problems.not_found("path")
 
-    def repeat(self, ask: Ask, kept: Kept) -> Decision:
+    def repeat(self, _ask: Ask, kept: Kept) -> Decision:
         """The latest state of what the first request made, or its refusal again.
 
         Another body under the same request id is not looked at: PayPal documents no check.
         """
         latest = self._latest(kept.subject) if kept.subject is not None else None
         status = _OK if kept.status == _CREATED else kept.status
-        return Decision(status=status, outcome="ok", subject=latest, error=kept.error)
+        return Decision(
+            status=status, outcome="ok", subject=latest, error=kept.error, replayed=True
+        )
 
-    def key_in_use(self, ask: Ask) -> Decision:
+    def key_in_use(self, _ask: Ask) -> Decision:
         """409: a racing twin."""
         found = problems.problem("RESOURCE_CONFLICT", "PREVIOUS_REQUEST_IN_PROGRESS")
         return Decision(status=409, outcome="PREVIOUS_REQUEST_IN_PROGRESS", error=found)
@@ -135,19 +132,18 @@ class PayPal:
         )
         return Decision(status=found.status, outcome=f"fault:{spec.kind}", error=found)
 
-    def spoiled(self, decision: Decision, spec: FaultSpec) -> Decision:
+    def spoiled(self, decision: Decision, _spec: FaultSpec) -> Decision:
         """The work stands; the request id gives its latest state, never the 500."""
         return decision
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
-        if not entry.replayed:
-            for record in entry.writes:
-                self.books.put(record)
+        for record in entry.writes:
+            self.books.put(record)
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
 
-    def answer(self, ask: Ask, decision: Decision, *, replayed: bool) -> Answer:
+    def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as PayPal's JSON."""
         debug_id = ask.wire.request_id
         headers = {"Content-Type": "application/json", "Paypal-Debug-Id": debug_id}

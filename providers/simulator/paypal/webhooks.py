@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
-from providers.simulator.exchange import Decision
+from providers.simulator.entries import JsonValue
 from providers.simulator.paypal import problems
+from providers.simulator.paypal.bodies import Reader
+from providers.simulator.paypal.orders import Desk
 from providers.simulator.paypal.records import Listener
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from providers.simulator.entries import JsonValue
-    from providers.simulator.paypal.bodies import Reader
-    from providers.simulator.paypal.orders import Desk
+from providers.simulator.vendor import Decision
 
 _KEY: Final = b"provider simulator"
 _VERIFIED: Final = ("auth_algo", "cert_url", "transmission_id", "transmission_sig",
@@ -55,9 +52,7 @@ def delete(desk: Desk, _body: Reader, listener_id: str) -> Decision:
     listener = desk.books.listeners.get(listener_id)
     if listener is None or listener.deleted:
         raise problems.not_found("webhook_id")
-    return Decision(
-        status=204, outcome="ok", writes=(replace(listener, deleted=True),), body={}
-    )
+    return Decision(status=204, outcome="ok", writes=(replace(listener, deleted=True),), body={})
 
 
 def verify(_desk: Desk, body: Reader) -> Decision:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from providers.simulator.entries import Record
 from providers.simulator.stripe.records import Endpoint, Intent, Refund
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from providers.simulator.entries import Record
 
 # Stripe lists events of thirty days; ten thousand bound the memory and fill many pages.
 _EVENTS_MAX: Final = 10_000
@@ -81,6 +78,8 @@ class Books:
                 self._put_refund(record)
             case Endpoint():
                 self.endpoints[record.id] = record
+            case _:
+                raise TypeError(f"no book for a {record.kind}")
 
     def refunds_of(self, charge_id: str) -> list[Refund]:
         """Refunds of a charge, newest first."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
-from providers.simulator.exchange import Refused
-from providers.simulator.stripe.records import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from providers.simulator.stripe.records import Charge, Decline
+from providers.simulator.stripe.records import Charge, Decline, Failure
+from providers.simulator.vendor import Refused
 
 _DOC_URL: Final = "https://stripe.com/docs/error-codes/"
 

@@ -6,16 +6,15 @@ A parameter the endpoint does not know is refused by name before anything else h
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, Union
+from itertools import pairwise
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from providers.simulator.stripe import failures
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-Param: TypeAlias = Union[str, list["Param"], dict[str, "Param"]]
+Param: TypeAlias = str | list["Param"] | dict[str, "Param"]
 Params: TypeAlias = dict[str, Param]
 
 _NAME: Final = re.compile(r"\[([^\[\]]*)\]")
@@ -37,7 +36,7 @@ def parse(encoded: str) -> Params:
 
 def _place(params: Params, path: list[str], value: str) -> None:
     node = params
-    for step, following in zip(path, path[1:], strict=False):
+    for step, following in pairwise(path):
         child = node.get(step)
         if not isinstance(child, dict):
             child = node[step] = {}

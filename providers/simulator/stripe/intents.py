@@ -7,18 +7,15 @@ returns a Decision whose first record is the intent as it then is. Nothing is ch
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from providers.simulator.exchange import Decision
-from providers.simulator.faults import FaultKind
+from providers.simulator.faults import FaultKind, Faults
+from providers.simulator.identifiers import Identifiers
 from providers.simulator.stripe import cards, currencies, failures
+from providers.simulator.stripe.books import Books
+from providers.simulator.stripe.forms import Form
 from providers.simulator.stripe.records import Charge, Decline, Failure, Intent
-
-if TYPE_CHECKING:
-    from providers.simulator.faults import Faults
-    from providers.simulator.identifiers import Identifiers
-    from providers.simulator.stripe.books import Books
-    from providers.simulator.stripe.forms import Form
+from providers.simulator.vendor import Decision
 
 # The metadata key under which a client names the payment of its own; only for the journal.
 PAYMENT_ID: Final = "payment_id"
@@ -323,9 +320,7 @@ def _decline(desk: Desk, intent: Intent, card: cards.Card) -> Decline | None:
     return card.decline or cards.MAGIC_AMOUNTS.get(amount_minor)
 
 
-def _refused(
-    intent: Intent, charge: Charge, decline: Decline, events: tuple[str, ...]
-) -> Decision:
+def _refused(intent: Intent, charge: Charge, decline: Decline, events: tuple[str, ...]) -> Decision:
     refused = replace(
         intent,
         status="requires_payment_method",

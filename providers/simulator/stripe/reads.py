@@ -5,20 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
-from providers.simulator.exchange import Decision
 from providers.simulator.faults import FaultKind
 from providers.simulator.stripe import failures, render
-from providers.simulator.stripe.intents import PAYMENT_ID, found
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from providers.simulator.stripe.books import Books, Shelf
-    from providers.simulator.stripe.forms import Form
-    from providers.simulator.stripe.intents import Desk
-    from providers.simulator.stripe.records import Intent, Refund
+from providers.simulator.stripe.books import Shelf
+from providers.simulator.stripe.forms import Form
+from providers.simulator.stripe.intents import PAYMENT_ID, Desk, found
+from providers.simulator.stripe.records import Charge, Intent, Refund
+from providers.simulator.vendor import Decision
 
 _Listed = TypeVar("_Listed", "Intent", "Refund")
 
@@ -97,7 +93,9 @@ def charges(desk: Desk, form: Form) -> Decision:
         start = books.intent_of_charge.get(after or "")
         older = (books.intents[one] for one in books.intent_shelf.newest_first(start))
         owners = itertools.chain((books.intents[start],), older) if start else older
-    listed = ((owner, one) for owner in owners for one in reversed(owner.charges))
+    listed: Iterator[tuple[Intent, Charge]] = (
+        (owner, one) for owner in owners for one in reversed(owner.charges)
+    )
     if after is not None:
         listed = itertools.islice(
             itertools.dropwhile(lambda pair: pair[1].id != after, listed), 1, None
@@ -128,9 +126,11 @@ def refunds(desk: Desk, form: Form) -> Decision:
         form,
         desk.books.refund_shelf,
         desk.books.refunds,
-        lambda one: wanted(int(one.created))
-        and intent_id in (None, one.payment_intent)
-        and charge_id in (None, one.charge),
+        lambda one: (
+            wanted(int(one.created))
+            and intent_id in (None, one.payment_intent)
+            and charge_id in (None, one.charge)
+        ),
     )
     if desk.faults.has(FaultKind.NOT_FOUND):
         chosen, has_more = [], False
@@ -153,9 +153,7 @@ def balance(desk: Desk, form: Form) -> Decision:
         {"amount": amount, "currency": currency, "source_types": {"card": amount}}
         for currency, amount in sorted(available.items())
     ] or [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-    return _read(
-        {"object": "balance", "available": amounts, "livemode": False, "pending": []}
-    )
+    return _read({"object": "balance", "available": amounts, "livemode": False, "pending": []})
 
 
 def event(desk: Desk, form: Form, event_id: str) -> Decision:
@@ -173,9 +171,7 @@ def events(desk: Desk, form: Form) -> Decision:
     kind, after = form.text("type"), form.text("starting_after")
     listed = reversed(desk.books.events)
     if after is not None:
-        listed = itertools.islice(
-            itertools.dropwhile(lambda one: one.id != after, listed), 1, None
-        )
+        listed = itertools.islice(itertools.dropwhile(lambda one: one.id != after, listed), 1, None)
     limit = _limit(form)
     matching = (one for one in listed if kind in (None, one.type))
     taken = list(itertools.islice(matching, limit + 1))
@@ -186,9 +182,7 @@ def events(desk: Desk, form: Form) -> Decision:
 def _read(
     body: dict[str, object], *, payment_id: str | None = None, reference: str | None = None
 ) -> Decision:
-    return Decision(
-        status=200, outcome="ok", body=body, payment_id=payment_id, reference=reference
-    )
+    return Decision(status=200, outcome="ok", body=body, payment_id=payment_id, reference=reference)
 
 
 def _hidden(desk: Desk, created: float) -> bool:
@@ -264,15 +258,14 @@ def _clauses(query: str) -> list[_Clause]:
         if match is None:
             raise failures.invalid(
                 "We were unable to parse your search query. Try using the format "
-                f"`metadata[\"key\"]:\"value\"`, got: {part}",
+                f'`metadata["key"]:"value"`, got: {part}',
                 param="query",
             )
         negated, key, field, operator, double, single, bare = match.groups()
         value = next(one for one in (double, single, bare) if one is not None)
         if key is None and field not in ("status", "currency", "amount", "created"):
             raise failures.invalid(
-                f"Field `{field}` is an unsupported search field for resource "
-                "`payment_intents`.",
+                f"Field `{field}` is an unsupported search field for resource `payment_intents`.",
                 param="query",
             )
         clauses.append((negated == "-", key, field or "", operator, value))
@@ -282,7 +275,9 @@ def _clauses(query: str) -> list[_Clause]:
 def _matching(desk: Desk, clauses: list[_Clause]) -> Iterator[Intent]:
     """Matching intents, newest first, by the metadata index where a clause allows it."""
     books = desk.books
-    exact = [(key, value) for negated, key, _, op, value in clauses if key and op == ":" and not negated]
+    exact = [
+        (key, value) for negated, key, _, op, value in clauses if key and op == ":" and not negated
+    ]
     ids: Iterable[str] = books.intent_shelf.newest_first(None)
     if exact:
         ids = reversed(books.intents_with(*exact[0]))
@@ -296,12 +291,13 @@ def _holds(clause: _Clause, one: Intent) -> bool:
     if key is not None:
         actual: str | int | None = one.metadata.get(key)
     else:
-        actual = {
+        fields: dict[str, str | int] = {
             "status": one.status,
             "currency": one.currency,
             "amount": one.amount,
             "created": int(one.created),
-        }[field]
+        }
+        actual = fields[field]
     return negated != _compares(actual, operator, value)
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from providers.simulator.entries import Decoders, JsonObject
+from providers.simulator.entries import Decoders, JsonObject
 
 
 @dataclass(frozen=True, slots=True)

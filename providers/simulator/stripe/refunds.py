@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from providers.simulator.exchange import Decision
 from providers.simulator.faults import FaultKind
 from providers.simulator.stripe import cards, currencies, failures
-from providers.simulator.stripe.intents import PAYMENT_ID, found
-from providers.simulator.stripe.records import Failure, Refund
-
-if TYPE_CHECKING:
-    from providers.simulator.stripe.books import Books
-    from providers.simulator.stripe.forms import Form
-    from providers.simulator.stripe.intents import Desk
-    from providers.simulator.stripe.records import Charge, Intent
+from providers.simulator.stripe.books import Books
+from providers.simulator.stripe.forms import Form
+from providers.simulator.stripe.intents import PAYMENT_ID, Desk, found
+from providers.simulator.stripe.records import Charge, Failure, Intent, Refund
+from providers.simulator.vendor import Decision
 
 _CREATE: Final = frozenset(
     (
@@ -40,7 +36,7 @@ def create(desk: Desk, form: Form) -> Decision:
     """POST /v1/refunds, by `charge` or by `payment_intent`."""
     form.allow(_CREATE)
     amount = form.integer("amount")
-    reason = form.choice("reason", _REASONS)
+    form.choice("reason", _REASONS)
     intent, charge = _refundable(desk.books, form)
     left = charge.amount_captured - charge.amount_refunded
     if left == 0:
@@ -64,7 +60,7 @@ def create(desk: Desk, form: Form) -> Decision:
     if spec is not None and spec.kind is FaultKind.DECLINE:
         message = "You have insufficient available funds in your Stripe account."
         return _failed(intent, message, "balance_insufficient")
-    return _refunded(desk, form, intent, charge, amount, reason)
+    return _refunded(desk, form, intent, charge, amount)
 
 
 def _refundable(books: Books, form: Form) -> tuple[Intent, Charge]:
@@ -90,9 +86,7 @@ def _refundable(books: Books, form: Form) -> tuple[Intent, Charge]:
     return intent, charge
 
 
-def _refunded(  # noqa: PLR0913 -- everything checked so far, used once
-    desk: Desk, form: Form, intent: Intent, charge: Charge, amount: int, reason: str | None
-) -> Decision:
+def _refunded(desk: Desk, form: Form, intent: Intent, charge: Charge, amount: int) -> Decision:
     card = cards.find(intent.payment_method or "") or cards.Card()
     failed = card.refund_status == "failed"
     refund = Refund(
@@ -103,7 +97,7 @@ def _refunded(  # noqa: PLR0913 -- everything checked so far, used once
         charge=charge.id,
         payment_intent=intent.id,
         status=card.refund_status,
-        reason=reason,
+        reason=form.text("reason"),
         metadata=form.metadata(),
         failure_reason="expired_or_canceled_card" if failed else None,
     )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from providers.simulator.stripe import cards
-from providers.simulator.stripe.records import Refund
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from providers.simulator.stripe.books import Books, Event
-    from providers.simulator.stripe.records import Charge, Endpoint, Intent
+from providers.simulator.stripe.books import Books, Event
+from providers.simulator.stripe.records import Charge, Endpoint, Intent, Refund
 
 API_VERSION: Final = "2026-10-28.endive"
 _ECHOED: Final = (

@@ -6,14 +6,16 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import orjson
 
-from providers.simulator.exchange import Answer, Ask, Decision
-from providers.simulator.faults import FaultKind
-from providers.simulator.idempotency import Keys
+from providers.simulator.entries import Entry, Record
+from providers.simulator.faults import FaultKind, Faults, FaultSpec
+from providers.simulator.idempotency import Kept, Keys
+from providers.simulator.identifiers import Identifiers
 from providers.simulator.stripe import (
     failures,
     forms,
@@ -26,18 +28,11 @@ from providers.simulator.stripe import (
 from providers.simulator.stripe.books import Books, Event
 from providers.simulator.stripe.intents import PAYMENT_ID, Desk
 from providers.simulator.stripe.records import DECODERS, Endpoint, Failure, Intent, Refund
+from providers.simulator.vendor import Answer, Ask, Decision, Wire
 from providers.simulator.webhooks import Delivery
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+Work: TypeAlias = Callable[..., Decision]
 
-    from providers.simulator.entries import Entry, Record
-    from providers.simulator.exchange import Refused, Wire
-    from providers.simulator.faults import Faults, FaultSpec
-    from providers.simulator.idempotency import Kept
-    from providers.simulator.identifiers import Identifiers
-
-    Work: TypeAlias = Callable[..., Decision]
 
 # "You can remove keys from the system automatically after they're at least 24 hours old."
 _KEY_WINDOW_S: Final = 24 * 3600
@@ -109,7 +104,11 @@ class Stripe:
         if failure is not None:
             return Decision(status=400, outcome="idempotency_error", error=failure)
         return Decision(
-            status=kept.status, outcome="ok", subject=kept.subject, error=kept.error
+            status=kept.status,
+            outcome="ok",
+            subject=kept.subject,
+            error=kept.error,
+            replayed=True,
         )
 
     def key_in_use(self, ask: Ask) -> Decision:
@@ -133,44 +132,33 @@ class Stripe:
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records, events and key the present state."""
-        if not entry.replayed:
-            for record in entry.writes:
-                self.books.put(record)
-            for index, kind in enumerate(entry.events):
-                subject = _subject(kind, entry.writes)
-                self.books.events.append(
-                    Event(_event_id(entry, index), kind, entry.at, subject, entry.request_id,
-                          entry.key)
-                )  # fmt: skip
+        for record in entry.writes:
+            self.books.put(record)
+        self.books.events.extend(_events(entry))
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
 
     def deliveries(self, entry: Entry) -> Iterable[Delivery]:
         """The entry's events, signed, for every endpoint that wants them."""
         endpoints = [one for one in self.books.endpoints.values() if not one.deleted]
-        for index, kind in enumerate(entry.events if endpoints else ()):
-            subject = _subject(kind, entry.writes)
-            event = Event(
-                _event_id(entry, index), kind, entry.at, subject, entry.request_id, entry.key
-            )
+        for event in _events(entry) if endpoints else ():
             body = orjson.dumps(render.event_object(event))
             for endpoint in endpoints:
-                if {"*", kind} & set(endpoint.enabled_events):
-                    signature = webhooks.signature(body, endpoint.secret, entry.at)
+                if {"*", event.type} & set(endpoint.enabled_events):
                     headers = {
                         "Content-Type": "application/json; charset=utf-8",
-                        "Stripe-Signature": signature,
+                        "Stripe-Signature": webhooks.signature(body, endpoint.secret, entry.at),
                         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                     }
                     yield Delivery(endpoint.url, body, headers)
 
-    def answer(self, ask: Ask, decision: Decision, *, replayed: bool) -> Answer:
+    def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as Stripe's JSON."""
         headers = {"Content-Type": "application/json", "Request-Id": ask.wire.request_id}
         headers["Stripe-Version"] = ask.wire.headers.get("Stripe-Version", render.API_VERSION)
         if ask.key is not None:
             headers["Idempotency-Key"] = ask.key
-        if replayed and decision.outcome != "idempotency_error":
+        if decision.replayed:
             headers["Idempotent-Replayed"] = "true"
         if decision.status == 409:  # noqa: PLR2004 -- HTTP: the client may retry a conflict
             headers["Stripe-Should-Retry"] = "true"
@@ -273,8 +261,18 @@ def _fingerprint(params: forms.Params) -> str:
     return hashlib.blake2b(encoded, digest_size=12).hexdigest()
 
 
-def _event_id(entry: Entry, index: int) -> str:
-    return f"evt_3{entry.request_id.removeprefix('req_')}{index}"
+def _events(entry: Entry) -> Iterator[Event]:
+    """The events of an entry; their ids are made of its request id, so they never change."""
+    stem = f"evt_3{entry.request_id.removeprefix('req_')}"
+    for index, kind in enumerate(entry.events):
+        yield Event(
+            id=f"{stem}{index}",
+            type=kind,
+            created=entry.at,
+            subject=_subject(kind, entry.writes),
+            request_id=entry.request_id,
+            key=entry.key,
+        )
 
 
 def _subject(kind: str, writes: tuple[Record, ...]) -> Intent | Refund:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from providers.simulator.exchange import Decision
 from providers.simulator.stripe import failures, render
+from providers.simulator.stripe.books import Books
+from providers.simulator.stripe.forms import Form
+from providers.simulator.stripe.intents import Desk
 from providers.simulator.stripe.records import Endpoint
-
-if TYPE_CHECKING:
-    from providers.simulator.stripe.books import Books
-    from providers.simulator.stripe.forms import Form
-    from providers.simulator.stripe.intents import Desk
+from providers.simulator.vendor import Decision
 
 _CREATE: Final = ("api_version", "connect", "description", "enabled_events", "expand", "metadata",
                   "url")  # fmt: skip
@@ -26,7 +24,9 @@ def create(desk: Desk, form: Form) -> Decision:
     form.allow(_CREATE)
     url = form.required("url")
     if urlsplit(url).scheme not in ("http", "https"):
-        raise failures.invalid("Invalid URL: must be http or https", param="url", code="url_invalid")
+        raise failures.invalid(
+            "Invalid URL: must be http or https", param="url", code="url_invalid"
+        )
     endpoint = Endpoint(
         id=desk.ids.stripe("we_1"),
         created=desk.at,
