@@ -143,7 +143,7 @@ class _Window:
         self._record(failed=True)
 
     def reset_counter(self) -> None:
-        # aiobreaker's word for a success, and for having closed, which a success brought about.
+        # aiobreaker's word for a success.
         self._record(failed=False)
 
     @property

@@ -1,0 +1,180 @@
+"""The circuit breaker, on a clock the test turns by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+
+from payments.outcome import Deferred
+from providers.breaker import Breaker, BreakerPolicy, State
+
+_OPEN_S = 30.0
+
+
+@dataclass
+class Clock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Circuit:
+    """A breaker and the calls that reached the provider behind it."""
+
+    clock: Clock = field(default_factory=Clock)
+    reached: int = 0
+    breaker: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(BreakerPolicy(), self.clock)
+
+    def state(self) -> State:
+        return self.breaker.state
+
+    async def call(self, *, ok: bool) -> bool | Deferred:
+        async def ask() -> bool:
+            self.reached += 1
+            return ok
+
+        return await self.breaker.call(ask, lambda answer: not answer)
+
+    async def calls(self, answers: Iterable[bool]) -> None:
+        for ok in answers:
+            await self.call(ok=ok)
+
+    async def opened(self) -> Circuit:
+        await self.calls([False] * 10)
+        assert self.state() is State.OPEN
+        self.reached = 0
+        return self
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [
+        ([False] * 9, State.CLOSED),
+        ([False] * 10, State.OPEN),
+        ([True] * 4 + [False] * 6, State.OPEN),
+        ([True] * 5 + [False] * 5, State.CLOSED),
+        ([True, False] * 4 + [False] * 2, State.OPEN),
+        ([False] * 5 + [True] * 10 + [False] * 5, State.CLOSED),
+    ],
+)
+async def test_it_opens_when_six_of_the_last_ten_calls_failed(
+    answers: list[bool], state: State
+) -> None:
+    """Fewer than ten calls prove nothing, and old ones are forgotten."""
+    circuit = Circuit()
+    await circuit.calls(answers)
+    assert circuit.state() is state
+
+
+async def test_the_call_that_opens_the_circuit_keeps_its_answer() -> None:
+    """It went out, so its own outcome counts and not the state of a breaker."""
+    circuit = Circuit()
+    await circuit.calls([False] * 9)
+    assert await circuit.call(ok=False) is False
+    assert circuit.state() is State.OPEN
+
+
+async def test_while_open_nothing_reaches_the_provider() -> None:
+    """What is refused says when it may come back."""
+    circuit = await Circuit().opened()
+    circuit.clock.now_s += 12.5
+    assert await circuit.call(ok=True) == Deferred("circuit_open", _OPEN_S - 12.5)
+    assert circuit.breaker.refusal() == Deferred("circuit_open", _OPEN_S - 12.5)
+    assert circuit.reached == 0
+
+
+async def test_a_good_trial_closes_it_and_the_window_starts_anew() -> None:
+    """After the pause one call goes through; the failures of before are forgotten."""
+    circuit = await Circuit().opened()
+    circuit.clock.now_s += _OPEN_S
+    assert await circuit.call(ok=True) is True
+    assert circuit.state() is State.CLOSED
+    await circuit.calls([False] * 9)
+    assert circuit.state() is State.CLOSED
+    await circuit.call(ok=False)
+    assert circuit.state() is State.OPEN
+
+
+async def test_a_bad_trial_opens_it_for_the_whole_time_again() -> None:
+    """One failed trial is enough, and it keeps its own answer too."""
+    circuit = await Circuit().opened()
+    circuit.clock.now_s += _OPEN_S
+    assert await circuit.call(ok=False) is False
+    assert circuit.breaker.refusal() == Deferred("circuit_open", _OPEN_S)
+
+
+async def test_half_open_it_lets_one_call_through() -> None:
+    """A provider that is coming back is not run over by everything that waited."""
+    circuit = await Circuit().opened()
+    circuit.clock.now_s += _OPEN_S
+    release = asyncio.Event()
+
+    async def slow() -> bool:
+        await release.wait()
+        return True
+
+    async with asyncio.TaskGroup() as tasks:
+        trial = tasks.create_task(circuit.breaker.call(slow, lambda answer: not answer))
+        await asyncio.sleep(0)
+        assert circuit.state() is State.HALF_OPEN
+        assert await circuit.call(ok=True) == Deferred("circuit_open", 1.0)
+        release.set()
+    assert trial.result() is True
+    assert circuit.state() is State.CLOSED
+    assert circuit.reached == 0
+
+
+async def test_a_cancelled_trial_makes_room_for_another() -> None:
+    """A trial without an answer decides nothing and does not block the circuit for ever."""
+    circuit = await Circuit().opened()
+    circuit.clock.now_s += _OPEN_S
+    trial = asyncio.ensure_future(
+        circuit.breaker.call(asyncio.Event().wait, lambda answer: not answer)
+    )
+    await asyncio.sleep(0)
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    assert await circuit.call(ok=True) is True
+    assert circuit.state() is State.CLOSED
+
+
+async def test_calls_from_before_it_opened_do_not_prolong_the_pause() -> None:
+    """What was under way when the circuit opened and fails later is no news."""
+    circuit = Circuit()
+    release = asyncio.Event()
+
+    async def slow() -> bool:
+        await release.wait()
+        return False
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(12):
+            tasks.create_task(circuit.breaker.call(slow, lambda answer: not answer))
+        await asyncio.sleep(0)
+        await circuit.calls([False] * 10)
+        circuit.clock.now_s += 20.0
+        release.set()
+    assert circuit.breaker.refusal() == Deferred("circuit_open", 10.0)
+
+
+async def test_an_exception_passes_and_counts_as_a_failure() -> None:
+    """A gateway never raises; if one does it is our defect, and it must be seen."""
+    circuit = Circuit()
+
+    async def broken() -> bool:
+        raise ZeroDivisionError
+
+    for _ in range(9):
+        with pytest.raises(ZeroDivisionError):
+            await circuit.breaker.call(broken, lambda answer: not answer)
+    await circuit.call(ok=False)
+    assert circuit.state() is State.OPEN

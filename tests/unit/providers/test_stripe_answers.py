@@ -1,0 +1,285 @@
+"""What each of Stripe's answers means, one row an answer. Bodies as in docs.stripe.com/api."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from payments.money import Money
+from payments.outcome import (
+    Declined,
+    NotFound,
+    Operation,
+    Outcome,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
+from providers.stripe.amounts import StripeAmount, to_stripe
+from providers.stripe.answers import (
+    Finding,
+    Intent,
+    Refund,
+    captured,
+    confirmed,
+    most_telling,
+    parse,
+    refunded,
+    refused,
+    voided,
+)
+from providers.transport import Answer
+
+_ASKED = StripeAmount(5000, "usd")
+
+
+def _error(status: int, **error: object) -> Answer:
+    return Answer(status, {}, json.dumps({"error": error}).encode())
+
+
+_REFUSALS: list[tuple[Answer, Outcome]] = [
+    (
+        _error(
+            402,
+            type="card_error",
+            code="card_declined",
+            decline_code="insufficient_funds",
+            message="Your card has insufficient funds.",
+            payment_intent={"id": "pi_1", "status": "requires_payment_method"},
+        ),
+        Declined("card_declined", "Your card has insufficient funds. (insufficient_funds)"),
+    ),
+    (
+        _error(402, type="card_error", code="expired_card", message="Expired."),
+        Declined("expired_card", "Expired."),
+    ),
+    (
+        _error(400, type="invalid_request_error", code="amount_too_small", message="Small."),
+        Declined("amount_too_small", "Small."),
+    ),
+    (
+        _error(400, type="invalid_request_error", message="Received unknown parameter: x"),
+        Declined("invalid_request_error", "Received unknown parameter: x"),
+    ),
+    (
+        _error(400, type="invalid_request_error", code="resource_missing", message="No such pm"),
+        Declined("resource_missing", "No such pm"),
+    ),
+    # An earlier call under the key may have charged, with other parameters.
+    (
+        _error(400, type="idempotency_error", message="Keys can only be used with ..."),
+        Unknown("idempotency_error", "Keys can only be used with ..."),
+    ),
+    (_error(400, type="api_error", message="Oops"), Unknown("server_error", "api_error: Oops")),
+    (_error(400, type="a_new_type", message="?"), Unknown("server_error", "a_new_type: ?")),
+    (
+        _error(401, type="invalid_request_error", message="Invalid API Key provided: sk_test_x"),
+        Retriable("unauthorized", "the provider refused our credentials"),
+    ),
+    (
+        _error(403, type="invalid_request_error", message="no permission"),
+        Retriable("forbidden", "the provider does not allow us this call"),
+    ),
+    (
+        _error(404, type="invalid_request_error", code="resource_missing", message="No such pi"),
+        Retriable("resource_missing", "the provider finds no such object"),
+    ),
+    # The twin that holds the key may yet charge.
+    (
+        _error(409, type="invalid_request_error", code="idempotency_key_in_use"),
+        Unknown("in_progress", "the same request is already being processed"),
+    ),
+    (
+        Answer(429, {"Retry-After": "2"}, b'{"error": {"type": "invalid_request_error"}}'),
+        Retriable("rate_limited", "too many requests", 2.0),
+    ),
+    (Answer(429, {}, b"slow down"), Retriable("rate_limited", "too many requests", None)),
+    (_error(500, type="api_error"), Unknown("server_error", "HTTP 500")),
+    (_error(502, type="api_error"), Unknown("server_error", "HTTP 502")),
+    (Answer(503, {}, b"<html>"), Unknown("server_error", "HTTP 503")),
+    (_error(504, type="api_error"), Unknown("server_error", "HTTP 504")),
+    (_error(424, type="api_error"), Unknown("server_error", "HTTP 424")),
+    (Answer(408, {}, b""), Unknown("server_error", "HTTP 408")),
+    (Answer(400, {}, b"<html>"), Unknown("unreadable_answer", "HTTP 400 with an unexpected body")),
+    (Answer(402, {}, b"{}"), Unknown("unreadable_answer", "HTTP 402 with an unexpected body")),
+    (Answer(302, {}, b""), Unknown("unreadable_answer", "HTTP 302 with an unexpected body")),
+    (Answer(204, {}, b""), Unknown("unreadable_answer", "HTTP 204 with an unexpected body")),
+    (Answer(101, {}, b""), Unknown("unreadable_answer", "HTTP 101 with an unexpected body")),
+]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), _REFUSALS)
+def test_a_refusal_means(answer: Answer, outcome: Outcome) -> None:
+    """Every status and error type has one outcome; only a proven lack of effect is not Unknown."""
+    assert refused(answer) == outcome
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"id": "pi_1"}',
+        b'{"id": "pi_1", "status": "succeeded", "amount": "5000", "currency": "usd"}',
+        b"\xff\xfe",
+        b"[" * 10_000,
+    ],
+)
+def test_a_success_that_cannot_be_read_is_unknown(body: bytes) -> None:
+    """HTTP 200 alone is no success: a proxy says that too."""
+    assert isinstance(parse(Intent, Answer(200, {}, body)), Unknown)
+
+
+def _intent(status: str, **fields: object) -> Intent:
+    known = {"id": "pi_1", "status": status, "amount": 5000, "currency": "usd"}
+    return Intent.model_validate(known | fields)
+
+
+_DECLINE = {"type": "card_error", "code": "card_declined", "message": "No."}
+_UNEXPECTED = "unexpected_status"
+_PAID = {"amount_received": 5000}
+_HELD = {"amount_capturable": 5000}
+
+_CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
+    # name, intent, as a charge, as an authorization
+    ("paid", _intent("succeeded", **_PAID), Succeeded("pi_1"), Succeeded("pi_1")),
+    ("held", _intent("requires_capture", **_HELD), _UNEXPECTED, Succeeded("pi_1")),
+    ("processing", _intent("processing"), "pending", "pending"),
+    (
+        "declined",
+        _intent("requires_payment_method", last_payment_error=_DECLINE),
+        Declined("card_declined", "No."),
+        Declined("card_declined", "No."),
+    ),
+    # Seen while the confirmation is still under way.
+    ("bare", _intent("requires_payment_method"), _UNEXPECTED, _UNEXPECTED),
+    ("unconfirmed", _intent("requires_confirmation"), _UNEXPECTED, _UNEXPECTED),
+    (
+        "action",
+        _intent("requires_action"),
+        Declined("authentication_required", "the customer would have to authenticate"),
+        Declined("authentication_required", "the customer would have to authenticate"),
+    ),
+    (
+        "canceled",
+        _intent("canceled", cancellation_reason="automatic"),
+        Declined("canceled", "automatic"),
+        Declined("canceled", "automatic"),
+    ),
+    ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
+    ("paid less", _intent("succeeded", amount_received=4000), "amount_mismatch", Succeeded("pi_1")),
+    ("held less", _intent("requires_capture", amount_capturable=1), _UNEXPECTED, "amount_mismatch"),
+    (
+        "paid in another currency",
+        _intent("succeeded", currency="eur", **_PAID),
+        "amount_mismatch",
+        "amount_mismatch",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("intent", "as_charge", "as_authorization"),
+    [row[1:] for row in _CONFIRMED],
+    ids=[row[0] for row in _CONFIRMED],
+)
+def test_a_confirmed_intent_means(
+    intent: Intent, as_charge: Finding | str, as_authorization: Finding | str
+) -> None:
+    """Each status of a PaymentIntent, read as a charge and as an authorization."""
+    _expect(confirmed(Operation.CHARGE, _ASKED, intent), as_charge)
+    _expect(confirmed(Operation.AUTHORIZE, _ASKED, intent), as_authorization)
+
+
+_HANDLED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
+    # name, intent, as a capture, as a void
+    (
+        "paid",
+        _intent("succeeded", **_PAID),
+        Succeeded("pi_1"),
+        Declined("already_captured", "the payment was captured"),
+    ),
+    ("held", _intent("requires_capture", **_HELD), NotFound(), NotFound()),
+    ("processing", _intent("processing"), "pending", "pending"),
+    ("canceled", _intent("canceled"), Declined("canceled", "canceled"), Succeeded("pi_1")),
+    ("declined", _intent("requires_payment_method"), _UNEXPECTED, NotFound()),
+    ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
+    (
+        "paid less",
+        _intent("succeeded", amount_received=1),
+        "amount_mismatch",
+        Declined("already_captured", "the payment was captured"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("intent", "as_capture", "as_void"),
+    [row[1:] for row in _HANDLED],
+    ids=[row[0] for row in _HANDLED],
+)
+def test_an_authorized_intent_means(
+    intent: Intent, as_capture: Finding | str, as_void: Finding | str
+) -> None:
+    """Each status of a PaymentIntent, asked after as a capture and as a void."""
+    _expect(captured(_ASKED, intent), as_capture)
+    _expect(voided(intent), as_void)
+
+
+@pytest.mark.parametrize(
+    ("status", "amount", "finding"),
+    [
+        ("succeeded", 5000, Succeeded("re_1")),
+        ("succeeded", 4999, "amount_mismatch"),
+        ("pending", 5000, "pending"),
+        ("requires_action", 5000, "pending"),
+        ("failed", 5000, Declined("lost_or_stolen_card", "the refund failed")),
+        ("canceled", 5000, Declined("refund_canceled", "the refund was canceled")),
+        (None, 5000, _UNEXPECTED),
+    ],
+)
+def test_a_refund_means(status: str | None, amount: int, finding: Finding | str) -> None:
+    """A refund that is on its way is not a refund yet."""
+    reason = "lost_or_stolen_card" if status == "failed" else None
+    refund = Refund(id="re_1", status=status, amount=amount, currency="usd", failure_reason=reason)
+    _expect(refunded(_ASKED, refund), finding)
+
+
+def test_of_several_intents_money_decides() -> None:
+    """If a payment ever has two, the one that moved money is what became of it."""
+    failed = _intent("requires_payment_method", id="pi_a", created=1)
+    paid = _intent("succeeded", id="pi_b", created=3)
+    paid_before = _intent("succeeded", id="pi_c", created=2)
+    assert most_telling([failed, paid, paid_before]).id == "pi_c"
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "value"),
+    [
+        (1050, "USD", 1050),
+        (500, "JPY", 500),
+        (5, "ISK", 500),
+        (5, "UGX", 500),
+        (1200, "MGA", 12),
+        (1250, "MGA", None),
+        (5120, "KWD", 5120),
+        (5124, "KWD", None),
+        (1050, "HUF", 1050),
+        (500, "XAF", 500),
+    ],
+)
+def test_amounts_are_exact_or_refused(minor: int, currency: str, value: int | None) -> None:
+    """Stripe's minor units differ from ISO 4217's for a few currencies; nothing is rounded."""
+    expected = None if value is None else StripeAmount(value, currency.lower())
+    assert to_stripe(Money(minor, currency)) == expected
+
+
+def _expect(found: Finding, expected: Finding | str) -> None:
+    """Equal, or an Unknown of that code."""
+    if isinstance(expected, str):
+        assert isinstance(found, Unknown)
+        assert found.code == expected
+    else:
+        assert found == expected
