@@ -175,6 +175,9 @@ class ObservabilitySettings(_Section):
     otlp_endpoint: str = Field(
         default="", validate_default=True, validation_alias="PAYMENTS_OBSERVABILITY_OTLP_ENDPOINT"
     )
+    metrics_host: str = Field(
+        default="127.0.0.1", validation_alias="PAYMENTS_OBSERVABILITY_METRICS_HOST"
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, validation_alias="PAYMENTS_OBSERVABILITY_METRICS_PORT"
     )
