@@ -258,7 +258,7 @@ CREATE TABLE api_keys (
     tenant_id text NOT NULL,
     name text NOT NULL,
     secret_sha256 bytea NOT NULL,
-    scopes text [] NOT NULL,
+    scopes text[] NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
     revoked_at timestamptz

@@ -4,37 +4,37 @@
 
 -- name: payments_of_refunds
 SELECT id, payment_id FROM refunds
-WHERE id = any($1::uuid []);
+WHERE id = any($1::uuid[]);
 
 -- name: subjects_of_dead_letters
 SELECT payment_id, refund_id FROM dead_letters
-WHERE id = any($1::uuid []) AND payment_id IS NOT NULL;
+WHERE id = any($1::uuid[]) AND payment_id IS NOT NULL;
 
 -- name: lock_payments
 SELECT * FROM payments
-WHERE id = any($1::uuid [])
+WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: refunds_by_id
 -- Not locked: whoever changes a refund holds its payment.
 SELECT * FROM refunds
-WHERE id = any($1::uuid []);
+WHERE id = any($1::uuid[]);
 
 -- name: lock_dead_letters
 SELECT * FROM dead_letters
-WHERE id = any($1::uuid [])
+WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: lock_accounts
 SELECT * FROM accounts
-WHERE id = any($1::uuid [])
+WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
 
 -- name: idempotency_answers
 SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
-FROM unnest($1::text [], $2::text []) AS asked (tenant_id, key)
+FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

@@ -4,7 +4,7 @@
 
 -- name: insert_system_accounts
 INSERT INTO system_accounts (id, tenant_id, code, currency)
-SELECT * FROM unnest($1::uuid [], $2::text [], $3::text [], $4::text [])
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
 ON CONFLICT DO NOTHING;
 
 -- name: insert_accounts
@@ -14,8 +14,8 @@ INSERT INTO accounts (
 SELECT
     id, tenant_id, user_id, currency, status, credits_posted, version, created_at, created_at
 FROM unnest(
-    $1::uuid [], $2::text [], $3::text [], $4::text [], $5::text [], $6::bigint [],
-    $7::integer [], $8::timestamptz []
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+    $7::integer[], $8::timestamptz[]
 ) AS new (id, tenant_id, user_id, currency, status, credits_posted, version, created_at);
 
 -- name: update_accounts
@@ -28,8 +28,8 @@ UPDATE accounts SET
     version = new.version,
     updated_at = new.updated_at
 FROM unnest(
-    $1::uuid [], $2::integer [], $3::text [], $4::bigint [], $5::bigint [], $6::bigint [],
-    $7::bigint [], $8::integer [], $9::timestamptz []
+    $1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[], $8::integer[], $9::timestamptz[]
 ) AS new (
     id, version_before, status, debits_posted, credits_posted, debits_pending,
     credits_pending, version, updated_at
@@ -53,13 +53,13 @@ SELECT
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
     completed_at
 FROM unnest(
-    $1::text [], $2::text [], $3::text [], $4::uuid [], $5::uuid [], $6::bigint [],
-    $7::text [], $8::text [], $9::text [], $10::text [], $11::json [], $12::integer [],
-    $13::timestamptz [], $14::uuid [], $15::integer [], $16::text [], $17::text [],
-    $18::uuid [], $19::bigint [], $20::bigint [], $21::bigint [], $22::text [],
-    $23::bigint [], $24::timestamptz [], $25::uuid [], $26::integer [], $27::integer [],
-    $28::integer [], $29::text [], $30::text [], $31::integer [], $32::integer [],
-    $33::timestamptz [], $34::timestamptz []
+    $1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[],
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], $12::integer[],
+    $13::timestamptz[], $14::uuid[], $15::integer[], $16::text[], $17::text[],
+    $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::text[],
+    $23::bigint[], $24::timestamptz[], $25::uuid[], $26::integer[], $27::integer[],
+    $28::integer[], $29::text[], $30::text[], $31::integer[], $32::integer[],
+    $33::timestamptz[], $34::timestamptz[]
 ) AS new (
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
     amount_minor, currency, capture_method, provider, description, metadata, max_retries,
@@ -91,10 +91,10 @@ UPDATE payments SET
     updated_at = new.updated_at,
     completed_at = new.completed_at
 FROM unnest(
-    $1::uuid [], $2::integer [], $3::text [], $4::text [], $5::uuid [], $6::bigint [],
-    $7::bigint [], $8::bigint [], $9::text [], $10::bigint [], $11::timestamptz [],
-    $12::uuid [], $13::integer [], $14::integer [], $15::integer [], $16::text [],
-    $17::text [], $18::integer [], $19::integer [], $20::timestamptz [], $21::timestamptz []
+    $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::uuid[], $6::bigint[],
+    $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::timestamptz[],
+    $12::uuid[], $13::integer[], $14::integer[], $15::integer[], $16::text[],
+    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
@@ -116,11 +116,11 @@ SELECT
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
     updated_at, completed_at
 FROM unnest(
-    $1::text [], $2::uuid [], $3::text [], $4::bigint [], $5::text [], $6::text [],
-    $7::text [], $8::integer [], $9::timestamptz [], $10::uuid [], $11::integer [],
-    $12::text [], $13::text [], $14::timestamptz [], $15::uuid [], $16::integer [],
-    $17::integer [], $18::integer [], $19::text [], $20::text [], $21::integer [],
-    $22::timestamptz [], $23::timestamptz []
+    $1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+    $7::text[], $8::integer[], $9::timestamptz[], $10::uuid[], $11::integer[],
+    $12::text[], $13::text[], $14::timestamptz[], $15::uuid[], $16::integer[],
+    $17::integer[], $18::integer[], $19::text[], $20::text[], $21::integer[],
+    $22::timestamptz[], $23::timestamptz[]
 ) AS new (
     tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
     max_retries, created_at, id, version_before, status, provider_reference, due_at,
@@ -143,9 +143,9 @@ UPDATE refunds SET
     updated_at = new.updated_at,
     completed_at = new.completed_at
 FROM unnest(
-    $1::uuid [], $2::integer [], $3::text [], $4::text [], $5::timestamptz [], $6::uuid [],
-    $7::integer [], $8::integer [], $9::integer [], $10::text [], $11::text [],
-    $12::integer [], $13::timestamptz [], $14::timestamptz []
+    $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::uuid[],
+    $7::integer[], $8::integer[], $9::integer[], $10::text[], $11::text[],
+    $12::integer[], $13::timestamptz[], $14::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, updated_at,
@@ -160,9 +160,9 @@ INSERT INTO ledger_transfers (
     debit_balance_after, credit_balance_after, recorded_at
 )
 SELECT * FROM unnest(
-    $1::uuid [], $2::text [], $3::text [], $4::uuid [], $5::uuid [], $6::uuid [],
-    $7::bigint [], $8::bigint [], $9::text [], $10::text [], $11::text [], $12::uuid [],
-    $13::uuid [], $14::bigint [], $15::bigint [], $16::timestamptz []
+    $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[],
+    $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::uuid[],
+    $13::uuid[], $14::bigint[], $15::bigint[], $16::timestamptz[]
 );
 
 -- name: insert_attempts
@@ -171,9 +171,9 @@ INSERT INTO attempts (
     provider_key, worker, lease_expires_at, started_at
 )
 SELECT * FROM unnest(
-    $1::uuid [], $2::text [], $3::uuid [], $4::uuid [], $5::integer [], $6::text [],
-    $7::boolean [], $8::text [], $9::text [], $10::text [], $11::timestamptz [],
-    $12::timestamptz []
+    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::integer[], $6::text[],
+    $7::boolean[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
+    $12::timestamptz[]
 );
 
 -- name: finish_attempts
@@ -185,7 +185,7 @@ UPDATE attempts SET
     error_code = new.error_code,
     error = new.error
 FROM unnest(
-    $1::uuid [], $2::timestamptz [], $3::text [], $4::text [], $5::text [], $6::text []
+    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]
 ) AS new (id, finished_at, outcome, provider_reference, error_code, error)
 WHERE
     attempts.id = new.id
@@ -194,8 +194,8 @@ WHERE
 -- name: insert_payment_events
 INSERT INTO payment_events (payment_id, version, id, tenant_id, sequence, type, data, occurred_at)
 SELECT * FROM unnest(
-    $1::uuid [], $2::integer [], $3::uuid [], $4::text [], $5::integer [], $6::text [],
-    $7::json [], $8::timestamptz []
+    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::integer[], $6::text[],
+    $7::json[], $8::timestamptz[]
 );
 
 -- name: insert_outbox
@@ -204,8 +204,8 @@ INSERT INTO outbox (
     traceparent, occurred_at, recorded_at
 )
 SELECT * FROM unnest(
-    $1::uuid [], $2::text [], $3::text [], $4::text [], $5::json [], $6::text [],
-    $7::integer [], $8::uuid [], $9::text [], $10::timestamptz [], $11::timestamptz []
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::json[], $6::text[],
+    $7::integer[], $8::uuid[], $9::text[], $10::timestamptz[], $11::timestamptz[]
 );
 
 -- name: insert_dead_letters
@@ -215,9 +215,9 @@ INSERT INTO dead_letters (
     first_failed_at, last_failed_at, state, version
 )
 SELECT new.*, 'parked', 1 FROM unnest(
-    $1::uuid [], $2::text [], $3::text [], $4::text [], $5::text [], $6::uuid [],
-    $7::uuid [], $8::text [], $9::integer [], $10::bigint [], $11::bytea [], $12::bytea [],
-    $13::json [], $14::integer [], $15::timestamptz [], $16::timestamptz []
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
+    $7::uuid[], $8::text[], $9::integer[], $10::bigint[], $11::bytea[], $12::bytea[],
+    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[]
 ) AS new
 ON CONFLICT (id) DO NOTHING;
 
@@ -229,8 +229,8 @@ UPDATE dead_letters SET
     resolution = new.resolution,
     version = new.version
 FROM unnest(
-    $1::uuid [], $2::integer [], $3::text [], $4::timestamptz [], $5::text [], $6::text [],
-    $7::integer []
+    $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
+    $7::integer[]
 ) AS new (id, version_before, state, resolved_at, resolved_by, resolution, version)
 WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 
@@ -239,7 +239,7 @@ WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 -- the batch is rolled back and decided again, with the other's answer in sight.
 INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, recorded_at)
 SELECT new.* FROM unnest(
-    $1::text [], $2::text [], $3::bytea [], $4::smallint [], $5::json [], $6::bytea [],
-    $7::timestamptz []
+    $1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::json[], $6::bytea[],
+    $7::timestamptz[]
 ) AS new (tenant_id, key, fingerprint, status, headers, body, recorded_at)
 ORDER BY new.tenant_id, new.key;
