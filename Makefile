@@ -40,7 +40,7 @@ check: $(VENV)/.deps ## Lint, formatting, types, import contracts and SQL
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
-	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar migrations store/sql
+	$(BIN)/sqlfluff lint --disable-progress-bar migrations store/sql
 
 format: $(VENV)/.deps ## Format the code and repair what ruff can
 	$(BIN)/ruff check --fix-only
