@@ -1,6 +1,7 @@
 -- Takes everything back; a database that carries money is not one to run this on.
 
 DROP PUBLICATION payments_outbox;
+DROP FUNCTION outbox_drop_partition;
 DROP FUNCTION outbox_create_partition;
 DROP TABLE api_keys;
 DROP TABLE idempotency_keys;

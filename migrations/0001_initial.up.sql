@@ -278,5 +278,13 @@ BEGIN
 END;
 $$;
 
+-- Drops the partition of one day; what is in it has been kept long enough.
+CREATE FUNCTION outbox_drop_partition(day date) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DROP TABLE IF EXISTS outbox_p%s', to_char(day, 'YYYYMMDD'));
+END;
+$$;
+
 SELECT outbox_create_partition((now() AT TIME ZONE 'UTC')::date + ahead)
 FROM generate_series(0, 3) AS ahead;

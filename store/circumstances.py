@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 def live(policy: Policy) -> Callable[[], Circumstances]:
     """What a process hands its committer; one per process, since its ids must increase."""
-    # Ids must be unique and ordered, not secret; jitter must be cheap.
-    chance = random.SystemRandom()
-    new_id = IdSource(time.time_ns, random.Random(chance.getrandbits(128)).getrandbits)
-    jitter = random.Random(chance.getrandbits(128)).random
-    return lambda: Circumstances(datetime.now(UTC), new_id, jitter(), policy)
+    chance = random.Random()  # noqa: S311 - ids must be unique and ordered, not secret
+    new_id = IdSource(time.time_ns, chance.getrandbits)
+    return lambda: Circumstances(datetime.now(UTC), new_id, chance.random(), policy)

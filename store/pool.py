@@ -11,6 +11,8 @@ import asyncpg
 
 # Longer than any statement of ours on a loaded machine, shorter than a client's patience.
 _STATEMENT_TIMEOUT: Final = "15s"
+# For a server that is there and does not answer: it cannot time out its own statements.
+_COMMAND_TIMEOUT_S: Final = 20.0
 # A lock is held for the length of one short transaction; five seconds is a deadlock or a dead peer.
 _LOCK_TIMEOUT: Final = "5s"
 # Nothing of ours waits for the network inside a transaction.
@@ -41,6 +43,7 @@ async def connect(
         min_size=size,
         max_size=size,
         connection_class=_Connection,
+        command_timeout=_COMMAND_TIMEOUT_S,
         server_settings=server_settings(application_name),
     )
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from payments.account import Account, AccountStatus
-from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.money import format_amount
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
 from payments.refund import Refund, RefundStatus
@@ -237,6 +237,17 @@ class DeadLetterData(BaseModel):
             resolution=letter.resolution,
         )
 
+    def original(self) -> SourceMessage:
+        """The message the letter is about. Raises ValueError for what is no base64."""
+        return SourceMessage(
+            topic=self.topic,
+            partition=self.partition,
+            offset=self.offset,
+            key=_bytes(self.key_base64),
+            value=_bytes(self.value_base64),
+            headers=self.headers,
+        )
+
 
 class PaymentEventData(BaseModel):
     """The value on `payments.events`: the payment after the change, and the refund it is about."""
@@ -265,3 +276,7 @@ class DeadLetterEventData(BaseModel):
 
 def _base64(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

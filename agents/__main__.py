@@ -1,0 +1,244 @@
+"""`python -m agents charge|refund|dead-letters|schedule`: one stage, until SIGTERM or SIGINT.
+
+Composes the stage from the settings, waits for Postgres and Kafka rather than fail
+without them, and on a signal stops taking, finishes what is in flight within the
+shutdown timeout and exits 0. Exits 1 when Faust crashed, for whoever supervises it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from agents import app as faust_app
+from agents.calls import Calls, Tools
+from agents.charge import Charge
+from agents.dead_letters import DeadLetters
+from agents.durably import patiently
+from agents.locks import Locks
+from agents.refund import RefundTrade
+from agents.schedule import Schedule
+from agents.stage import Handler, Stage
+from agents.work import Work
+from cli.settings import Settings, read_settings
+from payments.progress import Policy
+from providers.paypal import PayPalConfig
+from providers.protected import Limits as ProviderLimits
+from providers.registry import gateways
+from providers.stripe import StripeConfig
+from providers.transport import Endpoint
+from store.circumstances import live
+from store.group_commit import GroupCommitter
+from store.pool import connect
+from telemetry.logging import configure as configure_logging
+from telemetry.metrics import Metrics, serve
+from telemetry.tracing import Tracing
+from telemetry.tracing import configure as configure_tracing
+from topics.names import CHARGES, DEAD_LETTERS, REFUNDS, create_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = structlog.get_logger()
+
+_TOPICS: Final = {
+    "charge": CHARGES.name,
+    "refund": REFUNDS.name,
+    "dead-letters": DEAD_LETTERS.name,
+}
+_STAGES: Final = (*_TOPICS, "schedule")
+# A lock is worth little: a Redis that does not answer at once is gone without.
+_REDIS_TIMEOUT_S: Final = 0.25
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
+    parser.add_argument("stage", choices=_STAGES)
+    parser.add_argument(
+        "--member",
+        default=f"{socket.gethostname()}-{os.getpid()}",
+        help="this worker's name in its group; a name that stays the same over a restart"
+        " gets its partitions back at once (default: host and process id)",
+    )
+    parsed = parser.parse_args(arguments)
+    settings = read_settings()
+    configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
+    return uvloop.run(_run(parsed.stage, parsed.member, settings))
+
+
+async def _run(stage: str, member: str, settings: Settings) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    endpoint = settings.observability.otlp_endpoint
+    process = StageProcess(
+        stage=stage,
+        member=member,
+        settings=settings,
+        metrics=Metrics(CollectorRegistry()),
+        tracing=configure_tracing(f"agents-{stage}", endpoint),
+        stopping=stopping,
+    )
+    body = asyncio.ensure_future(process.run())
+    signalled = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    timeout_s = settings.server.shutdown_timeout_seconds if process.ready else 0
+    await asyncio.wait({body}, timeout=timeout_s)
+    for task in (body, signalled):
+        task.cancel()
+    await asyncio.gather(body, signalled, return_exceptions=True)
+    process.tracing.shutdown()
+    if body.cancelled() or body.exception() is None:
+        log.info("stopped", in_time=not body.cancelled())
+        return 0
+    log.error("crashed", exc_info=body.exception())
+    return 1
+
+
+@dataclass(slots=True)
+class StageProcess:
+    """What one stage is made of; `ready` once it takes work."""
+
+    stage: str
+    member: str
+    settings: Settings
+    metrics: Metrics
+    tracing: Tracing
+    stopping: asyncio.Event
+    ready: bool = False
+
+    async def run(self) -> None:
+        """Until `stopping` is set and all is recorded."""
+        async with AsyncExitStack() as stack:
+            shown = self.settings.observability
+            await stack.enter_async_context(
+                serve(self.metrics, shown.metrics_host, shown.metrics_port, lambda: self.ready)
+            )
+            pool = await stack.enter_async_context(await self._pool())
+            policy = _policy(self.settings)
+            committer = await stack.enter_async_context(
+                GroupCommitter(pool, live(policy), self.metrics)
+            )
+            if self.stage == "schedule":
+                await self._schedule(pool, committer)
+            elif self.stage == "dead-letters":
+                await self._stream(DeadLetters(committer, self.metrics), committer)
+            else:
+                await self._work(committer)
+
+    async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        database = self.settings.database
+        name = f"payments-agents-{self.stage}"
+        return await patiently(
+            "Postgres",
+            lambda: connect(database.address(), application_name=name, size=database.pool_size),
+            (OSError, asyncpg.PostgresError, asyncpg.InterfaceError),
+        )
+
+    async def _schedule(
+        self, pool: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
+    ) -> None:
+        retention_s = self.settings.outbox.retention_seconds
+        schedule = Schedule(pool, committer, self.metrics, lambda: datetime.now(UTC), retention_s)
+        self._is_ready()
+        await schedule.run(self.stopping)
+
+    async def _work(self, committer: GroupCommitter) -> None:
+        """Charge or refund: a stream of claims, and the provider calls they start."""
+        trade = Charge(self.member) if self.stage == "charge" else RefundTrade(self.member)
+        settings, tracer = self.settings, self.tracing.tracer
+        async with AsyncExitStack() as stack:
+            redis = await stack.enter_async_context(_redis(settings))
+            locks = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
+            keeping = asyncio.ensure_future(locks.keep())
+            stack.callback(keeping.cancel)
+            opened = await stack.enter_async_context(
+                gateways(
+                    _stripe(settings), _paypal(settings), ProviderLimits(), self.metrics, tracer
+                )
+            )
+            tools = Tools(committer, opened, locks, self.metrics, tracer)
+            calls = await stack.enter_async_context(Calls(trade, tools))
+            await self._stream(Work(trade, committer, calls, self.metrics), committer)
+
+    async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
+        """Take from Kafka until told to stop; raises when Faust crashed."""
+        servers = self.settings.kafka.bootstrap_servers
+        await patiently("Kafka", lambda: create_missing(servers), (OSError, KafkaError))
+        stage = Stage(handler, committer, self.metrics)
+        subscription = faust_app.Subscription(
+            self.stage, _TOPICS[self.stage], servers, f"{self.stage}-{self.member}"
+        )
+        app = faust_app.build(subscription, stage.consume)
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(stage.run(), name=f"stage-{self.stage}")
+            await app.start()
+            self._is_ready()
+            told = await app.wait(self.stopping.wait())
+            stage.stop()
+            await working
+            await app.stop()
+        if told.stopped:
+            raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
+
+    def _is_ready(self) -> None:
+        self.ready = True
+        log.info("ready", stage=self.stage, member=self.member)
+
+
+def _policy(settings: Settings) -> Policy:
+    payment = settings.payment
+    return Policy(
+        max_retries=payment.max_retries,
+        retry_delay_s=payment.retry_delay_seconds,
+        lease_s=payment.lease_seconds,
+    )
+
+
+def _redis(settings: Settings) -> Redis:
+    return Redis(
+        host=settings.redis.host,
+        port=settings.redis.port,
+        socket_timeout=_REDIS_TIMEOUT_S,
+        socket_connect_timeout=_REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _stripe(settings: Settings) -> StripeConfig:
+    stripe = settings.stripe
+    return StripeConfig(
+        endpoint=Endpoint(base_url=stripe.base_url, timeout_s=stripe.timeout_seconds),
+        api_key=stripe.api_key.get_secret_value(),
+    )
+
+
+def _paypal(settings: Settings) -> PayPalConfig:
+    paypal = settings.paypal
+    return PayPalConfig(
+        endpoint=Endpoint(base_url=paypal.base_url, timeout_s=paypal.timeout_seconds),
+        client_id=paypal.client_id,
+        client_secret=paypal.client_secret.get_secret_value(),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

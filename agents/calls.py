@@ -1,0 +1,171 @@
+"""Claimed work on its way through a provider: bounded, traced, and recorded whatever happens.
+
+A call belongs to nobody's stream any more: its claim is in Postgres, its event is
+acknowledged. It ends with its outcome recorded; if this process dies first, the
+lease runs out and the schedule sends the work to an inquiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import structlog
+
+from agents.durably import submit_durably
+from payments.outcome import Deferred, NotFound, Outcome, Unknown
+from store.group_commit import Submission
+from telemetry.tracing import current_traceparent, remote_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from opentelemetry.trace import Tracer
+
+    from agents.locks import Locks
+    from payments.commands import Command
+    from payments.dead_letter import SourceMessage
+    from payments.decision import Claimed
+    from payments.outcome import InquiryOutcome
+    from providers.gateway import Gateway
+    from store.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+# Four times what one provider is asked at once: a short queue, which its lease outlives.
+_PER_PROVIDER_MAX: Final = 256
+# With every provider at its bound the stage stops taking.
+_IN_FLIGHT_MAX: Final = 1024
+_BUSY: Final = Deferred("provider_busy", 1.0)
+_LOCKED: Final = Deferred("locked_elsewhere", 1.0)
+
+
+class Errand(Protocol):
+    """How a stage asks a provider, and how it records the answer."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name, for metrics."""
+        ...
+
+    async def inquire(self, gateway: Gateway, claimed: Claimed) -> InquiryOutcome:
+        """What became of an earlier attempt."""
+        ...
+
+    async def ask(self, gateway: Gateway, claimed: Claimed) -> Outcome:
+        """The operation itself, with the key it has always had."""
+        ...
+
+    def settle(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> Command:
+        """The command that records the outcome."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every call uses."""
+
+    committer: GroupCommitter
+    gateways: Mapping[str, Gateway]
+    locks: Locks
+    metrics: Metrics
+    tracer: Tracer
+
+
+class Calls:
+    """The calls in flight; leaving the context waits for them."""
+
+    def __init__(self, errand: Errand, tools: Tools) -> None:
+        self._errand = errand
+        self._tools = tools
+        self._tasks = asyncio.TaskGroup()
+        self._by_provider: Counter[str] = Counter()
+        self._in_flight = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for every call to be recorded."""
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def room(self) -> None:
+        """Return when another call may be started."""
+        await self._room.wait()
+
+    def start(self, claimed: Claimed, source: SourceMessage) -> None:
+        """Make the call and record its outcome, in a task of its own."""
+        self._count(claimed, +1)
+        task = self._tasks.create_task(self._made(claimed, source))
+        task.add_done_callback(lambda _: self._count(claimed, -1))
+
+    def _count(self, claimed: Claimed, change: int) -> None:
+        self._by_provider[claimed.attempt.provider] += change
+        self._in_flight += change
+        self._gauge.set(self._in_flight)
+        if self._in_flight < _IN_FLIGHT_MAX:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
+        started = perf_counter()
+        payment_id, stage = claimed.payment.id, self._errand.stage
+        parent = remote_parent(source.headers.get("traceparent"))
+        with (
+            structlog.contextvars.bound_contextvars(payment_id=str(payment_id)),
+            self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
+        ):
+            span.set_attribute("payment.id", str(payment_id))
+            outcome = await self._outcome(claimed)
+            command = self._errand.settle(claimed, outcome, source)
+            await submit_durably(
+                self._tools.committer, Submission(command, traceparent=current_traceparent())
+            )
+            kind = type(outcome).__name__.lower()
+            log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
+        self._tools.metrics.stage.processed.labels(stage, kind).inc()
+        seconds = perf_counter() - started
+        self._tools.metrics.stage.handler_seconds.labels(stage).observe(seconds)
+
+    async def _outcome(self, claimed: Claimed) -> Outcome:
+        provider = claimed.attempt.provider
+        if self._by_provider[provider] > _PER_PROVIDER_MAX:
+            return _BUSY
+        async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
+            if not ours:
+                return _LOCKED
+            try:
+                return await self._asked(self._tools.gateways[provider], claimed)
+            except Exception as error:
+                # A bug between us and the provider: it may have been asked, so nobody knows.
+                log.exception("a provider call failed")
+                return Unknown("internal_error", type(error).__name__)
+
+    async def _asked(self, gateway: Gateway, claimed: Claimed) -> Outcome:
+        if claimed.attempt.inquiry:
+            found = await self._errand.inquire(gateway, claimed)
+            if not isinstance(found, NotFound):
+                return found
+            # Past its window the provider may have forgotten the key: to ask again could be
+            # to charge again.
+            first_asked_at = (claimed.refund or claimed.payment).created_at
+            age = claimed.attempt.started_at - first_asked_at
+            if age.total_seconds() > gateway.key_window_s:
+                return Unknown("key_window_passed", "found nothing, and the key may be forgotten")
+        return await self._errand.ask(gateway, claimed)

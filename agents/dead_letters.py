@@ -1,0 +1,74 @@
+"""The dead-letters stage: sees that every letter on the topic is filed, and says so aloud.
+
+Letters of our own stages are in Postgres before they are on the topic. One that is
+not (a foreign producer's, or from before a restore) is filed here, so that no letter
+is only on a topic that will one day forget it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from pydantic import ValidationError
+
+from agents.durably import submit_durably
+from agents.stage import PoisonError
+from payments.commands import ParkMessage
+from payments.dead_letter import DeadLetterReason, DeadLetterState, SourceMessage
+from store.group_commit import Submission
+from topics.contracts.payloads import DeadLetterEventData
+
+if TYPE_CHECKING:
+    from store.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+    from topics.contracts.envelope import Message
+
+log = structlog.get_logger()
+
+STAGE: Final = "dead-letters"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Files letters through `committer`."""
+
+    committer: GroupCommitter
+    metrics: Metrics
+    stage: str = STAGE
+
+    async def ready(self) -> None:
+        """Always: filing waits for nothing but Postgres."""
+
+    async def handle(
+        self,
+        message: Message,
+        source: SourceMessage,  # noqa: ARG002 - the letter names its own
+    ) -> None:
+        """File a parked letter unless it is filed; raises PoisonError for what is no letter."""
+        try:
+            letter = DeadLetterEventData.model_validate_json(message.value).dead_letter
+        except ValidationError as error:
+            raise PoisonError(DeadLetterReason.UNDECODABLE, str(error)) from error
+        if letter.state is not DeadLetterState.PARKED:
+            log.info("dead letter resolved", letter_id=str(letter.id), state=letter.state.value)
+            return
+        command = ParkMessage(
+            letter_id=letter.id,
+            tenant_id=message.tenant_id,
+            stage=letter.stage,
+            reason=letter.reason,
+            error=letter.error,
+            source=letter.original(),
+        )
+        submission = Submission(command, traceparent=message.traceparent)
+        await submit_durably(self.committer, submission)
+        self.metrics.stage.processed.labels(self.stage, "filed").inc()
+        log.warning(
+            "dead letter",
+            letter_id=str(letter.id),
+            of_stage=letter.stage,
+            reason=letter.reason.value,
+            payment_id=str(letter.payment_id) if letter.payment_id else None,
+        )

@@ -1,0 +1,54 @@
+"""Recording that does not give up: Postgres away or overloaded means waiting, not losing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from store.group_commit import Overloaded, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from payments.decision import Refused, Result
+    from store.group_commit import GroupCommitter, Submission
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_FIRST_WAIT_S: Final = 0.1
+# A database that failed over is back within seconds; asking it twice a second hurts nobody.
+_LONGEST_WAIT_S: Final = 2.0
+
+
+async def submit_durably(committer: GroupCommitter, submission: Submission) -> Result | Refused:
+    """The command's outcome, however long Postgres is away; cancel it to stop waiting.
+
+    To be used only for commands that are safe to repeat: a commit whose answer was lost
+    is asked for again.
+    """
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return (await committer.submit(submission)).result
+        except (StoreUnavailable, Overloaded) as error:
+            log.warning("waiting for the store", reason=str(error), seconds=wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+
+async def patiently(
+    what: str, attempt: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...]
+) -> T:
+    """The result of `attempt` as soon as it has one; `what` is away while it raises `errors`."""
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except errors as error:
+            log.warning("waiting", what=what, error=repr(error), seconds=wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

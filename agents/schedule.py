@@ -1,0 +1,90 @@
+"""The schedule: puts what is due back on its topic, and keeps house.
+
+It reads Postgres, not a stream, so it is a plain loop and needs no broker. Any number
+may run: a wake that comes second is refused by the decision, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import structlog
+
+from agents.durably import submit_durably
+from payments.commands import WakePayment, WakeRefund
+from payments.decision import Refused
+from store.group_commit import Submission
+from store.schedule import due_payments, due_refunds, keep_house
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from store.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+STAGE: Final = "schedule"
+# Retries wait a second at the least; a quarter of it is late enough to be cheap.
+_LOOK_EVERY_S: Final = 0.25
+_DUE_MAX: Final = 500
+_KEEP_HOUSE_EVERY_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Wakes what is due by `clock`; the outbox is kept for `outbox_retention_s` seconds."""
+
+    pool: asyncpg.Pool[asyncpg.Record]
+    committer: GroupCommitter
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    outbox_retention_s: float
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look, wake, look again, until `stopping` is set."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
+            tasks.create_task(self._every(_KEEP_HOUSE_EVERY_S, self._keep_house, stopping))
+
+    async def wake_due(self) -> None:
+        """Wake all that is due; a full page means there is more."""
+        full = True
+        while full:
+            now = self.clock()
+            payments = await due_payments(self.pool, now, _DUE_MAX)
+            refunds = await due_refunds(self.pool, now, _DUE_MAX)
+            commands: list[WakePayment | WakeRefund] = [
+                *map(WakePayment, payments),
+                *map(WakeRefund, refunds),
+            ]
+            woken = await asyncio.gather(*map(self._wake, commands))
+            # A page of refusals only would come back unchanged.
+            full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
+
+    async def _wake(self, command: WakePayment | WakeRefund) -> bool:
+        outcome = await submit_durably(self.committer, Submission(command))
+        woken = not isinstance(outcome, Refused)
+        self.metrics.stage.processed.labels(STAGE, "woken" if woken else "not_due").inc()
+        return woken
+
+    async def _keep_house(self) -> None:
+        await keep_house(self.pool, self.clock(), self.outbox_retention_s)
+
+    async def _every(
+        self, seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event
+    ) -> None:
+        while not stopping.is_set():
+            try:
+                await work()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the schedule waits for Postgres", error=repr(error))
+            try:
+                async with asyncio.timeout(seconds):
+                    await stopping.wait()
+            except TimeoutError:
+                continue

@@ -1,0 +1,86 @@
+"""A work message becomes a claim, and a claim a call: what charge and refund have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pydantic import ValidationError
+
+from agents.durably import submit_durably
+from agents.stage import PoisonError
+from payments.dead_letter import DeadLetterReason
+from payments.decision import Claimed, RefusalCode, Refused
+from store.group_commit import Submission
+from topics.contracts.payloads import WorkData
+
+if TYPE_CHECKING:
+    from agents.calls import Calls
+    from payments.commands import ClaimPayment, ClaimRefund
+    from payments.dead_letter import SourceMessage
+    from payments.events import WorkType
+    from store.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+    from topics.contracts.envelope import Message
+
+_ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NOT_FOUND})
+
+
+class Trade(Protocol):
+    """What a stage understands and how it claims it."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        ...
+
+    @property
+    def understands(self) -> WorkType:
+        """The one type of message on its topic."""
+        ...
+
+    def claim(self, work: WorkData) -> ClaimPayment | ClaimRefund:
+        """The claim a message asks for. Raises PoisonError when it cannot be one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A stage's handler: claims what a message asks for and starts the call."""
+
+    trade: Trade
+    committer: GroupCommitter
+    calls: Calls
+    metrics: Metrics
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        return self.trade.stage
+
+    async def ready(self) -> None:
+        """Wait while too many calls are in flight."""
+        await self.calls.room()
+
+    async def handle(self, message: Message, source: SourceMessage) -> None:
+        """Claim, then start the call; a claim refused means that somebody else did or has."""
+        submission = Submission(self._claim(message), traceparent=message.traceparent)
+        outcome = await submit_durably(self.committer, submission)
+        match outcome:
+            case Claimed():
+                self.metrics.stage.claims.labels(self.stage).inc()
+                self.calls.start(outcome, source)
+            case Refused(code) if code in _ABSENT:
+                raise PoisonError(DeadLetterReason.UNKNOWN_SUBJECT, outcome.detail)
+            case _:
+                self.metrics.stage.skipped.labels(self.stage, "not_claimable").inc()
+
+    def _claim(self, message: Message) -> ClaimPayment | ClaimRefund:
+        if message.type != self.trade.understands:
+            raise PoisonError(
+                DeadLetterReason.UNKNOWN_TYPE, f"{self.stage} does not know {message.type!r}"
+            )
+        try:
+            return self.trade.claim(WorkData.model_validate_json(message.value))
+        except ValidationError as error:
+            raise PoisonError(DeadLetterReason.UNDECODABLE, str(error)) from error

@@ -1,0 +1,45 @@
+"""What is due, by the clock: payments and refunds to look at, and old rows to forget."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from store.queries import query
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import asyncpg
+
+# Days of partitions made ahead: a schedule that is down over a weekend is noticed before.
+_PARTITIONS_AHEAD: Final = 3
+# Published to clients: a key may be retried for so long (API contract, Idempotency-Key).
+_KEYS_KEPT: Final = timedelta(days=30)
+_FORGET_MAX: Final = 10_000
+
+
+async def due_payments(pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int) -> list[UUID]:
+    """Payments whose time has come, the longest due first."""
+    return [row["id"] for row in await pool.fetch(query("due_payments"), now, limit)]
+
+
+async def due_refunds(pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int) -> list[UUID]:
+    """Refunds whose time has come, the longest due first."""
+    return [row["id"] for row in await pool.fetch(query("due_refunds"), now, limit)]
+
+
+async def keep_house(
+    pool: asyncpg.Pool[asyncpg.Record], now: datetime, outbox_retention_s: float
+) -> None:
+    """Make the next days' outbox partitions, drop expired ones, forget expired keys."""
+    today = now.astimezone(UTC).date()
+    for ahead in range(_PARTITIONS_AHEAD + 1):
+        await pool.execute(query("create_outbox_partition"), today + timedelta(days=ahead))
+    # A partition goes when its last row has been kept for the whole retention.
+    oldest = (now - timedelta(seconds=outbox_retention_s, days=1)).date()
+    for row in await pool.fetch(query("outbox_partitions")):
+        day = datetime.strptime(row["name"], "outbox_p%Y%m%d").replace(tzinfo=UTC).date()
+        if day < oldest:
+            await pool.execute(query("drop_outbox_partition"), day)
+    await pool.execute(query("forget_idempotency_keys"), now - _KEYS_KEPT, _FORGET_MAX)

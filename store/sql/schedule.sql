@@ -1,0 +1,35 @@
+-- What is due, and what has been kept long enough.
+
+-- name: due_payments
+SELECT id FROM payments
+WHERE due_at <= $1
+ORDER BY due_at
+LIMIT $2;
+
+-- name: due_refunds
+SELECT id FROM refunds
+WHERE due_at <= $1
+ORDER BY due_at
+LIMIT $2;
+
+-- name: create_outbox_partition
+SELECT outbox_create_partition($1);
+
+-- name: outbox_partitions
+SELECT child.relname AS name
+FROM pg_inherits
+INNER JOIN pg_class AS child ON pg_inherits.inhrelid = child.oid
+WHERE pg_inherits.inhparent = 'outbox'::regclass AND child.relname LIKE 'outbox\_p%';
+
+-- name: drop_outbox_partition
+SELECT outbox_drop_partition($1);
+
+-- name: forget_idempotency_keys
+DELETE FROM idempotency_keys
+WHERE ctid = any(
+    array(
+        SELECT ctid FROM idempotency_keys
+        WHERE recorded_at < $1
+        LIMIT $2
+    )
+);
