@@ -1,8 +1,8 @@
 """A Gateway that is safe to lean on: circuit breakers, a bound on concurrency, a deadline.
 
-What is not asked at all is `Deferred`, within the time it takes to find that out; what is
-asked ends within the deadline. Providers share nothing, so one that hangs fills its own
-slots only. Every call is a client span, a count and a duration, and what goes wrong a log line.
+What is not asked at all is `Deferred`; what is asked ends within its deadline. Providers
+share nothing, so one that hangs fills its own slots only. Every call is a client span, a
+count and a duration, and what goes wrong is a log line.
 """
 
 from __future__ import annotations
@@ -62,13 +62,15 @@ AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome)
 class Limits:
     """What one provider may cost us.
 
-    `concurrent_calls_max` is how many calls may be under way at once; `deadline_s` how long
-    a call may take with the wait for its turn, and must end well within a claim's lease.
+    `concurrent_calls_max` is how many calls may be under way at once. A call waits
+    `turn_s_max` for its turn and then takes `call_s_max`: separate, so that a call whose
+    turn comes late is not cut short, into doubt; together well within a claim's lease.
     """
 
     concurrent_calls_max: int = 64
-    deadline_s: float = 20.0
-    # For a call whose turn did not come: the deadline has passed already, so soon.
+    turn_s_max: float = 5.0
+    call_s_max: float = 20.0
+    # For a call whose turn did not come. It has waited already, so it may come back soon.
     no_capacity_retry_s: float = 1.0
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
@@ -136,19 +138,18 @@ class Protected:
         breaker = self._breakers[operation]
         if (refusal := breaker.refusal()) is not None:
             return refusal
-        deadline = asyncio.get_running_loop().time() + self._limits.deadline_s
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(self._limits.turn_s_max):
                 await self._slots.acquire()
         except TimeoutError:
             return Deferred(NO_CAPACITY, self._limits.no_capacity_retry_s)
         try:
-            return await breaker.call(lambda: self._ask(operation, deadline, ask), _is_fault)
+            return await breaker.call(lambda: self._ask(operation, ask), _is_fault)
         finally:
             self._slots.release()
 
     async def _ask(
-        self, operation: str, deadline: float, ask: Callable[[], Awaitable[AnswerT]]
+        self, operation: str, ask: Callable[[], Awaitable[AnswerT]]
     ) -> AnswerT | Unknown:
         """The answer, or that it was given up: a gateway's own timeouts should come first."""
         try:
@@ -156,7 +157,7 @@ class Protected:
                 self._metrics.in_flight.labels(self.name).track_inprogress(),
                 self._metrics.seconds.labels(self.name, operation).time(),
             ):
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(self._limits.call_s_max):
                     return await ask()
         except TimeoutError:
             return Unknown(Trouble.DEADLINE, "given up at the deadline")

@@ -112,7 +112,7 @@ class ProviderMetrics:
     def __init__(self, declare: Declare) -> None:
         self.calls = declare.counters(
             "provider_calls_total",
-            "Calls by outcome (succeeded, declined, retriable, unknown, refused_by_breaker).",
+            "Calls by outcome (succeeded, declined, retriable, deferred, unknown, not_found).",
             "provider",
             "operation",
             "outcome",

@@ -64,6 +64,15 @@ class Wire:
         finally:
             writer.close()
 
+    def route(self, **routes: Behaviour) -> None:
+        """Choose the behaviour by the last word of the path: `token`, `orders`, `capture` ..."""
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            word = self.seen[-1].target.partition("?")[0].rpartition("/")[2]
+            await routes[word](reader, writer)
+
+        self.then(behave)
+
     async def hang(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Say nothing until the test releases it or is over, then hang up."""
         await self.released.wait()

@@ -1,0 +1,298 @@
+"""PayPal's gateway against a raw server: its token, its two steps, and what may go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from providers.paypal import PayPalClient, PayPalConfig, PayPalGateway, verify_paypal
+from providers.transport import Endpoint
+from providers.webhooks import Verdict
+from tests.integration.providers import wire
+from tests.integration.providers.requests import Payment
+
+_SECRET = "do-not-tell"
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+_USD = {"currency_code": "USD", "value": "50.00"}
+_CREATED = {"id": "O1", "status": "CREATED", "purchase_units": [{"reference_id": "default"}]}
+_CAPTURE = {"id": "C1", "status": "COMPLETED", "amount": _USD}
+_DONE = _CREATED | {
+    "status": "COMPLETED",
+    "purchase_units": [{"payments": {"captures": [_CAPTURE]}}],
+}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def config(url: str, timeout_s: float = 5.0) -> PayPalConfig:
+    return PayPalConfig(
+        endpoint=Endpoint(base_url=url, timeout_s=timeout_s),
+        client_id="client",
+        client_secret=_SECRET,
+        default_vault_id="vault-1",
+    )
+
+
+@asynccontextmanager
+async def paypal_at(
+    url: str, clock: Clock | None = None, timeout_s: float = 5.0
+) -> AsyncIterator[PayPalGateway]:
+    gateway = PayPalGateway(config(url, timeout_s), clock or Clock())
+    try:
+        yield gateway
+    finally:
+        await gateway.aclose()
+
+
+def token(text: str = "token-1", expires_in: float = 3600.0) -> wire.Behaviour:
+    return wire.reply(200, {"access_token": text, "expires_in": expires_in})
+
+
+def refusal(status: int, issue: str) -> wire.Behaviour:
+    return wire.reply(status, {"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": issue}]})
+
+
+async def test_a_charge_is_an_order_and_its_capture() -> None:
+    """Two requests with a key each, and the payment source only in the one that moves money."""
+    payment = Payment()
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(
+            token=token(), orders=wire.reply(201, _CREATED), capture=wire.reply(201, _DONE)
+        )
+        request = replace(payment.charge(), traceparent=_TRACE)
+        assert await paypal.charge(request) == Succeeded("O1/capture/C1")
+    granted, created, captured = server.seen
+    assert granted.headers["authorization"] == (
+        "Basic " + base64.b64encode(f"client:{_SECRET}".encode()).decode()
+    )
+    assert json.loads(created.body) == {
+        "intent": "CAPTURE",
+        "purchase_units": [
+            {"custom_id": str(payment.id), "invoice_id": str(payment.id), "amount": _USD}
+        ],
+    }
+    assert captured.target == "/v2/checkout/orders/O1/capture"
+    assert json.loads(captured.body) == {"payment_source": {"paypal": {"vault_id": "vault-1"}}}
+    keys = [seen.headers["paypal-request-id"] for seen in (created, captured)]
+    assert keys == [f"{request.idempotency_key}-create", f"{request.idempotency_key}-capture"]
+    for seen in (created, captured):
+        assert seen.headers["authorization"] == "Bearer token-1"
+        assert seen.headers["prefer"] == "return=representation"
+        assert seen.headers["traceparent"] == _TRACE
+
+
+@pytest.mark.parametrize(
+    "behaviour", [wire.close, wire.raw(b"\x00"), wire.reply(500, {}), wire.reply(200, b"<html>")]
+)
+async def test_an_order_without_an_answer_is_no_doubt(behaviour: wire.Behaviour) -> None:
+    """Creating an order moves no money, so it can simply be tried again; capturing it does."""
+    payment = Payment()
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=behaviour)
+        assert isinstance(await paypal.charge(payment.charge()), Retriable)
+        server.route(token=token(), orders=wire.reply(201, _CREATED), capture=behaviour)
+        assert isinstance(await paypal.charge(payment.charge()), Unknown)
+
+
+async def test_an_order_that_may_have_been_paid_before_is_a_doubt() -> None:
+    """PayPal has seen this invoice, or is working on it: money may have moved."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=refusal(422, "DUPLICATE_INVOICE_ID"))
+        assert isinstance(await paypal.charge(Payment().charge()), Unknown)
+        server.route(token=token(), orders=wire.reply(409, {}))
+        assert isinstance(await paypal.charge(Payment().charge()), Unknown)
+
+
+async def test_an_order_captured_before_is_not_captured_again() -> None:
+    """A repeated order that comes back with its capture is done."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=wire.reply(200, _DONE))
+        assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
+
+
+async def test_a_capture_refused_as_done_is_settled_by_the_order() -> None:
+    """Captured already is what was wanted: it may have been us."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(
+            token=token(),
+            orders=wire.reply(201, _CREATED),
+            capture=refusal(422, "ORDER_ALREADY_CAPTURED"),
+            O1=wire.reply(200, _DONE),
+        )
+        assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
+
+
+async def test_a_void_has_no_content() -> None:
+    """PayPal answers a void with nothing, and one done before with a refusal."""
+    payment, held = Payment(), "O1/authorization/A1"
+    voided = {"payments": {"authorizations": [{"id": "A1", "status": "VOIDED"}]}}
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), void=wire.reply(204, b""))
+        assert await paypal.void(payment.void(held)) == Succeeded(held)
+        server.route(
+            void=refusal(422, "PREVIOUSLY_VOIDED"),
+            O1=wire.reply(200, _CREATED | {"purchase_units": [voided]}),
+        )
+        assert await paypal.void(payment.void(held)) == Succeeded(held)
+
+
+async def test_a_reference_of_another_kind_is_refused_here() -> None:
+    """A capture cannot be voided and an authorization not refunded: nothing is sent."""
+    payment = Payment()
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        for outcome in (
+            await paypal.void(payment.void("O1/capture/C1")),
+            await paypal.capture(payment.capture("pi_1")),
+            await paypal.refund(payment.refund("O1/authorization/A1")),
+        ):
+            assert isinstance(outcome, Declined)
+            assert outcome.code == "invalid_reference"
+    assert not server.seen
+
+
+async def test_one_token_serves_all_until_it_expires() -> None:
+    """Calls that start together share one fetch, and later ones what it brought."""
+    clock = Clock()
+    async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
+        server.route(token=token(expires_in=3600), orders=refusal(422, "NO"))
+        await asyncio.gather(*(paypal.charge(Payment().charge()) for _ in range(20)))
+        clock.now += timedelta(seconds=3500)
+        await paypal.charge(Payment().charge())
+        assert _paths(server).count("/v1/oauth2/token") == 1
+        clock.now += timedelta(seconds=60)
+        await paypal.charge(Payment().charge())
+        assert _paths(server).count("/v1/oauth2/token") == 2
+
+
+async def test_calls_that_wait_for_a_token_share_its_failure() -> None:
+    """Twenty calls do not knock twenty times at a token endpoint that is down."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=wire.reply(503, {}, after_s=0.05))
+        outcomes = await asyncio.gather(*(paypal.charge(Payment().charge()) for _ in range(20)))
+        assert _paths(server) == ["/v1/oauth2/token"]
+        assert outcomes == [Retriable("server_error", "no access token: HTTP 503")] * 20
+        await paypal.charge(Payment().charge())
+        assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (wire.close, "no_answer"),
+        (wire.raw(b"\x00"), "no_answer"),
+        (wire.reply(500, {}), "server_error"),
+        (wire.reply(401, {"error": "invalid_client"}), "unauthorized"),
+        (wire.reply(429, {}), "rate_limited"),
+        (wire.reply(200, b"<html>"), "unreadable_answer"),
+        (wire.reply(200, {"access_token": "a\r\nb", "expires_in": 1}), "unreadable_answer"),
+        (wire.reply(200, {"access_token": "a", "expires_in": 1e300}), "unreadable_answer"),
+    ],
+)
+async def test_without_a_token_nothing_was_asked(behaviour: wire.Behaviour, code: str) -> None:
+    """However the token endpoint fails, the payment was not touched."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=behaviour)
+        outcome = await paypal.charge(Payment().charge())
+    assert isinstance(outcome, Retriable)
+    assert outcome.code == code
+    assert _SECRET not in repr(outcome)
+
+
+async def test_a_token_that_is_refused_is_replaced_once() -> None:
+    """A token revoked before its time costs one more request, a revoked client not a loop."""
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.then(
+            token("old"), wire.reply(401, {}), token("new"), wire.reply(201, _CREATED),
+            wire.reply(201, _DONE),
+        )  # fmt: skip
+        assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
+        used = [seen.headers["authorization"] for seen in server.seen]
+        assert used[1:] == ["Bearer old", used[2], "Bearer new", "Bearer new"]
+        server.route(token=token(), orders=wire.reply(401, {}))
+        outcome = await paypal.charge(Payment().charge())
+    assert isinstance(outcome, Retriable)
+    assert outcome.code == "unauthorized"
+    assert len(server.seen) == 8
+
+
+async def test_an_unanswered_charge_is_found_by_making_its_order_again() -> None:
+    """The same request id gives the same order back, which is then read afresh."""
+    payment = Payment()
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=wire.reply(200, _CREATED), O1=wire.reply(200, _DONE))
+        found = await paypal.inquire(payment.inquiry(Operation.CHARGE))
+        assert found == Succeeded("O1/capture/C1")
+        server.route(token=token(), orders=wire.reply(201, _CREATED), O1=wire.reply(200, _CREATED))
+        assert await paypal.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
+        charged = server.seen[1]
+        server.route(orders=wire.reply(201, _CREATED), capture=wire.reply(201, _DONE))
+        await paypal.charge(payment.charge())
+    assert "capture" not in " ".join(_paths(server)[:5])
+    assert charged.body == server.seen[-2].body
+    assert charged.headers["paypal-request-id"] == server.seen[-2].headers["paypal-request-id"]
+
+
+async def test_once_paypal_may_have_forgotten_the_key_nothing_is_found() -> None:
+    """A new empty order instead of the old one would look like proof that nothing happened."""
+    clock, payment = Clock(), Payment()
+    inquiry = payment.inquiry(Operation.CHARGE)
+    clock.now += timedelta(hours=5, minutes=55)
+    async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
+        assert isinstance(await paypal.inquire(inquiry), Unknown)
+        assert not server.seen
+        server.route(token=token(), orders=wire.reply(200, _CREATED), O1=wire.reply(200, _DONE))
+        asked_lately = replace(inquiry, first_asked_at=clock.now - timedelta(hours=1))
+        assert await paypal.inquire(asked_lately) == Succeeded("O1/capture/C1")
+
+
+async def test_an_inquiry_that_is_refused_says_nothing() -> None:
+    """A refusal of the question is no answer about the payment."""
+    payment = Payment()
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=refusal(422, "NO"), O1=refusal(422, "NO"))
+        for reference in (None, "O1/capture/C1", "pi_1"):
+            found = await paypal.inquire(payment.inquiry(Operation.CHARGE, reference))
+            assert isinstance(found, Unknown)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "verdict"),
+    [
+        (wire.reply(200, {"verification_status": "SUCCESS"}), Verdict.VALID),
+        (wire.reply(200, {"verification_status": "FAILURE"}), Verdict.MISMATCH),
+        (wire.reply(200, b"<html>"), Verdict.UNDECIDED),
+        (wire.reply(500, {}), Verdict.UNDECIDED),
+        (wire.close, Verdict.UNDECIDED),
+    ],
+)
+async def test_a_webhook_is_what_paypal_says_it_is(
+    behaviour: wire.Behaviour, verdict: Verdict
+) -> None:
+    """Only a clear yes is one; when PayPal cannot be asked, it shall send the webhook again."""
+    names = ("ALGO", "URL", "ID", "SIG", "TIME")
+    groups = ("AUTH", "CERT", "TRANSMISSION", "TRANSMISSION", "TRANSMISSION")
+    headers = {f"PAYPAL-{group}-{name}": "x" for group, name in zip(groups, names, strict=True)}
+    async with wire.serving() as server:
+        client = PayPalClient(config(server.url))
+        server.then(token(), behaviour)
+        assert await verify_paypal(client, "WEBHOOK", headers, b'{"id": "WH-1"}') is verdict
+        assert await verify_paypal(client, "WEBHOOK", {}, b"{}") is Verdict.MALFORMED
+        await client.aclose()
+
+
+def _paths(server: wire.Wire) -> list[str]:
+    return [seen.target for seen in server.seen]
