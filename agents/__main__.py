@@ -1,4 +1,4 @@
-"""`python -m agents charge|refund|dead-letters|schedule`: one stage, until SIGTERM or SIGINT.
+"""`python -m agents charge|refund|dead-letters|schedule|all`: one stage, until SIGTERM or SIGINT.
 
 Composes the stage from the settings, waits for Postgres and Kafka rather than fail
 without them, and on a signal stops taking, finishes what is in flight within the
@@ -31,6 +31,7 @@ from agents.calls import Calls, Tools
 from agents.charge import Charge
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
+from agents.fleet import run_all
 from agents.locks import Locks
 from agents.refund import RefundTrade
 from agents.schedule import Schedule
@@ -70,7 +71,7 @@ _REDIS_TIMEOUT_S: Final = 0.25
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    parser.add_argument("stage", choices=_STAGES)
+    parser.add_argument("stage", choices=(*_STAGES, "all"))
     parser.add_argument(
         "--member",
         default=f"{socket.gethostname()}-{os.getpid()}",
@@ -79,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     settings = read_settings()
+    if parsed.stage == "all":
+        return asyncio.run(run_all(_STAGES))
     configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
     return uvloop.run(_run(parsed.stage, parsed.member, settings))
 
