@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.fixtures.committer",
     "tests.fixtures.kafka",
     "tests.fixtures.postgres",
+    "tests.fixtures.simulator",
     "tests.fixtures.valkey",
 ]

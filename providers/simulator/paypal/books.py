@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from providers.simulator.entries import Record
@@ -26,6 +27,7 @@ class Books:
     refunds: dict[str, PayPalRefund] = field(default_factory=dict)
     listeners: dict[str, Listener] = field(default_factory=dict)
     _order_of_invoice: dict[str, str] = field(default_factory=dict)
+    _refunds_of_capture: dict[str, dict[str, PayPalRefund]] = field(default_factory=dict)
 
     def put(self, record: Record) -> None:
         """Take a record as the present state of its object."""
@@ -40,10 +42,17 @@ class Books:
                 self._note_invoice(record)
             case PayPalRefund():
                 self.refunds[record.id] = record
+                self._refunds_of_capture.setdefault(record.capture_id, {})[record.id] = record
             case Listener():
                 self.listeners[record.id] = record
             case _:
                 raise TypeError(f"no book for a {record.kind}")
+
+    def refunds_of(self, captures: Iterable[str]) -> list[PayPalRefund]:
+        """The refunds of these captures, oldest first per capture."""
+        return [
+            given for one in captures for given in self._refunds_of_capture.get(one, {}).values()
+        ]
 
     def is_invoiced_elsewhere(self, invoice_id: str | None, order_id: str) -> bool:
         """Whether another order was paid, or holds money, under this invoice id."""

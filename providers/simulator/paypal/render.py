@@ -57,6 +57,8 @@ def _order(order: Order, books: Books, host: str) -> dict[str, object]:
     if order.authorizations:
         held = [books.authorizations[one] for one in order.authorizations]
         made["authorizations"] = [_authorization(one, host) for one in held]
+    if refunds := books.refunds_of(order.captures):
+        made["refunds"] = [_refund(given, host) for given in refunds]
     if made:
         unit["payments"] = made
     shown: dict[str, object] = {

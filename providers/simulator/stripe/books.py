@@ -67,7 +67,8 @@ class Books:
         self.refund_shelf = Shelf()
         self.intent_of_charge: dict[str, str] = {}
         self._refunds_of_charge: dict[str, list[str]] = {}
-        self._by_metadata: dict[str, dict[str, list[str]]] = {}
+        # One id is the rule: a list for each would be a third of an intent's memory.
+        self._by_metadata: dict[str, dict[str, str | list[str]]] = {}
 
     def put(self, record: Record) -> None:
         """Take a record as the present state of its object."""
@@ -88,7 +89,8 @@ class Books:
 
     def intents_with(self, key: str, value: str) -> list[str]:
         """Ids of the intents that carry this metadata now, oldest first."""
-        candidates = self._by_metadata.get(key, {}).get(value, [])
+        indexed = self._by_metadata.get(key, {}).get(value, [])
+        candidates = [indexed] if isinstance(indexed, str) else indexed
         return [
             candidate
             for candidate in candidates
@@ -104,7 +106,17 @@ class Books:
             self.intent_of_charge[charge.id] = intent.id
         for key, value in intent.metadata.items():
             if before is None or before.metadata.get(key) != value:
-                self._by_metadata.setdefault(key, {}).setdefault(value, []).append(intent.id)
+                self._index(key, value, intent.id)
+
+    def _index(self, key: str, value: str, intent_id: str) -> None:
+        indexed = self._by_metadata.setdefault(key, {})
+        match indexed.get(value):
+            case None:
+                indexed[value] = intent_id
+            case str() as other:
+                indexed[value] = [other, intent_id]
+            case list() as others:
+                others.append(intent_id)
 
     def _put_refund(self, refund: Refund) -> None:
         if refund.id not in self.refunds:

@@ -232,7 +232,6 @@ def _new_intent(desk: Desk, form: Form) -> Intent:
         capture_method=form.choice("capture_method", _CAPTURE_METHODS) or "automatic_async",
         confirmation_method=form.choice("confirmation_method", ("automatic", "manual"))
         or "automatic",
-        secret=desk.ids.stripe("", length=25),
         payment_method=method,
         metadata=form.metadata(),
         extra=extra,

@@ -46,7 +46,6 @@ class Intent:
     currency: str
     status: str
     capture_method: str
-    secret: str
     confirmation_method: str = "automatic"
     payment_method: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from hashlib import blake2b
 from typing import Final
 
 from providers.simulator.stripe import cards
@@ -51,7 +52,7 @@ def intent_object(
         "canceled_at": intent.canceled_at,
         "cancellation_reason": intent.cancellation_reason,
         "capture_method": intent.capture_method,
-        "client_secret": f"{intent.id}_secret_{intent.secret}",
+        "client_secret": _client_secret(intent),
         "confirmation_method": intent.confirmation_method,
         "created": int(intent.created),
         "currency": intent.currency,
@@ -70,6 +71,11 @@ def intent_object(
         "status": intent.status,
         **{name: intent.extra.get(name) for name in _ECHOED},
     }
+
+
+def _client_secret(intent: Intent) -> str:
+    """Made of the id, so that it need not be kept: it opens nothing here."""
+    return f"{intent.id}_secret_{blake2b(intent.id.encode(), digest_size=12).hexdigest()}"
 
 
 def _next_action(intent: Intent) -> dict[str, object] | None:

@@ -1,0 +1,28 @@
+"""Official clients pointed at the session's simulator, which is healthy at every start."""
+
+import pytest
+import stripe
+
+from tests.fixtures.simulator import SimulatorProcess
+from tests.integration.simulator.admin import Admin
+from tests.integration.simulator.clients import PayPal, stripe_client
+
+
+@pytest.fixture
+def admin(simulator: SimulatorProcess) -> Admin:
+    admin = Admin(simulator.url)
+    admin.clear()
+    return admin
+
+
+@pytest.fixture
+def client(simulator: SimulatorProcess, admin: Admin) -> stripe.StripeClient:
+    """Stripe's client without retries of its own, so that a test sees each answer."""
+    assert admin.url == simulator.url
+    return stripe_client(simulator.url)
+
+
+@pytest.fixture
+def paypal(simulator: SimulatorProcess, admin: Admin) -> PayPal:
+    assert admin.url == simulator.url
+    return PayPal(simulator.url)

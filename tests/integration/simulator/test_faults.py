@@ -1,0 +1,110 @@
+"""Scripted faults do what they say: before means nothing happened, after means it did."""
+
+import time
+
+import pytest
+import requests
+import stripe
+
+from tests.integration.simulator.admin import Admin, new_id
+from tests.integration.simulator.clients import PayPal, card_charge, order_body, stripe_client
+
+
+@pytest.mark.parametrize(
+    ("kind", "charged"),
+    [
+        ("rate_limit", False),
+        ("error_before", False),
+        ("reset_before", False),
+        ("hang_before", False),
+        ("error_after", True),
+        ("reset_after", True),
+        ("hang_after", True),
+        ("truncate", True),
+    ],
+)
+def test_every_failure_says_nothing_but_the_journal_does(
+    client: stripe.StripeClient, admin: Admin, kind: str, *, charged: bool
+) -> None:
+    """The client is left with an error; whether money moved is in the journal alone."""
+    payment_id = new_id()
+    admin.arm(kind, vendor="stripe", operation="charge", times=1, milliseconds=50)
+    with pytest.raises(stripe.StripeError) as failed:
+        client.v1.payment_intents.create(card_charge(payment_id))
+    assert not isinstance(failed.value, stripe.CardError)
+    (entry,) = admin.journal(payment_id=payment_id)
+    assert entry["fault"] == kind
+    assert (entry["effect"] == "charged") is charged
+    assert admin.payment(payment_id)["charges"] == int(charged)
+
+
+def test_latency_delays_one_vendor_s_operation_only(client: stripe.StripeClient, admin: Admin) -> None:
+    """Milliseconds are added to what the fault names and to nothing else."""
+    admin.arm("latency", vendor="stripe", operation="charge", milliseconds=300)
+    began = time.monotonic()
+    client.v1.payment_intents.create(card_charge(new_id()))
+    assert time.monotonic() - began >= 0.3
+    began = time.monotonic()
+    client.v1.balance.retrieve()
+    assert time.monotonic() - began < 0.3
+
+
+def test_a_share_of_requests_fails(client: stripe.StripeClient, admin: Admin) -> None:
+    """About a half of them, as asked."""
+    admin.arm("rate_limit", vendor="stripe", operation="balance", share=0.5)
+    failed = 0
+    for _ in range(100):
+        try:
+            client.v1.balance.retrieve()
+        except stripe.RateLimitError:
+            failed += 1
+    assert 25 <= failed <= 75
+
+
+def test_an_object_is_hidden_and_then_found(client: stripe.StripeClient, admin: Admin) -> None:
+    """Searches and retrieves miss a fresh object for as long as they are told to."""
+    payment_id = new_id()
+    intent = client.v1.payment_intents.create(card_charge(payment_id))
+    query = {"query": f"metadata['payment_id']:'{payment_id}'"}
+    admin.arm("not_found", vendor="stripe", operation="search", times=1)
+    admin.arm("not_found", vendor="stripe", operation="retrieve", times=1)
+    assert client.v1.payment_intents.search(query).data == []  # type: ignore[arg-type]  # a literal
+    assert len(client.v1.payment_intents.search(query).data) == 1  # type: ignore[arg-type]  # same
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.payment_intents.retrieve(intent.id)
+    assert client.v1.payment_intents.retrieve(intent.id).id == intent.id
+
+
+def test_a_fault_may_name_one_payment(admin: Admin) -> None:
+    """Other payments are unaffected."""
+    payment_id = new_id()
+    admin.arm("rate_limit", payment_id=payment_id)
+    healthy = stripe_client(admin.url)
+    assert healthy.v1.payment_intents.create(card_charge(new_id())).status == "succeeded"
+    with pytest.raises(stripe.RateLimitError):
+        healthy.v1.payment_intents.create(card_charge(payment_id))
+
+
+@pytest.mark.parametrize("kind", ["error_after", "reset_after", "truncate"])
+def test_paypal_tells_the_truth_under_the_same_request_id(
+    paypal: PayPal, admin: Admin, kind: str
+) -> None:
+    """A lost answer is found again by the same request, which makes no second order."""
+    payment_id, request_id = new_id(), new_id()
+    body = order_body(payment_id)
+    admin.arm(kind, vendor="paypal", operation="charge", times=1)
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- the SDK lets its HTTP library's through
+        paypal.create(body, request_id)
+    again = paypal.create(body, request_id)
+    assert (again.status_code, again.body.status) == (200, "COMPLETED")
+    assert admin.payment(payment_id)["charges"] == 1
+
+
+def test_an_unknown_fault_is_refused(admin: Admin) -> None:
+    """A typo in a script must not look like a healthy provider."""
+    answer = requests.post(f"{admin.url}/_simulator/faults", json={"kind": "oops"}, timeout=5)
+    assert answer.status_code == 422
+    answer = requests.post(
+        f"{admin.url}/_simulator/faults", json={"kind": "latency", "milisecond": 1}, timeout=5
+    )
+    assert answer.status_code == 422
