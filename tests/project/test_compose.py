@@ -1,0 +1,220 @@
+"""docker-compose.yml is well-formed, on loopback only, and starts what our code accepts."""
+
+import asyncio
+import re
+import sys
+from importlib.util import find_spec
+from typing import Annotated, Final, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from cli.settings import Settings
+from tests.project.tree import PACKAGES, ROOT
+
+DOCKERFILE: Final = ROOT / "deploy/Dockerfile"
+PORTS: Final = {
+    "api": {8080},
+    "grafana": {3000},
+    "jaeger": {16686, 4318, 14268},
+    "kafka": {9092},
+    "postgres": {5432},
+    "prometheus": {9090},
+    "redis": {6379},
+    "simulator": {8090},
+}
+OUR_PROCESSES: Final = {
+    "migrate": "cli migrate up",
+    "api": "api",
+    "relay-kafka": "topics.relay --sink kafka",
+    "relay-redis": "topics.relay --sink redis",
+    "charge": "agents charge",
+    "refund": "agents refund",
+    "schedule": "agents schedule",
+    "dead-letters": "agents dead-letters",
+    "simulator": "providers.simulator",
+}
+Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m)$")]
+
+
+class Strict(BaseModel):
+    """Refuses a key the compose specification has not, as far as this file uses it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Build(Strict):
+    context: str
+    dockerfile: str
+
+
+class HealthCheck(Strict):
+    test: list[str] | None = None
+    interval: Duration | None = None
+    timeout: Duration | None = None
+    start_period: Duration | None = None
+    start_interval: Duration | None = None
+    retries: int | None = None
+    disable: bool = False
+
+
+class Dependency(Strict):
+    condition: Literal["service_healthy", "service_completed_successfully"]
+
+
+class Service(Strict):
+    image: Annotated[str, Field(pattern=r"^[a-z0-9./-]+:[\w.-]+$")]
+    build: Build | None = None
+    command: str | list[str] | None = None
+    hostname: str | None = None
+    profiles: list[str] = []
+    environment: dict[str, str] = {}
+    ports: list[Annotated[str, Field(pattern=r"^127\.0\.0\.1:\d+:\d+$")]] = []
+    volumes: list[str] = []
+    extra_hosts: list[str] = []
+    restart: Literal["no", "unless-stopped"]
+    stop_grace_period: Duration | None = None
+    depends_on: dict[str, Dependency] = {}
+    healthcheck: HealthCheck | None = None
+
+
+class Compose(Strict):
+    name: str
+    services: dict[str, Service]
+    volumes: dict[str, None]
+
+
+def _compose() -> Compose:
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return Compose.model_validate(
+        {key: value for key, value in document.items() if not key.startswith("x-")}
+    )
+
+
+COMPOSE: Final = _compose()
+
+
+def test_the_ports_are_the_documented_ones_and_on_loopback() -> None:
+    """Nothing is reachable from another machine, and every documented port is there."""
+    published = {
+        name: {int(port.split(":")[1]) for port in service.ports}
+        for name, service in COMPOSE.services.items()
+        if service.ports
+    }
+    assert published == PORTS
+    for service in COMPOSE.services.values():
+        assert all(port.split(":")[1] == port.split(":")[2] for port in service.ports)
+
+
+def test_images_are_pinned() -> None:
+    """To a full version: what worked yesterday is what starts today. Our own is built here."""
+    for name, service in COMPOSE.services.items():
+        tag = service.image.rpartition(":")[2]
+        assert service.build is not None or re.fullmatch(r"v?\d+\.\d+(\.\d+)?", tag), name
+
+
+def test_dependencies_can_be_fulfilled() -> None:
+    """Whoever is waited for can become healthy, or ends; and exists in every profile that waits."""
+    for name, service in COMPOSE.services.items():
+        for other, dependency in service.depends_on.items():
+            awaited = COMPOSE.services[other]
+            ends = dependency.condition == "service_completed_successfully"
+            assert (awaited.restart == "no") == ends, (name, other)
+            assert ends or (awaited.healthcheck is not None and awaited.healthcheck.test)
+            assert set(awaited.profiles) <= set(service.profiles)
+
+
+def test_only_our_processes_need_the_profile() -> None:
+    """Without it the servers start alone, so that our processes can run beside them."""
+    in_profile = {n for n, s in COMPOSE.services.items() if s.profiles == ["pipeline"]}
+    assert in_profile == set(OUR_PROCESSES)
+    assert all(not s.profiles for n, s in COMPOSE.services.items() if n not in in_profile)
+
+
+def test_volumes_are_declared_and_mounted_files_exist() -> None:
+    """A misspelt path would be made as an empty folder by Docker."""
+    used: set[str] = set()
+    for service in COMPOSE.services.values():
+        for mount in service.volumes:
+            source = mount.split(":")[0]
+            if source.startswith("."):
+                assert (ROOT / source).is_dir(), source
+                assert mount.endswith(":ro")
+            else:
+                used.add(source)
+    assert used == set(COMPOSE.volumes)
+
+
+def test_every_variable_is_a_setting() -> None:
+    """A misspelt variable would leave a default in place."""
+    sections = [getattr(Settings(), section) for section in Settings.__dataclass_fields__]
+    known = {str(f.validation_alias) for s in sections for f in type(s).model_fields.values()}
+    for name in OUR_PROCESSES:
+        assert COMPOSE.services[name].environment.keys() <= known, name
+
+
+def test_our_processes_listen_where_they_are_asked() -> None:
+    """Health is asked on the port a process serves it on, inside its container."""
+    for name in OUR_PROCESSES.keys() - {"migrate"}:
+        service = COMPOSE.services[name]
+        own = {"api": "8080", "simulator": "8090"}
+        port = own.get(name, service.environment["PAYMENTS_OBSERVABILITY_METRICS_PORT"])
+        assert service.healthcheck is not None
+        assert f"http://127.0.0.1:{port}/health/ready" in (service.healthcheck.test or [])[-1]
+
+
+def test_prometheus_scrapes_every_process_of_ours() -> None:
+    """Each service, at the port it serves metrics on."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (job,) = [j for j in config["scrape_configs"] if j["job_name"] == "payments"]
+    scraped = {name: sd["port"] for sd in job["dns_sd_configs"] for name in sd["names"]}
+    expected = dict.fromkeys(OUR_PROCESSES.keys() - {"migrate"}, 9100)
+    assert scraped == expected | {"api": 8080, "simulator": 8090}
+
+
+@pytest.mark.parametrize("name", OUR_PROCESSES)
+def test_each_process_has_its_command(name: str) -> None:
+    """The image's Python runs the module of the documented command."""
+    assert COMPOSE.services[name].command == ["python", "-m", *OUR_PROCESSES[name].split()]
+    module = OUR_PROCESSES[name].split()[0]
+    assert find_spec(f"{module}.__main__") is not None
+
+
+async def test_each_command_is_one_our_code_accepts() -> None:
+    """With `--help` behind it, its arguments are parsed and nothing is started."""
+    with_arguments = [c.split() for c in OUR_PROCESSES.values() if " " in c]
+
+    async def ask(words: list[str]) -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *words, "--help", cwd=ROOT,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, errors = await process.communicate()
+        return process.returncode, errors
+
+    async with asyncio.TaskGroup() as group:
+        asked = {" ".join(words): group.create_task(ask(words)) for words in with_arguments}
+    assert {command: task.result() for command, task in asked.items() if task.result()[0]} == {}
+
+
+def test_the_image_is_hashed_pinned_and_unprivileged() -> None:
+    """What is installed is what was reviewed, and it does not run as root."""
+    text = DOCKERFILE.read_text()
+    assert "--require-hashes" in text
+    assert "index-url" not in text
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim", base) for base in bases)
+    user = re.findall(r"^USER (\S+)", text, re.MULTILINE)
+    assert user == ["payments"]
+    assert text.index("USER") > text.rindex("FROM")
+
+
+def test_the_image_is_built_from_every_package_and_nothing_else() -> None:
+    """A package left out would be missed at the first import, in a container only."""
+    lines = (ROOT / "deploy/Dockerfile.dockerignore").read_text().splitlines()
+    kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    packages = {package for package in PACKAGES if (ROOT / package).is_dir()}
+    assert packages <= kept
+    assert {"pyproject.toml", "requirements.txt", "migrations"} <= kept
+    assert "tests" not in kept
