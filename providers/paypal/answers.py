@@ -143,6 +143,7 @@ _MAYBE_DONE: Final = frozenset(
 )
 # Captured, whatever was refunded since.
 _CAPTURED: Final = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
+_VOIDED: Final = Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
 # ISO 4217 gives them two digits, PayPal none. Source: .../api/rest/reference/currency-codes.
 _WHOLE_UNITS_ONLY: Final = frozenset({"HUF", "TWD"})
 
@@ -192,9 +193,15 @@ def captured(asked: Money, order: Order) -> Finding:
     if payments.captures:
         moved = (capture for capture in payments.captures if capture.status in _CAPTURED)
         return capture_made(asked, order.id, next(moved, payments.captures[-1]))
-    if payments.authorizations and payments.authorizations[-1].status == "VOIDED":
-        return Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
-    return _untouched(order)
+    if not payments.authorizations:
+        return _untouched(order)
+    match payments.authorizations[-1].status:
+        case "CREATED" | "PENDING":
+            return NotFound()
+        case "VOIDED":
+            return _VOIDED
+        case _:
+            return _not_moved(payments.authorizations[-1])
 
 
 def authorized(asked: Money, order: Order) -> Finding:
@@ -207,7 +214,7 @@ def authorized(asked: Money, order: Order) -> Finding:
             reference = Reference(order.id, Kind.AUTHORIZATION, authorization.id)
             return _moved(str(reference), authorization, asked)
         case "VOIDED":
-            return Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
+            return _VOIDED
         case _:
             return _not_moved(authorization)
 

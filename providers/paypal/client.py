@@ -40,16 +40,16 @@ _LIFETIME_S_MAX: Final = 30 * 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayPalConfig:
-    """`default_vault_id` names the payment source when a payment names none.
+    """`default_vault_id` is the payment token charged when a payment names none.
 
-    It is a payment token of PayPal's vault; with neither, the order waits for a payer who
-    never comes, and PayPal refuses to capture it.
+    PayPal's vault gives such tokens for consenting payers. The simulator takes any; PayPal
+    itself refuses one it never gave, and the payment is declined.
     """
 
     endpoint: Endpoint
     client_id: str
     client_secret: str = field(repr=False)
-    default_vault_id: str | None = None
+    default_vault_id: str = "test-payer"
 
 
 @dataclass(frozen=True, slots=True)

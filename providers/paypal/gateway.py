@@ -154,9 +154,9 @@ class PayPalGateway:
             path, body, request_id=request_id(request, step), traceparent=request.traceparent
         )
 
-    def _source(self, request: ChargeRequest) -> Json | None:
+    def _source(self, request: ChargeRequest) -> Json:
         vault_id = request.chosen_payment_method or self._default_vault_id
-        return {"payment_source": {"paypal": {"vault_id": vault_id}}} if vault_id else None
+        return {"payment_source": {"paypal": {"vault_id": vault_id}}}
 
     async def _settled(
         self, request: AnyRequest, order_id: str, outcome: Finding | Retriable, judge: Judge

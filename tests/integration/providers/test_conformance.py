@@ -1,0 +1,305 @@
+"""One suite over every provider: each gateway against the simulator, which testifies.
+
+What counts is not what a gateway says but what the simulator's journal says was moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from payments.money import Money
+from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from providers.gateway import Gateway
+from providers.paypal import PayPalConfig, PayPalGateway
+from providers.simulator.faults import FaultKind, FaultSpec
+from providers.simulator.server import Simulator, SimulatorConfig, build, serve
+from providers.simulator.testimony import PaymentTestimony
+from providers.stripe import StripeConfig, StripeGateway
+from providers.transport import Endpoint
+from telemetry.metrics import Metrics
+from tests.integration.providers.requests import Payment, new_id
+
+_AFTER = [
+    FaultKind.ERROR_AFTER,
+    FaultKind.RESET_AFTER,
+    FaultKind.TRUNCATE,
+    FaultKind.HANG_AFTER,
+]
+_BEFORE = [FaultKind.ERROR_BEFORE, FaultKind.RESET_BEFORE, FaultKind.HANG_BEFORE]
+_HALF = Money(2500, "USD")
+_DECLINING = {"stripe": "pm_card_chargeDeclined", "paypal": "SIM-INSTRUMENT_DECLINED"}
+# The simulator's own: USD 4000.02 is refused by every issuer.
+_MAGIC_DECLINE = Money(400002, "USD")
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A gateway, and the simulator it speaks to."""
+
+    gateway: Gateway
+    simulator: Simulator
+
+    def testimony(self, payment: Payment) -> PaymentTestimony:
+        key = (self.gateway.name, str(payment.id))
+        return self.simulator.exchange.testimony.payments.get(key) or PaymentTestimony(*key)
+
+    def befall(self, kind: FaultKind, operation: str, times: int | None = 1) -> None:
+        self.simulator.exchange.faults.arm(
+            FaultSpec(kind=kind, operation=operation, times=times, milliseconds=1000)
+        )
+
+    async def charged(self, payment: Payment) -> str:
+        return _reference(await self.gateway.charge(payment.charge()))
+
+    async def authorized(self, payment: Payment) -> str:
+        return _reference(await self.gateway.charge(payment.charge(capture=False)))
+
+
+def _reference(outcome: object) -> str:
+    assert isinstance(outcome, Succeeded)
+    return outcome.reference
+
+
+@pytest.fixture(params=["stripe", "paypal"])
+async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
+    config = SimulatorConfig(host="127.0.0.1", port=0, journal=tmp_path / "journal.jsonl")
+    simulator = build(config, Metrics(CollectorRegistry()), time.time, random.Random(1))
+    async with serve(simulator, config.host, config.port) as port:
+        # Shorter than the simulator's hangs.
+        endpoint = Endpoint(base_url=f"http://127.0.0.1:{port}", timeout_s=0.5)
+        gateway: Gateway
+        if request.param == "stripe":
+            gateway = StripeGateway(StripeConfig(endpoint=endpoint, api_key="sk_test_simulated"))
+        else:
+            gateway = PayPalGateway(
+                PayPalConfig(endpoint=endpoint, client_id="client", client_secret="secret")
+            )
+        try:
+            yield Provider(gateway, simulator)
+        finally:
+            await gateway.aclose()
+
+
+async def test_a_charge_moves_the_amount_once(provider: Provider) -> None:
+    """However often it is repeated under its key, and it always has the same reference."""
+    payment = Payment()
+    references = {await provider.charged(payment) for _ in range(3)}
+    assert len(references) == 1
+    assert provider.testimony(payment).charges == 1
+    assert provider.testimony(payment).charged_minor == 5000
+
+
+async def test_charges_that_race_under_one_key_have_one_effect(provider: Provider) -> None:
+    """A twin that comes too early is in doubt, not failed; then all agree."""
+    payment = Payment()
+    outcomes = await asyncio.gather(*(provider.gateway.charge(payment.charge()) for _ in range(8)))
+    assert {type(outcome) for outcome in outcomes} <= {Succeeded, Unknown}
+    await provider.charged(payment)
+    assert provider.testimony(payment).charges == 1
+
+
+async def test_a_decline_is_an_answer(provider: Provider) -> None:
+    """It has the vendor's code, stays the same when repeated, and moves nothing."""
+    payment = Payment(_MAGIC_DECLINE)
+    first, second = [await provider.gateway.charge(payment.charge()) for _ in range(2)]
+    assert isinstance(first, Declined)
+    assert first == second
+    assert first.code in {"card_declined", "INSTRUMENT_DECLINED"}
+    assert provider.testimony(payment).charges == 0
+
+
+async def test_a_payment_names_its_payment_method(provider: Provider) -> None:
+    """In its metadata, as a client of the API does."""
+    metadata = {"payment_method": _DECLINING[provider.gateway.name]}
+    outcome = await provider.gateway.charge(Payment().charge(metadata=metadata))
+    assert isinstance(outcome, Declined)
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency"),
+    [(500, "JPY"), (5120, "KWD"), (10000, "HUF"), (5, "ISK"), (1200, "MGA"), (1, "EUR")],
+)
+async def test_the_amount_survives_the_vendors_own_units(
+    provider: Provider, minor: int, currency: str
+) -> None:
+    """What is charged is what was asked, or nothing is."""
+    payment = Payment(Money(minor, currency))
+    outcome = await provider.gateway.charge(payment.charge())
+    testimony = provider.testimony(payment)
+    if isinstance(outcome, Succeeded):
+        assert (testimony.charged_minor, testimony.currency) == (minor, currency)
+    else:
+        assert isinstance(outcome, Declined)
+        assert testimony.charges == 0
+
+
+@pytest.mark.parametrize("amount", [Money(5000, "USD"), _HALF])
+async def test_an_authorization_is_captured_in_full_or_in_part(
+    provider: Provider, amount: Money
+) -> None:
+    """Once, for the amount captured; what is captured can be refunded and not voided."""
+    payment = Payment()
+    held = await provider.authorized(payment)
+    assert provider.testimony(payment).charges == 0
+    captures = [await provider.gateway.capture(payment.capture(held, amount)) for _ in range(2)]
+    taken = _reference(captures[0])
+    assert captures[0] == captures[1]
+    assert provider.testimony(payment).charges == 1
+    assert provider.testimony(payment).charged_minor == amount.amount_minor
+    assert isinstance(await provider.gateway.void(payment.void(held)), Declined)
+    _reference(await provider.gateway.refund(payment.refund(taken, amount)))
+
+
+async def test_a_capture_of_another_amount_than_was_captured_is_in_doubt(
+    provider: Provider,
+) -> None:
+    """Money moved, but not what this call was to move: neither success nor failure."""
+    payment = Payment()
+    held = await provider.authorized(payment)
+    await provider.gateway.capture(payment.capture(held, _HALF))
+    other = replace(payment.capture(held), idempotency_key=f"{payment.id}-again")
+    outcome = await provider.gateway.capture(other)
+    assert isinstance(outcome, Unknown)
+    assert outcome.code == "amount_mismatch"
+
+
+async def test_an_authorization_is_voided_once_and_for_all(provider: Provider) -> None:
+    """Voiding again, even under another key, is success; capturing is declined."""
+    payment = Payment()
+    held = await provider.authorized(payment)
+    void = payment.void(held)
+    assert await provider.gateway.void(void) == Succeeded(held)
+    assert await provider.gateway.void(void) == Succeeded(held)
+    again = replace(void, idempotency_key=f"{payment.id}-again")
+    assert await provider.gateway.void(again) == Succeeded(held)
+    assert provider.testimony(payment).voids == 1
+    assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
+    assert provider.testimony(payment).charges == 0
+
+
+async def test_refunds_add_up_to_the_charge_and_no_further(provider: Provider) -> None:
+    """Each has one effect under its key; what is beyond the charge is declined."""
+    payment = Payment()
+    charged = await provider.charged(payment)
+    first = payment.refund(charged, _HALF)
+    repeated = [await provider.gateway.refund(first) for _ in range(2)]
+    assert repeated[0] == repeated[1]
+    second = await provider.gateway.refund(payment.refund(charged, _HALF, new_id()))
+    assert isinstance(second, Succeeded)
+    assert second != repeated[0]
+    beyond = await provider.gateway.refund(payment.refund(charged, _HALF, new_id()))
+    assert isinstance(beyond, Declined)
+    assert provider.testimony(payment).refunds == 2
+    assert provider.testimony(payment).refunded_minor == 5000
+
+
+@pytest.mark.parametrize("kind", _AFTER)
+async def test_a_charge_whose_answer_was_lost_is_found(provider: Provider, kind: FaultKind) -> None:
+    """Unknown first, then what it was: by inquiry, and by the same call under the same key."""
+    payment = Payment()
+    provider.befall(kind, "charge")
+    assert isinstance(await provider.gateway.charge(payment.charge()), Unknown)
+    found = await provider.gateway.inquire(payment.inquiry(Operation.CHARGE))
+    reference = _reference(found)
+    by_reference = await provider.gateway.inquire(payment.inquiry(Operation.CHARGE, reference))
+    assert by_reference == found
+    assert provider.testimony(payment).charges == 1
+
+
+@pytest.mark.parametrize("kind", _BEFORE)
+async def test_a_charge_that_never_happened_is_not_found(
+    provider: Provider, kind: FaultKind
+) -> None:
+    """Unknown first, then nothing there, and the same call under the same key makes it good."""
+    payment = Payment()
+    provider.befall(kind, "charge")
+    assert isinstance(await provider.gateway.charge(payment.charge()), Unknown)
+    assert await provider.gateway.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
+    await provider.charged(payment)
+    assert provider.testimony(payment).charges == 1
+
+
+async def test_an_authorization_whose_answer_was_lost_can_be_captured(provider: Provider) -> None:
+    """What the inquiry finds is as good as what the answer would have said."""
+    payment = Payment()
+    provider.befall(FaultKind.RESET_AFTER, "authorize")
+    assert isinstance(await provider.gateway.charge(payment.charge(capture=False)), Unknown)
+    held = _reference(await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE)))
+    _reference(await provider.gateway.capture(payment.capture(held)))
+    assert provider.testimony(payment).authorizations == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_done"), [(FaultKind.RESET_AFTER, True), (FaultKind.RESET_BEFORE, False)]
+)
+@pytest.mark.parametrize("operation", [Operation.CAPTURE, Operation.VOID])
+async def test_a_lost_capture_or_void_is_found_on_its_authorization(
+    provider: Provider, operation: Operation, kind: FaultKind, *, is_done: bool
+) -> None:
+    """The authorization tells whether it was captured or voided, or neither."""
+    payment = Payment()
+    held = await provider.authorized(payment)
+    provider.befall(kind, operation)
+    if operation is Operation.CAPTURE:
+        lost = await provider.gateway.capture(payment.capture(held))
+    else:
+        lost = await provider.gateway.void(payment.void(held))
+    assert isinstance(lost, Unknown)
+    found = await provider.gateway.inquire(payment.inquiry(operation, held))
+    assert type(found) is (Succeeded if is_done else NotFound)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_done"), [(FaultKind.RESET_AFTER, True), (FaultKind.RESET_BEFORE, False)]
+)
+async def test_a_lost_refund_is_found_by_its_id(
+    provider: Provider, kind: FaultKind, *, is_done: bool
+) -> None:
+    """Among other refunds of the same charge and the same amount."""
+    payment = Payment()
+    charged = await provider.charged(payment)
+    await provider.gateway.refund(payment.refund(charged, _HALF, new_id()))
+    provider.befall(kind, "refund")
+    assert isinstance(await provider.gateway.refund(payment.refund(charged, _HALF)), Unknown)
+    inquiry = payment.inquiry(Operation.REFUND, charged, _HALF)
+    assert type(await provider.gateway.inquire(inquiry)) is (Succeeded if is_done else NotFound)
+    _reference(await provider.gateway.refund(payment.refund(charged, _HALF)))
+    assert provider.testimony(payment).refunds == 2
+
+
+async def test_a_limited_rate_is_retriable(provider: Provider) -> None:
+    """Nothing happened, and the same key works later."""
+    payment = Payment()
+    provider.befall(FaultKind.RATE_LIMIT, "charge")
+    outcome = await provider.gateway.charge(payment.charge())
+    assert isinstance(outcome, Retriable)
+    assert outcome.code == "rate_limited"
+    await provider.charged(payment)
+
+
+async def test_an_inquiry_that_cannot_see_says_nothing(provider: Provider) -> None:
+    """A payment that exists is never declared absent or declined because a read failed."""
+    payment = Payment()
+    charged = await provider.charged(payment)
+    inquiry = payment.inquiry(Operation.CHARGE, charged)
+    for kind in (FaultKind.NOT_FOUND, FaultKind.ERROR_BEFORE, FaultKind.RATE_LIMIT):
+        provider.befall(kind, "retrieve")
+        assert isinstance(await provider.gateway.inquire(inquiry), Unknown | Retriable)
+        assert await provider.gateway.inquire(inquiry) == Succeeded(charged)
+
+
+async def test_a_key_used_for_another_amount_is_in_doubt(provider: Provider) -> None:
+    """The first call under the key may have charged: that is for an inquiry to find out."""
+    payment = Payment()
+    await provider.charged(payment)
+    other = replace(payment.charge(), amount=_HALF)
+    assert isinstance(await provider.gateway.charge(other), Unknown)
+    assert provider.testimony(payment).charged_minor == 5000
