@@ -63,24 +63,21 @@ def open_account(command: OpenAccount, _book: Book, at: Circumstances) -> Decisi
 
 def create_payment(command: CreatePayment, book: Book, at: Circumstances) -> Decision | Refused:
     """Accept a payment: an internal transfer moves at once, an external one holds its amount."""
-    source = _payer(command, book)
+    source = usable_account(book, command.source_account_id, command)
     if isinstance(source, Refused):
         return source
     if command.payment_type is PaymentType.INTERNAL:
         return _transfer(command, source, book, at)
-    return _accept_external(command, source, at)
+    return _too_poor(source, command) or _accept_external(command, source, at)
 
 
-def _payer(command: CreatePayment, book: Book) -> Account | Refused:
-    source = usable_account(book, command.source_account_id, command)
-    if isinstance(source, Refused):
-        return source
-    if source.available < command.amount.amount_minor:
-        return Refused(
-            RefusalCode.INSUFFICIENT_FUNDS,
-            f"account {source.id} has less than {command.amount} available",
-        )
-    return source
+def _too_poor(source: Account, command: CreatePayment) -> Refused | None:
+    if source.available >= command.amount.amount_minor:
+        return None
+    return Refused(
+        RefusalCode.INSUFFICIENT_FUNDS,
+        f"account {source.id} has less than {command.amount} available",
+    )
 
 
 def usable_account(book: Book, account_id: UUID, command: CreatePayment) -> Account | Refused:
@@ -109,6 +106,9 @@ def _transfer(
     destination = usable_account(book, command.destination_account_id, command)
     if isinstance(destination, Refused):
         return destination
+    poor = _too_poor(source, command)
+    if poor is not None:
+        return poor
     payment = replace(
         _payment(command, at, None),
         status=PaymentStatus.COMPLETED,

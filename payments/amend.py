@@ -37,7 +37,7 @@ def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Dec
     moved = holds.void(payment, book, at)
     cancelled = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
     if voidable:
-        cancelled = _owing(cancelled, Operation.VOID, payment.amount.amount_minor, at)
+        cancelled = owing(cancelled, Operation.VOID, payment.amount, at)
     change = changed(cancelled, EventType.PAYMENT_CANCELLED, at)
     return Decision(
         result=change.payment,
@@ -67,8 +67,8 @@ def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> D
             RefusalCode.CAPTURE_EXCEEDS_AUTHORIZATION,
             f"{amount} is more than the authorized {payment.amount}",
         )
-    owing = _owing(payment, Operation.CAPTURE, amount.amount_minor, at)
-    change = changed(owing, EventType.CAPTURE_REQUESTED, at)
+    asked = owing(payment, Operation.CAPTURE, amount, at)
+    change = changed(asked, EventType.CAPTURE_REQUESTED, at)
     return Decision(
         result=change.payment,
         payments=(change.payment,),
@@ -119,6 +119,15 @@ def refunded(payment: Payment, amount_minor: int) -> Payment:
         payment,
         refunded_minor=total,
         status=PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED,
+    )
+
+
+def owing(payment: Payment, operation: Operation, amount: Money, at: Circumstances) -> Payment:
+    """The payment owing its provider a further operation, with fresh retries."""
+    due_at = at.now + timedelta(seconds=at.policy.patience_s)
+    progress = replace(payment.progress, due_at=due_at, retry_count=0, inquiry_count=0)
+    return replace(
+        payment, operation=operation, operation_minor=amount.amount_minor, progress=progress
     )
 
 
@@ -179,13 +188,6 @@ def _refund(command: RefundPayment, payment: Payment, amount: Money, at: Circums
         created_at=at.now,
         updated_at=at.now,
     )
-
-
-def _owing(payment: Payment, operation: Operation, minor: int, at: Circumstances) -> Payment:
-    """The payment owing its provider a further operation, with fresh retries."""
-    due_at = at.now + timedelta(seconds=at.policy.patience_s)
-    progress = replace(payment.progress, due_at=due_at, retry_count=0, inquiry_count=0)
-    return replace(payment, operation=operation, operation_minor=minor, progress=progress)
 
 
 def _owned(book: Book, tenant_id: str, payment_id: UUID) -> Payment | Refused:

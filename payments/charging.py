@@ -17,8 +17,8 @@ from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
-from payments.payment import OPEN, Payment, PaymentStatus
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay
+from payments.payment import CAPTURED, OPEN, Payment, PaymentStatus
+from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,7 +35,8 @@ def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decis
     if payment is None:
         return _not_found(command.payment_id)
     progress = payment.progress
-    if payment.operation is None or progress.lease_id or command.attempt <= progress.attempt_count:
+    is_next = command.attempt == progress.attempt_count + 1
+    if payment.operation is None or progress.lease_id or not is_next:
         return Refused(
             RefusalCode.NOT_CLAIMABLE,
             f"attempt {command.attempt} of payment {payment.id} is taken or not needed",
@@ -188,10 +189,11 @@ def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
 
 
 def _retried(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
-    progress, policy = payment.progress, at.policy
+    progress, outcome = payment.progress, command.outcome
     if progress.exhausted:
         return _given_up(payment, command, book, at)
-    delay = backoff(progress.retry_count, policy.retry_delay_s, policy.retry_delay_max_s, at.jitter)
+    wish_s = outcome.retry_after_s if isinstance(outcome, Retriable) else None
+    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
     retrying = replace(payment, progress=progress.retrying(at.now + delay))
     return _changed(retrying, EventType.RETRY_SCHEDULED, at)
 
@@ -233,11 +235,25 @@ def _still_unknown(payment: Payment, command: SettlePayment, at: Circumstances) 
 
 
 def _too_late(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
-    """The payment has moved on; money taken for one that failed must not be forgotten."""
-    if isinstance(command.outcome, Succeeded) and payment.status is PaymentStatus.FAILED:
-        letter = _letter(payment, command, DeadLetterReason.CONTRADICTION, at)
-        return Decision(result=payment, dead_letters=(letter,))
-    return Decision(result=payment)
+    """The payment has moved on; money taken for nothing must not be forgotten."""
+    outcome = command.outcome
+    if not (isinstance(outcome, Succeeded) and _contradicts(payment, command.operation)):
+        return Decision(result=payment)
+    letter = _letter(payment, command, DeadLetterReason.CONTRADICTION, at)
+    error = f"{command.operation.value} succeeded after all, as {outcome.reference}"
+    return Decision(result=payment, dead_letters=(replace(letter, error=error),))
+
+
+def _contradicts(payment: Payment, succeeded: Operation) -> bool:
+    """Whether the provider holds or has money for a payment that says otherwise."""
+    match succeeded:
+        case Operation.CHARGE | Operation.CAPTURE:
+            return payment.status not in CAPTURED
+        case Operation.AUTHORIZE:
+            # Of a cancelled payment the provider was told to let go.
+            return payment.status is PaymentStatus.FAILED
+        case _:
+            return False
 
 
 def _changed(payment: Payment, what: EventType, at: Circumstances) -> Decision:

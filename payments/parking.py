@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payments import holds
+from payments.amend import owing
 from payments.change import changed, charge_work, refund_work
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
 from payments.events import EventType, Republication
 from payments.outcome import Operation
-from payments.payment import OPEN, CaptureMethod, Payment, PaymentStatus
+from payments.payment import CaptureMethod, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund
 
 if TYPE_CHECKING:
@@ -88,15 +89,24 @@ def redrive_dead_letter(
 
 def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
     patience = at.now + timedelta(seconds=at.policy.patience_s)
-    fresh = replace(payment.progress, due_at=patience, lease_id=None, retry_count=0)
-    if payment.status in OPEN:
-        asked = replace(payment, progress=fresh)
-        return _sent(asked, EventType.WOKEN, at)
-    if payment.status is not PaymentStatus.FAILED:
-        return Refused(
-            RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
-            f"payment {payment.id} is {payment.status.value}: there is nothing to try again",
-        )
+    match payment.status:
+        case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
+            asked = replace(payment, progress=payment.progress.waiting(patience))
+            return _sent(asked, EventType.WOKEN, at)
+        case PaymentStatus.FAILED:
+            return _charge_again(payment, book, at)
+        case PaymentStatus.CANCELLED if payment.provider_reference and not payment.operation:
+            # Its void was given up; one that is void already stays so at the provider.
+            return _sent(owing(payment, Operation.VOID, payment.amount, at), EventType.WOKEN, at)
+        case _:
+            return Refused(
+                RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
+                f"payment {payment.id} is {payment.status.value}: there is nothing to try again",
+            )
+
+
+def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
+    """From the start, with a new hold: the old one was released when the payment failed."""
     source = book.accounts[payment.source_account_id]
     if source.available < payment.amount.amount_minor:
         return Refused(
@@ -104,13 +114,11 @@ def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decisio
             f"account {source.id} has less than {payment.amount} available",
         )
     manual = payment.capture_method is CaptureMethod.MANUAL
+    operation = Operation.AUTHORIZE if manual else Operation.CHARGE
     pending = replace(
-        payment,
+        owing(payment, operation, payment.amount, at),
         status=PaymentStatus.PENDING,
         hold_id=at.new_id(),
-        operation=Operation.AUTHORIZE if manual else Operation.CHARGE,
-        operation_minor=payment.amount.amount_minor,
-        progress=fresh,
     )
     moved = holds.reserve(pending, source, at)
     sent = _sent(pending, EventType.PAYMENT_REDRIVEN, at)

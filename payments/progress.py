@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What is in review is still asked after, once a day: vendors do find lost charges.
 REVIEW_INTERVAL: Final = timedelta(hours=24)
+# A payer waits: a provider that wants more time than this is asked again all the same.
+_RETRY_AFTER_MAX_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,14 @@ def backoff(count: int, delay_s: float, delay_max_s: float, jitter: float) -> ti
     """
     doubled = delay_s * 2 ** min(count, 30)
     return timedelta(seconds=min(doubled, delay_max_s) * (1 + jitter / 4))
+
+
+def retry_delay(
+    progress: Progress, policy: Policy, jitter: float, wish_s: float | None
+) -> timedelta:
+    """The wait before the next try, no shorter than the provider's own wish in seconds."""
+    delay = backoff(progress.retry_count, policy.retry_delay_s, policy.retry_delay_max_s, jitter)
+    return max(delay, timedelta(seconds=min(wish_s or 0.0, _RETRY_AFTER_MAX_S)))
 
 
 def inquiry_delay(progress: Progress, policy: Policy, jitter: float) -> timedelta:

@@ -18,7 +18,7 @@ from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay
+from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 from payments.refund import REFUND_OPEN, Refund, RefundStatus
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decisio
     if refund is None:
         return _not_found(command.refund_id)
     progress, payment = refund.progress, book.payments[refund.payment_id]
-    if progress.due_at is None or progress.lease_id or command.attempt <= progress.attempt_count:
+    is_next = command.attempt == progress.attempt_count + 1
+    if progress.due_at is None or progress.lease_id or not is_next:
         return Refused(
             RefusalCode.NOT_CLAIMABLE,
             f"attempt {command.attempt} of refund {refund.id} is taken or not needed",
@@ -176,13 +177,14 @@ def _failed(payment: Payment, refund: Refund, at: Circumstances) -> Decision:
 def _retried(
     refund: Refund, command: SettleRefund, payment: Payment, at: Circumstances
 ) -> Decision:
-    progress, policy = refund.progress, at.policy
+    progress, outcome = refund.progress, command.outcome
     if progress.exhausted:
         letter = letter_about(
             refund, STAGE, DeadLetterReason.RETRIES_EXHAUSTED, command.source, at.now
         )
         return replace(_failed(payment, refund, at), dead_letters=(letter,))
-    delay = backoff(progress.retry_count, policy.retry_delay_s, policy.retry_delay_max_s, at.jitter)
+    wish_s = outcome.retry_after_s if isinstance(outcome, Retriable) else None
+    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
     waiting = _touched(refund, at, status=refund.status)
     return _quietly(replace(waiting, progress=progress.retrying(at.now + delay)))
 
@@ -208,10 +210,12 @@ def _still_unknown(
 
 def _too_late(refund: Refund, command: SettleRefund, at: Circumstances) -> Decision:
     """The refund is closed; one that failed here and succeeded there must not be forgotten."""
-    if isinstance(command.outcome, Succeeded) and refund.status is RefundStatus.FAILED:
-        letter = letter_about(refund, STAGE, DeadLetterReason.CONTRADICTION, command.source, at.now)
-        return Decision(result=refund, dead_letters=(letter,))
-    return Decision(result=refund)
+    outcome = command.outcome
+    if not (isinstance(outcome, Succeeded) and refund.status is RefundStatus.FAILED):
+        return Decision(result=refund)
+    letter = letter_about(refund, STAGE, DeadLetterReason.CONTRADICTION, command.source, at.now)
+    error = f"refund succeeded after all, as {outcome.reference}"
+    return Decision(result=refund, dead_letters=(replace(letter, error=error),))
 
 
 def _announced(payment: Payment, refund: Refund, what: EventType, at: Circumstances) -> Decision:

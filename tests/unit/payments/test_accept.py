@@ -1,0 +1,109 @@
+"""What is accepted and what is refused, and that a refusal says the first thing wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from payments.account import Account, AccountStatus
+from payments.decision import Decision, RefusalCode, Refused
+from payments.events import AccountEventType
+from payments.money import Money
+from payments.payment import Payment, PaymentStatus
+from tests.factories import NOWHERE, open_account, pay, transfer, usd
+from tests.unit.payments.desk import Desk, granted
+
+if TYPE_CHECKING:
+    from payments.commands import CreatePayment
+
+
+def refusal(desk: Desk, command: CreatePayment) -> RefusalCode:
+    outcome = desk.ask(command)
+    assert isinstance(outcome, Refused), outcome
+    return outcome.code
+
+
+def test_an_opening_balance_comes_from_the_world() -> None:
+    """Money enters by a transfer, and the account's first version has it already."""
+    desk = Desk()
+    account = desk.open_account(usd(100_000))
+    (decision,) = desk.decided
+    assert (account.balance, account.version) == (100_000, 1)
+    (opening,) = decision.transfers
+    assert opening.debit_account_id == decision.system_accounts[0].id
+    assert [each.type for each in decision.account_events] == [AccountEventType.CREATED]
+
+
+def test_an_account_may_open_empty() -> None:
+    """A zero balance moves nothing."""
+    desk = Desk()
+    assert desk.open_account(usd(0)).balance == 0
+    assert desk.decided[0].transfers == ()
+
+
+def test_a_payment_of_all_that_is_available_is_accepted_once() -> None:
+    """The whole balance can be held, and then nothing is left to hold."""
+    desk = Desk()
+    payer = desk.open_account(usd(5_000))
+    assert isinstance(desk.ask(pay(payer.id, usd(5_000))), Decision)
+    assert refusal(desk, pay(payer.id, usd(1))) is RefusalCode.INSUFFICIENT_FUNDS
+
+
+def test_held_money_cannot_be_transferred_either() -> None:
+    """A hold counts against internal transfers too."""
+    desk = Desk()
+    payer, payee = desk.open_account(usd(5_000)), desk.open_account()
+    granted(desk.ask(pay(payer.id, usd(4_000))))
+    assert refusal(desk, transfer(payer.id, payee.id, usd(1_001))) is RefusalCode.INSUFFICIENT_FUNDS
+
+
+def test_a_transfer_is_complete_when_it_is_answered() -> None:
+    """It moves at once, is wholly captured, and owes nobody anything."""
+    desk = Desk()
+    payer, payee = desk.open_account(), desk.open_account(usd(0))
+    payment = granted(desk.ask(transfer(payer.id, payee.id, usd(100)))).result
+    assert isinstance(payment, Payment)
+    assert (payment.status, payment.captured_minor) == (PaymentStatus.COMPLETED, 100)
+    assert payment.progress.due_at is None
+    assert desk.working.accounts[payee.id].available == 100
+
+
+@pytest.mark.parametrize("minor", [1, 10**9])
+def test_a_refusal_names_the_first_thing_wrong(minor: int) -> None:
+    """Whether there is money enough never hides that an account or a currency is wrong."""
+    desk = Desk()
+    payer = desk.open_account()
+    frozen, euros = desk.open_account(), desk.open_account(Money(100, "EUR"))
+    desk.working.accounts[frozen.id] = replace(frozen, status=AccountStatus.FROZEN)
+    wrong = [
+        (pay(NOWHERE, usd(minor)), RefusalCode.ACCOUNT_NOT_FOUND),
+        (pay(payer.id, usd(minor), tenant_id="another"), RefusalCode.ACCOUNT_NOT_FOUND),
+        (pay(frozen.id, usd(minor)), RefusalCode.ACCOUNT_NOT_ACTIVE),
+        (pay(euros.id, usd(minor)), RefusalCode.CURRENCY_MISMATCH),
+        (transfer(payer.id, NOWHERE, usd(minor)), RefusalCode.ACCOUNT_NOT_FOUND),
+        (transfer(payer.id, payer.id, usd(minor)), RefusalCode.SAME_ACCOUNT),
+        (transfer(payer.id, frozen.id, usd(minor)), RefusalCode.ACCOUNT_NOT_ACTIVE),
+        (transfer(payer.id, euros.id, usd(minor)), RefusalCode.CURRENCY_MISMATCH),
+    ]
+    assert [(command, refusal(desk, command)) for command, _ in wrong] == wrong
+
+
+def test_a_refusal_changes_nothing() -> None:
+    """After a no the books are as before."""
+    desk = Desk()
+    payer = desk.open_account(usd(10))
+    before = dict(desk.working.accounts)
+    refusal(desk, pay(payer.id, usd(11)))
+    assert desk.working.accounts == before
+    assert len(desk.decided) == 1
+
+
+def test_tenants_do_not_see_each_other() -> None:
+    """An account of one tenant does not exist for another."""
+    desk = Desk()
+    foreign = granted(desk.ask(open_account(tenant_id="other"))).result
+    assert isinstance(foreign, Account)
+    own = desk.open_account()
+    assert refusal(desk, transfer(own.id, foreign.id)) is RefusalCode.ACCOUNT_NOT_FOUND
