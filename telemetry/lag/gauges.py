@@ -35,32 +35,31 @@ def show_groups(metrics: Metrics, groups: Sequence[GroupLag]) -> None:
 
 
 def show_slots(metrics: Metrics, slots: Sequence[SlotLag]) -> None:
-    lag = metrics.lag
-    for family in (lag.slot_bytes, lag.slot_seconds, lag.slot_active, lag.slot_wal_status,
-                   lag.slot_safe_wal):  # fmt: skip
+    shown = metrics.slots
+    for family in (shown.bytes, shown.seconds, shown.active, shown.wal_status, shown.safe_wal):
         family.clear()
     for slot in slots:
-        lag.slot_active.labels(slot.slot).set(slot.active)
-        lag.slot_wal_status.labels(slot.slot, slot.wal_status).set(1)
+        shown.active.labels(slot.slot).set(slot.active)
+        shown.wal_status.labels(slot.slot, slot.wal_status).set(1)
         if slot.bytes is not None:
-            lag.slot_bytes.labels(slot.slot).set(slot.bytes)
+            shown.bytes.labels(slot.slot).set(slot.bytes)
         if slot.seconds is not None:
-            lag.slot_seconds.labels(slot.slot).set(slot.seconds)
+            shown.seconds.labels(slot.slot).set(slot.seconds)
         if slot.safe_wal_bytes is not None:
-            lag.slot_safe_wal.labels(slot.slot).set(slot.safe_wal_bytes)
+            shown.safe_wal.labels(slot.slot).set(slot.safe_wal_bytes)
 
 
 def show_redis_groups(metrics: Metrics, groups: Sequence[RedisGroupLag]) -> None:
-    lag = metrics.lag
-    for family in (lag.redis_messages, lag.redis_pending, lag.redis_seconds):
+    shown = metrics.redis_groups
+    for family in (shown.messages, shown.pending, shown.seconds):
         family.clear()
     for group in groups:
         labels = (group.stream, group.group)
-        lag.redis_pending.labels(*labels).set(group.pending)
+        shown.pending.labels(*labels).set(group.pending)
         if group.messages is not None:
-            lag.redis_messages.labels(*labels).set(group.messages)
+            shown.messages.labels(*labels).set(group.messages)
         if group.seconds is not None:
-            lag.redis_seconds.labels(*labels).set(group.seconds)
+            shown.seconds.labels(*labels).set(group.seconds)
 
 
 def show_waiting(metrics: Metrics, waiting: Sequence[WaitingWork]) -> None:

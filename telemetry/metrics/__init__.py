@@ -24,7 +24,7 @@ from telemetry.metrics.ingress import (
     PaymentMetrics,
     ProtectionMetrics,
 )
-from telemetry.metrics.lag import LagMetrics
+from telemetry.metrics.lag import LagMetrics, RedisGroupMetrics, SlotMetrics
 from telemetry.metrics.pipeline import (
     ProviderMetrics,
     RelayMetrics,
@@ -54,6 +54,8 @@ class Metrics:
         self.provider = ProviderMetrics(declare)
         self.simulator = SimulatorMetrics(declare)
         self.lag = LagMetrics(declare)
+        self.slots = SlotMetrics(declare)
+        self.redis_groups = RedisGroupMetrics(declare)
         self.build = declare.gauges("build_info", "1, labelled with what runs.", "python")
         self.build.labels(platform.python_version()).set(1)
         ProcessCollector(namespace="payments", registry=registry)

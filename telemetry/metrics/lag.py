@@ -15,7 +15,7 @@ _PARTITION = ("group", "topic", "partition")
 
 
 class LagMetrics:
-    """Consumer groups, replication slots, Redis groups, and work waiting in Postgres."""
+    """Consumer groups, work waiting in Postgres, and whether anybody could measure."""
 
     def __init__(self, declare: Declare) -> None:
         self.source_up = declare.gauges(
@@ -45,37 +45,49 @@ class LagMetrics:
             "topic",
             "state",
         )
-        self.slot_bytes = declare.gauges(
-            "slot_lag_bytes", "WAL the slot's reader has not confirmed.", "slot"
-        )
-        self.slot_seconds = declare.gauges(
-            "slot_lag_seconds", "Age of the confirmed WAL position.", "slot"
-        )
-        self.slot_active = declare.gauges("slot_active", "1 while a reader is connected.", "slot")
-        self.slot_wal_status = declare.gauges(
-            "slot_wal_status",
-            "1 for the slot's wal_status (reserved, extended, unreserved, lost).",
-            "slot",
-            "status",
-        )
-        self.slot_safe_wal = declare.gauges(
-            "slot_safe_wal_bytes", "WAL that may be written before the slot may be lost.", "slot"
-        )
-        self.redis_messages = declare.gauges(
-            "redis_group_lag_messages", "Entries not yet delivered to the group.", "stream", "group"
-        )
-        self.redis_pending = declare.gauges(
-            "redis_group_pending", "Entries delivered, not acknowledged.", "stream", "group"
-        )
-        self.redis_seconds = declare.gauges(
-            "redis_group_lag_seconds",
-            "Age of the oldest entry not delivered or not acknowledged.",
-            "stream",
-            "group",
-        )
         self.waiting = declare.gauges(
             "waiting_work", "Rows past their time (payments, refunds) or parked.", "kind"
         )
         self.waiting_oldest = declare.gauges(
             "waiting_work_oldest_seconds", "How long the oldest of them is past its time.", "kind"
+        )
+
+
+class SlotMetrics:
+    """Replication slots, whether read or not."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.bytes = declare.gauges(
+            "slot_lag_bytes", "WAL the slot's reader has not confirmed.", "slot"
+        )
+        self.seconds = declare.gauges(
+            "slot_lag_seconds", "Age of the confirmed WAL position.", "slot"
+        )
+        self.active = declare.gauges("slot_active", "1 while a reader is connected.", "slot")
+        self.wal_status = declare.gauges(
+            "slot_wal_status",
+            "1 for the slot's wal_status (reserved, extended, unreserved, lost).",
+            "slot",
+            "status",
+        )
+        self.safe_wal = declare.gauges(
+            "slot_safe_wal_bytes", "WAL that may be written before the slot may be lost.", "slot"
+        )
+
+
+class RedisGroupMetrics:
+    """Consumer groups on Redis Streams."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.messages = declare.gauges(
+            "redis_group_lag_messages", "Entries not yet delivered to the group.", "stream", "group"
+        )
+        self.pending = declare.gauges(
+            "redis_group_pending", "Entries delivered, not acknowledged.", "stream", "group"
+        )
+        self.seconds = declare.gauges(
+            "redis_group_lag_seconds",
+            "Age of the oldest entry not delivered or not acknowledged.",
+            "stream",
+            "group",
         )
