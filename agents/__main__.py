@@ -27,7 +27,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from agents import app as faust_app
-from agents.calls import Calls, Tools
+from agents.calls import PER_PROVIDER_MAX, Calls, Tools
 from agents.charge import Charge
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
@@ -173,10 +173,9 @@ class StageProcess:
             locks = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
             keeping = asyncio.ensure_future(locks.keep())
             stack.callback(keeping.cancel)
+            limits = ProviderLimits(concurrent_calls_max=PER_PROVIDER_MAX)
             opened = await stack.enter_async_context(
-                gateways(
-                    _stripe(settings), _paypal(settings), ProviderLimits(), self.metrics, tracer
-                )
+                gateways(_stripe(settings), _paypal(settings), limits, self.metrics, tracer)
             )
             tools = Tools(committer, opened, locks, self.metrics, tracer)
             calls = await stack.enter_async_context(Calls(trade, tools))
@@ -226,10 +225,14 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
+def _endpoint(base_url: str, timeout_s: float) -> Endpoint:
+    return Endpoint(base_url=base_url, timeout_s=timeout_s, connections=PER_PROVIDER_MAX)
+
+
 def _stripe(settings: Settings) -> StripeConfig:
     stripe = settings.stripe
     return StripeConfig(
-        endpoint=Endpoint(base_url=stripe.base_url, timeout_s=stripe.timeout_seconds),
+        endpoint=_endpoint(stripe.base_url, stripe.timeout_seconds),
         api_key=stripe.api_key.get_secret_value(),
     )
 
@@ -237,7 +240,7 @@ def _stripe(settings: Settings) -> StripeConfig:
 def _paypal(settings: Settings) -> PayPalConfig:
     paypal = settings.paypal
     return PayPalConfig(
-        endpoint=Endpoint(base_url=paypal.base_url, timeout_s=paypal.timeout_seconds),
+        endpoint=_endpoint(paypal.base_url, paypal.timeout_seconds),
         client_id=paypal.client_id,
         client_secret=paypal.client_secret.get_secret_value(),
     )

@@ -37,11 +37,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Four times what one provider is asked at once: a short queue, which its lease outlives.
-_PER_PROVIDER_MAX: Final = 256
-# With every provider at its bound the stage stops taking.
-_IN_FLIGHT_MAX: Final = 1024
-_BUSY: Final = Deferred("provider_busy", 1.0)
+# As many as are asked at once (providers.protected): a claim does not wait, so its
+# lease is for the call alone.
+PER_PROVIDER_MAX: Final = 256
 _LOCKED: Final = Deferred("locked_elsewhere", 1.0)
 
 
@@ -85,9 +83,7 @@ class Calls:
         self._tools = tools
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
-        self._in_flight = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._changed = asyncio.Event()
         self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)
 
     async def __aenter__(self) -> Self:
@@ -104,9 +100,12 @@ class Calls:
         """Wait for every call to be recorded."""
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def room(self) -> None:
-        """Return when another call may be started."""
-        await self._room.wait()
+    async def room(self, provider: str) -> int:
+        """Wait until the provider may be asked more; how much more."""
+        while self._by_provider[provider] >= PER_PROVIDER_MAX:
+            self._changed.clear()
+            await self._changed.wait()
+        return PER_PROVIDER_MAX - self._by_provider[provider]
 
     def start(self, claimed: Claimed, source: SourceMessage) -> None:
         """Make the call and record its outcome, in a task of its own."""
@@ -116,12 +115,8 @@ class Calls:
 
     def _count(self, claimed: Claimed, change: int) -> None:
         self._by_provider[claimed.attempt.provider] += change
-        self._in_flight += change
-        self._gauge.set(self._in_flight)
-        if self._in_flight < _IN_FLIGHT_MAX:
-            self._room.set()
-        else:
-            self._room.clear()
+        self._gauge.set(self._by_provider.total())
+        self._changed.set()
 
     async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
         started = perf_counter()
@@ -145,8 +140,6 @@ class Calls:
 
     async def _outcome(self, claimed: Claimed) -> Outcome:
         provider = claimed.attempt.provider
-        if self._by_provider[provider] > _PER_PROVIDER_MAX:
-            return _BUSY
         async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
             if not ours:
                 return _LOCKED

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 STAGE: Final = "dead-letters"
+_ROOM: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,13 @@ class DeadLetters:
     metrics: Metrics
     stage: str = STAGE
 
-    async def ready(self) -> None:
-        """Always: filing waits for nothing but Postgres."""
+    def lane(self, message: Message) -> str:  # noqa: ARG002 - there is but one
+        """All letters are filed alike."""
+        return ""
+
+    async def room(self, lane: str) -> int:  # noqa: ARG002 - there is but one
+        """Filing waits for nothing but Postgres."""
+        return _ROOM
 
     async def handle(
         self,

@@ -3,16 +3,20 @@
 What holds: an event is acknowledged after Postgres has recorded what became of it
 (claimed, found done, or parked as a dead letter) and after every event before it in
 its partition; no exception of a handler, and no undecodable byte, leaves the loop.
+Events flow in lanes, one a provider, so that a provider that hangs holds up nobody
+else's work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from agents.acknowledger import Acknowledger
 from agents.durably import submit_durably
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, SourceMessage
@@ -32,6 +36,8 @@ log = structlog.get_logger()
 
 # As many as the group committer puts into one transaction.
 _BATCH_MAX: Final = 256
+# Taken and waiting, a lane: some 20 MB of messages, and a minute of a provider that hangs.
+_LANE_MAX: Final = 10_000
 # Where a message without a readable tenant is parked: its finder is an operator.
 _NO_TENANT: Final = "default"
 _ERROR_LENGTH_MAX: Final = 2000
@@ -53,8 +59,12 @@ class Handler(Protocol):
         """The stage's name."""
         ...
 
-    async def ready(self) -> None:
-        """Return when there is room for more work: this is the stage's back-pressure."""
+    def lane(self, message: Message) -> str:
+        """Messages of one lane are begun in order; lanes do not wait for each other."""
+        ...
+
+    async def room(self, lane: str) -> int:
+        """Wait until a lane may go on; how many messages it may begin now, at least one."""
         ...
 
     async def handle(self, message: Message, source: SourceMessage) -> None:
@@ -63,6 +73,18 @@ class Handler(Protocol):
         Raises PoisonError for a message that can never be processed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event, where it stood, and what it says or why nobody can tell."""
+
+    event: EventT[bytes]
+    source: SourceMessage
+    message: Message | PoisonError
+
+
+_Lane = asyncio.Queue[Delivery]
 
 
 class Stage:
@@ -76,47 +98,81 @@ class Stage:
         self._handler = handler
         self._committer = committer
         self._metrics = metrics.stage
-        self._inbox: asyncio.Queue[EventT[bytes] | None] = asyncio.Queue(_BATCH_MAX)
-        self._stopping = False
-
-    async def consume(self, events: AsyncIterator[EventT[bytes]]) -> None:
-        """Take events as fast as they are worked off."""
-        async for event in events:
-            await self._inbox.put(event)
-
-    def stop(self) -> None:
-        """Let `run` return after the batch it is at; what was not begun is not acknowledged."""
-        self._stopping = True
-        if self._inbox.empty():
-            self._inbox.put_nowait(None)
+        self._acknowledger = Acknowledger()
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._running = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Record batch after batch, acknowledging each, until stopped."""
+        """Work until stopped; returns when every batch that was begun is recorded."""
+        async with self._tasks:
+            self._running.set()
+            await self._stopping.wait()
+
+    def stop(self) -> None:
+        """Begin no further batch; what was not begun stays unacknowledged and comes again."""
+        self._stopping.set()
+
+    async def consume(self, events: AsyncIterator[EventT[bytes]]) -> None:
+        """Take events as fast as the slowest lane has room for them."""
+        await self._running.wait()
+        async for event in events:
+            self._acknowledger.taken(event)
+            delivery = _delivered(event)
+            await self._lane(self._name_of_lane(delivery.message)).put(delivery)
+
+    def _name_of_lane(self, message: Message | PoisonError) -> str:
+        return "" if isinstance(message, PoisonError) else self._handler.lane(message)
+
+    def _lane(self, name: str) -> _Lane:
+        if name not in self._lanes:
+            self._lanes[name] = asyncio.Queue(_LANE_MAX)
+            work = self._work(name, self._lanes[name])
+            self._tasks.create_task(work, name=f"{self._handler.stage}-{name}")
+        return self._lanes[name]
+
+    async def _work(self, name: str, lane: _Lane) -> None:
         stage = self._handler.stage
-        while batch := await self._batch():
+        while batch := await self._batch(name, lane):
             self._metrics.taken.labels(stage).inc(len(batch))
             self._metrics.batch_size.labels(stage).observe(len(batch))
             # All at once, so that their commands share a transaction.
             await asyncio.gather(*map(self._handled, batch))
-            for event in batch:
-                event.ack()
-            self._metrics.acked.labels(stage).inc(len(batch))
+            acknowledged = sum(self._acknowledger.done(each.event) for each in batch)
+            self._metrics.acked.labels(stage).inc(acknowledged)
 
-    async def _batch(self) -> list[EventT[bytes]]:
-        """What has arrived, at least one event; nothing once stopped."""
-        await self._handler.ready()
-        if self._stopping:
+    async def _batch(self, name: str, lane: _Lane) -> list[Delivery]:
+        """What has arrived and there is room for, at least one; nothing once stopped."""
+        first = await self._unless_stopped(lane)
+        if first is None:
             return []
-        taken = [await self._inbox.get()]
-        while len(taken) < _BATCH_MAX and not self._inbox.empty():
-            taken.append(self._inbox.get_nowait())
-        return [event for event in taken if event is not None]
+        room = min(_BATCH_MAX, await self._handler.room(name))
+        if self._stopping.is_set():
+            return []
+        return [first, *(lane.get_nowait() for _ in range(min(room - 1, lane.qsize())))]
 
-    async def _handled(self, event: EventT[bytes]) -> None:
-        source = _source(event)
+    async def _unless_stopped(self, lane: _Lane) -> Delivery | None:
+        if self._stopping.is_set():
+            return None
+        if not lane.empty():
+            return lane.get_nowait()
+        getting = asyncio.ensure_future(lane.get())
+        told = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({getting, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if self._stopping.is_set():
+            getting.cancel()
+            return None
+        return getting.result()
+
+    async def _handled(self, delivery: Delivery) -> None:
+        source = delivery.source
+        if isinstance(delivery.message, PoisonError):
+            await self._park(source, delivery.message.reason, str(delivery.message))
+            return
         try:
-            message = _decoded(event)
-            await self._handler.handle(message, source)
+            await self._handler.handle(delivery.message, source)
         except PoisonError as poison:
             await self._park(source, poison.reason, str(poison))
         except Exception as error:
@@ -142,27 +198,20 @@ class Stage:
         log.error("parked a message", stage=stage, reason=reason.value, place=place, error=error)
 
 
-def _decoded(event: EventT[bytes]) -> Message:
+def _delivered(event: EventT[bytes]) -> Delivery:
+    headers = {name: value or b"" for name, value in (event.headers or {}).items()}
+    received = event.message
+    texts = {name: _storable(value.decode("utf-8", "replace")) for name, value in headers.items()}
+    source = SourceMessage(
+        received.topic, received.partition, received.offset, received.key, received.value, texts
+    )
     try:
-        return from_kafka(
-            event.message.topic, event.message.key, event.message.value, _headers(event).items()
+        message: Message | PoisonError = from_kafka(
+            received.topic, received.key, received.value, headers.items()
         )
     except EnvelopeError as error:
-        raise PoisonError(DeadLetterReason.UNDECODABLE, str(error)) from error
-
-
-def _source(event: EventT[bytes]) -> SourceMessage:
-    message = event.message
-    headers = {
-        name: _storable(value.decode("utf-8", "replace")) for name, value in _headers(event).items()
-    }
-    return SourceMessage(
-        message.topic, message.partition, message.offset, message.key, message.value, headers
-    )
-
-
-def _headers(event: EventT[bytes]) -> dict[str, bytes]:
-    return {name: value or b"" for name, value in (event.headers or {}).items()}
+        message = PoisonError(DeadLetterReason.UNDECODABLE, str(error))
+    return Delivery(event, source, message)
 
 
 def _storable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from telemetry.metrics import Metrics
     from topics.contracts.envelope import Message
 
+# A glance at the bytes: the message is read, and refused if it must be, in `handle`.
+_PROVIDER: Final = re.compile(rb'"provider":"([a-z]{1,32})"')
 _ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NOT_FOUND})
 
 
@@ -58,9 +61,14 @@ class Work:
         """The stage's name."""
         return self.trade.stage
 
-    async def ready(self) -> None:
-        """Wait while too many calls are in flight."""
-        await self.calls.room()
+    def lane(self, message: Message) -> str:
+        """A provider's work waits for that provider only."""
+        match = _PROVIDER.search(message.value)
+        return match[1].decode() if match else ""
+
+    async def room(self, lane: str) -> int:
+        """Wait while too many calls to the lane's provider are in flight."""
+        return await self.calls.room(lane)
 
     async def handle(self, message: Message, source: SourceMessage) -> None:
         """Claim, then start the call; a claim refused means that somebody else did or has."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from payments.account import Account
     from payments.dead_letter import DeadLetter
-    from payments.payment import Payment
+    from payments.payment import Payment, Provider
     from payments.refund import Refund
 
 
@@ -109,6 +109,7 @@ class Work:
     type: WorkType
     tenant_id: str
     payment_id: UUID
+    provider: Provider | None
     attempt: int
     occurred_at: datetime
     refund_id: UUID | None = None

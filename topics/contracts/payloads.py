@@ -170,19 +170,26 @@ class AccountData(BaseModel):
 
 
 class WorkData(BaseModel):
-    """What a stage is asked: make attempt number `attempt` at this payment or refund."""
+    """What a stage is asked: make attempt number `attempt` at this payment or refund.
+
+    `provider` lets a stage keep a slow provider's work apart before it has read the row.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     payment_id: UUID
     refund_id: UUID | None = None
+    provider: Provider | None = None
     attempt: int
 
     @classmethod
     def of(cls, work: Work) -> Self:
         """The message's body."""
         return cls.model_construct(
-            payment_id=work.payment_id, refund_id=work.refund_id, attempt=work.attempt
+            payment_id=work.payment_id,
+            refund_id=work.refund_id,
+            provider=work.provider,
+            attempt=work.attempt,
         )
 
 
