@@ -194,7 +194,6 @@ class Stage:
         )
         submission = Submission(command, traceparent=source.headers.get("traceparent"))
         await submit_durably(self._committer, submission)
-        self._metrics.dead_letters.labels(stage, reason.value).inc()
         log.error("parked a message", stage=stage, reason=reason.value, place=place, error=error)
 
 

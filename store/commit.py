@@ -77,6 +77,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """A reply for each submission, an Exception being its own failure; and all new outcomes."""
+
+    replies: list[Reply | Exception]
+    outcomes: list[Decision | Refused]
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """An answer given before, in this batch or an earlier one."""
 
@@ -88,10 +96,10 @@ async def commit(
     connection: PoolConnectionProxy,
     submissions: Sequence[Submission],
     circumstances: Callable[[], Circumstances],
-) -> list[Reply | Exception]:
-    """Decide and record the submissions in order; an Exception is one submission's own failure.
+) -> Committed:
+    """Decide and record the submissions in order.
 
-    To be called inside a transaction; the replies count only once it is committed.
+    To be called inside a transaction; what it returns counts only once that is committed.
     """
     known = await _known_answers(connection, submissions)
     new = [each for each in submissions if not _replayed(each, known)]
@@ -102,7 +110,7 @@ async def commit(
     if batch.keys:
         columns = zip(*batch.keys, strict=True)
         await connection.execute(query("insert_idempotency_keys"), *columns)
-    return replies
+    return Committed(replies, batch.outcomes)
 
 
 class _Batch:
@@ -113,6 +121,7 @@ class _Batch:
         self._known = known
         self.recorded: list[Recorded] = []
         self.keys: list[Values] = []
+        self.outcomes: list[Decision | Refused] = []
 
     def reply(
         self, submission: Submission, circumstances: Callable[[], Circumstances]
@@ -126,6 +135,7 @@ class _Batch:
         except Exception as error:
             log.exception("a decision failed", command=type(submission.command).__name__)
             return error
+        self.outcomes.append(outcome)
         answer = self._answer(submission, outcome, at.now)
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)

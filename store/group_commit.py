@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Self
 import asyncpg
 import structlog
 
-from store.commit import Answer, Idempotency, KeyInFlight, KeyReused, Reply, Submission, commit
+from store.commit import (
+    Answer,
+    Committed,
+    Idempotency,
+    KeyInFlight,
+    KeyReused,
+    Reply,
+    Submission,
+    commit,
+)
+from store.counting import count
 from store.record import VersionConflictError
 
 if TYPE_CHECKING:
@@ -109,6 +119,7 @@ class GroupCommitter:
     ) -> None:
         self._pool = pool
         self._circumstances = circumstances
+        self._all_metrics = metrics
         self._metrics = metrics.group_commit
         self._limits = limits
         self._queue: deque[_Waiting] = deque()
@@ -171,7 +182,7 @@ class GroupCommitter:
     async def _run(self, batch: Sequence[_Waiting]) -> None:
         started = perf_counter()
         try:
-            replies = await self._commit(batch)
+            committed = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - every waiting caller gets the failure as its own
             await self._failed(batch, error)
             return
@@ -179,10 +190,15 @@ class GroupCommitter:
         self._metrics.batch_size.observe(len(batch))
         self._metrics.seconds.observe(seconds)
         self._drain_rate += (len(batch) / seconds - self._drain_rate) / 16
-        for waiting, reply in zip(batch, replies, strict=True):
-            _answer(waiting, reply)
+        self._answered(batch, committed)
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> list[Reply | Exception]:
+    def _answered(self, batch: Sequence[_Waiting], committed: Committed) -> None:
+        for waiting, reply in zip(batch, committed.replies, strict=True):
+            _answer(waiting, reply)
+        for outcome in committed.outcomes:
+            count(outcome, self._all_metrics)
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> Committed:
         async with self._pool.acquire() as connection, connection.transaction():
             submissions = [each.submission for each in batch]
             return await commit(connection, submissions, self._circumstances)
@@ -202,7 +218,7 @@ class GroupCommitter:
     async def _alone(self, waiting: _Waiting) -> None:
         for remaining in reversed(range(_TRIES)):
             try:
-                (reply,) = await self._commit([waiting])
+                committed = await self._commit([waiting])
             except asyncpg.LockNotAvailableError as error:
                 in_flight = KeyInFlight() if waiting.submission.idempotency else None
                 _answer(waiting, in_flight or StoreUnavailable(str(error)))
@@ -216,7 +232,7 @@ class GroupCommitter:
                 log.exception("a command could not be recorded", command=waiting.submission.command)
                 _answer(waiting, error)
             else:
-                _answer(waiting, reply)
+                self._answered([waiting], committed)
             return
 
 

@@ -1,0 +1,59 @@
+"""Counts what was committed, once, in whichever process committed it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from payments.dead_letter import DeadLetterState
+from payments.decision import Decision, Refused
+from payments.events import EventType
+from payments.payment import TERMINAL, PaymentStatus
+
+if TYPE_CHECKING:
+    from payments.events import Event
+    from telemetry.metrics import Metrics
+
+_ACCEPTED: Final = frozenset({EventType.PAYMENT_CREATED, EventType.TRANSFER_COMPLETED})
+_FINISHED: Final = frozenset(
+    {
+        EventType.PAYMENT_COMPLETED,
+        EventType.PAYMENT_FAILED,
+        EventType.PAYMENT_CANCELLED,
+        EventType.TRANSFER_COMPLETED,
+    }
+)
+
+
+def count(outcome: Decision | Refused, metrics: Metrics) -> None:
+    """Count a committed outcome; to be called after the commit, never before."""
+    if isinstance(outcome, Refused):
+        metrics.payments.errors.labels("refused", outcome.code.value).inc()
+        return
+    for event in outcome.events:
+        _count_event(event, metrics)
+    for result in outcome.attempt_results:
+        if result.outcome == "lease_expired":
+            stage = "charge" if outcome.payments else "refund"
+            metrics.stage.lease_expiries.labels(stage).inc()
+    for letter in outcome.dead_letters:
+        if letter.state is DeadLetterState.PARKED:
+            metrics.stage.dead_letters.labels(letter.stage, letter.reason.value).inc()
+
+
+def _count_event(event: Event, metrics: Metrics) -> None:
+    payment, counted = event.payment, metrics.payments
+    provider = payment.provider.value if payment.provider else "none"
+    if event.type in _ACCEPTED:
+        counted.accepted.labels(payment.payment_type.value, provider).inc()
+    if event.type in _FINISHED:
+        counted.finished.labels(payment.status.value, provider).inc()
+    if event.type in _FINISHED and payment.status in TERMINAL:
+        seconds = (payment.updated_at - payment.created_at).total_seconds()
+        counted.accept_to_terminal.labels(provider).observe(seconds)
+    if payment.status is PaymentStatus.FAILED and event.type in _FINISHED:
+        counted.errors.labels("failed", payment.last_error_code or "none").inc()
+    if event.type is EventType.RETRY_SCHEDULED:
+        reason = payment.last_error_code or "deferred"
+        metrics.stage.retries_scheduled.labels("charge", reason).inc()
+    if event.refund is not None:
+        counted.refunds.labels(event.refund.status.value, provider).inc()
