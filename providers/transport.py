@@ -113,7 +113,10 @@ class Transport:
                 total=endpoint.timeout_s, connect=endpoint.connect_timeout_s
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "payments-pipeline"},
+            # A small answer gains nothing by compression, and one that is not compressed is not
+            # larger than it says.
+            headers={"User-Agent": "payments-pipeline", "Accept-Encoding": "identity"},
+            auto_decompress=False,
             trace_configs=[tracing],
         )
 
@@ -128,7 +131,7 @@ class Transport:
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
-                body = await _read(response.content)
+                body = await _read(response)
                 if body is None:
                     return Lost("answer too long")
                 return Answer(response.status, response.headers, body)
@@ -189,10 +192,12 @@ def vendor_text(text: str | None) -> str:
     return redact_text(printable)[:_VENDOR_TEXT_MAX]
 
 
-async def _read(content: aiohttp.StreamReader) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body, or None when it is longer than any answer of the provider."""
+    if (length := response.content_length) is not None:
+        return await response.read() if length <= _BODY_BYTES_MAX else None
     body = bytearray()
-    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
         if len(body) > _BODY_BYTES_MAX:
             return None

@@ -94,7 +94,7 @@ class Payments(_Object):
 class PurchaseUnit(_Object):
     """What is bought of one payee: here always the whole order."""
 
-    payments: Payments = Payments()
+    payments: Payments = Field(default_factory=Payments)
 
 
 class Order(_Object):

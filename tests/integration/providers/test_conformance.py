@@ -303,3 +303,15 @@ async def test_a_key_used_for_another_amount_is_in_doubt(provider: Provider) -> 
     other = replace(payment.charge(), amount=_HALF)
     assert isinstance(await provider.gateway.charge(other), Unknown)
     assert provider.testimony(payment).charged_minor == 5000
+
+
+@pytest.mark.parametrize("provider", ["paypal"], indirect=True)
+async def test_a_second_order_for_a_payment_cannot_be_captured(provider: Provider) -> None:
+    """Where PayPal has forgotten the key, the invoice still is the payment's: doubt, no charge."""
+    payment = Payment()
+    await provider.charged(payment)
+    provider.befall(FaultKind.IGNORE_KEY, "*", times=None)
+    outcome = await provider.gateway.charge(payment.charge())
+    assert isinstance(outcome, Unknown)
+    assert outcome.code == "DUPLICATE_INVOICE_ID"
+    assert provider.testimony(payment).charges == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -137,6 +138,8 @@ _BROKEN: list[tuple[str, wire.Behaviour]] = [
     ("cut", wire.truncated(200, intent(Payment()), keep=20)),
     ("garbage", wire.raw(b"\x00\x01")),
     ("a page", wire.reply(200, b"<html>Welcome</html>")),
+    # Though compression was not offered.
+    ("compressed", wire.reply(200, gzip.compress(b"{}"), {"Content-Encoding": "gzip"})),
     ("500", wire.reply(500, {"error": {"type": "api_error"}})),
 ]
 
