@@ -38,7 +38,9 @@ def test_every_failure_says_nothing_but_the_journal_does(
     assert admin.payment(payment_id)["charges"] == int(charged)
 
 
-def test_latency_delays_one_vendor_s_operation_only(client: stripe.StripeClient, admin: Admin) -> None:
+def test_latency_delays_one_vendor_s_operation_only(
+    client: stripe.StripeClient, admin: Admin
+) -> None:
     """Milliseconds are added to what the fault names and to nothing else."""
     admin.arm("latency", vendor="stripe", operation="charge", milliseconds=300)
     began = time.monotonic()

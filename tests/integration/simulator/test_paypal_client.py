@@ -1,13 +1,13 @@
 """PayPal's official SDK against the simulator: orders, captures, refunds, refusals."""
 
-from typing import Any
-
 import pytest
 import requests
-from paypalserversdk.exceptions.error_exception import ErrorException
+from paypalserversdk.exceptions.error_exception import (  # type: ignore[import-untyped]  # ships none
+    ErrorException,
+)
 
 from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import PayPal, order_body
+from tests.integration.simulator.clients import Json, PayPal, order_body, paypal_bearer
 
 
 def _issue(refused: pytest.ExceptionInfo[ErrorException]) -> str:
@@ -35,7 +35,7 @@ def test_an_order_without_source_is_captured_with_one(paypal: PayPal) -> None:
     with pytest.raises(ErrorException) as refused:
         paypal.orders.capture_order({"id": order.body.id, "paypal_request_id": new_id()})
     assert _issue(refused) == "ORDER_NOT_APPROVED"
-    capture: dict[str, Any] = {
+    capture: Json = {
         "id": order.body.id,
         "paypal_request_id": new_id(),
         "body": {"payment_source": source},
@@ -200,18 +200,13 @@ def test_amounts_follow_paypal_s_currencies(
 
 def test_paying_needs_a_request_id_and_a_token(admin: Admin) -> None:
     """400 without PayPal-Request-Id, 401 with a token nobody issued."""
-    token = requests.post(
-        f"{admin.url}/v1/oauth2/token",
-        auth=("client", "secret"),
-        data={"grant_type": "client_credentials"},
-        timeout=5,
-    ).json()["access_token"]
-    order = {"json": order_body(new_id()), "timeout": 5}
-    url = f"{admin.url}/v2/checkout/orders"
-    answer = requests.post(url, headers={"Authorization": f"Bearer {token}"}, **order)
+    bearer = paypal_bearer(admin.url)
+    forged = {"Authorization": bearer["Authorization"] + "x"}
+    url, order = f"{admin.url}/v2/checkout/orders", order_body(new_id())
+    answer = requests.post(url, headers=bearer, json=order, timeout=5)
     assert answer.status_code == 400
     assert answer.json()["details"][0]["issue"] == "PAYPAL_REQUEST_ID_REQUIRED"
-    answer = requests.post(url, headers={"Authorization": f"Bearer {token}x"}, **order)
+    answer = requests.post(url, headers=forged, json=order, timeout=5)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
 
 

@@ -4,7 +4,12 @@ import pytest
 import stripe
 
 from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import card_charge
+from tests.integration.simulator.clients import Json, card_charge
+
+
+def _error(raised: pytest.ExceptionInfo[Json]) -> Json:
+    """The error object of an answer, whose every member the client's types make optional."""
+    return raised.value.error
 
 
 def test_a_confirmed_intent_is_charged(client: stripe.StripeClient) -> None:
@@ -26,8 +31,7 @@ def test_manual_capture_takes_less_and_releases_the_rest(client: stripe.StripeCl
     with pytest.raises(stripe.InvalidRequestError) as again:
         client.v1.payment_intents.capture(intent.id)
     assert again.value.code == "payment_intent_unexpected_state"
-    assert again.value.error is not None
-    assert again.value.error.payment_intent.id == intent.id
+    assert _error(again).payment_intent.id == intent.id
 
 
 def test_cancel_releases_an_authorization_once(client: stripe.StripeClient) -> None:
@@ -45,7 +49,7 @@ def test_cancel_releases_an_authorization_once(client: stripe.StripeClient) -> N
 
 def test_an_intent_can_be_confirmed_later(client: stripe.StripeClient) -> None:
     """Created, confirmed with a declined card, confirmed again with a good one."""
-    params = {**card_charge(new_id()), "confirm": False}
+    params: Json = {**card_charge(new_id()), "confirm": False}
     del params["payment_method"]
     intent = client.v1.payment_intents.create(params)
     assert intent.status == "requires_payment_method"
@@ -78,8 +82,7 @@ def test_declines_carry_code_and_intent(
     """A decline is a CardError with its codes and the intent it left behind."""
     with pytest.raises(stripe.CardError) as declined:
         client.v1.payment_intents.create(card_charge(new_id(), payment_method=method))
-    error = declined.value.error
-    assert error is not None
+    error = _error(declined)
     assert (error.code, error.decline_code) == (code, decline_code)
     assert error.payment_intent.status == "requires_payment_method"
     assert error.payment_intent.last_payment_error.decline_code == decline_code
@@ -98,12 +101,12 @@ def test_declines_carry_code_and_intent(
     ],
 )
 def test_bad_parameters_are_refused_by_name(
-    client: stripe.StripeClient, change: dict[str, object], code: str | None, param: str
+    client: stripe.StripeClient, change: Json, code: str | None, param: str
 ) -> None:
     """Validation fails with the parameter's name, before anything is made."""
     payment_id = new_id()
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.payment_intents.create({**card_charge(payment_id), **change})
+        client.v1.payment_intents.create(card_charge(payment_id, **change))
     assert (refused.value.code, refused.value.param) == (code, param)
     found = client.v1.payment_intents.search({"query": f"metadata['payment_id']:'{payment_id}'"})
     assert found.data == []
@@ -147,17 +150,15 @@ def test_lists_and_searches_are_paged_by_the_client(client: stripe.StripeClient)
 def test_zero_and_three_decimal_currencies(client: stripe.StripeClient, admin: Admin) -> None:
     """JPY has no decimals, KWD three of which the last is zero; the journal speaks ISO."""
     yen, dinar = new_id(), new_id()
-    client.v1.payment_intents.create({**card_charge(yen, 500), "currency": "jpy"})
-    client.v1.payment_intents.create({**card_charge(dinar, 1230), "currency": "kwd"})
+    client.v1.payment_intents.create(card_charge(yen, 500, currency="jpy"))
+    client.v1.payment_intents.create(card_charge(dinar, 1230, currency="kwd"))
     assert admin.payment(yen)["charged_minor"] == 500
     assert admin.payment(dinar)["charged_minor"] == 1230
     with pytest.raises(stripe.InvalidRequestError):
-        client.v1.payment_intents.create({**card_charge(new_id(), 1234), "currency": "kwd"})
+        client.v1.payment_intents.create(card_charge(new_id(), 1234, currency="kwd"))
 
 
-def test_errors_have_the_vendor_s_classes(
-    client: stripe.StripeClient, admin: Admin
-) -> None:
+def test_errors_have_the_vendor_s_classes(client: stripe.StripeClient, admin: Admin) -> None:
     """404, 429 and 500 raise what the client raises against Stripe."""
     with pytest.raises(stripe.InvalidRequestError) as missing:
         client.v1.payment_intents.retrieve("pi_nobody")

@@ -7,7 +7,7 @@ import requests
 import stripe
 
 from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import card_charge, stripe_client
+from tests.integration.simulator.clients import Json, card_charge, stripe_client
 
 
 def _post(url: str, path: str, key: str, **form: object) -> requests.Response:
@@ -58,10 +58,11 @@ def test_declines_are_replayed(admin: Admin) -> None:
 def test_another_body_under_the_key_is_refused(client: stripe.StripeClient) -> None:
     """400 idempotency_error, for other parameters and for another endpoint."""
     key = new_id()
-    params = card_charge(new_id())
+    params: Json = card_charge(new_id())
+    other: Json = {**params, "amount": 1001}
     intent = client.v1.payment_intents.create(params, {"idempotency_key": key})
     with pytest.raises(stripe.IdempotencyError):
-        client.v1.payment_intents.create({**params, "amount": 1001}, {"idempotency_key": key})
+        client.v1.payment_intents.create(other, {"idempotency_key": key})
     with pytest.raises(stripe.IdempotencyError):
         client.v1.refunds.create({"payment_intent": intent.id}, {"idempotency_key": key})
 

@@ -7,11 +7,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
 import pytest
-import requests
 import stripe
 
 from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import PayPal, card_charge, order_body
+from tests.integration.simulator.clients import (
+    PayPal,
+    PayPalHooks,
+    card_charge,
+    order_body,
+    paypal_bearer,
+)
 from tests.waiting import eventually
 
 
@@ -120,41 +125,14 @@ async def test_paypal_verifies_its_own_notifications(
     paypal: PayPal, admin: Admin, receiver: Receiver
 ) -> None:
     """verify-webhook-signature says SUCCESS to what was sent and FAILURE to anything else."""
-    token = requests.post(
-        f"{admin.url}/v1/oauth2/token",
-        auth=("client", "secret"),
-        data={"grant_type": "client_credentials"},
-        timeout=5,
-    ).json()["access_token"]
-    bearer = {"Authorization": f"Bearer {token}"}
-    hooks = f"{admin.url}/v1/notifications/webhooks"
-    event_types = [{"name": "PAYMENT.CAPTURE.COMPLETED"}]
-    hook = requests.post(
-        hooks, json={"url": receiver.url, "event_types": event_types}, headers=bearer, timeout=5
-    ).json()
+    hooks = PayPalHooks(admin.url, paypal_bearer(admin.url))
+    webhook_id = hooks.register(receiver.url, "PAYMENT.CAPTURE.COMPLETED")
     paypal.create(order_body(new_id()))
     await eventually(lambda: len(receiver.received) == 1)
     headers, body = receiver.received[0]
     event = orjson.loads(body)
     assert event["resource"]["status"] == "COMPLETED"
-    question = {
-        "auth_algo": headers["Paypal-Auth-Algo"],
-        "cert_url": headers["Paypal-Cert-Url"],
-        "transmission_id": headers["Paypal-Transmission-Id"],
-        "transmission_sig": headers["Paypal-Transmission-Sig"],
-        "transmission_time": headers["Paypal-Transmission-Time"],
-        "webhook_id": hook["id"],
-    }
-
-    def verdict(asked: dict[str, object]) -> object:
-        answer = requests.post(
-            f"{admin.url}/v1/notifications/verify-webhook-signature",
-            json={**question, "webhook_event": asked},
-            headers=bearer,
-            timeout=5,
-        )
-        return answer.json()["verification_status"]
-
-    assert verdict(event) == "SUCCESS"
-    assert verdict({**event, "event_type": "PAYMENT.CAPTURE.DENIED"}) == "FAILURE"
-    requests.delete(f"{hooks}/{hook['id']}", headers=bearer, timeout=5).raise_for_status()
+    assert hooks.verdict(headers, webhook_id, event) == "SUCCESS"
+    forged = {**event, "event_type": "PAYMENT.CAPTURE.DENIED"}
+    assert hooks.verdict(headers, webhook_id, forged) == "FAILURE"
+    hooks.remove(webhook_id)

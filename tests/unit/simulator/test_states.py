@@ -1,0 +1,179 @@
+"""Every state of an intent and an authorization against every command, the impossible too."""
+
+import time
+from collections.abc import Mapping
+from random import Random
+
+import orjson
+import pytest
+
+from providers.simulator.entries import Entry, decode, encode
+from providers.simulator.faults import NO_FAULTS
+from providers.simulator.identifiers import Identifiers
+from providers.simulator.paypal import tokens
+from providers.simulator.paypal.vendor import PayPal
+from providers.simulator.stripe.vendor import Stripe
+from providers.simulator.vendor import Decision, Refused, Vendor, Wire
+
+
+class Counter:
+    """A vendor without a server: requests are decided, applied and replayed into a twin."""
+
+    def __init__(self, vendor: Vendor, twin: Vendor) -> None:
+        self.vendor, self.twin = vendor, twin
+        self.seq = 0
+
+    def ask(self, method: str, path: str, body: bytes, key: str | None = None) -> Decision:
+        headers = {"Authorization": f"Bearer {tokens.issue(time.time())}"}
+        if key is not None:
+            headers |= {"Idempotency-Key": key, "PayPal-Request-Id": key}
+        wire = Wire(method, path, "", headers, body, time.time(), self.vendor.new_request_id())
+        ask = self.vendor.understand(wire)
+        try:
+            decision = ask.work(NO_FAULTS)
+        except Refused as refused:
+            return Decision(status=refused.status, outcome=refused.code, error=refused.error)
+        self.seq += 1
+        entry = Entry(
+            seq=self.seq, at=wire.at, vendor=self.vendor.name, operation=ask.operation,
+            method=method, path=path, request_id=wire.request_id, status=decision.status,
+            outcome=decision.outcome, key=ask.key, fingerprint=ask.fingerprint,
+            keeps_key=decision.keeps_key, events=decision.events, writes=decision.writes,
+            error=decision.error,
+        )  # fmt: skip
+        self.vendor.apply(entry)
+        self.twin.apply(decode(encode(entry), self.twin.decoders))
+        answers = [one.answer(ask, decision) for one in (self.vendor, self.twin)]
+        assert answers[0] == answers[1], "a replayed journal answers as the process that wrote it"
+        return decision
+
+
+def _ids() -> Identifiers:
+    return Identifiers(Random(3), time.time)
+
+
+@pytest.fixture
+def stripe() -> Counter:
+    return Counter(Stripe(_ids()), Stripe(_ids()))
+
+
+@pytest.fixture
+def paypal() -> Counter:
+    return Counter(PayPal(_ids()), PayPal(_ids()))
+
+
+def _rows(
+    table: Mapping[str, tuple[str, ...]], commands: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
+    """A row for each cell of a table of states by commands."""
+    return [
+        (state, command, expected)
+        for state, cells in table.items()
+        for command, expected in zip(commands, cells, strict=True)
+    ]
+
+
+_CREATE = b"amount=1000&currency=usd&payment_method_types[]=card"
+_CARD = _CREATE + b"&payment_method=pm_card_visa"
+# How an intent gets into each state.
+_INTENTS = {
+    "requires_payment_method": [("", _CREATE)],
+    "requires_confirmation": [("", _CARD)],
+    "requires_action": [
+        ("", _CREATE + b"&confirm=true&payment_method=pm_card_authenticationRequired")
+    ],
+    "requires_capture": [("", _CARD + b"&confirm=true&capture_method=manual")],
+    "succeeded": [("", _CARD + b"&confirm=true")],
+    "canceled": [("", _CARD), ("/cancel", b"")],
+}
+_STATE_ERROR = "payment_intent_unexpected_state"
+
+
+_INTENT_COMMANDS = ("confirm", "capture", "cancel", "refund")
+_INTENT_TABLE = {
+    "requires_payment_method": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
+    "requires_confirmation": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
+    "requires_action": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
+    "requires_capture": (_STATE_ERROR, "captured", "voided", _STATE_ERROR),
+    "succeeded": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, "refunded"),
+    "canceled": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, _STATE_ERROR),
+}
+
+
+@pytest.mark.parametrize(("state", "command", "expected"), _rows(_INTENT_TABLE, _INTENT_COMMANDS))
+def test_an_intent_in_each_state_and_each_command(
+    stripe: Counter, state: str, command: str, expected: str
+) -> None:
+    """The effect, or Stripe's refusal; never both."""
+    intent = ""
+    for path, body in _INTENTS[state]:
+        decision = stripe.ask("POST", f"/v1/payment_intents{intent}{path}", body)
+        intent = f"/{decision.reference}"
+    if command == "refund":
+        refund = f"payment_intent={intent[1:]}".encode()
+        decision = stripe.ask("POST", "/v1/refunds", refund)
+    else:
+        body = b"payment_method=pm_card_visa" if command == "confirm" else b""
+        decision = stripe.ask("POST", f"/v1/payment_intents{intent}/{command}", body)
+    assert (decision.effect or decision.outcome) == expected
+
+
+def _order(intent: str) -> bytes:
+    return orjson.dumps(
+        {
+            "intent": intent,
+            "purchase_units": [{"amount": {"currency_code": "USD", "value": "10.00"}}],
+            "payment_source": {"card": {"vault_id": "vaulted"}},
+        }
+    )
+
+
+_AUTHORIZATION_TABLE = {
+    "CREATED": ("captured", "voided"),
+    "PARTIALLY_CAPTURED": ("captured", "declined:PREVIOUSLY_CAPTURED"),
+    "CAPTURED": ("declined:AUTHORIZATION_ALREADY_CAPTURED", "declined:PREVIOUSLY_CAPTURED"),
+    "VOIDED": ("declined:AUTHORIZATION_VOIDED", "declined:PREVIOUSLY_VOIDED"),
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "expected"), _rows(_AUTHORIZATION_TABLE, ("capture", "void"))
+)
+def test_an_authorization_in_each_state_and_each_command(
+    paypal: Counter, state: str, command: str, expected: str
+) -> None:
+    """The effect, or PayPal's issue; never both."""
+    created = paypal.ask("POST", "/v2/checkout/orders", _order("AUTHORIZE"), "key")
+    path = f"/v2/payments/authorizations/{created.reference}"
+    part = orjson.dumps({"amount": {"currency_code": "USD", "value": "4.00"}})
+    match state:
+        case "PARTIALLY_CAPTURED":
+            paypal.ask("POST", f"{path}/capture", part)
+        case "CAPTURED":
+            paypal.ask("POST", f"{path}/capture", b"")
+        case "VOIDED":
+            paypal.ask("POST", f"{path}/void", b"")
+        case _:
+            pass
+    decision = paypal.ask("POST", f"{path}/{command}", b"")
+    assert (decision.effect or decision.outcome) == expected
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[1]", b"{}", b'{"intent":"CAPTURE","purchase_units":[{"amount":1}]}', b"\xff"]
+)
+def test_no_body_a_client_can_send_breaks_paypal(paypal: Counter, body: bytes) -> None:
+    """Malformed orders are refused, not failed on."""
+    try:
+        status = paypal.ask("POST", "/v2/checkout/orders", body).status
+    except Refused as refused:
+        status = refused.status
+    assert status == 400
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff=%ff", b"amount[a]=1&currency=usd", b"currency[]=usd", b"metadata=1&amount=1"]
+)
+def test_no_form_a_client_can_send_breaks_stripe(stripe: Counter, body: bytes) -> None:
+    """Malformed parameters are refused, not failed on."""
+    assert stripe.ask("POST", "/v1/payment_intents", body).status == 400
