@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from store.pool import DatabaseAddress
 
@@ -92,7 +93,8 @@ async def migrate_down(
 
 
 async def pending(
-    connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration] | None = None
+    connection: "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy",
+    known: Sequence[Migration] | None = None,
 ) -> list[Migration]:
     """The migrations this program needs and the database does not have; it writes nothing."""
     applied = await history(connection)
@@ -100,7 +102,9 @@ async def pending(
     return [step for step in steps if step.version not in applied]
 
 
-async def history(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[int, Applied]:
+async def history(
+    connection: "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy",
+) -> Mapping[int, Applied]:
     """What is applied, by version; nothing in a database that was never migrated."""
     try:
         rows = await connection.fetch(

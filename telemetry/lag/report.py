@@ -7,13 +7,10 @@ and a message whose timestamp could not be read has no age.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import orjson
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class GroupState(StrEnum):

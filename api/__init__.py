@@ -1,0 +1,1 @@
+"""The ingress: HTTP in, commands to the group committer, one answer out."""

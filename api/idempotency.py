@@ -1,0 +1,52 @@
+"""The Idempotency-Key of a request, and the fingerprint of the request it stands for.
+
+The bare form and the quoted one of draft-ietf-httpapi-idempotency-key-header-07 (a
+structured-field string, RFC 8941) mean the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+from api.problems import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING, Problem
+from api.routing import KeyUse
+from api.strict_json import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEADER: Final = "Idempotency-Key"
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_ESCAPE: Final = re.compile(r"\\(.)")
+
+
+def key_of(headers: Sequence[str], use: KeyUse) -> str | None:
+    """The key in the values of the header, as the route uses it. Raises Problem (400)."""
+    if use is KeyUse.IGNORED:
+        return None
+    if not headers:
+        if use is KeyUse.REQUIRED:
+            raise Problem(
+                IDEMPOTENCY_KEY_MISSING,
+                f"send an {HEADER} header, such as a UUID, and the same one when you try again",
+            )
+        return None
+    key = headers[0].strip(" \t")
+    if key.startswith('"'):
+        quoted = _QUOTED.fullmatch(key)
+        key = _ESCAPE.sub(r"\1", quoted[1]) if quoted else ""
+    if len(headers) > 1 or not _KEY.fullmatch(key):
+        raise Problem(
+            IDEMPOTENCY_KEY_INVALID,
+            f"the {HEADER} must be one value of 1 to 255 visible ASCII characters",
+        )
+    return key
+
+
+def fingerprint(method: str, path: str, body: object) -> bytes:
+    """SHA-256 of what makes two requests the same: method, path and the body's value."""
+    return hashlib.sha256(b"\n".join((method.encode(), path.encode(), canonical(body)))).digest()

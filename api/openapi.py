@@ -1,0 +1,215 @@
+"""The OpenAPI 3.1 document, made from the routes and the models their handlers use.
+
+Nothing in it is written twice: addresses, scopes, parameters, bodies and answers are those
+of the routes, so it says what the router does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from pydantic.json_schema import models_json_schema
+
+from api.problems import CONTENT_TYPE
+from api.responses import ProblemResponse
+from api.routing import Everyone, KeyUse, Route
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaMode
+
+# What JSON is made of.
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+
+VERSION: Final = "1.0.0"
+_REFERENCE: Final = "#/components/schemas/{model}"
+_DESCRIPTION: Final = """\
+Payments that are durable when they are answered, and charged at most once.
+
+Amounts go out as decimal strings with the currency's digits, beside whole minor units. They
+come in as JSON numbers or decimal strings, and are read exactly from their text.
+
+Send an `Idempotency-Key` with whatever changes something: the same key with the same request
+gets the first answer again, byte for byte, for 30 days. What is refused is answered as
+`application/problem+json`; `code` is stable, and `/docs/problems` explains each.
+"""
+_PROBLEMS: Final = {
+    400: "The request is malformed.",
+    401: "No API key, or not a valid one.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is another tenant's.",
+    409: "The present state, or a request still at work, forbids it.",
+    413: "The body is longer than 64 KiB.",
+    415: "The body is not application/json.",
+    422: "A part of the request is not acceptable, or money or state say no.",
+    429: "Too many requests; Retry-After says when to try again.",
+    500: "Something failed on our side.",
+    503: "Overloaded, or a database is away; Retry-After says when to try again.",
+}
+
+
+def document(routes: Iterable[Route]) -> dict[str, Json]:
+    """The document of the routes that are part of the API."""
+    shown = [route for route in routes if route.documented]
+    schemas = _Schemas(shown)
+    paths: dict[str, dict[str, Json]] = {}
+    for route in shown:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Payments", "version": VERSION, "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in shown)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "responses": {str(status): _problem(text) for status, text in _PROBLEMS.items()},
+            "headers": {
+                "RequestId": {
+                    "description": "The request's id: the one sent, or a new one.",
+                    "schema": {"type": "string"},
+                },
+                "TraceParent": {
+                    "description": "The trace the request belongs to (W3C Trace Context).",
+                    "schema": {"type": "string"},
+                },
+            },
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key `pk_<id>_<secret>` (`payments keys create`).",
+                }
+            },
+        },
+    }
+
+
+class _Schemas:
+    """The models' JSON Schemas, and references to them."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
+            (ProblemResponse, "serialization"): None
+        }
+        for route in routes:
+            for model in filter(None, (route.body, route.query)):
+                wanted[model, "validation"] = None
+            for success in route.successes.values():
+                if success.model:
+                    wanted[success.model, "serialization"] = None
+        self._references, whole = models_json_schema(list(wanted), ref_template=_REFERENCE)
+        queries = {route.query.__name__ for route in routes if route.query}
+        definitions: dict[str, Json] = whole.get("$defs", {})
+        self._all = definitions
+        # A query's model is spread over parameters; nobody refers to it.
+        self.definitions = {
+            name: schema for name, schema in definitions.items() if name not in queries
+        }
+
+    def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> Json:
+        return self._references[model, mode]
+
+    def properties(self, model: type[BaseModel]) -> Mapping[str, Json]:
+        schema = self._all[model.__name__]
+        assert isinstance(schema, Mapping), "a model's schema is an object"
+        properties = schema["properties"]
+        assert isinstance(properties, Mapping), "so are its properties"
+        return properties
+
+
+def _operation(route: Route, schemas: _Schemas) -> Json:
+    operation: dict[str, Json] = {
+        "operationId": route.operation_id,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": _parameters(route, schemas),
+        "responses": _responses(route, schemas),
+        "security": [],
+    }
+    if not isinstance(route.scope, Everyone):
+        operation["security"] = [{"key": []}]
+        operation["description"] = f"Scope: `{route.scope.value}`."
+    if route.body:
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "content": {
+                "application/json": {"schema": schemas.reference(route.body, "validation")}
+            },
+        }
+    return operation
+
+
+def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
+    parameters: list[Json] = []
+    if "{id}" in route.path:
+        an_id = {"type": "string", "format": "uuid"}
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": an_id})
+    if route.key_use is not KeyUse.IGNORED:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": route.key_use is KeyUse.REQUIRED,
+                "description": "The same for every try of one request, such as a UUID.",
+                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            }
+        )
+    if route.may_wait:
+        parameters.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "description": "`wait=N` waits up to N seconds, at most 30, for a terminal state.",
+                "schema": {"type": "string", "examples": ["wait=10"]},
+            }
+        )
+    if route.query:
+        for name, schema in schemas.properties(route.query).items():
+            parameters.append({"name": name, "in": "query", "schema": schema})
+    return parameters
+
+
+def _responses(route: Route, schemas: _Schemas) -> Json:
+    responses: dict[str, Json] = {}
+    for status, success in route.successes.items():
+        headers: dict[str, Json] = {
+            "X-Request-ID": {"$ref": "#/components/headers/RequestId"},
+            "traceparent": {"$ref": "#/components/headers/TraceParent"},
+        }
+        for name, text in success.headers.items():
+            headers[name] = {"description": text, "schema": {"type": "string"}}
+        content: Json = {}
+        if success.model:
+            content = {"schema": schemas.reference(success.model, "serialization")}
+        responses[str(status)] = {
+            "description": success.description,
+            "headers": headers,
+            "content": {success.media_type: content},
+        }
+    for status in _refusals(route):
+        if str(status) not in responses:
+            responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return responses
+
+
+def _refusals(route: Route) -> list[int]:
+    """The problems a route may answer, from what it takes."""
+    found = {500, *route.refusals}
+    if not isinstance(route.scope, Everyone):
+        found |= {401, 403, 429, 503}
+    if "{" in route.path:
+        found.add(404)
+    if route.query:
+        found.add(422)
+    if route.body:
+        found |= {400, 413, 415, 422}
+    if route.key_use is not KeyUse.IGNORED:
+        found |= {400, 404, 409}
+    return sorted(found)
+
+
+def _problem(description: str) -> Json:
+    reference = {"$ref": _REFERENCE.format(model=ProblemResponse.__name__)}
+    return {"description": description, "content": {CONTENT_TYPE: {"schema": reference}}}

@@ -1,0 +1,25 @@
+"""Every route there is, one resource a module."""
+
+from typing import Final
+
+from api.routes import (
+    accounts,
+    dead_letters,
+    documentation,
+    health,
+    payments,
+    refunds,
+    streams,
+    transfers,
+)
+
+ROUTES: Final = (
+    *health.ROUTES,
+    *accounts.ROUTES,
+    *transfers.ROUTES,
+    *payments.ROUTES,
+    *refunds.ROUTES,
+    *streams.ROUTES,
+    *dead_letters.ROUTES,
+    *documentation.ROUTES,
+)

@@ -1,0 +1,139 @@
+"""Accounts: open one, read it, its balance now or then, its statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.cursors import after_id, id_of
+from api.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
+from api.requests.bodies import CreateAccountBody
+from api.requests.queries import BalanceQuery, PageQuery
+from api.responses import (
+    AccountResponse,
+    BalanceResponse,
+    Page,
+    TransactionResponse,
+    json_answer,
+)
+from api.routing import KeyUse, Route, Scope, Success
+from api.submission import commit
+from payments.account import Account
+from store.accounts import account_by_id
+from store.ledger import balance_at, statement
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from api.call import Call
+    from payments.decision import Result
+    from store.group_commit import Answer
+
+
+async def create_account(call: Call) -> Answer:
+    body = await call.body(CreateAccountBody)
+    return (await commit(call, body.command(call.tenant_id), _opened)).answer
+
+
+async def get_account(call: Call) -> Answer:
+    account_id = call.path_id(ACCOUNT_NOT_FOUND)
+    async with call.database() as connection:
+        account = await _account(connection, call.tenant_id, account_id)
+    return json_answer(200, AccountResponse.of(account))
+
+
+async def get_balance(call: Call) -> Answer:
+    account_id, query = call.path_id(ACCOUNT_NOT_FOUND), call.query(BalanceQuery)
+    instant = query.as_of
+    if instant is not None and instant > call.deps.now():
+        raise invalid(FieldError("must not lie in the future", parameter="as_of"))
+    async with call.database() as connection:
+        if instant is None:
+            account = await _account(connection, call.tenant_id, account_id)
+            return json_answer(200, BalanceResponse.now(account))
+        then = await balance_at(connection, call.tenant_id, account_id, instant)
+    if then is None:
+        raise _not_found(account_id)
+    if instant < then.opened_at:
+        reason = f"lies before the account was opened, at {then.opened_at.isoformat()}"
+        raise invalid(FieldError(reason, parameter="as_of"))
+    return json_answer(200, BalanceResponse.then(account_id, then, instant))
+
+
+async def list_transactions(call: Call) -> Answer:
+    account_id, query = call.path_id(ACCOUNT_NOT_FOUND), call.query(PageQuery)
+    filters = f"transactions {account_id}"
+    before = id_of(query.cursor, filters) if query.cursor else None
+    async with call.database() as connection:
+        await _account(connection, call.tenant_id, account_id)
+        lines = await statement(
+            connection, call.tenant_id, account_id, before=before, limit=query.limit + 1
+        )
+    shown = lines[: query.limit]
+    more = after_id(shown[-1].id, filters) if len(lines) > query.limit else None
+    data = [TransactionResponse.of(line) for line in shown]
+    return json_answer(200, Page[TransactionResponse](data=data, next_cursor=more))
+
+
+async def _account(connection: PoolConnectionProxy, tenant_id: str, account_id: UUID) -> Account:
+    account = await account_by_id(connection, tenant_id, account_id)
+    if account is None:
+        raise _not_found(account_id)
+    return account
+
+
+def _not_found(account_id: UUID) -> Problem:
+    return Problem(ACCOUNT_NOT_FOUND, f"there is no account {account_id}")
+
+
+def _opened(result: Result) -> Answer:
+    assert isinstance(result, Account), "opening an account gives an account"
+    location = {"Location": f"/api/v1/accounts/{result.id}"}
+    return json_answer(201, AccountResponse.of(result), location)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/v1/accounts",
+        handler=create_account,
+        scope=Scope.ACCOUNTS_WRITE,
+        summary="Open an account with an opening balance.",
+        tag="Accounts",
+        body=CreateAccountBody,
+        key_use=KeyUse.ACCEPTED,
+        successes={
+            201: Success("The account.", AccountResponse, headers={"Location": "Its address."})
+        },
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/accounts/{id}",
+        handler=get_account,
+        scope=Scope.PAYMENTS_READ,
+        summary="An account with its balances.",
+        tag="Accounts",
+        successes={200: Success("The account.", AccountResponse)},
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/accounts/{id}/balance",
+        handler=get_balance,
+        scope=Scope.PAYMENTS_READ,
+        summary="What an account has, may spend and holds, now or at a past instant.",
+        tag="Accounts",
+        query=BalanceQuery,
+        successes={200: Success("The balance.", BalanceResponse)},
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/accounts/{id}/transactions",
+        handler=list_transactions,
+        scope=Scope.PAYMENTS_READ,
+        summary="What moved in an account, newest first.",
+        tag="Accounts",
+        query=PageQuery,
+        successes={200: Success("A page of the statement.", Page[TransactionResponse])},
+    ),
+)

@@ -1,0 +1,115 @@
+"""Dead letters: what could not be processed, to be tried again or closed, signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.cursors import after_instant, instant_of
+from api.problems import DEAD_LETTER_NOT_FOUND, Problem
+from api.requests.bodies import ResolveDeadLetterBody
+from api.requests.queries import DeadLettersQuery
+from api.responses import DeadLetterResponse, Page, json_answer
+from api.routing import KeyUse, Route, Scope, Success
+from api.submission import commit
+from payments.commands import DiscardDeadLetter, RedriveDeadLetter
+from payments.dead_letter import DeadLetter
+from store.dead_letters import DeadLetterFilters, dead_letter_by_id, dead_letters_page
+
+if TYPE_CHECKING:
+    from api.call import Call
+    from payments.decision import Result
+    from store.group_commit import Answer
+
+
+async def list_dead_letters(call: Call) -> Answer:
+    query = call.query(DeadLettersQuery)
+    filters = DeadLetterFilters(state=query.state, stage=query.stage, reason=query.reason)
+    before = instant_of(query.cursor, repr(filters)) if query.cursor else None
+    async with call.database() as connection:
+        letters = await dead_letters_page(
+            connection, call.tenant_id, filters, before=before, limit=query.limit + 1
+        )
+    shown, more = letters[: query.limit], None
+    if len(letters) > query.limit:
+        more = after_instant(shown[-1].last_failed_at, shown[-1].id, repr(filters))
+    data = [DeadLetterResponse.of(letter) for letter in shown]
+    return json_answer(200, Page[DeadLetterResponse](data=data, next_cursor=more))
+
+
+async def get_dead_letter(call: Call) -> Answer:
+    letter_id = call.path_id(DEAD_LETTER_NOT_FOUND)
+    async with call.database() as connection:
+        letter = await dead_letter_by_id(connection, call.tenant_id, letter_id)
+    if letter is None:
+        raise Problem(DEAD_LETTER_NOT_FOUND, f"there is no dead letter {letter_id}")
+    return json_answer(200, DeadLetterResponse.of(letter))
+
+
+async def redrive_dead_letter(call: Call) -> Answer:
+    letter_id = call.path_id(DEAD_LETTER_NOT_FOUND)
+    body = await call.body(ResolveDeadLetterBody)
+    command = RedriveDeadLetter(
+        letter_id=letter_id, actor=call.asker.actor, reason=body.reason, tenant_id=call.tenant_id
+    )
+    return (await commit(call, command, _resolved)).answer
+
+
+async def discard_dead_letter(call: Call) -> Answer:
+    letter_id = call.path_id(DEAD_LETTER_NOT_FOUND)
+    body = await call.body(ResolveDeadLetterBody)
+    command = DiscardDeadLetter(
+        letter_id=letter_id, actor=call.asker.actor, reason=body.reason, tenant_id=call.tenant_id
+    )
+    return (await commit(call, command, _resolved)).answer
+
+
+def _resolved(result: Result) -> Answer:
+    assert isinstance(result, DeadLetter), "resolving a letter gives the letter"
+    return json_answer(200, DeadLetterResponse.of(result))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/api/v1/dead-letters",
+        handler=list_dead_letters,
+        scope=Scope.OPS,
+        summary="Dead letters, the newest failure first.",
+        tag="Operations",
+        query=DeadLettersQuery,
+        successes={200: Success("A page of dead letters.", Page[DeadLetterResponse])},
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/dead-letters/{id}",
+        handler=get_dead_letter,
+        scope=Scope.OPS,
+        summary="A dead letter, with the message as it came.",
+        tag="Operations",
+        successes={200: Success("The dead letter.", DeadLetterResponse)},
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/dead-letters/{id}/redrive",
+        handler=redrive_dead_letter,
+        scope=Scope.OPS,
+        summary="Try again what is parked.",
+        tag="Operations",
+        body=ResolveDeadLetterBody,
+        key_use=KeyUse.ACCEPTED,
+        refusals=(409,),
+        successes={200: Success("The letter, redriven.", DeadLetterResponse)},
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/dead-letters/{id}/discard",
+        handler=discard_dead_letter,
+        scope=Scope.OPS,
+        summary="Close a letter without trying again.",
+        tag="Operations",
+        body=ResolveDeadLetterBody,
+        key_use=KeyUse.ACCEPTED,
+        refusals=(409,),
+        successes={200: Success("The letter, discarded.", DeadLetterResponse)},
+    ),
+)

@@ -1,0 +1,81 @@
+"""Health and metrics: for orchestrators and scrapers, without a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.responses import CheckStatus, HealthResponse, json_answer
+from api.routing import Everyone, Route, Success
+from store.group_commit import Answer
+from telemetry.metrics import render
+
+if TYPE_CHECKING:
+    from api.call import Call
+
+
+async def get_liveness(call: Call) -> Answer:  # noqa: ARG001 - that it answers is the answer
+    return json_answer(200, HealthResponse(status=CheckStatus.OK))
+
+
+async def get_health(call: Call) -> Answer:
+    return await get_liveness(call)
+
+
+async def get_readiness(call: Call) -> Answer:
+    health = await call.deps.readiness.ask()
+    return json_answer(503 if health.status is CheckStatus.UNAVAILABLE else 200, health)
+
+
+async def get_metrics(call: Call) -> Answer:
+    accept = call.request.headers.get("Accept", "")
+    page, content_type = render(call.deps.metrics.registry, accept)
+    return Answer(200, {"Content-Type": content_type}, page)
+
+
+_ALIVE: Final = {200: Success("The process answers.", HealthResponse)}
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/health",
+        handler=get_health,
+        scope=Everyone.EVERYONE,
+        summary="Whether the process answers.",
+        tag="Health",
+        successes=_ALIVE,
+        quiet=True,
+    ),
+    Route(
+        method="GET",
+        path="/health/live",
+        handler=get_liveness,
+        scope=Everyone.EVERYONE,
+        summary="Whether the process answers.",
+        tag="Health",
+        successes=_ALIVE,
+        quiet=True,
+    ),
+    Route(
+        method="GET",
+        path="/health/ready",
+        handler=get_readiness,
+        scope=Everyone.EVERYONE,
+        summary="Whether the process can do its work: Postgres, its migrations, Redis.",
+        tag="Health",
+        successes={
+            200: Success("It can; `degraded` means without Redis.", HealthResponse),
+            503: Success("It cannot, and why.", HealthResponse),
+        },
+        quiet=True,
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=get_metrics,
+        scope=Everyone.EVERYONE,
+        summary="Prometheus metrics; OpenMetrics to whoever asks for it.",
+        tag="Health",
+        successes={200: Success("The metrics.", media_type="text/plain")},
+        quiet=True,
+    ),
+)

@@ -1,0 +1,220 @@
+"""Payments: accept one, read it, list them; cancel, capture, refund."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from api.call import Call
+from api.cursors import after_id, id_of
+from api.preferences import wait_seconds
+from api.problems import PAYMENT_NOT_FOUND, Problem
+from api.requests.bodies import (
+    CancelPaymentBody,
+    CapturePaymentBody,
+    CreatePaymentBody,
+    positive_amount_in,
+)
+from api.requests.queries import PaymentQuery, PaymentsQuery
+from api.responses import Page, PaymentDetailResponse, PaymentResponse, json_answer
+from api.routing import KeyUse, Route, Scope, Success
+from api.submission import Committed, Rendering, commit
+from payments.commands import CancelPayment, CapturePayment, CreatePayment
+from payments.payment import TERMINAL, Payment
+from store.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payments.decision import Result
+    from payments.money import Money
+    from store.group_commit import Answer
+
+
+async def create_payment(call: Call) -> Answer:
+    body = await call.body(CreatePaymentBody)
+    command = body.command(call.tenant_id, call.idempotency_key)
+    committed = await accepted(call, command, _accepted)
+    return await _waited_for(call, committed)
+
+
+async def get_payment(call: Call) -> Answer:
+    payment_id, query = call.path_id(PAYMENT_NOT_FOUND), call.query(PaymentQuery)
+    async with call.database() as connection:
+        found = await payment_with_all(
+            connection, call.tenant_id, payment_id, with_events=query.expand == "events"
+        )
+    if found is None:
+        raise Problem(PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
+    return json_answer(200, PaymentDetailResponse.detailed(found))
+
+
+async def list_payments(call: Call) -> Answer:
+    query = call.query(PaymentsQuery)
+    filters = PaymentFilters(
+        status=query.status,
+        account_id=query.account_id,
+        provider=query.provider,
+        currency=query.currency,
+        created_from=query.created_gte,
+        created_before=query.created_lt,
+    )
+    before = id_of(query.cursor, repr(filters)) if query.cursor else None
+    async with call.database() as connection:
+        payments = await payments_page(
+            connection, call.tenant_id, filters, before=before, limit=query.limit + 1
+        )
+    shown = payments[: query.limit]
+    more = after_id(shown[-1].id, repr(filters)) if len(payments) > query.limit else None
+    data = [PaymentResponse.of(payment) for payment in shown]
+    return json_answer(200, Page[PaymentResponse](data=data, next_cursor=more))
+
+
+async def cancel_payment(call: Call) -> Answer:
+    payment_id = _known_id(call)
+    await call.body(CancelPaymentBody)
+    command = CancelPayment(tenant_id=call.tenant_id, payment_id=payment_id)
+    return (await commit(call, command, _changed)).answer
+
+
+async def capture_payment(call: Call) -> Answer:
+    payment_id = _known_id(call)
+    body = await call.body(CapturePaymentBody)
+    amount = await amount_of(call, payment_id, body.amount)
+    command = CapturePayment(tenant_id=call.tenant_id, payment_id=payment_id, amount=amount)
+    return (await commit(call, command, _accepted)).answer
+
+
+async def accepted(call: Call, command: CreatePayment, render: Rendering) -> Committed:
+    """Commit a payment within its account's limit, and count it."""
+    await call.limit_account(command.source_account_id)
+    committed = await commit(call, command, render)
+    payment = committed.result
+    if isinstance(payment, Payment):
+        structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
+        provider = payment.provider.value if payment.provider else "none"
+        counted = call.deps.metrics.payments.accepted
+        counted.labels(payment.payment_type.value, provider).inc()
+    return committed
+
+
+async def amount_of(call: Call, payment_id: UUID, text: str | None) -> Money | None:
+    """An amount in the currency of the payment, which never changes; None stands for all of it.
+
+    Of a payment that is not there nothing is asked: the command will be refused for that.
+    """
+    if text is None:
+        return None
+    async with call.database() as connection:
+        payment = await payment_by_id(connection, call.tenant_id, payment_id)
+    return positive_amount_in(payment.currency, text) if payment else None
+
+
+def payment_answer(status: int, result: Result) -> Answer:
+    """A new payment as an answer that says where it is."""
+    assert isinstance(result, Payment), "a payment was asked for"
+    location = {"Location": f"/api/v1/payments/{result.id}"}
+    return json_answer(status, PaymentResponse.of(result), location)
+
+
+async def _waited_for(call: Call, committed: Committed) -> Answer:
+    """The payment in its terminal state, if the client wants to wait and it gets there in time.
+
+    A replayed answer is what it was: whoever tries again after waiting asks for the payment.
+    """
+    seconds = wait_seconds(call.request.headers.getall("Prefer", ()))
+    payment = committed.result
+    if not seconds or not isinstance(payment, Payment):
+        return committed.answer
+    call.headers["Preference-Applied"] = f"wait={seconds}"
+    ended: Payment | None = payment
+    if payment.status not in TERMINAL:
+        ended = await call.deps.watch.ended(payment.id, seconds)
+    return payment_answer(200, ended) if ended else committed.answer
+
+
+def _known_id(call: Call) -> UUID:
+    payment_id = call.path_id(PAYMENT_NOT_FOUND)
+    structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
+    return payment_id
+
+
+def _accepted(result: Result) -> Answer:
+    return payment_answer(202, result)
+
+
+def _changed(result: Result) -> Answer:
+    assert isinstance(result, Payment), "cancelling gives a payment"
+    return json_answer(200, PaymentResponse.of(result))
+
+
+_LOCATION: Final = {"Location": "The payment's address."}
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/v1/payments",
+        handler=create_payment,
+        scope=Scope.PAYMENTS_WRITE,
+        summary="Accept a payment: durable when answered, charged soon after.",
+        tag="Payments",
+        body=CreatePaymentBody,
+        key_use=KeyUse.REQUIRED,
+        may_wait=True,
+        successes={
+            202: Success("Accepted; follow it at its address.", PaymentResponse, headers=_LOCATION),
+            200: Success(
+                "`Prefer: wait` was honoured: the payment in its terminal state.",
+                PaymentResponse,
+                headers=_LOCATION,
+            ),
+        },
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/payments",
+        handler=list_payments,
+        scope=Scope.PAYMENTS_READ,
+        summary="Payments, newest first.",
+        tag="Payments",
+        query=PaymentsQuery,
+        successes={200: Success("A page of payments.", Page[PaymentResponse])},
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/payments/{id}",
+        handler=get_payment,
+        scope=Scope.PAYMENTS_READ,
+        summary="A payment with its attempts and refunds, and its history if wanted.",
+        tag="Payments",
+        query=PaymentQuery,
+        successes={200: Success("The payment.", PaymentDetailResponse)},
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/payments/{id}/cancel",
+        handler=cancel_payment,
+        scope=Scope.PAYMENTS_WRITE,
+        summary="Cancel a payment no provider was asked about, or void an authorized one.",
+        tag="Payments",
+        body=CancelPaymentBody,
+        body_optional=True,
+        key_use=KeyUse.ACCEPTED,
+        refusals=(409,),
+        successes={200: Success("The cancelled payment.", PaymentResponse)},
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/payments/{id}/capture",
+        handler=capture_payment,
+        scope=Scope.PAYMENTS_WRITE,
+        summary="Capture an authorized payment, all of it or less.",
+        tag="Payments",
+        body=CapturePaymentBody,
+        body_optional=True,
+        key_use=KeyUse.REQUIRED,
+        refusals=(409,),
+        successes={202: Success("The capture was asked for.", PaymentResponse, headers=_LOCATION)},
+    ),
+)

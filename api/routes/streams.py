@@ -1,0 +1,32 @@
+"""How far behind each stage is, as the lag exporter measured it last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.problems import UNAVAILABLE, Problem
+from api.responses import JSON, StreamsResponse
+from api.routing import Route, Scope, Success
+from store.group_commit import Answer
+
+if TYPE_CHECKING:
+    from api.call import Call
+
+
+async def get_streams(call: Call) -> Answer:
+    if call.deps.streams is None:
+        raise Problem(UNAVAILABLE, "this process does not measure lag")
+    return Answer(200, JSON, call.deps.streams().to_json())
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/api/v1/streams",
+        handler=get_streams,
+        scope=Scope.OPS,
+        summary="Lag of every stage, slot and group, in messages and in seconds.",
+        tag="Operations",
+        successes={200: Success("What was measured last.", StreamsResponse)},
+    ),
+)

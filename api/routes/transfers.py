@@ -1,0 +1,44 @@
+"""Transfers between two of the tenant's accounts: done when they are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.requests.bodies import CreateTransferBody
+from api.responses import PaymentResponse
+from api.routes.payments import accepted, payment_answer
+from api.routing import KeyUse, Route, Scope, Success
+
+if TYPE_CHECKING:
+    from api.call import Call
+    from payments.decision import Result
+    from store.group_commit import Answer
+
+
+async def create_transfer(call: Call) -> Answer:
+    body = await call.body(CreateTransferBody)
+    command = body.command(call.tenant_id, call.idempotency_key)
+    return (await accepted(call, command, _done)).answer
+
+
+def _done(result: Result) -> Answer:
+    return payment_answer(201, result)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/v1/transfers",
+        handler=create_transfer,
+        scope=Scope.PAYMENTS_WRITE,
+        summary="Move money at once between two accounts in one currency.",
+        tag="Transfers",
+        body=CreateTransferBody,
+        key_use=KeyUse.REQUIRED,
+        successes={
+            201: Success(
+                "The completed payment.", PaymentResponse, headers={"Location": "Its address."}
+            )
+        },
+    ),
+)

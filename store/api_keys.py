@@ -1,0 +1,86 @@
+"""API keys as rows: whose, good for what, until when, and the hash of the secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from store.queries import query
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """One key; `secret_sha256` is all there is of its secret."""
+
+    id: str
+    tenant_id: str
+    name: str
+    secret_sha256: bytes = field(repr=False)
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def is_valid_at(self, now: datetime) -> bool:
+        """Whether it opens anything now."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+async def api_key_by_id(connection: PoolConnectionProxy, key_id: str) -> ApiKey | None:
+    """The key, valid or not, or None."""
+    row = await connection.fetchrow(query("api_key_by_id"), key_id)
+    return _api_key_from(row) if row else None
+
+
+async def api_keys(connection: PoolConnectionProxy, tenant_id: str | None) -> list[ApiKey]:
+    """A tenant's keys, or all, oldest first."""
+    return [_api_key_from(row) for row in await connection.fetch(query("api_keys"), tenant_id)]
+
+
+async def insert_api_key(connection: PoolConnectionProxy, key: ApiKey) -> None:
+    """Keep a new key."""
+    await connection.execute(
+        query("insert_api_key"),
+        key.id,
+        key.tenant_id,
+        key.name,
+        key.secret_sha256,
+        sorted(key.scopes),
+        key.created_at,
+        key.expires_at,
+    )
+
+
+async def revoke_api_key(
+    connection: PoolConnectionProxy, key_id: str, at: datetime
+) -> ApiKey | None:
+    """The key as it is once revoked, or None if there is no such key."""
+    row = await connection.fetchrow(query("revoke_api_key"), key_id, at)
+    return _api_key_from(row) if row else None
+
+
+async def expire_api_key(
+    connection: PoolConnectionProxy, key_id: str, at: datetime
+) -> ApiKey | None:
+    """The key with so much time left at most, or None if there is no such key."""
+    row = await connection.fetchrow(query("expire_api_key"), key_id, at)
+    return _api_key_from(row) if row else None
+
+
+def _api_key_from(row: Record) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        name=row["name"],
+        secret_sha256=row["secret_sha256"],
+        scopes=frozenset(row["scopes"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+    )

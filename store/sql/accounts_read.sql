@@ -1,0 +1,5 @@
+-- Reading accounts. Every statement names the tenant: an id alone opens nothing.
+
+-- name: account_by_id
+SELECT * FROM accounts
+WHERE tenant_id = $1 AND id = $2;

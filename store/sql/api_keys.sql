@@ -1,0 +1,26 @@
+-- API keys: only what a key hashes to is here, never a key.
+
+-- name: api_key_by_id
+SELECT * FROM api_keys
+WHERE id = $1;
+
+-- name: api_keys
+SELECT * FROM api_keys
+WHERE $1::text IS NULL OR tenant_id = $1
+ORDER BY created_at, id;
+
+-- name: insert_api_key
+INSERT INTO api_keys (id, tenant_id, name, secret_sha256, scopes, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: revoke_api_key
+-- The first revocation is the one that is remembered.
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2)
+WHERE id = $1
+RETURNING *;
+
+-- name: expire_api_key
+-- Never later than it would have expired anyway.
+UPDATE api_keys SET expires_at = least(expires_at, $2)
+WHERE id = $1
+RETURNING *;
