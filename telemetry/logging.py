@@ -61,6 +61,8 @@ def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
     quiet = logging.INFO if threshold == logging.DEBUG else max(threshold, logging.WARNING)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(quiet)
+    # A collector that is away is said once a batch, not once an attempt as well.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
 
 
 def _processors(process: str) -> list[Processor]:

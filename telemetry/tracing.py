@@ -8,6 +8,7 @@ shut down by whoever composes the process, and two can live side by side in a te
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,19 +27,31 @@ if TYPE_CHECKING:
 _W3C: Final = TraceContextTextMapPropagator()
 _TRACES_PATH: Final = "/v1/traces"  # OTLP/HTTP, opentelemetry.io/docs/specs/otlp
 # A collector that is away must not hold up a process that has 30 s to drain.
-_EXPORT_TIMEOUT_S: Final = 5.0
+_EXPORT_TIMEOUT_SECONDS: Final = 3.0
+_SHUTDOWN_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """A process's tracer, and the provider behind it that must be shut down once."""
+    """A process's tracer, and what is behind it, to be shut down once."""
 
     tracer: Tracer
     provider: TracerProvider
+    exporter: OTLPSpanExporter | None
 
-    def shutdown(self) -> None:
-        """Export what is buffered and stop; blocks for a few seconds when the collector is away."""
-        self.provider.shutdown()
+    def shutdown(self, within_seconds: float = _SHUTDOWN_SECONDS) -> None:
+        """Export what is buffered, and stop.
+
+        Blocks until then: call it when the event loop has ended. A collector that is away or
+        hangs is given up after `within_seconds` and the time of one request.
+        """
+        # A thread of its own, because the SDK tries each batch to its end whatever the time.
+        flushing = threading.Thread(target=self.provider.shutdown, daemon=True)
+        flushing.start()
+        flushing.join(within_seconds)
+        if flushing.is_alive() and self.exporter is not None:
+            self.exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it bare
+            flushing.join(_EXPORT_TIMEOUT_SECONDS)
 
 
 def configure(process: str, otlp_endpoint: str = "", sample_ratio: float = 1.0) -> Tracing:
@@ -55,10 +68,11 @@ def configure(process: str, otlp_endpoint: str = "", sample_ratio: float = 1.0) 
         sampler=ParentBasedTraceIdRatio(sample_ratio),
         shutdown_on_exit=False,
     )
+    exporter = None
     if otlp_endpoint:
-        exporter = OTLPSpanExporter(_traces_url(otlp_endpoint), timeout=_EXPORT_TIMEOUT_S)
+        exporter = OTLPSpanExporter(_traces_url(otlp_endpoint), timeout=_EXPORT_TIMEOUT_SECONDS)
         provider.add_span_processor(BatchSpanProcessor(exporter))
-    return Tracing(provider.get_tracer("payments"), provider)
+    return Tracing(provider.get_tracer("payments"), provider, exporter)
 
 
 def current_traceparent() -> str | None:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
-from aiokafka.protocol.admin import DescribeGroupsRequest_v2, ListGroupsRequest
+from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
@@ -116,7 +116,8 @@ class Broker:
         if node is None:
             node = await client.coordinator_lookup(CoordinationType.GROUP, name)
             self._coordinators[name] = node
-        described = (await client.send(node, _DescribeGroups([name]))).groups[0]
+        # One at a time: aiokafka 0.14 decodes only the first group of an answer at version 3.
+        described = (await client.send(node, DescribeGroupsRequest([name]))).groups[0]
         _raise_for(described[0])
         members: Sequence[tuple[object, ...]] = described[5]
         fetched = await client.send(node, OffsetFetchRequest(name, None))
@@ -153,18 +154,6 @@ class Broker:
             await reader.start()
             self._reader = reader
         return self._reader
-
-
-class _DescribeGroups:
-    """DescribeGroups at version 2: aiokafka 0.14 sends 3 and decodes the answer as 2."""
-
-    API_KEY: Final = DescribeGroupsRequest_v2.API_KEY
-
-    def __init__(self, groups: Sequence[str]) -> None:
-        self._groups = list(groups)
-
-    def prepare(self, _: Mapping[int, tuple[int, int]]) -> DescribeGroupsRequest_v2:
-        return DescribeGroupsRequest_v2(self._groups)
 
 
 async def _first_timestamps(

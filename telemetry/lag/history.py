@@ -16,7 +16,7 @@ from telemetry.lag.report import GroupState
 WINDOW_SECONDS: Final = 30.0
 # A stage that commits each 2.8 s and made no progress in four commits' time is not just slow.
 STALL_SECONDS: Final = 12.0
-# 6 h at a sample each 2 s while the WAL moves; a slot further behind is known to be.
+# 6 h at a sample each 2 s; how much older than that a position is makes no difference any more.
 LSN_SAMPLES_MAX: Final = 10_800
 
 
@@ -96,9 +96,6 @@ class LsnHistory:
 
     def add(self, lsn: int, at: float) -> None:
         """Remember that the WAL ended at `lsn` at a time; positions never decrease."""
-        if len(self._lsns) > 1 and self._lsns[-1] == self._lsns[-2] == lsn:
-            self._times[-1] = at
-            return
         if self._lsns and lsn < self._lsns[-1]:  # another server answers: its past is another
             self._lsns.clear()
             self._times.clear()

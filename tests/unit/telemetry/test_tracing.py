@@ -1,7 +1,9 @@
 """A trace goes on across processes, and ids exist without a collector."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -120,3 +122,17 @@ def test_spans_reach_a_collector_at_the_latest_on_shutdown(
     assert path == "/v1/traces"
     assert names["service.name"] == "payments-api"
     assert spans.scope_spans[0].spans[0].name == "request"
+
+
+def test_a_collector_that_hangs_does_not_hold_up_the_shutdown() -> None:
+    """It takes connections and never answers: spans are given up, the process is not."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        made = tracing.configure("api", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        for _ in range(2000):
+            with made.tracer.start_as_current_span("request"):
+                pass
+        began = time.monotonic()
+        made.shutdown(within_seconds=0.1)
+        assert time.monotonic() - began < 8.0
