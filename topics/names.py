@@ -11,6 +11,8 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
+from topics.contracts import channels
+
 # What Kafka's own guides call safe: three copies, of which two must have a message to ack it.
 _REPLICAS_WANTED: Final = 3
 
@@ -27,11 +29,13 @@ class Topic:
 
 
 # Public facts outlive a consumer's long outage; work is done within minutes or is a dead letter.
-EVENTS: Final = Topic("payments.events", "payment id", 12, timedelta(days=30), public=True)
-ACCOUNTS: Final = Topic("payments.accounts", "account id", 12, timedelta(days=30), public=True)
-CHARGES: Final = Topic("payments.charges", "payment id", 12, timedelta(days=7), public=False)
-REFUNDS: Final = Topic("payments.refunds", "payment id", 12, timedelta(days=7), public=False)
-DEAD_LETTERS: Final = Topic("payments.dlq", "original key", 3, timedelta(days=30), public=True)
+EVENTS: Final = Topic(channels.EVENTS, "payment id", 12, timedelta(days=30), public=True)
+ACCOUNTS: Final = Topic(channels.ACCOUNTS, "account id", 12, timedelta(days=30), public=True)
+CHARGES: Final = Topic(channels.CHARGES, "payment id", 12, timedelta(days=7), public=False)
+REFUNDS: Final = Topic(channels.REFUNDS, "payment id", 12, timedelta(days=7), public=False)
+DEAD_LETTERS: Final = Topic(
+    channels.DEAD_LETTERS, "original key", 3, timedelta(days=30), public=True
+)
 
 TOPICS: Final = (EVENTS, ACCOUNTS, CHARGES, REFUNDS, DEAD_LETTERS)
 PUBLIC_TOPICS: Final = tuple(topic for topic in TOPICS if topic.public)

@@ -1,0 +1,47 @@
+"""What ends a relay's stream and what follows: every one is logged, counted and begun again from.
+
+RelayFailure
+    SourceFailure        Postgres is away or closed the stream: reconnect
+        SlotActive       another relay reads the slot: stand by
+        SlotLost         the server gave the slot up: recreate it, rebuild from the table
+    SinkFailure          the sink is away, refused, or is no longer what it was: read it back
+    UndeclaredTopic      a row for a topic this version does not know: an older relay runs
+"""
+
+from typing import ClassVar
+
+
+class RelayFailure(Exception):
+    """Ends a stream; `reason` is the label it is counted under."""
+
+    reason: ClassVar[str]
+
+
+class SourceFailure(RelayFailure):
+    """Postgres does not answer, refuses, or ended the stream."""
+
+    reason = "source"
+
+
+class SlotActive(SourceFailure):
+    """Another process reads the slot (SQLSTATE 55006)."""
+
+    reason = "slot_active"
+
+
+class SlotLost(SourceFailure):
+    """The slot was invalidated: the WAL it needed is gone (`wal_status = lost`)."""
+
+    reason = "slot_lost"
+
+
+class SinkFailure(RelayFailure):
+    """The sink does not answer, refuses, or lost what it had acknowledged."""
+
+    reason = "sink"
+
+
+class UndeclaredTopic(RelayFailure):
+    """Publishing past the row would lose it, so the relay stays in front of it."""
+
+    reason = "undeclared_topic"

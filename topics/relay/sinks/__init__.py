@@ -1,0 +1,1 @@
+"""Where the relay publishes to: Kafka, and Redis Streams."""

@@ -1,0 +1,83 @@
+"""One connection to Redis that never reconnects by itself: what was lost must be noticed.
+
+Whoever connected last is the only writer; the server holds its token, and the script that appends
+compares it. A server that forgot the token has forgotten what was in its streams too.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+import redis.exceptions
+from redis.asyncio import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from topics.relay.failures import SinkFailure
+from topics.relay.sinks import resp
+
+WRITER_KEY: Final = b"payments:relay:writer"
+_CONNECT_SECONDS_MAX: Final = 5.0
+_ANSWER_SECONDS_MAX: Final = 30.0
+
+
+@contextlib.asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator["RedisServer"]:
+    """A connection of our own. Raises `SinkFailure`."""
+    connection = Connection(
+        host=host,
+        port=port,
+        protocol=2,
+        client_name="payments-relay",
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=_CONNECT_SECONDS_MAX,
+        socket_timeout=_ANSWER_SECONDS_MAX,
+    )
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]  # the library leaves it bare
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise SinkFailure(f"Redis does not answer: {error}") from error
+    try:
+        yield RedisServer(connection)
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+class RedisServer:
+    """Sends one command at a time. Every method raises `SinkFailure`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._free = asyncio.Lock()
+
+    async def ask(self, *arguments: bytes) -> object:
+        return await self.send([resp.command(arguments)])
+
+    async def send(self, packed: list[bytes]) -> object:
+        """Send a command that is already encoded; returns its answer."""
+        async with self._free:
+            try:
+                await self._connection.send_packed_command(packed, check_health=False)
+                answer: object = await self._connection.read_response(disable_decoding=True)
+            except (redis.exceptions.RedisError, OSError) as error:
+                raise SinkFailure(f"Redis refused or went away: {error}") from error
+            return answer
+
+    async def take_over(self) -> bytes:
+        """Become the only writer; returns a token no connection of this server had before."""
+        connection = await self.ask(b"CLIENT", b"ID")
+        server = await self.ask(b"INFO", b"server")
+        token = f"{_run_id(server)}-{connection}".encode()
+        await self.ask(b"SET", WRITER_KEY, token)
+        return token
+
+
+def _run_id(answer: object) -> str:
+    """What tells one run of the server from the next, so that numbers of connections may repeat."""
+    if isinstance(answer, bytes):
+        for line in answer.splitlines():
+            name, _, value = line.partition(b":")
+            if name == b"run_id":
+                return value.decode()
+    raise SinkFailure("Redis does not say which server it is")

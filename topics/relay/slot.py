@@ -1,0 +1,191 @@
+"""The relay's ordinary connection to Postgres: the slot's state, the table, the heartbeat.
+
+It never decides anything: it creates a slot that is absent, replaces one the server gave up, and
+reads the outbox in one snapshot whose limits are exact, so that the WAL can be compared with it.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Final, LiteralString
+
+import psycopg
+import structlog
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
+
+from topics.contracts.envelope import OutboxRow
+from topics.relay.failures import SourceFailure
+from topics.relay.pgoutput import lsn_number
+from topics.relay.snapshot import Snapshot
+from topics.relay.source import KEEPALIVES, SESSION
+
+log = structlog.get_logger()
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Rows of one round trip while the table is read.
+_ROWS_PER_FETCH: Final = 2000
+
+_STATE: Final[LiteralString] = """
+SELECT wal_status, confirmed_flush_lsn::text
+FROM pg_replication_slots
+WHERE slot_name = %s
+"""
+_POSITION: Final[LiteralString] = """
+SELECT
+    pg_current_wal_flush_lsn()::text,
+    floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+"""
+# The snapshot is taken before the position is read: what the snapshot sees was committed before.
+_SNAPSHOT: Final[LiteralString] = """
+SELECT
+    pg_current_snapshot()::text,
+    pg_current_wal_insert_lsn()::text,
+    (SELECT floor(extract(epoch FROM min(recorded_at)) * 1000)::bigint FROM outbox)
+"""
+# In the order of the ids, which is the order of the commits of each key. The first condition
+# lets the planner leave out partitions; the second is each topic's own.
+_ROWS: Final[LiteralString] = """
+SELECT
+    outbox.id::text, outbox.aggregatetype, outbox.aggregateid, outbox.type,
+    outbox.payload::text, outbox.tenant_id, outbox.sequence::text, outbox.causationid::text,
+    outbox.traceparent, outbox.occurred_at::text, outbox.recorded_at::text
+FROM outbox
+INNER JOIN unnest(%(topics)s::text[], %(since)s::timestamptz[]) AS wanted (topic, since)
+    ON outbox.aggregatetype = wanted.topic AND outbox.recorded_at >= wanted.since
+WHERE outbox.recorded_at >= %(oldest)s::timestamptz AND outbox.id < %(until)s::uuid
+ORDER BY outbox.id
+"""
+
+
+class SlotOrigin(Enum):
+    """What `ensure_slot` found: a slot to go on from, none, or one the server had given up."""
+
+    KEPT = auto()
+    CREATED = auto()
+    REPLACED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the server's WAL ends, and its clock in milliseconds since 1970."""
+
+    lsn: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    wal_status: str
+    confirmed_lsn: int
+
+
+class _AsWritten(Loader):
+    """Text as the server sends it: rows go on as bytes."""
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+class Postgres:
+    """One connection, used by one task at a time. Every method raises `SourceFailure`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+        self._connection = connection
+
+    async def ensure_slot(self, name: str) -> SlotOrigin:
+        """Create the slot if it is absent, and again if the server gave it up."""
+        found = await self._slot(name)
+        if found is not None and found.wal_status != "lost":
+            return SlotOrigin.KEPT
+        if found is not None:
+            log.error("the server gave the slot up; it is made anew", slot=name)
+            await self._execute("SELECT pg_drop_replication_slot(%s)", name)
+        log.info("creating the slot", slot=name)
+        await self._execute("SELECT FROM pg_create_logical_replication_slot(%s, 'pgoutput')", name)
+        return SlotOrigin.CREATED if found is None else SlotOrigin.REPLACED
+
+    async def confirmed_lsn(self, slot: str) -> int:
+        """How far the slot's readers have confirmed; final only while nobody else reads it."""
+        found = await self._slot(slot)
+        if found is None:
+            raise SourceFailure(f"the slot {slot} is gone")
+        return found.confirmed_lsn
+
+    async def position(self) -> Position:
+        ((lsn, now_ms),) = await self._execute(_POSITION)
+        return Position(lsn_number(str(lsn)), int(str(now_ms)))
+
+    async def heartbeat(self) -> None:
+        """Write a few bytes of WAL, so that an idle slot moves on and releases the old WAL."""
+        await self._execute("SELECT pg_logical_emit_message(false, 'payments-heartbeat', '')")
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["OutboxSnapshot"]:
+        """The outbox as it is at one instant."""
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                ((snapshot, lsn, oldest),) = await self._execute(_SNAPSHOT)
+                yield OutboxSnapshot(
+                    self._connection,
+                    Snapshot.parse(str(snapshot), lsn=lsn_number(str(lsn))),
+                    None if oldest is None else int(str(oldest)),
+                )
+        except psycopg.OperationalError as error:
+            raise SourceFailure(f"Postgres went away: {error}") from error
+
+    async def _slot(self, name: str) -> "_Slot | None":
+        for status, confirmed in await self._execute(_STATE, name):
+            return _Slot(str(status), lsn_number(str(confirmed)))
+        return None
+
+    async def _execute(self, query: LiteralString, *arguments: str) -> list[tuple[object, ...]]:
+        try:
+            cursor = await self._connection.execute(query, arguments)
+            return await cursor.fetchall()
+        except psycopg.Error as error:
+            raise SourceFailure(f"Postgres refused or went away: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSnapshot:
+    """What is visible; `oldest_ms` is the time of the oldest row the table still has."""
+
+    connection: psycopg.AsyncConnection[tuple[object, ...]]
+    visible: Snapshot
+    oldest_ms: int | None
+
+    async def rows(
+        self, since_ms: Mapping[str, int], until: bytes
+    ) -> AsyncGenerator[list[OutboxRow], None]:
+        """The rows of these topics recorded since then, up to an id, in the order of their ids."""
+        times = [_EPOCH + timedelta(milliseconds=since) for since in since_ms.values()]
+        parameters = {
+            "topics": list(since_ms),
+            "since": times,
+            "oldest": min(times),
+            "until": until.decode(),
+        }
+        async with self.connection.cursor(name="outbox_rows") as cursor:
+            cursor.adapters.register_loader("text", _AsWritten)
+            await cursor.execute(_ROWS, parameters)
+            while rows := await cursor.fetchmany(_ROWS_PER_FETCH):
+                yield [OutboxRow._make(row) for row in rows]
+
+
+@contextlib.asynccontextmanager
+async def connect(conninfo: str) -> AsyncIterator[Postgres]:
+    """An ordinary connection. Raises `SourceFailure`."""
+    parameters = make_conninfo(conninfo, options=SESSION, connect_timeout=10, **KEEPALIVES)
+    try:
+        connection = await psycopg.AsyncConnection.connect(parameters, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise SourceFailure(f"cannot connect to Postgres: {error}") from error
+    try:
+        yield Postgres(connection)
+    finally:
+        await connection.close()
