@@ -6,6 +6,7 @@ vendor's window. Nothing waits here; a racing twin is told at once that it is on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -32,9 +33,9 @@ class Claim(Enum):
 
 
 class Keys:
-    """All keys of one vendor; `window_s` seconds after its first use a key is new again."""
+    """All keys of one vendor; `window_s(key)` seconds after its first use a key is new again."""
 
-    def __init__(self, window_s: float) -> None:
+    def __init__(self, window_s: Callable[[str], float]) -> None:
         self._window_s = window_s
         self._kept: dict[str, Kept] = {}
         self._in_flight: set[str] = set()
@@ -47,7 +48,7 @@ class Keys:
         if key in self._in_flight:
             return Claim.IN_USE
         kept = self._kept.get(key)
-        if kept is not None and at - kept.at < self._window_s:
+        if kept is not None and at - kept.at < self._window_s(key):
             return kept
         self._in_flight.add(key)
         return Claim.FRESH

@@ -34,8 +34,9 @@ from providers.simulator.webhooks import Delivery
 Work: TypeAlias = Callable[..., Decision]
 
 
-# Orders keep a request id for six hours, payments for 45 days; the shorter holds for both.
-_KEY_WINDOW_S: Final = 6 * 3600
+# "The server stores keys for 6 hours" in Orders v2, "for 45 days" in Payments v2.
+_ORDERS_WINDOW_S: Final = 6 * 3600
+_PAYMENTS_WINDOW_S: Final = 45 * 24 * 3600
 _KEY_LENGTH_MAX: Final = 108
 _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 
@@ -83,7 +84,7 @@ class PayPal:
     decoders = DECODERS
 
     def __init__(self, ids: Identifiers, credentials: tuple[str, str] | None = None) -> None:
-        self.keys = Keys(_KEY_WINDOW_S)
+        self.keys = Keys(_window_s)
         self.books = Books()
         self._ids = ids
         self._credentials = credentials
@@ -275,6 +276,11 @@ def webhook_event(kind: str, entry: Entry, books: Books) -> dict[str, object]:
         "summary": f"A {resource_type} changed: {kind}",
         "resource": render.resource(subject, books, "https://api.paypal.com", minimal=False),
     }
+
+
+def _window_s(key: str) -> float:
+    """How long a request id is kept, by the path it begins with."""
+    return _PAYMENTS_WINDOW_S if key.startswith("/v2/payments/") else _ORDERS_WINDOW_S
 
 
 def _refined(operation: str, body: bodies.Reader) -> str:

@@ -71,7 +71,7 @@ class Stripe:
     decoders = DECODERS
 
     def __init__(self, ids: Identifiers, api_key: str | None = None) -> None:
-        self.keys = Keys(_KEY_WINDOW_S)
+        self.keys = Keys(lambda _: _KEY_WINDOW_S)
         self.books = Books()
         self._ids = ids
         self._api_key = api_key
