@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import asyncpg
 from pydantic import BaseModel
 
 from api.idempotency import HEADER, key_of
@@ -14,18 +12,18 @@ from api.problems import (
     BODY_TOO_LARGE,
     INSUFFICIENT_SCOPE,
     REQUEST_TIMEOUT,
-    UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
     Problem,
     ProblemKind,
 )
 from api.rate_limits import Subject
+from api.reads import reading
 from api.requests.fields import parse_uuid
 from api.requests.reading import parse_body, read_body, read_query
 from api.routing import Everyone, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
     from aiohttp import web
@@ -37,11 +35,6 @@ if TYPE_CHECKING:
     from api.routing import Route
 
 BODY_BYTES_MAX: Final = 65_536
-RETRY_SOON: Final = {"Retry-After": "1"}
-
-# A read is a few milliseconds; one that takes seconds is a database in trouble.
-_READ_SECONDS_MAX: Final = 10.0
-_DATABASE_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -123,16 +116,9 @@ class Call:
         subject = Subject("account", self.tenant_id, str(account_id))
         self.headers |= await self.deps.rate_limiter.pass_or_refuse(subject)
 
-    @asynccontextmanager
-    async def database(self) -> AsyncIterator[PoolConnectionProxy]:
-        """A connection to read with. Raises Problem (503) when Postgres is away or too slow."""
-        try:
-            async with asyncio.timeout(_READ_SECONDS_MAX), self.deps.pool.acquire() as connection:
-                yield connection
-        except _DATABASE_AWAY as error:
-            raise Problem(
-                UNAVAILABLE, "the database cannot be read now", headers=RETRY_SOON
-            ) from error
+    def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        """A connection to read with; raises Problem (503) when Postgres is away."""
+        return reading(self.deps.pool)
 
     async def _sent(self) -> bytes:
         request = self.request
@@ -149,8 +135,10 @@ class Call:
 
     def _require_json(self) -> None:
         sent = self.request.headers.get("Content-Type", "")
-        if sent == "application/json":
+        if sent == "application/json" and "Content-Encoding" not in self.request.headers:
             return
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
         if self.request.content_type != "application/json" or not sent:
             raise Problem(
                 UNSUPPORTED_MEDIA_TYPE, "send the body with Content-Type: application/json"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api.call import RETRY_SOON, Call
+from api.call import Call
 from api.idempotency import fingerprint
 from api.problems import (
     IDEMPOTENCY_KEY_IN_FLIGHT,
@@ -22,6 +22,7 @@ from api.problems import (
     answer,
     refusal,
 )
+from api.reads import RETRY_SOON
 from payments.decision import Refused
 from store.group_commit import (
     Answer,

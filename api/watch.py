@@ -33,12 +33,13 @@ class PaymentWatch:
 
     def __init__(self, settled: Callable[[Iterable[UUID]], Awaitable[list[Payment]]]) -> None:
         self._settled = settled
-        self._waiting: defaultdict[UUID, set[asyncio.Future[Payment]]] = defaultdict(set)
+        self._waiting: defaultdict[UUID, set[asyncio.Future[Payment | None]]] = defaultdict(set)
         self._somebody = asyncio.Event()
+        self._released = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Watch until the context is left; who still waits then times out."""
+        """Watch until the context is left."""
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._watch(), name="payment-watch")
             try:
@@ -48,7 +49,9 @@ class PaymentWatch:
 
     async def ended(self, payment_id: UUID, within_s: float) -> Payment | None:
         """The payment in its terminal state, or None if it is in none yet after so long."""
-        answer: asyncio.Future[Payment] = asyncio.get_running_loop().create_future()
+        if self._released:
+            return None
+        answer: asyncio.Future[Payment | None] = asyncio.get_running_loop().create_future()
         self._waiting[payment_id].add(answer)
         self._somebody.set()
         try:
@@ -62,6 +65,14 @@ class PaymentWatch:
                 waiting.discard(answer)
                 if not waiting:
                     del self._waiting[payment_id]
+
+    def release(self) -> None:
+        """Nobody waits any more: the process is on its way out and must not be held up."""
+        self._released = True
+        for answers in self._waiting.values():
+            for answer in answers:
+                if not answer.done():
+                    answer.set_result(None)
 
     async def _watch(self) -> None:
         while True:

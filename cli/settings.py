@@ -104,6 +104,22 @@ class AuthSettings(_Section):
     mode: Literal["keys", "open"] = Field(default="keys", validation_alias="PAYMENTS_AUTH_MODE")
 
 
+class RateLimitSettings(_Section):
+    """Requests a second; 0 is no limit. Unset, `keys` has the ingress's defaults, `open` none."""
+
+    writes_per_second: float | None = Field(
+        default=None, ge=0, validation_alias="PAYMENTS_RATE_LIMIT_WRITES_PER_SECOND"
+    )
+    reads_per_second: float | None = Field(
+        default=None, ge=0, validation_alias="PAYMENTS_RATE_LIMIT_READS_PER_SECOND"
+    )
+    payments_per_account_per_second: float | None = Field(
+        default=None, ge=0, validation_alias="PAYMENTS_RATE_LIMIT_ACCOUNT_PER_SECOND"
+    )
+    # What may come at once: a limit's requests of so many seconds.
+    burst_seconds: Seconds = Field(default=2.0, validation_alias="PAYMENTS_RATE_LIMIT_BURST")
+
+
 class DatabaseSettings(_Section):
     """PostgreSQL. Few connections are best: batches are what makes it fast."""
 
@@ -247,6 +263,7 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     redis: RedisSettings = field(default_factory=RedisSettings)
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
