@@ -21,6 +21,7 @@ import asyncpg
 
 from cli.embedded.wheel import binary, data_directory
 from cli.program import Program, StartError, as_user, known_cause
+from store.pool import DatabaseAddress
 
 ROLE: Final = "payments"
 DATABASE: Final = "payments"
@@ -63,6 +64,17 @@ async def prepare(
         log,
         *(flag for name, value in options.items() for flag in ("-c", f"{name}={value}")),
         port=port,
+    )
+
+
+def address(port: int) -> DatabaseAddress:
+    """Where to connect; any password does."""
+    return DatabaseAddress(
+        host="127.0.0.1",
+        port=port,
+        user=ROLE,
+        password="payments",  # noqa: S106 # nobody asks for it
+        database=DATABASE,
     )
 
 

@@ -1,0 +1,49 @@
+"""The `payments` command: one subcommand a module, imported when it is called.
+
+Commands other than `run` find the embedded servers of a run in this folder by themselves, unless
+the environment names servers.
+"""
+
+import os
+from importlib import import_module
+from typing import Final
+
+import click
+
+# name -> "module:attribute"; a new subcommand is one line here.
+_COMMANDS: Final = {
+    "demo": "cli.demo:demo",
+    "lag": "cli.lag:lag",
+    "migrate": "cli.migrate:migrate",
+    "run": "cli.run:run",
+    "status": "cli.status:status",
+}
+
+
+class _Commands(click.Group):
+    """Knows every name, imports only what is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 # click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """A payments platform: run it, look at it, mend it."""
+    if context.invoked_subcommand != "run":
+        from cli.record import variables_of_run  # noqa: PLC0415 # `run` starts sooner without it
+
+        os.environ.update(variables_of_run(os.environ))
+
+
+if __name__ == "__main__":
+    main(prog_name="payments")

@@ -1,0 +1,84 @@
+"""`payments status`: what `payments run` runs here, each pid looked at before it is believed."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import click
+
+from cli.home import Home
+from cli.record import RunRecord, is_alive, is_running, read_record
+from cli.supervisor import Snapshot, State
+
+_EXIT_NOT_ALL_READY: Final = 1
+_EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(*, as_json: bool) -> None:
+    """Show what `payments run` runs in this folder, and where.
+
+    Exits 0 when everything is ready, 1 when something is not, 3 when nothing runs here.
+    """
+    home = Home.of(os.environ)
+    record = read_record(home)
+    running = record is not None and is_running(record)
+    if record is not None:
+        record = looked_at(record)
+    if as_json:
+        body = {} if record is None else record.model_dump(mode="json")
+        click.echo(json.dumps({"running": running, **body}, indent=2))
+    elif record is None or not running:
+        click.echo(f"Nothing runs in {home.directory}: start it with `payments run`.")
+    else:
+        click.echo(table(record))
+    sys.exit(_exit_code(record if running else None))
+
+
+def looked_at(record: RunRecord) -> RunRecord:
+    """The record with what died since it was written shown as stopped."""
+    processes = tuple(one if is_alive(one) else _ended(one) for one in record.processes)
+    return record.model_copy(update={"processes": processes})
+
+
+def _ended(process: Snapshot) -> Snapshot:
+    is_waiting = process.state is State.BACKOFF
+    return replace(process, pid=None, state=State.BACKOFF if is_waiting else State.STOPPED)
+
+
+def _exit_code(record: RunRecord | None) -> int:
+    if record is None:
+        return _EXIT_NOT_RUNNING
+    are_ready = all(one.state is State.READY for one in record.processes)
+    return 0 if are_ready else _EXIT_NOT_ALL_READY
+
+
+def table(record: RunRecord) -> str:
+    """Every process and every address, for a terminal."""
+    rows = [("process", "state", "pid", "restarts", "address")]
+    rows += [
+        (one.name, one.state, str(one.pid or "-"), str(one.restarts), one.address)
+        for one in record.processes
+    ]
+    addresses = record.addresses
+    places = [
+        ("API", addresses.ingress),
+        ("database", addresses.database),
+        ("Redis", addresses.redis),
+        ("Kafka", addresses.kafka),
+        ("simulator", addresses.simulator),
+    ]
+    return "\n".join([*_aligned(rows), "", *_aligned(places)])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
