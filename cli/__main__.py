@@ -13,8 +13,11 @@ import click
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
     "demo": "cli.demo:demo",
+    "dlq": "cli.dlq:dlq",
+    "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",
     "migrate": "cli.migrate:migrate",
+    "openapi": "cli.openapi:openapi",
     "run": "cli.run:run",
     "status": "cli.status:status",
 }

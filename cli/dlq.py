@@ -1,0 +1,183 @@
+"""`payments dlq`: dead letters, shown, tried again or closed, straight from the database.
+
+It needs no ingress: when everything else is down, an operator can still see what is parked.
+Who resolves a letter is recorded with it.
+"""
+
+import asyncio
+import getpass
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import click
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.table import Table
+
+from cli.settings import read_settings
+from payments.commands import Command, DiscardDeadLetter, RedriveDeadLetter
+from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+from payments.decision import Refused
+from payments.progress import Policy
+from store.circumstances import live
+from store.dead_letters import DeadLetterFilters, dead_letter_by_id, dead_letters_page
+from store.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
+from store.pool import connect
+from telemetry.metrics import Metrics
+from topics.contracts.payloads import DeadLetterData
+
+_ANY_TENANT: Final = None
+# What a person reads of a message; all of it is in --json.
+_SHOWN_BYTES: Final = 2000
+
+Pool = asyncpg.Pool[asyncpg.Record]
+
+
+@click.group("dlq")
+def dlq() -> None:
+    """Look at dead letters, try them again, or close them."""
+
+
+@dlq.command("list")
+@click.option(
+    "--state",
+    type=click.Choice([*(state.value for state in DeadLetterState), "any"]),
+    default=DeadLetterState.PARKED.value,
+    help="Only those in this state (parked).",
+)
+@click.option("--stage", help="Only this stage's.")
+@click.option("--reason", type=click.Choice([reason.value for reason in DeadLetterReason]))
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many (50).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a letter.")
+def list_letters(
+    *, state: str, stage: str | None, reason: str | None, limit: int, as_json: bool
+) -> None:
+    """List dead letters, the newest failure first."""
+    filters = DeadLetterFilters(
+        state=None if state == "any" else DeadLetterState(state),
+        stage=stage,
+        reason=DeadLetterReason(reason) if reason else None,
+    )
+    letters = asyncio.run(_page(filters, limit))
+    if as_json:
+        for letter in letters:
+            click.echo(DeadLetterData.of(letter).model_dump_json())
+        return
+    table = Table("id", "last failed", "stage", "reason", "state", "payment", "error")
+    for letter in letters:
+        table.add_row(
+            str(letter.id),
+            f"{letter.last_failed_at:%Y-%m-%d %H:%M:%S}",
+            letter.stage,
+            letter.reason.value,
+            letter.state.value,
+            str(letter.payment_id or "-"),
+            letter.error,
+        )
+    Console().print(table)
+
+
+@dlq.command("show")
+@click.argument("letter_id", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, bytes in base64.")
+def show(*, letter_id: UUID, as_json: bool) -> None:
+    """Show one letter with the message as it came."""
+    letter = asyncio.run(_letter(letter_id))
+    if letter is None:
+        raise click.ClickException(f"there is no dead letter {letter_id}")
+    data = DeadLetterData.of(letter).model_dump(mode="json")
+    if as_json:
+        click.echo(json.dumps(data))
+        return
+    for name, value in data.items():
+        if not name.endswith("_base64"):
+            click.echo(f"{name:16} {value if value is not None else '-'}")
+    click.echo(f"{'key':16} {_readable(letter.source.key)}")
+    click.echo(f"{'value':16} {_readable(letter.source.value)}")
+
+
+@dlq.command("redrive")
+@click.argument("letter_ids", type=click.UUID, nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why; kept with the letter.")
+@click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
+def redrive(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
+    """Try again what is parked."""
+    _resolve([RedriveDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids])
+
+
+@dlq.command("discard")
+@click.argument("letter_ids", type=click.UUID, nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why; kept with the letter.")
+@click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
+def discard(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
+    """Close letters without trying again."""
+    _resolve([DiscardDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids])
+
+
+def _resolve(commands: Sequence[Command]) -> None:
+    """Submit each; every outcome is told, and one refusal makes the exit code 1."""
+    refused = 0
+    for outcome in asyncio.run(_submitted(commands)):
+        if isinstance(outcome, DeadLetter):
+            click.echo(f"{outcome.id} is {outcome.state.value}.")
+        else:
+            refused += 1
+            click.echo(outcome, err=True)
+    if refused:
+        raise SystemExit(1)
+
+
+async def _submitted(commands: Sequence[Command]) -> list[DeadLetter | str]:
+    outcomes: list[DeadLetter | str] = []
+    payment = read_settings().payment
+    policy = Policy(max_retries=payment.max_retries, retry_delay_s=payment.retry_delay_seconds)
+    async with _database() as pool:
+        metrics = Metrics(CollectorRegistry())
+        async with GroupCommitter(pool, live(policy), metrics, Limits(in_flight=1)) as committer:
+            for command in commands:
+                outcomes.append(await _outcome(committer, command))
+    return outcomes
+
+
+async def _outcome(committer: GroupCommitter, command: Command) -> DeadLetter | str:
+    try:
+        result = (await committer.submit(Submission(command))).result
+    except StoreUnavailable as error:
+        return f"the database is away: {error}"
+    if isinstance(result, Refused):
+        return result.detail
+    assert isinstance(result, DeadLetter), "resolving a letter gives the letter"
+    return result
+
+
+async def _page(filters: DeadLetterFilters, limit: int) -> list[DeadLetter]:
+    async with _database() as pool, pool.acquire() as connection:
+        return await dead_letters_page(connection, _ANY_TENANT, filters, before=None, limit=limit)
+
+
+async def _letter(letter_id: UUID) -> DeadLetter | None:
+    async with _database() as pool, pool.acquire() as connection:
+        return await dead_letter_by_id(connection, _ANY_TENANT, letter_id)
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[Pool]:
+    address = read_settings().database.address()
+    try:
+        pool = await connect(address, application_name="payments dlq", size=1)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise click.ClickException(f"the database cannot be reached: {error}") from error
+    async with pool:
+        yield pool
+
+
+def _readable(data: bytes | None) -> str:
+    if data is None:
+        return "-"
+    text = data[:_SHOWN_BYTES].decode(errors="backslashreplace")
+    return text if len(data) <= _SHOWN_BYTES else f"{text} ... ({len(data)} bytes)"

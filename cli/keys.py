@@ -1,0 +1,192 @@
+"""`payments keys`: API keys, made, listed, revoked and rotated in the database.
+
+A key is shown once, when it is made: only its hash is kept. What is revoked or expired stays
+listed, so that who could do what, and when, can be told later.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import click
+from asyncpg.pool import PoolConnectionProxy
+from rich.console import Console
+from rich.table import Table
+
+from api.authentication import new_secret
+from api.routing import Scope
+from cli.durations import Duration
+from cli.settings import read_settings
+from store.api_keys import (
+    ApiKey,
+    api_key_by_id,
+    api_keys,
+    expire_api_key,
+    insert_api_key,
+    revoke_api_key,
+)
+from store.pool import connect
+
+_SCOPES = [scope.value for scope in Scope]
+
+
+@click.group("keys")
+def keys() -> None:
+    """Make, list, revoke and rotate API keys."""
+
+
+@keys.command("create")
+@click.option("--tenant", required=True, help="Whose data the key opens.")
+@click.option("--name", required=True, help="Who holds it: shown in lists and audit trails.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(_SCOPES),
+    help="What it is good for; may be given several times. All but ops unless said.",
+)
+@click.option(
+    "--expires-in", type=Duration(), help="For how long, like 720h; for good unless said."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def create(
+    *, tenant: str, name: str, scopes: Sequence[str], expires_in: timedelta | None, as_json: bool
+) -> None:
+    """Make a key and print it, this once."""
+    now = datetime.now(UTC)
+    secret = new_secret()
+    key = ApiKey(
+        id=secret.key_id,
+        tenant_id=tenant,
+        name=name,
+        secret_sha256=secret.secret_sha256,
+        scopes=frozenset(scopes or [each for each in _SCOPES if each != Scope.OPS.value]),
+        created_at=now,
+        expires_at=now + expires_in if expires_in else None,
+    )
+    asyncio.run(_insert(key))
+    _show_once(key, secret.text, as_json=as_json)
+
+
+@keys.command("list")
+@click.option("--tenant", help="Only this tenant's.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a key.")
+def list_keys(*, tenant: str | None, as_json: bool) -> None:
+    """List keys, those that no longer open anything too."""
+    found = asyncio.run(_all(tenant))
+    if as_json:
+        for key in found:
+            click.echo(json.dumps(_described(key)))
+        return
+    table = Table("id", "tenant", "name", "scopes", "state", "expires")
+    now = datetime.now(UTC)
+    for key in found:
+        expires = f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "-"
+        table.add_row(
+            key.id, key.tenant_id, key.name, " ".join(sorted(key.scopes)), _state(key, now), expires
+        )
+    Console().print(table)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke(*, key_id: str) -> None:
+    """End a key now; the ingress sees it within seconds."""
+    key = asyncio.run(_revoke(key_id))
+    if key is None:
+        raise click.ClickException(f"there is no key {key_id}")
+    click.echo(f"{key.id} ({key.name}) is revoked.")
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--overlap", type=Duration(), default="24h", help="How long the old key stays good (24h)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rotate(*, key_id: str, overlap: timedelta, as_json: bool) -> None:
+    """Make a key that replaces another, which then expires."""
+    secret = new_secret()
+    now = datetime.now(UTC)
+
+    def successor(old: ApiKey) -> ApiKey:
+        return replace(
+            old,
+            id=secret.key_id,
+            secret_sha256=secret.secret_sha256,
+            created_at=now,
+            expires_at=None,
+            revoked_at=None,
+        )
+
+    async def exchange() -> ApiKey | None:
+        async with _database() as connection, connection.transaction():
+            old = await api_key_by_id(connection, key_id)
+            if old is None or not old.is_valid_at(now):
+                return None
+            await insert_api_key(connection, successor(old))
+            await expire_api_key(connection, key_id, now + overlap)
+            return successor(old)
+
+    key = asyncio.run(exchange())
+    if key is None:
+        raise click.ClickException(f"there is no valid key {key_id}")
+    _show_once(key, secret.text, as_json=as_json)
+    click.echo(f"{key_id} stays good for {overlap}.", err=True)
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[PoolConnectionProxy]:
+    address = read_settings().database.address()
+    try:
+        pool = await connect(address, application_name="payments keys", size=1)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise click.ClickException(f"the database cannot be reached: {error}") from error
+    async with pool, pool.acquire() as connection:
+        yield connection
+
+
+async def _insert(key: ApiKey) -> None:
+    async with _database() as connection:
+        await insert_api_key(connection, key)
+
+
+async def _all(tenant: str | None) -> list[ApiKey]:
+    async with _database() as connection:
+        return await api_keys(connection, tenant)
+
+
+async def _revoke(key_id: str) -> ApiKey | None:
+    async with _database() as connection:
+        return await revoke_api_key(connection, key_id, datetime.now(UTC))
+
+
+def _show_once(key: ApiKey, text: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"key": text, **_described(key)}))
+        return
+    click.echo(text)
+    scopes = " ".join(sorted(key.scopes))
+    click.echo(f"{key.id} for {key.tenant_id}: {scopes}. It is not shown again.", err=True)
+
+
+def _described(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "tenant": key.tenant_id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+    }
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "valid" if key.is_valid_at(now) else "expired"
