@@ -17,6 +17,7 @@ import asyncpg
 import click
 from prometheus_client import CollectorRegistry
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.settings import read_settings
@@ -73,11 +74,11 @@ def list_letters(
         table.add_row(
             str(letter.id),
             f"{letter.last_failed_at:%Y-%m-%d %H:%M:%S}",
-            letter.stage,
+            escape(letter.stage),
             letter.reason.value,
             letter.state.value,
             str(letter.payment_id or "-"),
-            letter.error,
+            escape(letter.error),
         )
     Console().print(table)
 
@@ -133,15 +134,12 @@ def _resolve(commands: Sequence[Command]) -> None:
 
 
 async def _submitted(commands: Sequence[Command]) -> list[DeadLetter | str]:
-    outcomes: list[DeadLetter | str] = []
     payment = read_settings().payment
     policy = Policy(max_retries=payment.max_retries, retry_delay_s=payment.retry_delay_seconds)
     async with _database() as pool:
         metrics = Metrics(CollectorRegistry())
         async with GroupCommitter(pool, live(policy), metrics, Limits(in_flight=1)) as committer:
-            for command in commands:
-                outcomes.append(await _outcome(committer, command))
-    return outcomes
+            return [await _outcome(committer, command) for command in commands]
 
 
 async def _outcome(committer: GroupCommitter, command: Command) -> DeadLetter | str:

@@ -15,6 +15,7 @@ import asyncpg
 import click
 from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.authentication import new_secret
@@ -87,7 +88,12 @@ def list_keys(*, tenant: str | None, as_json: bool) -> None:
     for key in found:
         expires = f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "-"
         table.add_row(
-            key.id, key.tenant_id, key.name, " ".join(sorted(key.scopes)), _state(key, now), expires
+            key.id,
+            escape(key.tenant_id),
+            escape(key.name),
+            " ".join(sorted(key.scopes)),
+            _state(key, now),
+            expires,
         )
     Console().print(table)
 
