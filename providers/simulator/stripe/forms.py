@@ -117,6 +117,8 @@ class Form:
 
     def names(self, name: str) -> tuple[str, ...]:
         """A list of strings, however its indices were written."""
+        if name not in self.params:
+            return ()
         return tuple(value for value in self.mapping(name).values() if isinstance(value, str))
 
     def metadata(self) -> dict[str, str]:

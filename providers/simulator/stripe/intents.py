@@ -217,7 +217,9 @@ def _new_intent(desk: Desk, form: Form) -> Intent:
         raise failures.missing("amount")
     currencies.check_amount(amount, currency)
     method = _payment_method(form)
-    extra: dict[str, object] = {name: form.text(name) for name in _ECHOED_TEXTS if form.text(name)}
+    extra: dict[str, object] = {
+        name: form.text(name) for name in _ECHOED_TEXTS if form.params.get(name)
+    }
     for name in ("payment_method_types", "allowed_payment_method_types"):
         if types := form.names(name):
             extra[name] = list(types)
