@@ -25,6 +25,7 @@ from telemetry.metrics import Metrics
 # Two measurements make a rate; a second apart they cost no patience.
 _RATE_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 2.0
+_PIPE_COLUMNS: Final = 120
 _UNKNOWN: Final = "-"
 _STATE_STYLES: Final = {
     GroupState.OK: "green",
@@ -81,7 +82,9 @@ def _print(report: StreamsReport, *, as_json: bool) -> None:
         sys.stdout.write(report.to_json().decode() + "\n")
         sys.stdout.flush()
     else:
-        Console().print(tables(report))
+        # Into a pipe or a file goes the whole width; a terminal says its own.
+        width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+        Console(width=width).print(tables(report))
 
 
 def tables(report: StreamsReport) -> RenderableType:
@@ -99,9 +102,7 @@ def tables(report: StreamsReport) -> RenderableType:
 
 
 def _groups(report: StreamsReport) -> Table:
-    table = _table(
-        "Consumer groups", "group topic", "state members messages oldest rate/s drained-in"
-    )
+    table = _table("Consumer groups", "group topic", "state members messages oldest rate/s drained")
     for group in report.groups:
         table.add_row(
             group.group,
@@ -152,11 +153,11 @@ def _waiting(report: StreamsReport) -> Table:
 
 
 def _table(title: str, names: str, figures: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
     for column in names.split():
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a narrow terminal breaks a name, never hides it
     for column in figures.split():
-        table.add_column(column.replace("-", " "), justify="right")
+        table.add_column(column.replace("-", " "), justify="right", no_wrap=True)
     return table
 
 

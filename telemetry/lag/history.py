@@ -46,7 +46,9 @@ class Progress:
         """Messages acknowledged a second over the window; 0.0 until there are two samples."""
         first, last = self._samples[0], self._samples[-1]
         elapsed = last.at - first.at
-        return max(0.0, (last.acknowledged - first.acknowledged) / elapsed) if elapsed else 0.0
+        if elapsed == 0.0:
+            return 0.0
+        return round(max(0.0, (last.acknowledged - first.acknowledged) / elapsed), 3)
 
     @property
     def drain_seconds(self) -> float | None:
@@ -55,7 +57,7 @@ class Progress:
         if last.lag == 0:
             return 0.0
         shrunk = first.lag - last.lag
-        return last.lag * (last.at - first.at) / shrunk if shrunk > 0 else None
+        return round(last.lag * (last.at - first.at) / shrunk, 3) if shrunk > 0 else None
 
     def state(self, members: int) -> GroupState:
         """Stopped, stalled, warning or ok, in that order of precedence."""
@@ -116,8 +118,13 @@ class LsnHistory:
             return 0.0
         after = bisect_right(self._lsns, confirmed)
         if after == 0:
-            return now - self._times[0]
+            return age_seconds(self._times[0], now)
         from_lsn, to_lsn = self._lsns[after - 1], self._lsns[after]
         share = (confirmed - from_lsn) / (to_lsn - from_lsn)
         written_at = self._times[after - 1] + share * (self._times[after] - self._times[after - 1])
-        return max(0.0, now - written_at)
+        return age_seconds(written_at, now)
+
+
+def age_seconds(since: float, now: float) -> float:
+    """How long ago, to the millisecond; a moment that another clock puts in the future is now."""
+    return round(max(0.0, now - since), 3)

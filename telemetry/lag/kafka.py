@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from telemetry.lag.broker import Broker, GroupOnBroker
-from telemetry.lag.history import Progress, Sample
+from telemetry.lag.history import Progress, Sample, age_seconds
 from telemetry.lag.report import GroupLag, PartitionLag
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ConsumerGroups:
             behind = {at: place.position for at, place in places.items() if place.lag}
             asked.update(behind.items())
             produced_at = await self._broker.timestamps(behind)
-            ages = {at: max(0.0, now - seconds) for at, seconds in produced_at.items()}
+            ages = {at: age_seconds(seconds, now) for at, seconds in produced_at.items()}
             lags.append(self._group_lag(_Reading(name, topic, group.members), places, ages, now))
         self._broker.forget_ages_but(asked)
         return tuple(lags)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from telemetry.lag.history import LsnHistory
+from telemetry.lag.history import LsnHistory, age_seconds
 from telemetry.lag.report import SlotLag, WaitingWork
 
 if TYPE_CHECKING:
@@ -119,12 +119,15 @@ class Waiting:
     async def measure(self, now: float) -> tuple[WaitingWork, ...]:
         rows = await self._connection.fetch(_WAITING, datetime.fromtimestamp(now, UTC))
         return tuple(
-            WaitingWork(row["kind"], row["count"], _age(row["oldest_at"], now)) for row in rows
+            WaitingWork(
+                kind=row["kind"],
+                count=row["count"],
+                oldest_seconds=age_seconds(row["oldest_at"].timestamp(), now)
+                if row["count"]
+                else 0.0,
+            )
+            for row in rows
         )
 
     async def close(self) -> None:
         await self._connection.close()
-
-
-def _age(since: datetime | None, now: float) -> float:
-    return 0.0 if since is None else max(0.0, now - since.timestamp())

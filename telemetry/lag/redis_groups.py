@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import redis.asyncio
 from redis.exceptions import ResponseError
 
+from telemetry.lag.history import age_seconds
 from telemetry.lag.report import RedisGroupLag
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class RedisGroups:
             occurred_at = datetime.fromisoformat(str((fields or {})["ce_time"]))
         except (KeyError, ValueError):  # deleted, or not an event of ours: an entry without a time
             return None
-        return max(0.0, now - occurred_at.timestamp())
+        return age_seconds(occurred_at.timestamp(), now)
 
 
 def _whole(value: object) -> int:
