@@ -111,16 +111,20 @@ class Relay:
                 reporting = tasks.create_task(wal.run())
                 self._figures.active.set(1)
                 self._is_standing_by = False
-                await self._publish(postgres, wal, stop)
+                await self._publish(postgres, wal, tasks, stop)
                 reporting.cancel()
+                await wal.finish()
 
-    async def _publish(self, postgres: Postgres, wal: WalStream, stop: asyncio.Event) -> None:
+    async def _publish(
+        self, postgres: Postgres, wal: WalStream, tasks: asyncio.TaskGroup, stop: asyncio.Event
+    ) -> None:
+        """Recover, then follow the WAL until stopped. One group owns every task of a stream."""
         confirmed = await postgres.confirmed_lsn(self._options.slot)
         wal.confirm(confirmed)
         position = await postgres.position()
         pipeline = Pipeline(confirmed, self._figures, self._clock, moved=wal.confirm)
-        opening = self._sink.open(pipeline.acknowledge, Resume(confirmed, position.lsn))
-        async with opening as session, asyncio.TaskGroup() as tasks:
+        resume = Resume(confirmed, position.lsn)
+        async with self._sink.open(pipeline.acknowledge, resume) as session:
             sending = tasks.create_task(session.run())
             covered = await Recovery(
                 postgres=postgres,
@@ -141,7 +145,6 @@ class Relay:
             await _drain(session, pipeline)
             beating.cancel()
             sending.cancel()
-        await wal.finish()
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""
