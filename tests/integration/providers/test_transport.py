@@ -24,10 +24,15 @@ _GARBAGE = {
 
 @asynccontextmanager
 async def transport(
-    url: str, timeout_s: float = 5.0, connections: int = 10
+    url: str, *, timeout_s: float = 10.0, connect_timeout_s: float = 5.0, connections: int = 10
 ) -> AsyncIterator[Transport]:
     opened = Transport(
-        Endpoint(base_url=url, timeout_s=timeout_s, connect_timeout_s=0.3, connections=connections)
+        Endpoint(
+            base_url=url,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            connections=connections,
+        )
     )
     try:
         yield opened
@@ -35,8 +40,10 @@ async def transport(
         await opened.aclose()
 
 
-async def exchange(url: str, timeout_s: float = 5.0) -> Exchange:
-    async with transport(url, timeout_s) as opened:
+async def exchange(
+    url: str, *, timeout_s: float = 10.0, connect_timeout_s: float = 5.0
+) -> Exchange:
+    async with transport(url, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s) as opened:
         return await opened.exchange(_POST)
 
 
@@ -48,7 +55,7 @@ async def test_a_refused_connection_is_never_sent() -> None:
 async def test_a_connection_that_does_not_come_about_is_never_sent() -> None:
     """The time to connect has a bound of its own, and its end is no doubt."""
     async with wire.unaccepting() as url:
-        assert isinstance(await exchange(url), NotSent)
+        assert isinstance(await exchange(url, connect_timeout_s=0.3), NotSent)
 
 
 async def test_a_name_that_does_not_resolve_is_never_sent() -> None:
@@ -58,7 +65,10 @@ async def test_a_name_that_does_not_resolve_is_never_sent() -> None:
 
 async def test_waiting_for_a_free_connection_is_never_sent() -> None:
     """A request that waited in the pool for its turn, in vain, has not left."""
-    async with wire.serving() as server, transport(server.url, connections=1) as opened:
+    async with (
+        wire.serving() as server,
+        transport(server.url, connect_timeout_s=0.3, connections=1) as opened,
+    ):
         server.then(server.hang)
         async with asyncio.TaskGroup() as tasks:
             first = tasks.create_task(opened.exchange(_POST))
