@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "openapi": "cli.openapi:openapi",
     "run": "cli.run:run",
     "status": "cli.status:status",
+    "tail": "cli.tail:tail",
 }
 
 
