@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from payments import holds
 from payments.amend import owing
@@ -152,12 +152,17 @@ def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
 
 
 def _is_json(value: bytes | None) -> bool:
-    """Whether the outbox can carry it: a payload is JSON text."""
+    """Whether the outbox can carry it: a payload is JSON text in UTF-8, as RFC 8259 defines it."""
     try:
-        json.loads(value or b"")
+        json.loads((value or b"").decode(), parse_constant=_no_number)
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _no_number(name: str) -> NoReturn:
+    """Python's parser takes NaN and Infinity; JSON does not, nor does Postgres."""
+    raise ValueError(name)
 
 
 def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadLetter | Refused:
