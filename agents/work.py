@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from agents.calls import Calls
     from payments.commands import ClaimPayment, ClaimRefund
     from payments.dead_letter import SourceMessage
+    from payments.decision import Result
     from payments.events import WorkType
     from store.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 # A glance at the bytes: the message is read, and refused if it must be, in `handle`.
 _PROVIDER: Final = re.compile(rb'"provider":"([a-z]{1,32})"')
 _ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NOT_FOUND})
+
+
+# Two seconds in all: a synchronous standby that answers slowly keeps a commit invisible.
+_NOT_YET_VISIBLE_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0)
 
 
 class Trade(Protocol):
@@ -73,7 +79,7 @@ class Work:
     async def handle(self, message: Message, source: SourceMessage) -> None:
         """Claim, then start the call; a claim refused means that somebody else did or has."""
         submission = Submission(self._claim(message), traceparent=message.traceparent)
-        outcome = await submit_durably(self.committer, submission)
+        outcome = await self._visible(submission)
         match outcome:
             case Claimed():
                 self.metrics.stage.claims.labels(self.stage).inc()
@@ -82,6 +88,19 @@ class Work:
                 raise PoisonError(DeadLetterReason.UNKNOWN_SUBJECT, outcome.detail)
             case _:
                 self.metrics.stage.skipped.labels(self.stage, "not_claimable").inc()
+
+    async def _visible(self, submission: Submission) -> Result | Refused:
+        """The claim's outcome, asked for again while its subject is not to be seen.
+
+        A commit is in the WAL, and with this relay in the stage, a moment before other
+        transactions see it: a subject that is missing now may be there in a millisecond.
+        """
+        for wait_s in _NOT_YET_VISIBLE_S:
+            outcome = await submit_durably(self.committer, submission)
+            if not (isinstance(outcome, Refused) and outcome.code in _ABSENT):
+                return outcome
+            await asyncio.sleep(wait_s)
+        return await submit_durably(self.committer, submission)
 
     def _claim(self, message: Message) -> ClaimPayment | ClaimRefund:
         if message.type != self.trade.understands:
