@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from payments.dead_letter import DeadLetterState
-from payments.decision import Decision, Refused
+from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.payment import TERMINAL, PaymentStatus
 
@@ -23,11 +23,21 @@ _FINISHED: Final = frozenset(
     }
 )
 
+# What stages are told of duplicates, and anybody of what is not there.
+_NO_ERROR: Final = frozenset(
+    {
+        RefusalCode.NOT_CLAIMABLE,
+        RefusalCode.PAYMENT_NOT_FOUND,
+        RefusalCode.REFUND_NOT_FOUND,
+    }
+)
+
 
 def count(outcome: Decision | Refused, metrics: Metrics) -> None:
     """Count a committed outcome; to be called after the commit, never before."""
     if isinstance(outcome, Refused):
-        metrics.payments.errors.labels("refused", outcome.code.value).inc()
+        if outcome.code not in _NO_ERROR:
+            metrics.payments.errors.labels("refused", outcome.code.value).inc()
         return
     for event in outcome.events:
         _count_event(event, metrics)
