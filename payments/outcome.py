@@ -1,8 +1,10 @@
 """What a provider call can end in, split by what the caller may do next.
 
 The difference that matters is between *certainly no effect* (`Declined`,
-`Retriable`, `NotFound`) and *perhaps an effect* (`Unknown`): only the former
-may ever release a hold. Every value here is an answer; nothing is an exception.
+`Retriable`) and *perhaps an effect* (`Unknown`): only the former may ever release
+a hold. `NotFound` is about one instant: a request still under way can take effect
+later, so what follows it is the same call under the same key, never a failed
+payment. Every value here is an answer; nothing is an exception.
 """
 
 from __future__ import annotations
