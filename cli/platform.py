@@ -6,7 +6,7 @@ so that there is one way to stop, whether somebody asked for it or something fai
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from cli.crew import (
     SERVERS_STOP_ORDER,
     STOP_ORDER,
     Surroundings,
-    crew,
     ingress_address,
     provider_variables,
     simulator_address,
@@ -28,7 +27,7 @@ from cli.home import Home
 from cli.program import Program, StartError
 from cli.record import Addresses, RunRecord, write_record
 from cli.settings import Settings
-from cli.stack import Stack, prepare_stack
+from cli.stack import Stack
 from cli.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
 from store.migrations import MigrationError, connect_to_migrate, migrate_up, read_migrations
 from store.pool import DatabaseAddress
@@ -42,12 +41,13 @@ _LOG_CHECK_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a run is given from outside."""
+    """What a run is given from outside: where, with what, which servers and which processes."""
 
     home: Home
     settings: Settings
     environment: Mapping[str, str]
-    demo: bool
+    prepare: Callable[[], Awaitable[Stack]]
+    processes: Callable[[Surroundings], list[Program]]
     say: Callable[[str], None]
 
 
@@ -58,6 +58,7 @@ class Platform:
         self._given = given
         self._watcher = Watcher(changed=self._write_record, say=given.say)
         self._supervised: list[Supervised] = []
+        self._killed: list[str] = []
         self._stack: Stack | None = None
         self._variables: dict[str, str] = {}
         self._started_at = datetime.now(UTC)
@@ -70,25 +71,25 @@ class Platform:
         """Return when everything is ready. Raises `StartError`."""
         given = self._given
         providers = provider_variables(given.home, given.settings, given.environment)
-        self._stack = stack = await prepare_stack(given.home, given.settings, given.environment)
+        self._stack = stack = await given.prepare()
         self._variables = stack.variables | providers
         await self._start(tasks, stack.programs)
         await _migrate(stack.database_address)
         environment = {**given.environment, **self._variables}
         around = Surroundings(given.home, given.settings, environment, http)
-        await self._start(tasks, crew(around, demo=given.demo))
+        await self._start(tasks, given.processes(around))
 
     async def take_down(self) -> list[str]:
         """Stop everything in order, our processes first; names of those that had to be killed."""
-        killed = await stop_in_order(self._groups(STOP_ORDER), within_seconds=_DRAIN_SECONDS)
-        return killed + await stop_in_order(
+        ours = await stop_in_order(self._groups(STOP_ORDER), within_seconds=_DRAIN_SECONDS)
+        servers = await stop_in_order(
             self._groups(SERVERS_STOP_ORDER), within_seconds=_SERVERS_STOP_SECONDS
         )
+        return self._killed + ours + servers
 
     def kill(self) -> None:
         """End everything at once, for somebody who asked a second time."""
-        for each in self._supervised:
-            each.kill()
+        self._killed = [each.program.name for each in self._supervised if each.kill()]
 
     def record(self) -> RunRecord | None:
         """What runs now; None before it is decided where the servers are."""

@@ -17,14 +17,18 @@ from typing import Final
 import aiohttp
 import click
 
+from cli.crew import crew
 from cli.home import Home
 from cli.platform import Given, Platform
 from cli.program import StartError, is_free
 from cli.record import end_leftovers, is_running, read_record
 from cli.settings import Settings, read_settings
+from cli.stack import prepare_stack
 from cli.status import table
 
 _LEFTOVERS_END_SECONDS: Final = 10.0
+# A terminal, make and timeout may each pass the same key press on.
+_ONE_KEY_PRESS_SECONDS: Final = 1.0
 
 
 @click.command("run")
@@ -60,9 +64,22 @@ def _clear_the_ground(home: Home, settings: Settings) -> None:
 
 
 async def _run(home: Home, settings: Settings, *, demo: bool) -> int:
+    environment = dict(os.environ)
+    platform = Platform(
+        Given(
+            home=home,
+            settings=settings,
+            environment=environment,
+            prepare=lambda: prepare_stack(home, settings, environment),
+            processes=lambda around: crew(around, demo=demo),
+            say=_say,
+        )
+    )
+    return await live(platform, _stop_signal(platform))
+
+
+async def live(platform: Platform, stop: asyncio.Event) -> int:
     """0 when all of it drained, 1 when something had to be killed. Raises `StartError`."""
-    platform = Platform(Given(home, settings, dict(os.environ), demo=demo, say=_say))
-    stop = _stop_signal(platform)
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
         logs = tasks.create_task(platform.keep_logs_short())
         failure = await _up_until(stop, platform, tasks, http)
@@ -89,11 +106,11 @@ async def _up_until(
     stopped = tasks.create_task(stop.wait())
     await asyncio.wait({bring_up, stopped}, return_when=asyncio.FIRST_COMPLETED)
     failure: StartError | None = None
-    if not stop.is_set():
-        failure = await bring_up
-    if not stop.is_set() and failure is None:
-        click.echo(_welcome(platform, time.monotonic() - started))
-        await stopped
+    if bring_up.done():
+        failure = bring_up.result()
+        if failure is None:
+            click.echo(_welcome(platform, time.monotonic() - started))
+            await stopped
     stopped.cancel()
     bring_up.cancel()
     await asyncio.wait({bring_up})
@@ -109,16 +126,20 @@ async def _attempt(bring_up: Coroutine[None, None, None]) -> StartError | None:
 
 
 def _stop_signal(platform: Platform) -> asyncio.Event:
-    """Set by the first Ctrl-C, SIGTERM or closed terminal; the second kills what is left."""
+    """Set by the first Ctrl-C, SIGTERM or closed terminal; a later one kills what is left."""
     stop = asyncio.Event()
+    clock = asyncio.get_running_loop().time
+    patient_until = 0.0
 
     def on_signal() -> None:
-        if stop.is_set():
+        nonlocal patient_until
+        if not stop.is_set():
+            click.echo("Draining; once more kills at once.")
+            patient_until = clock() + _ONE_KEY_PRESS_SECONDS
+            stop.set()
+        elif clock() > patient_until:
             click.echo("Killing what is left.", err=True)
             platform.kill()
-            return
-        click.echo("Draining; once more kills at once.")
-        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)

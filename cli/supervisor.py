@@ -113,11 +113,13 @@ class Supervised:
             return True
         return await stop(self.program, self._process, within_seconds=within_seconds)
 
-    def kill(self) -> None:
-        """End it and its keeping now."""
+    def kill(self) -> bool:
+        """End it and its keeping now; whether there was anything to kill."""
         self._stopping.set()
-        if self._process is not None and self._process.returncode is None:
-            kill_group(self._process.pid)
+        if self._process is None or self._process.returncode is not None:
+            return False
+        kill_group(self._process.pid)
+        return True
 
     async def _live_once(self) -> bool:
         """One life, from start to end; whether it was a stable one."""
