@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 from uuid import UUID
 
 from hypothesis import settings
@@ -66,6 +67,17 @@ NEVER_SENT: Final[tuple[Outcome, ...]] = (
 )
 
 
+class Fate(Enum):
+    """What may become of an attempt."""
+
+    ACCEPTED = auto()
+    DECLINED = auto()
+    ANSWER_LOST = auto()
+    REFUSED = auto()
+    DEFERRED = auto()
+    WORKER_DIED = auto()
+
+
 class Lives(RuleBasedStateMachine):
     """A few accounts, their payments, and everything that may happen to them."""
 
@@ -118,6 +130,22 @@ class Lives(RuleBasedStateMachine):
         """Any message ever sent, in any order, any number of times."""
         self._claim(_picked(self.work, pick))
 
+    @precondition(lambda self: self.owing)
+    @rule(pick=picks, fates=st.lists(st.sampled_from(Fate), min_size=1, max_size=4))
+    def attempt(self, pick: int, fates: list[Fate]) -> None:
+        """Try what is owed a few times in a row, each time when it is due."""
+        payment_id = _picked(self.owing, pick).id
+        for fate in fates:
+            payment = self.desk.working.payments[payment_id]
+            if payment.progress.due_at is None:
+                return
+            self.desk.now = max(self.desk.now, payment.progress.due_at)
+            self._ask(WakePayment(payment_id))
+            before = len(self.flights)
+            self._claim(self.work[-1])
+            for flight in self.flights[before:]:
+                self._meet(flight, fate)
+
     @precondition(lambda self: self.flights)
     @rule(pick=picks, willing=st.booleans(), answered=st.booleans())
     def arrive(self, pick: int, *, willing: bool, answered: bool) -> None:
@@ -130,9 +158,7 @@ class Lives(RuleBasedStateMachine):
     @rule(pick=picks, outcome=st.sampled_from(NEVER_SENT))
     def fail_to_send(self, pick: int, outcome: Outcome) -> None:
         """Certainly no effect: this request will not arrive later either."""
-        flight = _picked(self.flights, pick)
-        self.flights.remove(flight)
-        self._settle(flight, outcome)
+        self._never_sent(_picked(self.flights, pick), outcome)
 
     @rule(seconds=st.sampled_from([10, 200, 100_000]))
     def pass_time(self, seconds: int) -> None:
@@ -231,6 +257,11 @@ class Lives(RuleBasedStateMachine):
         return [*self.desk.working.refunds.values()]
 
     @property
+    def owing(self) -> list[Payment]:
+        """Payments whose provider is owed something."""
+        return [each for each in self.payments if each.operation]
+
+    @property
     def wanted(self) -> list[Work]:
         """The messages whose attempt nobody has made yet."""
         return [each for each in self.work if self._is_wanted(each)]
@@ -290,6 +321,24 @@ class Lives(RuleBasedStateMachine):
         )
         assert owed is not None
         self.flights.append(Flight(claimed.attempt, owed))
+
+    def _meet(self, flight: Flight, fate: Fate) -> None:
+        match fate:
+            case Fate.ACCEPTED | Fate.DECLINED:
+                self._settle(flight, self.provider.receive(flight, willing=fate is Fate.ACCEPTED))
+            case Fate.ANSWER_LOST:
+                self.provider.receive(flight, willing=True)
+                self._settle(flight, NO_ANSWER)
+            case Fate.REFUSED | Fate.DEFERRED:
+                self._never_sent(flight, NEVER_SENT[fate is Fate.DEFERRED])
+            case Fate.WORKER_DIED:
+                return
+            case _:
+                assert_never(fate)
+
+    def _never_sent(self, flight: Flight, outcome: Outcome) -> None:
+        self.flights.remove(flight)
+        self._settle(flight, outcome)
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
         """The flight stays: a request whose sender gave up may arrive later, or again."""
