@@ -218,7 +218,7 @@ def answer(problem: Problem, asked: Asked) -> Answer:
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
-        "instance": asked.instance,
+        "instance": redact_text(asked.instance),
         "code": kind.code,
         "retryable": kind.retryable,
         "request_id": asked.request_id,

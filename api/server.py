@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BACKLOG: Final = 1024
 # What aiohttp may use to cancel what did not finish in time.
 _CANCEL_SECONDS: Final = 1.0
+_LINGER_SECONDS: Final = 1.0
 
 
 class AddressError(Exception):
@@ -49,6 +50,8 @@ async def serving(app: Application, listen: Listen) -> AsyncIterator[str]:
         # A connection that sends no whole request for so long is closed, a silent one too.
         keepalive_timeout=listen.read_timeout_seconds,
         shutdown_timeout=max(0.0, listen.shutdown_timeout_seconds - _CANCEL_SECONDS),
+        # Who is refused early gets this long to stop sending and read why.
+        lingering_time=_LINGER_SECONDS,
         # Nothing compressed is taken, so that no small body becomes a large one.
         auto_decompress=False,
     )

@@ -25,6 +25,9 @@ DEPTH_MAX: Final = 32
 # the scan of a hostile text is linear.
 _STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# A longer number is no amount of ours, and not worth the work of finding its value: it is what
+# was written.
+_NUMBER_LENGTH_MAX: Final = 100
 _EXPONENT_DIGITS_MAX: Final = 6
 
 
@@ -156,8 +159,10 @@ def _canonical_number(value: object) -> str:
     """A number by its value; the NUL tells it from a string, which can have none."""
     assert isinstance(value, Number), f"{type(value).__name__} does not come out of JSON"
     text = value.text.lower()
+    if len(text) > _NUMBER_LENGTH_MAX:
+        return f"\0{text}"
     mantissa, _, power = text.partition("e")
-    if len(power) > _EXPONENT_DIGITS_MAX:  # Decimal gives up; no amount of ours is that long
+    if len(power) > _EXPONENT_DIGITS_MAX:
         return f"\0{text}"
     sign, digits, exponent = Decimal(mantissa).as_tuple()
     assert isinstance(exponent, int), "JSON has no infinity"

@@ -28,6 +28,8 @@ _INSTANT: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _MICROSECOND_DIGITS: Final = 6
+# Beyond that `parse_amount` takes nothing either; here it is known without the currency.
+_AMOUNT_LENGTH_MAX: Final = 64
 
 ValueT = TypeVar("ValueT")
 
@@ -53,12 +55,13 @@ def parse_instant(text: str) -> datetime | None:
         return None
 
 
-def _text_of(value: object) -> str:
-    if type(value) is Number:
-        return value.text
-    if type(value) is str:
-        return value
-    raise refused("amount_type", "must be a number or a decimal string")
+def _amount(value: object) -> str:
+    text = value.text if type(value) is Number else value
+    if type(text) is not str:
+        raise refused("amount", "must be a number or a decimal string")
+    if len(text) > _AMOUNT_LENGTH_MAX:
+        raise refused("amount", "must be a decimal number")
+    return text
 
 
 def _uuid(value: object) -> UUID:
@@ -98,7 +101,7 @@ def one_of(kind: Callable[[str], ValueT]) -> BeforeValidator:
 
 Amount = Annotated[
     str,
-    BeforeValidator(_text_of),
+    BeforeValidator(_amount),
     WithJsonSchema(
         {
             "anyOf": [

@@ -19,6 +19,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 # A refusal lists what is wrong, not everything a hostile body can get wrong.
 _ERRORS_MAX: Final = 20
 _NAME_LENGTH_MAX: Final = 100
+_UNKNOWN: Final = "is not known here"
 
 
 def parse_body(body: bytes) -> object:
@@ -37,10 +38,18 @@ def read_body(model: type[ModelT], value: object) -> ModelT:
     """The model in a parsed body. Raises Problem."""
     if not isinstance(value, dict):
         raise invalid(FieldError("must be a JSON object", ""))
+    known = model.model_fields
+    if len(value) > len(known):  # then some are unknown, and the first of them are enough to say
+        raise _unknown([name for name in value if name not in known])
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise invalid(*(_in_body(each) for each in _first(error))) from None
+
+
+def _unknown(names: Sequence[str]) -> Problem:
+    where = (strict_json.pointer(name[:_NAME_LENGTH_MAX]) for name in names[:_ERRORS_MAX])
+    return invalid(*(FieldError(_UNKNOWN, pointer) for pointer in where))
 
 
 def read_query(model: type[ModelT], parameters: Sequence[tuple[str, str]]) -> ModelT:
@@ -81,7 +90,7 @@ def _reason(error: ErrorDetails) -> str:
         case "missing":
             return "is required"
         case "extra_forbidden":
-            return "is not known here"
+            return _UNKNOWN
         case "string_type":
             return "must be a string"
         case _:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 import orjson
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -20,7 +21,7 @@ from redis.backoff import NoBackoff
 from api import app
 from api.authentication import ApiKeys, Authenticator, Open, new_secret
 from api.batched_redis import BatchedRedis
-from api.dependencies import Committer, Dependencies
+from api.dependencies import Dependencies
 from api.health import Readiness
 from api.rate_limits import Limit, RateLimiter
 from api.replay_cache import ReplayCache
@@ -30,7 +31,7 @@ from api.watch import PaymentWatch
 from payments.progress import Policy
 from store.api_keys import ApiKey, api_key_by_id, insert_api_key
 from store.circumstances import live
-from store.group_commit import GroupCommitter
+from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations
 from store.payments import settled_payments
 from telemetry.metrics import Metrics
@@ -149,7 +150,7 @@ class Options:
 
     keys: bool = False
     limits: Mapping[str, Limit] = field(default_factory=dict)
-    committer: Committer | None = None
+    commits: Limits = field(default_factory=Limits)
     read_timeout_seconds: float = 15.0
 
 
@@ -158,10 +159,11 @@ class Ingress:
     """What runs, and what it runs on."""
 
     client: Client
-    committer: Committer
+    committer: GroupCommitter
     metrics: Metrics
     pool: asyncpg.Pool[asyncpg.Record]
     deps: Dependencies
+    app: web.Application
 
     async def key(self, tenant: str, *scopes: str, **fields: datetime) -> str:
         """A new API key of a tenant."""
@@ -199,8 +201,8 @@ async def running(
                 return await settled_payments(connection, payment_ids)
 
         watch = await stack.enter_async_context(PaymentWatch(settled).running())
-        committer = options.committer or await stack.enter_async_context(
-            GroupCommitter(pool, live(Policy()), metrics)
+        committer = await stack.enter_async_context(
+            GroupCommitter(pool, live(Policy()), metrics, options.commits)
         )
         deps = Dependencies(
             pool=pool,
@@ -224,9 +226,17 @@ async def running(
             write_timeout_seconds=15.0,
             shutdown_timeout_seconds=5.0,
         )
-        address = await stack.enter_async_context(serving(app.build(deps), listen))
+        application = app.build(deps)
+        address = await stack.enter_async_context(serving(application, listen))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Ingress(Client(session, address), committer, metrics, pool, deps)
+        yield Ingress(
+            client=Client(session, address),
+            committer=committer,
+            metrics=metrics,
+            pool=pool,
+            deps=deps,
+            app=application,
+        )
 
 
 def _redis(address: RedisAddress) -> Redis:

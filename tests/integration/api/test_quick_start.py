@@ -60,7 +60,7 @@ async def test_the_external_payment_of_the_quick_start_is_accepted(client: Clien
     payment = reply.json
     assert reply.headers["Location"] == f"/api/v1/payments/{payment['id']}"
     assert payment["idempotency_key"] == key
-    expected = {
+    expected: dict[str, object] = {
         "payment_type": "external_payment",
         "source_account_id": account,
         "destination_account_id": None,

@@ -1,0 +1,83 @@
+"""The OpenAPI document: whole, valid, and made of the routes."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
+
+from api.openapi import document
+from api.routes import ROUTES
+from api.routing import Everyone, KeyUse, Route
+
+# As a client reads it.
+DOCUMENT = orjson.loads(orjson.dumps(document(ROUTES)))
+DOCUMENTED = [route for route in ROUTES if route.documented]
+
+
+def _operation(route: Route) -> dict[str, Any]:  # Any: JSON, whose shape is what is tested
+    operation: dict[str, Any] = DOCUMENT["paths"][route.path][route.method.lower()]
+    return operation
+
+
+def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
+    """No dangling reference, and every operation has a name of its own."""
+    assert DOCUMENT["openapi"].startswith("3.1")
+    for reference in re.findall(r'"\$ref":"#/([^"]+)"', orjson.dumps(DOCUMENT).decode()):
+        found = DOCUMENT
+        for step in reference.split("/"):
+            found = found[step]
+    names = [_operation(route)["operationId"] for route in DOCUMENTED]
+    assert len(set(map(str, names))) == len(names)
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
+def test_every_schema_is_a_json_schema(name: str) -> None:
+    """Draft 2020-12, which OpenAPI 3.1 is built on."""
+    Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][name])
+
+
+@pytest.mark.parametrize("route", DOCUMENTED, ids=lambda route: f"{route.method} {route.path}")
+def test_an_operation_says_what_its_route_does(route: Route) -> None:
+    """Security, key, body, successes and refusals are the route's."""
+    operation = _operation(route)
+    assert bool(operation["security"]) is not isinstance(route.scope, Everyone)
+    parameters = {each["name"]: each for each in operation["parameters"]}
+    key = parameters.get("Idempotency-Key")
+    assert (key is not None) is (route.key_use is not KeyUse.IGNORED)
+    assert (key is not None and key["required"]) is (route.key_use is KeyUse.REQUIRED)
+    assert ("requestBody" in operation) is (route.body is not None)
+    assert {str(status) for status in route.successes} <= set(operation["responses"])
+    if not isinstance(route.scope, Everyone):
+        assert {"401", "403", "429", "503"} <= set(operation["responses"])
+
+
+def test_amounts_are_documented_as_they_are_taken() -> None:
+    """A number or a decimal string, and nothing else."""
+    amount = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]["properties"]["amount"]
+    taken = Draft202012Validator(amount)
+    assert all(taken.is_valid(value) for value in (50, 50.0, "50.00", "1e2", "0"))
+    refused: tuple[object, ...] = (-1, "-1", "", "x", "1,0", None, True, [])
+    assert not any(taken.is_valid(value) for value in refused)
+
+
+def test_unknown_fields_are_documented_as_refused() -> None:
+    """A body is closed."""
+    for route in DOCUMENTED:
+        if route.body:
+            schema = DOCUMENT["components"]["schemas"][route.body.__name__]
+            assert schema["additionalProperties"] is False
+
+
+def test_a_route_cannot_be_declared_without_saying_who_may_use_it() -> None:
+    """The declaration fails, and with it the start of the process."""
+    with pytest.raises(TypeError, match="scope"):
+        Route(  # type: ignore[call-arg]  # that is the point
+            method="GET",
+            path="/api/v1/secrets",
+            handler=ROUTES[0].handler,
+            summary="",
+            tag="",
+            successes={},
+        )
