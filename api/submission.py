@@ -114,6 +114,4 @@ def _committed(call: Call, asked: Idempotency | None, reply: Reply) -> Committed
         call.headers |= _REPLAYED
         call.deps.metrics.idempotency.replays.labels("postgres").inc()
         return Committed(reply.answer)
-    if isinstance(reply.result, Refused):
-        call.deps.metrics.payments.errors.labels("refused", reply.result.code.value).inc()
     return Committed(reply.answer, reply.result)

@@ -87,15 +87,11 @@ async def capture_payment(call: Call) -> Answer:
 
 
 async def accepted(call: Call, command: CreatePayment, render: Rendering) -> Committed:
-    """Commit a payment within its account's limit, and count it."""
+    """Commit a payment within its account's limit."""
     await call.limit_account(command.source_account_id)
     committed = await commit(call, command, render)
-    payment = committed.result
-    if isinstance(payment, Payment):
-        structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        provider = payment.provider.value if payment.provider else "none"
-        counted = call.deps.metrics.payments.accepted
-        counted.labels(payment.payment_type.value, provider).inc()
+    if isinstance(committed.result, Payment):
+        structlog.contextvars.bind_contextvars(payment_id=str(committed.result.id))
     return committed
 
 
