@@ -10,7 +10,8 @@ import json
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from datetime import datetime
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +27,7 @@ from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Refused
 from payments.progress import Policy
 from store.circumstances import live
+from store.commit import Reply, commit
 from store.dead_letters import DeadLetterFilters, dead_letter_by_id, dead_letters_page
 from store.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
 from store.pool import connect
@@ -35,8 +37,10 @@ from topics.contracts.payloads import DeadLetterData
 _ANY_TENANT: Final = None
 # What a person reads of a message; all of it is in --json.
 _SHOWN_BYTES: Final = 2000
+# Letters read at once, messages and all.
+_PAGE: Final = 500
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 @click.group("dlq")
@@ -103,12 +107,43 @@ def show(*, letter_id: UUID, as_json: bool) -> None:
 
 
 @dlq.command("redrive")
-@click.argument("letter_ids", type=click.UUID, nargs=-1, required=True)
+@click.argument("letter_ids", type=click.UUID, nargs=-1)
+@click.option("--stage", help="All that this stage parked.")
+@click.option(
+    "--parked-for",
+    type=click.Choice([reason.value for reason in DeadLetterReason]),
+    help="All that were parked for this.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=1000, help="Of these the first so many (1000)."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would become of each; change nothing.")
 @click.option("--reason", required=True, help="Why; kept with the letter.")
 @click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
-def redrive(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
-    """Try again what is parked."""
-    _resolve([RedriveDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids])
+def redrive(  # noqa: PLR0913 - one parameter an option
+    *,
+    letter_ids: Sequence[UUID],
+    stage: str | None,
+    parked_for: str | None,
+    limit: int,
+    dry_run: bool,
+    reason: str,
+    actor: str,
+) -> None:
+    """Try again the letters named, or all that a filter finds, the oldest failure first."""
+    if bool(letter_ids) == bool(stage or parked_for):
+        raise click.UsageError("Name letters, or filter them by --stage or --parked-for.")
+    if not letter_ids:
+        filters = DeadLetterFilters(
+            state=DeadLetterState.PARKED,
+            stage=stage,
+            reason=DeadLetterReason(parked_for) if parked_for else None,
+        )
+        letter_ids = asyncio.run(_oldest(filters, limit))
+    commands = [RedriveDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids]
+    _tell(asyncio.run(_rehearsed(commands) if dry_run else _submitted(commands)))
+    if dry_run:
+        click.echo(f"{len(commands)} letters looked at, nothing changed.")
 
 
 @dlq.command("discard")
@@ -117,13 +152,14 @@ def redrive(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
 @click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
 def discard(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
     """Close letters without trying again."""
-    _resolve([DiscardDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids])
+    commands = [DiscardDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids]
+    _tell(asyncio.run(_submitted(commands)))
 
 
-def _resolve(commands: Sequence[Command]) -> None:
-    """Submit each; every outcome is told, and one refusal makes the exit code 1."""
+def _tell(outcomes: Sequence[DeadLetter | str]) -> None:
+    """Every outcome, and one refusal makes the exit code 1."""
     refused = 0
-    for outcome in asyncio.run(_submitted(commands)):
+    for outcome in outcomes:
         if isinstance(outcome, DeadLetter):
             click.echo(f"{outcome.id} is {outcome.state.value}.")
         else:
@@ -134,23 +170,61 @@ def _resolve(commands: Sequence[Command]) -> None:
 
 
 async def _submitted(commands: Sequence[Command]) -> list[DeadLetter | str]:
-    payment = read_settings().payment
-    policy = Policy(max_retries=payment.max_retries, retry_delay_s=payment.retry_delay_seconds)
     async with _database() as pool:
         metrics = Metrics(CollectorRegistry())
-        async with GroupCommitter(pool, live(policy), metrics, Limits(in_flight=1)) as committer:
+        async with GroupCommitter(pool, live(_policy()), metrics, Limits(in_flight=1)) as committer:
             return [await _outcome(committer, command) for command in commands]
+
+
+async def _rehearsed(commands: Sequence[Command]) -> list[DeadLetter | str]:
+    """What would come of each by itself: decided and recorded like any other, then undone."""
+    async with _database() as pool, pool.acquire() as connection:
+        circumstances = live(_policy())
+        outcomes = []
+        for command in commands:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                committed = await commit(connection, [Submission(command)], circumstances)
+            finally:
+                await transaction.rollback()
+            reply = committed.replies[0]
+            if isinstance(reply, Exception):
+                raise reply
+            outcomes.append(_told(reply))
+        return outcomes
+
+
+def _policy() -> Policy:
+    payment = read_settings().payment
+    return Policy(max_retries=payment.max_retries, retry_delay_s=payment.retry_delay_seconds)
 
 
 async def _outcome(committer: GroupCommitter, command: Command) -> DeadLetter | str:
     try:
-        result = (await committer.submit(Submission(command))).result
+        return _told(await committer.submit(Submission(command)))
     except StoreUnavailable as error:
         return f"the database is away: {error}"
-    if isinstance(result, Refused):
-        return result.detail
-    assert isinstance(result, DeadLetter), "resolving a letter gives the letter"
-    return result
+
+
+def _told(reply: Reply) -> DeadLetter | str:
+    if isinstance(reply.result, Refused):
+        return reply.result.detail
+    assert isinstance(reply.result, DeadLetter), "resolving a letter gives the letter"
+    return reply.result
+
+
+async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
+    """The letters in the order they failed, so that what happened first is tried first."""
+    newest_first: list[UUID] = []
+    before: tuple[datetime, UUID] | None = None
+    async with _database() as pool, pool.acquire() as connection:
+        while page := await dead_letters_page(
+            connection, _ANY_TENANT, filters, before=before, limit=_PAGE
+        ):
+            newest_first += [letter.id for letter in page]
+            before = (page[-1].last_failed_at, page[-1].id)
+    return newest_first[::-1][:limit]
 
 
 async def _page(filters: DeadLetterFilters, limit: int) -> list[DeadLetter]:

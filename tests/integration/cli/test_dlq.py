@@ -1,0 +1,108 @@
+"""`payments dlq redrive`: by name or by filter, and what a dry run says is what would happen."""
+
+import asyncio
+import json
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.__main__ import main
+from payments.commands import ParkMessage
+from payments.dead_letter import DeadLetterReason
+from payments.ids import dead_letter_id
+from store.group_commit import GroupCommitter, Submission
+from store.pool import DatabaseAddress
+from tests.factories import SOURCE, TENANT
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+@pytest.fixture(autouse=True)
+def environment(database: DatabaseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the test's database as an operator's shell would lead it there."""
+    for name in ("host", "port", "user", "password", "database"):
+        monkeypatch.setenv(f"PAYMENTS_DATABASE_{name.upper()}", str(getattr(database, name)))
+
+
+async def dlq(*arguments: str) -> Result:
+    """In a thread: the command has an event loop of its own."""
+    return await asyncio.to_thread(CliRunner().invoke, main, ["dlq", *arguments])
+
+
+async def redrive(*arguments: str) -> Result:
+    return await dlq("redrive", "--reason", "mended", *arguments)
+
+
+async def park(committer: GroupCommitter, name: str, stage: str, reason: DeadLetterReason) -> str:
+    letter_id = dead_letter_id(stage, name)
+    command = ParkMessage(letter_id, TENANT, stage, reason, "no", SOURCE)
+    await committer.submit(Submission(command))
+    return str(letter_id)
+
+
+async def states(pool: Pool) -> dict[str, str]:
+    return {str(row["id"]): row["state"] for row in await pool.fetch("SELECT * FROM dead_letters")}
+
+
+async def test_what_is_parked_can_be_listed_and_shown(committer: GroupCommitter) -> None:
+    """The list names it, and showing it shows the message as it came."""
+    letter_id = await park(committer, "x", "charge", DeadLetterReason.UNDECODABLE)
+    listed = await dlq("list", "--stage", "charge", "--json")
+    assert json.loads(listed.output)["id"] == letter_id
+    assert json.loads((await dlq("list", "--stage", "refund", "--json")).output or "null") is None
+    shown = await dlq("show", letter_id)
+    assert '{"payment_id": "x"}' in shown.output
+
+
+async def test_a_filter_redrives_what_it_finds_and_a_dry_run_nothing(
+    pool: Pool, committer: GroupCommitter
+) -> None:
+    """Oldest first, only that stage's and that reason's, and the rehearsal tells the same."""
+    bug = DeadLetterReason.HANDLER_ERROR
+    first = await park(committer, "first", "charge", bug)
+    second = await park(committer, "second", "charge", bug)
+    others = [
+        await park(committer, "third", "refund", bug),
+        await park(committer, "fourth", "charge", DeadLetterReason.UNDECODABLE),
+    ]
+    filters = ("--stage", "charge", "--parked-for", "handler_error")
+    rehearsed = await redrive(*filters, "--dry-run")
+    assert rehearsed.exit_code == 0, rehearsed.output
+    assert set((await states(pool)).values()) == {"parked"}
+    done = await redrive(*filters)
+    assert done.output == f"{first} is redriven.\n{second} is redriven.\n"
+    assert rehearsed.output == f"{done.output}2 letters looked at, nothing changed.\n"
+    assert await states(pool) == {
+        **dict.fromkeys([first, second], "redriven"),
+        **dict.fromkeys(others, "parked"),
+    }
+
+
+async def test_a_dry_run_foretells_a_refusal(pool: Pool, committer: GroupCommitter) -> None:
+    """What cannot be tried again is said before anybody relies on it."""
+    unreadable = await park(committer, "x", "charge", DeadLetterReason.UNDECODABLE)
+    rehearsed = await redrive(unreadable, "--dry-run")
+    assert rehearsed.exit_code == 1
+    assert "cannot be redriven: its bytes cannot be read" in rehearsed.output
+    assert await states(pool) == {unreadable: "parked"}
+
+
+async def test_a_limit_takes_the_oldest(pool: Pool, committer: GroupCommitter) -> None:
+    """So that the next run goes on where this one ended."""
+    letters = [
+        await park(committer, str(number), "charge", DeadLetterReason.UNKNOWN_TYPE)
+        for number in range(3)
+    ]
+    await redrive("--stage", "charge", "--limit", "1")
+    assert (await states(pool))[letters[0]] == "redriven"
+    assert list((await states(pool)).values()).count("parked") == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("--stage", "charge", str(dead_letter_id("a", "b")))])
+async def test_letters_are_named_or_filtered_never_guessed(arguments: tuple[str, ...]) -> None:
+    """Neither is a mistake that would redrive everything; both say two things at once."""
+    result = await redrive(*arguments)
+    assert result.exit_code == 2
+    assert "Name letters, or filter them" in result.output
