@@ -32,6 +32,7 @@ from agents.charge import Charge
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
 from agents.fleet import run_all
+from agents.limiter import DeadLetterLimiter
 from agents.locks import Locks
 from agents.refund import RefundTrade
 from agents.schedule import Schedule
@@ -54,7 +55,7 @@ from telemetry.tracing import configure as configure_tracing
 from topics.names import CHARGES, DEAD_LETTERS, REFUNDS, create_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 log = structlog.get_logger()
 
@@ -127,13 +128,14 @@ class StageProcess:
     tracing: Tracing
     stopping: asyncio.Event
     ready: bool = False
+    is_paused: Callable[[], bool] = lambda: False
 
     async def run(self) -> None:
         """Until `stopping` is set and all is recorded."""
         async with AsyncExitStack() as stack:
             shown = self.settings.observability
             await stack.enter_async_context(
-                serve(self.metrics, shown.metrics_host, shown.metrics_port, lambda: self.ready)
+                serve(self.metrics, shown.metrics_host, shown.metrics_port, self._is_healthy)
             )
             pool = await stack.enter_async_context(await self._pool())
             policy = _policy(self.settings)
@@ -185,7 +187,10 @@ class StageProcess:
         """Take from Kafka until told to stop; raises when Faust crashed."""
         servers = self.settings.kafka.bootstrap_servers
         await patiently("Kafka", lambda: create_missing(servers), (OSError, KafkaError))
-        stage = Stage(handler, committer, self.metrics)
+        bound = self.settings.dead_letters
+        limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
+        stage = Stage(handler, committer, self.metrics, limiter)
+        self.is_paused = lambda: stage.is_paused
         subscription = faust_app.Subscription(
             self.stage, _TOPICS[self.stage], servers, f"{self.stage}-{self.member}"
         )
@@ -200,6 +205,9 @@ class StageProcess:
             await app.stop()
         if told.stopped:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
+
+    def _is_healthy(self) -> bool:
+        return self.ready and not self.is_paused()
 
     def _is_ready(self) -> None:
         self.ready = True
@@ -234,6 +242,7 @@ def _stripe(settings: Settings) -> StripeConfig:
     return StripeConfig(
         endpoint=_endpoint(stripe.base_url, stripe.timeout_seconds),
         api_key=stripe.api_key.get_secret_value(),
+        default_payment_method=stripe.default_payment_method,
     )
 
 
@@ -243,6 +252,7 @@ def _paypal(settings: Settings) -> PayPalConfig:
         endpoint=_endpoint(paypal.base_url, paypal.timeout_seconds),
         client_id=paypal.client_id,
         client_secret=paypal.client_secret.get_secret_value(),
+        default_vault_id=paypal.vault_id,
     )
 
 

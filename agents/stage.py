@@ -4,7 +4,8 @@ What holds: an event is acknowledged after Postgres has recorded what became of 
 (claimed, found done, or parked as a dead letter) and after every event before it in
 its partition; no exception of a handler, and no undecodable byte, leaves the loop.
 Events flow in lanes, one a provider, so that a provider that hangs holds up nobody
-else's work.
+else's work. When too many of the last messages had to be parked the stage
+pauses: it begins nothing more, and says so, until somebody restarts it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import structlog
 
 from agents.acknowledger import Acknowledger
 from agents.durably import submit_durably
+from agents.limiter import DeadLetterLimiter
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, SourceMessage
 from payments.ids import dead_letter_id
@@ -94,15 +96,29 @@ class Stage:
     `stop` can end the work between two batches before Faust is torn down.
     """
 
-    def __init__(self, handler: Handler, committer: GroupCommitter, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        committer: GroupCommitter,
+        metrics: Metrics,
+        limiter: DeadLetterLimiter | None = None,
+    ) -> None:
         self._handler = handler
         self._committer = committer
         self._metrics = metrics.stage
+        self._limiter = limiter or DeadLetterLimiter()
+        self._is_paused = False
+        self._metrics.paused.labels(handler.stage).set(0)
         self._acknowledger = Acknowledger()
         self._lanes: dict[str, _Lane] = {}
         self._tasks = asyncio.TaskGroup()
         self._running = asyncio.Event()
         self._stopping = asyncio.Event()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it begins nothing more, though nobody told it to stop."""
+        return self._is_paused
 
     async def run(self) -> None:
         """Work until stopped; returns when every batch that was begun is recorded."""
@@ -148,9 +164,20 @@ class Stage:
         if first is None:
             return []
         room = min(_BATCH_MAX, await self._handler.room(name))
+        if self._limiter.is_exceeded:
+            await self._pause()
         if self._stopping.is_set():
             return []
         return [first, *(lane.get_nowait() for _ in range(min(room - 1, lane.qsize())))]
+
+    async def _pause(self) -> None:
+        """Wait to be stopped: a restart is the word of somebody who has looked."""
+        if not self._is_paused:
+            self._is_paused = True
+            stage = self._handler.stage
+            self._metrics.paused.labels(stage).set(1)
+            log.error("paused: too many messages had to be parked", stage=stage)
+        await self._stopping.wait()
 
     async def _unless_stopped(self, lane: _Lane) -> Delivery | None:
         if self._stopping.is_set():
@@ -167,18 +194,25 @@ class Stage:
         return getting.result()
 
     async def _handled(self, delivery: Delivery) -> None:
+        poison = await self._poison_in(delivery)
+        if poison is not None:
+            await self._park(delivery.source, poison.reason, str(poison))
+        self._limiter.saw(parked=poison is not None)
+
+    async def _poison_in(self, delivery: Delivery) -> PoisonError | None:
+        """Why the message cannot be processed; None once it was."""
         source = delivery.source
         if isinstance(delivery.message, PoisonError):
-            await self._park(source, delivery.message.reason, str(delivery.message))
-            return
+            return delivery.message
         try:
             await self._handler.handle(delivery.message, source)
         except PoisonError as poison:
-            await self._park(source, poison.reason, str(poison))
+            return poison
         except Exception as error:
             # Whatever the bug, the partition must move on and the message must not be lost.
             log.exception("a handler failed", stage=self._handler.stage, offset=source.offset)
-            await self._park(source, DeadLetterReason.HANDLER_ERROR, repr(error))
+            return PoisonError(DeadLetterReason.HANDLER_ERROR, repr(error))
+        return None
 
     async def _park(self, source: SourceMessage, reason: DeadLetterReason, error: str) -> None:
         stage = self._handler.stage

@@ -170,6 +170,16 @@ class PaymentSettings(_Section):
     lease_seconds: Seconds = Field(default=30.0, validation_alias="PAYMENTS_PAYMENT_LEASE")
 
 
+class DeadLetterSettings(_Section):
+    """A stage pauses when more than this share of its last messages had to be parked."""
+
+    # 1 switches the bound off. Half of a hundred: single poison never gets there.
+    ratio_max: float = Field(
+        default=0.5, gt=0, le=1, validation_alias="PAYMENTS_DEAD_LETTERS_RATIO_MAX"
+    )
+    window: int = Field(default=100, ge=20, validation_alias="PAYMENTS_DEAD_LETTERS_WINDOW")
+
+
 class OutboxSettings(_Section):
     """The outbox is also the archive a broker or a lost slot is refilled from."""
 
@@ -229,6 +239,10 @@ class StripeSettings(_Section):
     )
     api_key: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_STRIPE_API_KEY")
     timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_STRIPE_TIMEOUT")
+    # What is charged when a payment's metadata names no payment method.
+    default_payment_method: str = Field(
+        default="pm_card_visa", validation_alias="PAYMENTS_STRIPE_DEFAULT_PAYMENT_METHOD"
+    )
 
 
 class PayPalSettings(_Section):
@@ -242,6 +256,8 @@ class PayPalSettings(_Section):
         default=SecretStr(""), validation_alias="PAYMENTS_PAYPAL_CLIENT_SECRET"
     )
     timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_PAYPAL_TIMEOUT")
+    # What is charged when a payment's metadata names no payment method.
+    vault_id: str = Field(default="test-payer", validation_alias="PAYMENTS_PAYPAL_VAULT_ID")
 
 
 class SimulatorSettings(_Section):
@@ -268,6 +284,7 @@ class Settings:
     redis: RedisSettings = field(default_factory=RedisSettings)
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     payment: PaymentSettings = field(default_factory=PaymentSettings)
+    dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     stripe: StripeSettings = field(default_factory=StripeSettings)
