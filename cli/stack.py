@@ -4,7 +4,7 @@ Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST`, `PAYMENTS_RED
 `PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,17 +13,19 @@ from cli.home import Home
 from cli.program import Program
 from cli.settings import Settings
 from store.pool import DatabaseAddress
+from topics.names import TOPICS
 
 _KAFKA_PORT: Final = 9092
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Programs to run (none for a real server), its address, and the variables that lead to it."""
+    """Where a server is; for an embedded one, what to run and the variables that lead to it."""
 
     address: str
     programs: tuple[Program, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    settle: Callable[[], Awaitable[None]] | None = None  # once it is ready, before it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +100,9 @@ async def _kafka(home: Home, settings: Settings, environment: Mapping[str, str])
     port = home.port("kafka", _KAFKA_PORT)
     programs = await kafka.prepare(home.data("kafka"), port, log=home.log("kafka"))
     bootstrap = f"127.0.0.1:{port}"
-    return Server(bootstrap, programs, {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": bootstrap})
+    return Server(
+        bootstrap,
+        programs,
+        {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": bootstrap},
+        settle=lambda: kafka.create_bounded(bootstrap, TOPICS),
+    )

@@ -9,15 +9,20 @@ wait for data (see `long_poll`); clients know only that one's port.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from cli.embedded.wheel import binary, data_directory
 from cli.program import CODE, Program, free_port, running
+from topics.names import Topic
+
+# Every save writes all there is, as JSON four times its size: 50 partitions of this make 800 MB.
+_PARTITION_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 @asynccontextmanager
@@ -59,6 +64,23 @@ async def prepare(directory: Path, port: int, *, log: Path) -> tuple[Program, Pr
         is_ready=lambda: _answers(port),
     )
     return storage, front
+
+
+async def create_bounded(bootstrap_servers: str, topics: Sequence[Topic]) -> None:
+    """Create what is missing of the topics, each partition no longer than noida-db can bear."""
+    bounds = {
+        "retention.bytes": str(_PARTITION_BYTES_MAX),
+        # Whole segments expire, and one that is still written to does not.
+        "segment.bytes": str(_PARTITION_BYTES_MAX // 8),
+    }
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics(
+            [NewTopic(one.name, one.partitions, 1, topic_configs=bounds) for one in topics]
+        )
+    finally:
+        await admin.close()
 
 
 def _server() -> Path:
