@@ -25,9 +25,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api import app, batched_redis
+from api import app
 from api.authentication import ApiKeys, Authenticator, Open
-from api.batched_redis import BatchedRedis
 from api.dependencies import Dependencies
 from api.health import Readiness
 from api.rate_limits import Limit, RateLimiter
@@ -38,7 +37,9 @@ from api.watch import PaymentWatch
 from cli.pipeline import measured
 from cli.settings import Settings, read_settings
 from payments.progress import Policy
+from store import batched_redis
 from store.api_keys import ApiKey, api_key_by_id
+from store.batched_redis import BatchedRedis
 from store.circumstances import live
 from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations

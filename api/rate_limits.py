@@ -13,13 +13,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api.batched_redis import RedisAway
 from api.problems import RATE_LIMITED, Problem
+from store.batched_redis import RedisAway
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from api.batched_redis import BatchedRedis
+    from store.batched_redis import BatchedRedis
     from telemetry.metrics import Metrics
 
 _PREFIX: Final = b"payments:rate:"

@@ -31,6 +31,8 @@ Work = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
 
 # What others may have called the request: anything a log line or a header can carry safely.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# Clients may invent methods, and each would be another series.
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
 _SERVER_ERROR: Final = 500
 _REJECTED: Final = {
@@ -113,7 +115,8 @@ class Observer:
             attributes={"http.request.method": request.method, "http.route": template},
         )
 
-    def _count(self, method: str, template: str, status: int, seconds: float) -> None:
+    def _count(self, sent: str, template: str, status: int, seconds: float) -> None:
+        method = sent if sent in _METHODS else "other"
         self._http.requests.labels(template, method, _CLASSES[status // 100]).inc()
         self._http.duration.labels(template, method).observe(seconds)
 

@@ -20,7 +20,6 @@ from redis.backoff import NoBackoff
 
 from api import app
 from api.authentication import ApiKeys, Authenticator, Open, new_secret
-from api.batched_redis import BatchedRedis
 from api.dependencies import Dependencies
 from api.health import Readiness
 from api.rate_limits import Limit, RateLimiter
@@ -30,6 +29,7 @@ from api.server import Listen, serving
 from api.watch import PaymentWatch
 from payments.progress import Policy
 from store.api_keys import ApiKey, api_key_by_id, insert_api_key
+from store.batched_redis import BatchedRedis
 from store.circumstances import live
 from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations

@@ -1,0 +1,206 @@
+"""`python -m api` as an operator sees it: started, shared, drained, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from cli.program import Program, free_port, running, start, stop, until_ready
+from tests.integration.api.ingress import Client, Reply
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator
+
+    import asyncpg
+
+    from store.pool import DatabaseAddress
+    from tests.fixtures.valkey import RedisAddress
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass
+class Launch:
+    """How to start an ingress of this test."""
+
+    environment: dict[str, str]
+    directory: Path
+
+    def program(self, port: int, **settings: str) -> Program:
+        return Program(
+            name="api",
+            command=(sys.executable, "-m", "api"),
+            directory=ROOT,
+            log=self.directory / "api.log",
+            address=f"127.0.0.1:{port}",
+            is_ready=lambda: _is_ready(port),
+            environment=self.environment | {"PAYMENTS_SERVER_PORT": str(port)} | settings,
+        )
+
+
+@pytest.fixture
+def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Path) -> Launch:
+    """On the test's own database and Valkey, in open mode, without a broker."""
+    inherited = {
+        name: text for name, text in os.environ.items() if not name.startswith("PAYMENTS_")
+    }
+    ours = {
+        "PAYMENTS_AUTH_MODE": "open",
+        "PAYMENTS_DATABASE_HOST": database.host,
+        "PAYMENTS_DATABASE_PORT": str(database.port),
+        "PAYMENTS_DATABASE_USER": database.user,
+        "PAYMENTS_DATABASE_PASSWORD": database.password,
+        "PAYMENTS_DATABASE_DATABASE": database.database,
+        "PAYMENTS_REDIS_HOST": redis_address.host,
+        "PAYMENTS_REDIS_PORT": str(redis_address.port),
+        "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    return Launch(inherited | ours, tmp_path)
+
+
+async def _is_ready(port: int) -> bool:
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/health/ready") as response,
+        ):
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+@asynccontextmanager
+async def _client(port: int) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession() as session:
+        yield Client(session, f"http://127.0.0.1:{port}")
+
+
+async def _pay_until_refused(client: Client, account: str, sent: asyncio.Semaphore) -> list[Reply]:
+    """Pay one after the other until nobody listens any more; what was answered."""
+    replies = []
+    while True:
+        sent.release()
+        try:
+            replies.append(await client.pay(account, "0.01"))
+        except (aiohttp.ClientError, ConnectionError):
+            return replies
+
+
+async def test_whoever_was_let_in_is_answered_before_the_process_ends(
+    launch: Launch, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """SIGTERM under load: every payment that was recorded was acknowledged; the exit code is 0."""
+    port = free_port()
+    program = launch.program(port)
+    process = await start(program)
+    await until_ready(program, process, within_seconds=30)
+    async with _client(port) as client:
+        account = await client.account()
+        sent = asyncio.Semaphore(0)
+        async with asyncio.TaskGroup() as tasks:
+            paying = [
+                tasks.create_task(_pay_until_refused(client, account, sent)) for _ in range(16)
+            ]
+            for _ in range(200):
+                await sent.acquire()
+            assert await stop(program, process, within_seconds=20)
+    assert process.returncode == 0
+    acknowledged = {
+        reply.text("id") for task in paying for reply in task.result() if reply.status == 202
+    }
+    recorded = await pool.fetch("SELECT id FROM payments")
+    assert acknowledged == {str(row["id"]) for row in recorded}
+    assert len(acknowledged) > 100
+    said = program.log.read_text()
+    assert '"message":"ready"' in said
+    assert '"message":"stopped"' in said
+    assert "Traceback" not in said
+
+
+async def test_who_waits_for_a_payment_does_not_hold_up_the_end(launch: Launch) -> None:
+    """A `Prefer: wait` is answered with what was accepted as soon as the process is told to end."""
+    port = free_port()
+    program = launch.program(port)
+    process = await start(program)
+    await until_ready(program, process, within_seconds=30)
+    async with _client(port) as client, asyncio.timeout(15):
+        body = {
+            "payment_type": "external_payment",
+            "source_account_id": await client.account(),
+            "amount": 1,
+            "currency": "USD",
+            "provider": "stripe",
+        }
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(client.post("/api/v1/payments", body, Prefer="wait=30"))
+            await _until_accepted(client)
+            process.send_signal(signal.SIGINT)
+        assert (waiting.result().status, waiting.result().text("status")) == (202, "pending")
+        assert await process.wait() == 0
+
+
+async def _until_accepted(client: Client) -> None:
+    while not (await client.get("/api/v1/payments")).json["data"]:
+        pass
+
+
+async def test_two_processes_share_a_port_and_one_key_is_one_payment(launch: Launch) -> None:
+    """The kernel spreads connections over both; what they share is the database."""
+    port = free_port()
+    async with running(launch.program(port)), _running_beside(launch, port) as second:
+        async with _client(port) as client:
+            account, key = await client.account(), str(uuid.uuid4())
+        replies = await asyncio.gather(*(_pay_alone(port, account, key) for _ in range(20)))
+        assert {reply.status for reply in replies} == {202}
+        assert len({reply.body for reply in replies}) == 1
+        assert second.returncode is None
+
+
+@asynccontextmanager
+async def _running_beside(launch: Launch, port: int) -> AsyncIterator[Process]:
+    program = launch.program(port)
+    metrics_port = free_port()
+    settings = {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port)}
+    beside = launch.program(port, **settings)
+    process = await start(beside)
+    try:
+        while not await _is_ready(metrics_port):
+            assert process.returncode is None
+            await asyncio.sleep(0.05)
+        yield process
+    finally:
+        await stop(program, process, within_seconds=20)
+
+
+async def _pay_alone(port: int, account: str, key: str) -> Reply:
+    """On a connection of its own, so that the kernel chooses a process."""
+    async with _client(port) as client:
+        return await client.pay(account, key=key)
+
+
+def test_open_mode_is_refused_where_others_reach_it() -> None:
+    """One sentence and exit code 2: everybody would be let in."""
+    environment = os.environ | {"PAYMENTS_AUTH_MODE": "open", "PAYMENTS_SERVER_HOST": "0.0.0.0"}  # noqa: S104 - to see it refused
+    ended = subprocess.run(
+        (sys.executable, "-m", "api"),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "0.0.0.0 is not a loopback address" in ended.stderr
