@@ -12,6 +12,7 @@ import click
 
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
+    "asyncapi": "cli.asyncapi:asyncapi",
     "demo": "cli.demo:demo",
     "dlq": "cli.dlq:dlq",
     "keys": "cli.keys:keys",
@@ -21,6 +22,7 @@ _COMMANDS: Final = {
     "run": "cli.run:run",
     "status": "cli.status:status",
     "tail": "cli.tail:tail",
+    "verify": "cli.verify.command:verify",
 }
 
 

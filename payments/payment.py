@@ -37,7 +37,7 @@ class CaptureMethod(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """The states of DESIGN's machine."""
+    """Where a payment is in its life."""
 
     PENDING = "pending"
     PROCESSING = "processing"
