@@ -97,6 +97,9 @@ class Relay:
             failure = _first(failures)
         finally:
             self._figures.active.set(0)
+        # A failure that meets a cancellation hides it.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         return failure
 
     async def _stream(self, stop: asyncio.Event) -> None:

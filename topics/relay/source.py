@@ -140,9 +140,10 @@ class WalStream:
             async with asyncio.timeout(_FINISH_SECONDS_MAX):
                 self._pgconn.put_copy_end()
                 self._pgconn.flush()
-                while self._pgconn.get_copy_data(1)[0] != _COPY_DONE:
-                    await self._readable()
-                    self._consume()
+                while (length := self._pgconn.get_copy_data(1)[0]) != _COPY_DONE:
+                    if length == 0:
+                        await self._readable()
+                        self._consume()
         except (TimeoutError, psycopg.OperationalError) as error:
             raise SourceFailure(f"the last position may not be stored: {error}") from error
 
