@@ -237,14 +237,14 @@ def _still_unknown(payment: Payment, command: SettlePayment, at: Circumstances) 
 def _too_late(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
     """The payment has moved on; money taken for nothing must not be forgotten."""
     outcome = command.outcome
-    if not (isinstance(outcome, Succeeded) and _contradicts(payment, command.operation)):
+    if not (isinstance(outcome, Succeeded) and contradicts(payment, command.operation)):
         return Decision(result=payment)
     letter = _letter(payment, command, DeadLetterReason.CONTRADICTION, at)
     error = f"{command.operation.value} succeeded after all, as {outcome.reference}"
     return Decision(result=payment, dead_letters=(replace(letter, error=error),))
 
 
-def _contradicts(payment: Payment, succeeded: Operation) -> bool:
+def contradicts(payment: Payment, succeeded: Operation) -> bool:
     """Whether the provider holds or has money for a payment that says otherwise."""
     match succeeded:
         case Operation.CHARGE | Operation.CAPTURE:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.dead_letter import DeadLetterReason, SourceMessage
+    from payments.hint import ProviderEvent
     from payments.money import Money
-    from payments.outcome import Operation, Outcome
+    from payments.outcome import Finding, Operation, Outcome
     from payments.payment import CaptureMethod, PaymentType, Provider
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The rows a command must see, locked.
+    """The rows a command must see, locked; of `provider_events` whether they were taken.
 
     Refunds and dead letters bring their payment, payments bring their accounts, but
     where `payments_only` says that no money moves: a claim must not wait for a busy
@@ -33,6 +34,7 @@ class Needs:
     payment_ids: tuple[UUID, ...] = ()
     refund_ids: tuple[UUID, ...] = ()
     dead_letter_ids: tuple[UUID, ...] = ()
+    provider_events: tuple[tuple[str, str], ...] = ()
     payments_only: bool = False
 
 
@@ -189,6 +191,65 @@ class WakeRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class HintPayment:
+    """Take notice of what a provider says of a payment by itself."""
+
+    payment_id: UUID
+    event: ProviderEvent
+
+    def needs(self) -> Needs:
+        """The payment, and whether the event is known."""
+        return Needs(
+            payment_ids=(self.payment_id,), provider_events=(self.event.key,), payments_only=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HintRefund:
+    """Take notice of what a provider says of a refund by itself."""
+
+    refund_id: UUID
+    event: ProviderEvent
+
+    def needs(self) -> Needs:
+        """The refund with its payment, and whether the event is known."""
+        return Needs(
+            refund_ids=(self.refund_id,), provider_events=(self.event.key,), payments_only=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfrontPayment:
+    """Hold what a provider answered to a doubt (`found`) against the closed payment."""
+
+    payment_id: UUID
+    event: ProviderEvent
+    operation: Operation
+    found: Finding
+
+    def needs(self) -> Needs:
+        """The payment, and whether the event is known."""
+        return Needs(
+            payment_ids=(self.payment_id,), provider_events=(self.event.key,), payments_only=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfrontRefund:
+    """Hold what a provider answered to a doubt (`found`) against the closed refund."""
+
+    refund_id: UUID
+    event: ProviderEvent
+    found: Finding
+
+    def needs(self) -> Needs:
+        """The refund with its payment, and whether the event is known."""
+        return Needs(
+            refund_ids=(self.refund_id,), provider_events=(self.event.key,), payments_only=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ParkMessage:
     """Put a message no stage can process among the dead letters, once."""
 
@@ -244,6 +305,10 @@ Command = (
     | ClaimRefund
     | SettleRefund
     | WakeRefund
+    | HintPayment
+    | HintRefund
+    | ConfrontPayment
+    | ConfrontRefund
     | ParkMessage
     | RedriveDeadLetter
     | DiscardDeadLetter

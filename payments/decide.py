@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from payments import accept, amend, charging, commands, parking, refunding
+from payments import accept, amend, charging, commands, hinting, parking, refunding
 
 if TYPE_CHECKING:
     from payments.decision import Book, Circumstances, Decision, Refused
@@ -37,6 +37,14 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             return refunding.settle_refund(command, book, at)
         case commands.WakeRefund():
             return refunding.wake_refund(command, book, at)
+        case commands.HintPayment():
+            return hinting.hint_payment(command, book, at)
+        case commands.HintRefund():
+            return hinting.hint_refund(command, book, at)
+        case commands.ConfrontPayment():
+            return hinting.confront_payment(command, book, at)
+        case commands.ConfrontRefund():
+            return hinting.confront_refund(command, book, at)
         case commands.ParkMessage():
             return parking.park_message(command, book, at)
         case commands.RedriveDeadLetter():

@@ -14,6 +14,7 @@ from payments.progress import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from uuid import UUID
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from payments.attempt import Attempt, AttemptResult
     from payments.dead_letter import DeadLetter
     from payments.events import AccountEvent, Event, Republication, Work
+    from payments.hint import Hinted, NotedEvent
     from payments.ledger import LedgerTransfer
     from payments.payment import Payment
     from payments.refund import Refund
@@ -57,12 +59,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The rows a decision may look at, locked while it does."""
+    """The rows a decision may look at, locked while it does.
+
+    `provider_events` are the keys of those notifications that were taken before.
+    """
 
     accounts: Mapping[UUID, Account] = field(default_factory=dict)
     payments: Mapping[UUID, Payment] = field(default_factory=dict)
     refunds: Mapping[UUID, Refund] = field(default_factory=dict)
     dead_letters: Mapping[UUID, DeadLetter] = field(default_factory=dict)
+    provider_events: AbstractSet[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Claimed:
     refund: Refund | None = None
 
 
-Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", None]
+Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", "Hinted", None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +109,6 @@ class Decision:
     account_events: tuple[AccountEvent, ...] = ()
     work: tuple[Work, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    provider_events: tuple[NotedEvent, ...] = ()
     # A parked message to publish again as it came (an operator's redrive of poison).
     republished: tuple[Republication, ...] = ()

@@ -43,6 +43,7 @@ class EventType(StrEnum):
     RETRY_SCHEDULED = "payment.retry_scheduled"
     CAPTURE_REQUESTED = "payment.capture_requested"
     WOKEN = "payment.woken"
+    HINTED = "payment.hinted"
     VOIDED = "payment.voided"
 
 
@@ -52,6 +53,7 @@ PRIVATE: Final = frozenset(
         EventType.RETRY_SCHEDULED,
         EventType.CAPTURE_REQUESTED,
         EventType.WOKEN,
+        EventType.HINTED,
         EventType.VOIDED,
     }
 )

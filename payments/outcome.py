@@ -76,4 +76,6 @@ class NotFound:
 
 
 Outcome = Succeeded | Declined | Retriable | Deferred | Unknown
+# What an inquiry found, where it found anything out.
+Finding = Succeeded | Declined | Unknown | NotFound
 InquiryOutcome = Succeeded | Declined | Retriable | Deferred | Unknown | NotFound

@@ -30,7 +30,8 @@ class Policy:
     may sit on a topic before it is sent again, `lease_s` how long a worker may be
     silent after a claim. An unknown outcome is asked after with delays that double
     from `retry_delay_s` to `inquiry_delay_max_s`, `max_inquiries` times, before a
-    human must look.
+    human must look. A worker whose provider has notified us of its call is given
+    `hint_patience_s` to bring the answer itself.
     """
 
     max_retries: int = 4
@@ -40,6 +41,7 @@ class Policy:
     patience_s: float = 120.0
     inquiry_delay_max_s: float = 300.0
     max_inquiries: int = 20
+    hint_patience_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

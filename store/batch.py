@@ -36,10 +36,13 @@ class Working:
     payments: dict[UUID, Payment] = field(default_factory=dict)
     refunds: dict[UUID, Refund] = field(default_factory=dict)
     dead_letters: dict[UUID, DeadLetter] = field(default_factory=dict)
+    provider_events: set[tuple[str, str]] = field(default_factory=set)
 
     def book(self) -> Book:
         """A view of these rows, not a copy."""
-        return Book(self.accounts, self.payments, self.refunds, self.dead_letters)
+        return Book(
+            self.accounts, self.payments, self.refunds, self.dead_letters, self.provider_events
+        )
 
     def apply(self, decision: Decision) -> None:
         """Let the next command see what this one decided."""
@@ -47,6 +50,7 @@ class Working:
         self.payments.update((each.id, each) for each in decision.payments)
         self.refunds.update((each.id, each) for each in decision.refunds)
         self.dead_letters.update((each.id, each) for each in decision.dead_letters)
+        self.provider_events.update(each.event.key for each in decision.provider_events)
 
 
 async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> Working:

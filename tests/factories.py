@@ -7,6 +7,7 @@ from uuid import UUID
 
 from payments.commands import CreatePayment, OpenAccount
 from payments.dead_letter import SourceMessage
+from payments.hint import ProviderEvent, Said
 from payments.money import Money
 from payments.payment import CaptureMethod, PaymentType, Provider
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 TENANT = "default"
 NOWHERE = UUID(int=0)
 SOURCE = SourceMessage("payments.charges", 0, 1, b"key", b'{"payment_id": "x"}')
+
+
+def said(
+    what: Said, event_id: str = "evt_1", provider: Provider = Provider.STRIPE
+) -> ProviderEvent:
+    """A provider's notification about `pi_1`."""
+    return ProviderEvent(provider, event_id, f"test.{what.value}", what, "pi_1")
 
 
 def usd(minor: int) -> Money:

@@ -7,9 +7,10 @@ ever, as Stripe and PayPal have it, so a decline is as final as a charge.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from payments.outcome import Declined, Operation, Outcome, Succeeded
+from payments.attempt import provider_key
+from payments.outcome import Declined, Finding, NotFound, Operation, Outcome, Succeeded
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -43,6 +44,22 @@ class HonestProvider:
         if key not in self.answers:
             self.answers[key] = self._decide(flight, willing=willing)
         return self.answers[key]
+
+    def find(self, operation: Operation, subject_id: UUID) -> Finding:
+        """What became of an operation on a payment, or of a refund."""
+        match operation:
+            case Operation.CHARGE | Operation.CAPTURE:
+                done = bool(self.charged.get(subject_id))
+            case Operation.AUTHORIZE:
+                done = subject_id in self.authorized - self.voided
+            case Operation.VOID:
+                done = subject_id in self.voided
+            case Operation.REFUND:
+                key = provider_key(Operation.REFUND, subject_id)
+                done = isinstance(self.answers.get(key), Succeeded)
+            case _:
+                assert_never(operation)
+        return Succeeded("found") if done else NotFound()
 
     def _decide(self, flight: Flight, *, willing: bool) -> Outcome:
         attempt, payment_id = flight.attempt, flight.attempt.payment_id

@@ -16,12 +16,14 @@ from payments.commands import (
     ClaimPayment,
     ClaimRefund,
     Command,
+    HintPayment,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
     SettleRefund,
     WakePayment,
 )
+from payments.hint import Said
 from payments.outcome import (
     Declined,
     Deferred,
@@ -34,7 +36,7 @@ from payments.outcome import (
 from payments.payment import CaptureMethod, Payment
 from payments.progress import Policy
 from payments.refund import Refund
-from tests.factories import SOURCE, TENANT, pay, transfer, usd
+from tests.factories import SOURCE, TENANT, pay, said, transfer, usd
 from tests.unit.payments.desk import Desk, granted
 
 if TYPE_CHECKING:
@@ -132,6 +134,10 @@ def _settling(outcome: Outcome, *, late: bool = False) -> Callable[[Scene], Comm
     return lambda scene: scene.settled(outcome, late=late)
 
 
+def _hinting(what: Said) -> Callable[[Scene], Command]:
+    return lambda scene: HintPayment(scene.payment_id, said(what))
+
+
 COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "claim": lambda scene: ClaimPayment(
         scene.payment_id, scene.payment.progress.attempt_count + 1, "w"
@@ -149,6 +155,7 @@ COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.payment), "operator", "why not"
     ),
+    **{f"hint_{what.value}": _hinting(what) for what in Said},
 }
 
 

@@ -9,14 +9,16 @@ from uuid import UUID
 from payments.commands import (
     ClaimRefund,
     Command,
+    HintRefund,
     RedriveDeadLetter,
     RefundPayment,
     SettleRefund,
     WakeRefund,
 )
+from payments.hint import Said
 from payments.payment import Payment
 from payments.refund import Refund
-from tests.factories import SOURCE, TENANT, usd
+from tests.factories import SOURCE, TENANT, said, usd
 from tests.unit.payments.desk import Desk, granted
 from tests.unit.payments.payment_paths import OUTCOMES, UNCERTAIN, scene_of
 
@@ -87,6 +89,8 @@ COMMANDS: Final[dict[str, Callable[[RefundScene], Command]]] = {
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.refund), "operator", "why not"
     ),
+    "hint_done": lambda scene: HintRefund(scene.refund_id, said(Said.DONE)),
+    "hint_not_done": lambda scene: HintRefund(scene.refund_id, said(Said.NOT_DONE)),
 }
 
 

@@ -22,7 +22,11 @@ from payments.commands import (
     CapturePayment,
     ClaimPayment,
     ClaimRefund,
+    ConfrontPayment,
+    ConfrontRefund,
     DiscardDeadLetter,
+    HintPayment,
+    HintRefund,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
@@ -33,6 +37,7 @@ from payments.commands import (
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Claimed, Decision, Refused
 from payments.events import EventType, Work
+from payments.hint import Hinted, HintEffect, Said
 from payments.ledger import TransferState
 from payments.outcome import Deferred, Outcome, Retriable, Unknown
 from payments.payment import (
@@ -45,6 +50,7 @@ from payments.payment import (
 )
 from payments.progress import Policy
 from payments.refund import Refund, RefundStatus
+from tests import factories
 from tests.factories import SOURCE, TENANT, pay, transfer, usd
 from tests.unit.payments.desk import Desk, granted
 from tests.unit.payments.honest_provider import Flight, HonestProvider
@@ -165,6 +171,16 @@ class Lives(RuleBasedStateMachine):
         """The schedule wakes whatever is due by then; whoever held a lease has lost it."""
         self.desk.now += timedelta(seconds=seconds)
         self._wake()
+
+    @precondition(lambda self: self.payments)
+    @rule(pick=picks, said=st.sampled_from(Said), event=st.integers(1, 20))
+    def notify(self, pick: int, said: Said, event: int) -> None:
+        """The provider says something of a payment and a refund: true or not, late or again."""
+        told = factories.said(said, f"evt_{event}")
+        payment = _picked(self.payments, pick)
+        self._hint(HintPayment(payment.id, told))
+        if self.refunds:
+            self._hint(HintRefund(_picked(self.refunds, pick).id, told))
 
     @precondition(lambda self: self.desk.working.dead_letters)
     @rule(pick=picks, again=st.booleans())
@@ -321,6 +337,28 @@ class Lives(RuleBasedStateMachine):
         )
         assert owed is not None
         self.flights.append(Flight(claimed.attempt, owed))
+
+    def _hint(self, command: HintPayment | HintRefund) -> None:
+        """What is doubted is asked: the provider knows best."""
+        outcome = self._ask(command)
+        if isinstance(outcome, Refused):
+            return
+        assert isinstance(outcome.result, Hinted)
+        question = outcome.result.question
+        if question is None:
+            return
+        confronting: Command
+        if isinstance(command, HintPayment):
+            found = self.provider.find(question.operation, command.payment_id)
+            confronting = ConfrontPayment(
+                command.payment_id, command.event, question.operation, found
+            )
+        else:
+            found = self.provider.find(question.operation, command.refund_id)
+            confronting = ConfrontRefund(command.refund_id, command.event, found)
+        answered = granted(self._ask(confronting)).result
+        assert isinstance(answered, Hinted)
+        assert answered.effect is HintEffect.CONFIRMED
 
     def _meet(self, flight: Flight, fate: Fate) -> None:
         match fate:

@@ -16,6 +16,7 @@ import pytest
 
 from payments.commands import ClaimPayment, ClaimRefund, WakePayment, WakeRefund
 from payments.decision import Decision, RefusalCode, Refused
+from payments.hint import Hinted
 from payments.ledger import TransactionType, TransferState
 from payments.payment import PaymentStatus
 from payments.refund import RefundStatus
@@ -209,6 +210,11 @@ def _owed(before: Progress, after: Progress) -> str:
 
 def _said(decision: Decision) -> str:
     words = [each.type.value for each in decision.work]
+    if isinstance(decision.result, Hinted):
+        assert [each.effect for each in decision.provider_events] == (
+            [] if decision.result.question else [decision.result.effect]
+        )
+        words.append(decision.result.effect.value)
     words += [
         f"letter {each.state.value}" if each.resolved_at else f"letter {each.reason.value}"
         for each in decision.dead_letters

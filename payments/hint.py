@@ -1,0 +1,92 @@
+"""What a provider says by itself: a hint to go and ask, never a fact.
+
+A notification may be late, repeated, out of order or about something else. It says what to
+look at; what is true is learnt by asking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.money import Money
+    from payments.outcome import Operation
+    from payments.payment import Payment, Provider
+    from payments.refund import Refund
+
+
+class Said(StrEnum):
+    """What a notification claims of a payment's money (held, taken, not taken) or a refund's."""
+
+    HELD = "held"
+    DONE = "done"
+    NOT_DONE = "not_done"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """A notification by its provider's id for it; `reference` is what it is about there."""
+
+    provider: Provider
+    id: str
+    type: str
+    said: Said
+    reference: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is known by, however often it is sent."""
+        return self.provider.value, self.id
+
+
+class HintEffect(StrEnum):
+    """What became of a notification."""
+
+    # What it is about is open: its provider will be asked now.
+    ASKED = "asked"
+    # It says nothing new.
+    NOTHING = "nothing"
+    # It was taken before.
+    DUPLICATE = "duplicate"
+    # What it is about is closed, and differently: the provider must be asked first.
+    DOUBTED = "doubted"
+    # The provider was asked, and agrees with us.
+    CONFIRMED = "confirmed"
+    # The provider was asked, and does not: a dead letter.
+    CONTRADICTION = "contradiction"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask a provider about a doubted payment or refund."""
+
+    operation: Operation
+    amount: Money
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """The result of a hint; `question` is there when it is DOUBTED."""
+
+    effect: HintEffect
+    payment: Payment
+    refund: Refund | None = None
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotedEvent:
+    """A notification that was taken, for the record and so that it is not taken again."""
+
+    event: ProviderEvent
+    tenant_id: str
+    payment_id: UUID
+    refund_id: UUID | None
+    effect: HintEffect
+    received_at: datetime
