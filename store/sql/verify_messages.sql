@@ -1,0 +1,105 @@
+-- What `payments verify` asks of the outbox and the dead letters, and what it compares the
+-- topics and the provider's journal with.
+
+-- name: verify_outbox
+-- In the last $1 seconds every public event went into the outbox as it is, and every
+-- event there is one that happened.
+WITH public_events AS (
+    SELECT id, payment_id, sequence, type, data::text AS data
+    FROM payment_events
+    WHERE sequence IS NOT NULL AND occurred_at > now() - make_interval(secs => $1)
+),
+
+said AS (
+    SELECT id, aggregateid, sequence, type, payload::text AS payload
+    FROM outbox
+    WHERE aggregatetype = 'payments.events' AND recorded_at > now() - make_interval(secs => $1)
+)
+
+SELECT
+    format('event %s', coalesce(public_events.id, said.id)) AS subject,
+    CASE
+        WHEN said.id IS NULL THEN 'is not in the outbox'
+        WHEN public_events.id IS NULL THEN 'is in the outbox and did not happen'
+        ELSE 'is not in the outbox as it happened'
+    END AS problem
+FROM public_events
+FULL JOIN said ON public_events.id = said.id
+WHERE
+    said.id IS NULL
+    OR public_events.id IS NULL
+    OR said.aggregateid <> public_events.payment_id::text
+    OR said.sequence IS DISTINCT FROM public_events.sequence
+    OR said.type <> public_events.type
+    OR said.payload <> public_events.data;
+
+-- name: verify_letters
+-- A message is parked once, and in the last $1 seconds each letter was also published
+-- with the bytes it keeps.
+WITH said AS (
+    SELECT
+        payload -> 'dead_letter' ->> 'id' AS id,
+        decode(payload -> 'dead_letter' ->> 'value_base64', 'base64') AS value
+    FROM outbox
+    WHERE aggregatetype = 'payments.dlq' AND recorded_at > now() - make_interval(secs => $1)
+)
+
+SELECT
+    format('message %s/%s@%s', topic, message_partition, message_offset) AS subject,
+    format('was parked %s times at %s', count(*), stage) AS problem
+FROM dead_letters
+WHERE payment_id IS NULL
+GROUP BY topic, message_partition, message_offset, message_value, stage
+HAVING count(*) > 1
+UNION ALL
+SELECT format('dead letter %s', letters.id), 'was not published with the bytes it keeps'
+FROM dead_letters AS letters
+LEFT JOIN said
+    ON letters.id::text = said.id AND letters.message_value IS NOT DISTINCT FROM said.value
+WHERE letters.last_failed_at > now() - make_interval(secs => $1) AND said.id IS NULL;
+
+-- name: verify_published
+-- Every message the outbox holds, with a digest of its bytes: what the topics must have.
+SELECT
+    id, aggregatetype AS topic, aggregateid AS key, sequence, recorded_at,
+    decode(md5(payload::text), 'hex') AS digest
+FROM outbox;
+
+-- name: verify_published_later
+-- Those of $1 that came after the snapshot, at $2 or later.
+SELECT id, aggregatetype AS topic, decode(md5(payload::text), 'hex') AS digest
+FROM outbox
+WHERE id = any($1::uuid[]) AND recorded_at >= $2;
+
+-- name: verify_poison
+-- How often each message that is none of ours was parked, by topic and bytes.
+SELECT
+    topic, decode(md5(coalesce(message_value, ''::bytea)), 'hex') AS digest, count(*) AS letters
+FROM dead_letters
+WHERE payment_id IS NULL
+GROUP BY topic, digest;
+
+-- name: verify_subjects
+-- Which of $1 are payments or refunds.
+SELECT id FROM payments
+WHERE id = any($1::uuid[])
+UNION ALL
+SELECT id FROM refunds
+WHERE id = any($1::uuid[]);
+
+-- name: verify_charges
+-- What a provider should have done for each external payment, or for those of $1 alone.
+SELECT
+    id, version, provider, status, currency, captured_minor, refunded_minor, refund_pending_minor
+FROM payments
+WHERE payment_type = 'external_payment' AND ($1::uuid[] IS NULL OR id = any($1::uuid[]));
+
+-- name: verify_slots
+-- How far each relay has confirmed, in bytes of WAL since the beginning of time.
+SELECT slot_name, (confirmed_flush_lsn - '0/0')::bigint AS confirmed
+FROM pg_replication_slots
+WHERE slot_name = any($1::text[]) AND database = current_database();
+
+-- name: verify_written
+-- How far the WAL is written.
+SELECT (pg_current_wal_lsn() - '0/0')::bigint AS written;

@@ -1,0 +1,233 @@
+-- What `payments verify` asks of payments, refunds and their history. Each statement returns
+-- what should not be, as a subject and what is wrong with it.
+
+-- name: verify_unowned
+-- A payment or refund that has not ended has somebody who will look again, and one in
+-- review has a letter too. An authorized payment waits for its client.
+SELECT
+    format('payment %s', id) AS subject,
+    format('%s, and nobody will ever look again', status) AS problem
+FROM payments
+WHERE due_at IS NULL AND status IN ('pending', 'processing', 'unknown', 'review')
+UNION ALL
+SELECT format('refund %s', id), format('%s, and nobody will ever look again', status)
+FROM refunds
+WHERE due_at IS NULL AND status IN ('pending', 'processing', 'unknown', 'review')
+UNION ALL
+SELECT format('payment %s', id), 'in review without a dead letter'
+FROM payments
+WHERE
+    status = 'review'
+    AND NOT EXISTS (
+        SELECT 1 FROM dead_letters
+        WHERE dead_letters.payment_id = payments.id
+    )
+UNION ALL
+SELECT format('refund %s', id), 'in review without a dead letter'
+FROM refunds
+WHERE
+    status = 'review'
+    AND NOT EXISTS (
+        SELECT 1 FROM dead_letters
+        WHERE dead_letters.refund_id = refunds.id
+    );
+
+-- name: verify_forgotten
+-- Due for more than $1 seconds: whoever should look does not.
+SELECT
+    format('payment %s', id) AS subject,
+    format('%s, due since %s', status, due_at) AS problem
+FROM payments
+WHERE due_at < now() - make_interval(secs => $1)
+UNION ALL
+SELECT format('refund %s', id), format('%s, due since %s', status, due_at)
+FROM refunds
+WHERE due_at < now() - make_interval(secs => $1);
+
+-- name: verify_in_flight
+-- What is not at rest: everything that owes a provider a call, but what is in review.
+SELECT format('payment %s', id) AS subject, format('%s, due %s', status, due_at) AS problem
+FROM payments
+WHERE due_at IS NOT NULL AND status <> 'review'
+UNION ALL
+SELECT format('refund %s', id), format('%s, due %s', status, due_at)
+FROM refunds
+WHERE due_at IS NOT NULL AND status <> 'review';
+
+-- name: verify_answers
+-- What a client was told it had made is there.
+WITH answered AS (
+    SELECT tenant_id, key, (convert_from(body, 'UTF8')::json ->> 'id')::uuid AS id
+    FROM idempotency_keys
+    WHERE status BETWEEN 200 AND 299
+)
+
+SELECT
+    format('key %s of %s', answered.key, answered.tenant_id) AS subject,
+    format('%s was answered and does not exist', answered.id) AS problem
+FROM answered
+WHERE
+    answered.id IS NULL
+    OR NOT (
+        EXISTS (
+            SELECT 1 FROM payments
+            WHERE payments.id = answered.id
+        )
+        OR EXISTS (
+            SELECT 1 FROM refunds
+            WHERE refunds.id = answered.id
+        )
+        OR EXISTS (
+            SELECT 1 FROM accounts
+            WHERE accounts.id = answered.id
+        )
+        OR EXISTS (
+            SELECT 1 FROM dead_letters
+            WHERE dead_letters.id = answered.id
+        )
+    );
+
+-- name: verify_keys
+-- One key is one payment or refund, and its answer is kept as long as keys are.
+WITH keyed AS (
+    SELECT id, tenant_id, idempotency_key, created_at FROM payments
+    WHERE idempotency_key IS NOT NULL
+    UNION ALL
+    SELECT id, tenant_id, idempotency_key, created_at FROM refunds
+    WHERE idempotency_key IS NOT NULL
+)
+
+SELECT
+    format('key %s of %s', idempotency_key, tenant_id) AS subject,
+    format('made %s things', count(*)) AS problem
+FROM keyed
+GROUP BY tenant_id, idempotency_key
+HAVING count(*) > 1 AND max(created_at) - min(created_at) < interval '30 days'
+UNION ALL
+SELECT format('key %s of %s', keyed.idempotency_key, keyed.tenant_id), 'its answer is not kept'
+FROM keyed
+LEFT JOIN idempotency_keys AS kept
+    ON keyed.tenant_id = kept.tenant_id AND keyed.idempotency_key = kept.key
+WHERE kept.key IS NULL AND keyed.created_at > now() - interval '30 days';
+
+-- name: verify_sequences
+-- Versions and public sequences count 1, 2, 3 ... to where the payment stands.
+WITH numbered AS (
+    SELECT
+        payment_id, version, sequence,
+        row_number() OVER (PARTITION BY payment_id ORDER BY version) AS nth,
+        count(sequence) OVER (PARTITION BY payment_id ORDER BY version) AS nth_public
+    FROM payment_events
+),
+
+reached AS (
+    SELECT
+        payment_id, max(version) AS version, max(sequence) AS sequence,
+        bool_and(version = nth AND coalesce(sequence = nth_public, true)) AS has_no_gap
+    FROM numbered
+    GROUP BY payment_id
+)
+
+SELECT
+    format('payment %s', coalesce(payments.id, reached.payment_id)) AS subject,
+    CASE
+        WHEN payments.id IS NULL THEN 'has events and does not exist'
+        WHEN reached.payment_id IS NULL THEN 'has no event'
+        WHEN NOT reached.has_no_gap THEN 'its events leave a number out'
+        ELSE format(
+            'is at version %s and sequence %s, its events end at %s and %s',
+            payments.version, payments.sequence, reached.version, reached.sequence
+        )
+    END AS problem
+FROM payments
+FULL JOIN reached ON payments.id = reached.payment_id
+WHERE
+    payments.id IS NULL
+    OR reached.payment_id IS NULL
+    OR NOT reached.has_no_gap
+    OR payments.version <> reached.version
+    OR payments.sequence <> reached.sequence;
+
+-- name: verify_fold_of_payments
+-- The payment is what its last event says it is.
+WITH last_events AS (
+    SELECT DISTINCT ON (payment_id) payment_id, data -> 'payment' AS said
+    FROM payment_events
+    ORDER BY payment_id ASC, version DESC
+),
+
+compared AS (
+    SELECT
+        payments.id,
+        ARRAY[
+            payments.status, payments.amount_minor::text, payments.currency,
+            payments.captured_minor::text, payments.refunded_minor::text,
+            payments.provider_reference, payments.retry_count::text,
+            payments.last_error_code, payments.version::text
+        ] AS kept,
+        ARRAY[
+            last_events.said ->> 'status', last_events.said ->> 'amount_minor',
+            last_events.said ->> 'currency', last_events.said ->> 'captured_minor',
+            last_events.said ->> 'refunded_minor',
+            last_events.said ->> 'provider_transaction_id',
+            last_events.said ->> 'retry_count', last_events.said ->> 'last_error_code',
+            last_events.said ->> 'version'
+        ] AS told
+    FROM payments
+    INNER JOIN last_events ON payments.id = last_events.payment_id
+)
+
+SELECT
+    format('payment %s', id) AS subject,
+    format('is %s, its last event says %s', kept, told) AS problem
+FROM compared
+WHERE kept IS DISTINCT FROM told;
+
+-- name: verify_fold_of_refunds
+-- A refund whose state is public is what the last event about it says it is.
+WITH last_events AS (
+    SELECT DISTINCT ON (data -> 'refund' ->> 'id')
+        (data -> 'refund' ->> 'id')::uuid AS refund_id, data -> 'refund' ->> 'status' AS status
+    FROM payment_events
+    WHERE type LIKE 'refund.%'
+    ORDER BY data -> 'refund' ->> 'id' ASC, version DESC
+)
+
+SELECT
+    format('refund %s', refunds.id) AS subject,
+    format(
+        'is %s, the last event about it says %s', refunds.status,
+        coalesce(last_events.status, 'nothing')
+    ) AS problem
+FROM refunds
+LEFT JOIN last_events ON refunds.id = last_events.refund_id
+WHERE
+    last_events.status IS NULL
+    OR (
+        last_events.status <> refunds.status
+        -- That an attempt began is no public fact.
+        AND NOT (last_events.status = 'pending' AND refunds.status = 'processing')
+    );
+
+-- name: verify_ends
+-- What a client saw end stays ended, the same way, but by an operator's redrive.
+WITH statuses AS (
+    SELECT
+        payment_id, version, type, data -> 'payment' ->> 'status' AS status,
+        lag(data -> 'payment' ->> 'status') OVER (
+            PARTITION BY payment_id ORDER BY version
+        ) AS status_before
+    FROM payment_events
+)
+
+SELECT
+    format('payment %s', payment_id) AS subject,
+    format('went from %s to %s at version %s', status_before, status, version) AS problem
+FROM statuses
+WHERE
+    (status_before IN ('failed', 'cancelled') AND status <> status_before
+        AND NOT (status_before = 'failed' AND type = 'payment.redriven'))
+    OR (status_before = 'completed'
+        AND status NOT IN ('completed', 'partially_refunded', 'refunded'))
+    OR (status_before = 'partially_refunded' AND status NOT IN ('partially_refunded', 'refunded'))
+    OR (status_before = 'refunded' AND status <> 'refunded');
