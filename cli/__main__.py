@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "dlq": "cli.dlq:dlq",
     "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",
+    "ledger": "cli.ledger:ledger",
     "migrate": "cli.migrate:migrate",
     "openapi": "cli.openapi:openapi",
     "run": "cli.run:run",
