@@ -14,8 +14,7 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-import structlog
-from redis.exceptions import RedisError
+from store.batched_redis import BatchedRedis, RedisAway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,36 +24,27 @@ if TYPE_CHECKING:
 
     from telemetry.metrics import Metrics
 
-log = structlog.get_logger()
-
 _PREFIX: Final = "payments:lock:"
 _RELEASE: Final = """
-for _, key in ipairs(KEYS) do
-    if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
-end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 _EXTEND: Final = """
-for _, key in ipairs(KEYS) do
-    if redis.call('GET', key) == ARGV[1] then redis.call('PEXPIRE', key, ARGV[2]) end
-end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0
 """
-# Releases gathered for so long share a round trip; nobody waits for them.
-_GATHER_S: Final = 0.005
+_EXTENSIONS_PER_TTL: Final = 3
 
 
 class Locks:
-    """The locks one worker holds; `keep()` must run while any is held."""
+    """The locks one worker holds; `keep()` must run while any is asked for."""
 
     def __init__(self, redis: Redis, ttl_s: float, metrics: Metrics) -> None:
-        self._redis = redis
+        self._redis = BatchedRedis(redis)
         self._ttl_ms = int(ttl_s * 1000)
         self._degraded = metrics.protection.redis_degraded.labels("lock")
         self._token = secrets.token_hex(16)
         self._held: set[str] = set()
-        self._released: list[str] = []
-        self._some_released = asyncio.Event()
 
     @asynccontextmanager
     async def held(self, subject_id: UUID) -> AsyncIterator[bool]:
@@ -68,41 +58,21 @@ class Locks:
         finally:
             if acquired:
                 self._held.discard(name)
-                self._released.append(name)
-                self._some_released.set()
+                # Nobody waits for a release; one that is lost expires.
+                self._redis.tell("EVAL", _RELEASE, 1, name, self._token)
+
+    async def keep(self) -> None:
+        """Send what is asked for, extend what is held; runs until cancelled."""
+        async with self._redis.running():
+            while True:
+                await asyncio.sleep(self._ttl_ms / 1000 / _EXTENSIONS_PER_TTL)
+                for name in self._held:
+                    self._redis.tell("EVAL", _EXTEND, 1, name, self._token, self._ttl_ms)
 
     async def _acquire(self, name: str) -> bool:
         try:
-            return bool(await self._redis.set(name, self._token, nx=True, px=self._ttl_ms))
-        except RedisError as error:
+            answer = await self._redis.ask("SET", name, self._token, "NX", "PX", self._ttl_ms)
+        except RedisAway:
             self._degraded.inc()
-            log.debug("going on without a lock", error=repr(error))
             return True
-
-    async def keep(self) -> None:
-        """Release what was let go, extend what is held; runs until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._release_forever(), name="locks-release")
-            tasks.create_task(self._extend_forever(), name="locks-extend")
-
-    async def _release_forever(self) -> None:
-        while True:
-            await self._some_released.wait()
-            await asyncio.sleep(_GATHER_S)
-            self._some_released.clear()
-            names, self._released = self._released, []
-            await self._run(_RELEASE, names, self._token)
-
-    async def _extend_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._ttl_ms / 3000)
-            if self._held:
-                await self._run(_EXTEND, list(self._held), self._token, str(self._ttl_ms))
-
-    async def _run(self, script: str, names: list[str], *arguments: str) -> None:
-        try:
-            await self._redis.eval(script, len(names), *names, *arguments)
-        except RedisError as error:
-            # What was not released expires; what was not extended is guarded by its lease.
-            self._degraded.inc()
-            log.debug("a lock was left to expire", error=repr(error))
+        return answer is not None

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api.call import BODY_BYTES_MAX, Call
 from api.documents import DOCUMENTS, documents_of
-from api.middleware.observe import Observer
+from api.middleware.observe import UNMATCHED, Observer
 from api.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from store.group_commit import Answer
 
 ROUTES_DECLARED: Final = web.AppKey("routes", tuple)
-_UNMATCHED: Final = "unmatched"
+OBSERVER: Final = web.AppKey("observer", Observer)
 
 
 def build(deps: Dependencies, routes: Iterable[Route] = ROUTES) -> web.Application:
     """The application. Raises RuntimeError for a route nobody declared."""
-    observer = Observer(deps)
+    observer = Observer(deps.metrics, deps.tracer, deps.new_request_id)
     declared = tuple(routes)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_unmatched(observer)])
     for route in declared:
@@ -41,6 +41,7 @@ def build(deps: Dependencies, routes: Iterable[Route] = ROUTES) -> web.Applicati
                 method, route.path, endpoint.respond, expect_handler=_continue_if_asked
             )
     app[ROUTES_DECLARED] = declared
+    app[OBSERVER] = observer
     app[DOCUMENTS] = documents_of(declared)
     app.on_startup.append(_refuse_undeclared)
     return app
@@ -80,7 +81,7 @@ def _unmatched(observer: Observer) -> Middleware:
         async def work(_: Asked, __: dict[str, str]) -> Answer:
             raise refusal
 
-        return await observer.respond(request, _UNMATCHED, work)
+        return await observer.respond(request, UNMATCHED, work)
 
     return respond
 

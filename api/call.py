@@ -114,7 +114,9 @@ class Call:
     async def limit_account(self, account_id: UUID) -> None:
         """Count this payment against its source account's limit. Raises Problem (429)."""
         subject = Subject("account", self.tenant_id, str(account_id))
-        self.headers |= await self.deps.rate_limiter.pass_or_refuse(subject)
+        for name, value in (await self.deps.rate_limiter.pass_or_refuse(subject)).items():
+            others = self.headers.get(name)
+            self.headers[name] = f"{others}, {value}" if others else value
 
     def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
         """A connection to read with; raises Problem (503) when Postgres is away."""

@@ -12,12 +12,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from api.app import OBSERVER
+
 if TYPE_CHECKING:
     from aiohttp.web import Application
+
+    from api.middleware.observe import Observer
 
 # Connections that wait to be accepted: those of a burst while one batch is decided.
 _BACKLOG: Final = 1024
@@ -45,25 +50,57 @@ class Listen:
 async def serving(app: Application, listen: Listen) -> AsyncIterator[str]:
     """Serve while the context is open; its address. Leaving drains. Raises AddressError."""
     runner = web.AppRunner(
-        app,
-        access_log=None,
-        # A connection that sends no whole request for so long is closed, a silent one too.
-        keepalive_timeout=listen.read_timeout_seconds,
-        shutdown_timeout=max(0.0, listen.shutdown_timeout_seconds - _CANCEL_SECONDS),
-        # Who is refused early gets this long to stop sending and read why.
-        lingering_time=_LINGER_SECONDS,
-        # Nothing compressed is taken, so that no small body becomes a large one.
-        auto_decompress=False,
+        app, shutdown_timeout=max(0.0, listen.shutdown_timeout_seconds - _CANCEL_SECONDS)
     )
     await runner.setup()
     try:
         listener = _listener(listen)
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         host, port = listener.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        assert runner.server is not None, "a runner has a server once it is set up"
+        connections = partial(_Connection, runner.server, app[OBSERVER], listen)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(connections, sock=listener, backlog=_BACKLOG)
+        try:
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        finally:
+            server.close()
     finally:
         async with asyncio.timeout(listen.shutdown_timeout_seconds + _CANCEL_SECONDS):
             await runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """One client's connection, whose every answer is ours, also to what is not HTTP."""
+
+    __slots__ = ("_observer",)
+
+    def __init__(self, manager: web.Server, observer: Observer, listen: Listen) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+            # A connection that sends no whole request for so long is closed, a silent one too.
+            keepalive_timeout=listen.read_timeout_seconds,
+            # Who is refused early gets this long to stop sending and read why.
+            lingering_time=_LINGER_SECONDS,
+            # Nothing compressed is taken, so that no small body becomes a large one.
+            auto_decompress=False,
+        )
+        self._observer = observer
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,  # noqa: ARG002 - aiohttp's signature
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - likewise; it repeats what was sent
+    ) -> web.StreamResponse:
+        """The answer to bytes that are no request; the connection is closed after it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is on its way already")
+        response = self._observer.refuse_connection(exc)
+        response.force_close()
+        return response
 
 
 def is_loopback(host: str) -> bool:

@@ -20,10 +20,10 @@ from api.problems import Asked, Problem
 from telemetry.tracing import current_traceparent, remote_parent
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
 
-    from api.dependencies import Dependencies
     from store.group_commit import Answer
+    from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -33,6 +33,8 @@ Work = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # Clients may invent methods, and each would be another series.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER: Final = "other"
+UNMATCHED: Final = "unmatched"
 _CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
 _SERVER_ERROR: Final = 500
 _REJECTED: Final = {
@@ -52,9 +54,10 @@ _EVERY_ANSWER: Final = {
 class Observer:
     """Runs the work of a request and makes its response."""
 
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
-        self._http = deps.metrics.http
+    def __init__(self, metrics: Metrics, tracer: Tracer, new_request_id: Callable[[], str]) -> None:
+        self._http = metrics.http
+        self._tracer = tracer
+        self._new_request_id = new_request_id
 
     async def respond(
         self, request: web.Request, template: str, work: Work, *, quiet: bool = False
@@ -80,7 +83,24 @@ class Observer:
         finally:
             self._http.in_flight.dec()
         return web.Response(
-            body=answer.body, status=answer.status, headers={**answer.headers, **headers}
+            body=answer.body, status=answer.status, headers={**headers, **answer.headers}
+        )
+
+    def refuse_connection(self, error: BaseException | None) -> web.Response:
+        """The response to what is no HTTP request, and so has neither route nor headers."""
+        asked = Asked("/", self._new_request_id())
+        structlog.contextvars.bind_contextvars(request_id=asked.request_id)
+        span = self._tracer.start_span("unreadable request", kind=SpanKind.SERVER)
+        with use_span(span, end_on_exit=True):
+            trace = {"X-Request-ID": asked.request_id, "traceparent": current_traceparent() or ""}
+            log.info("unreadable request", reason=type(error).__name__)
+        problem = Problem(problems.MALFORMED_HTTP, "these bytes are not an HTTP request")
+        answer = problems.answer(problem, asked)
+        self._count(_OTHER, UNMATCHED, answer.status, 0.0)
+        return web.Response(
+            body=answer.body,
+            status=answer.status,
+            headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
 
     async def _answer(self, asked: Asked, headers: dict[str, str], work: Work) -> Answer:
@@ -105,10 +125,10 @@ class Observer:
         sent = request.headers.get("X-Request-ID")
         if sent is not None and _REQUEST_ID.fullmatch(sent):
             return sent
-        return self._deps.new_request_id()
+        return self._new_request_id()
 
     def _span(self, request: web.Request, template: str) -> Span:
-        return self._deps.tracer.start_span(
+        return self._tracer.start_span(
             f"{request.method} {template}",
             context=remote_parent(request.headers.get("traceparent")),
             kind=SpanKind.SERVER,
@@ -116,7 +136,7 @@ class Observer:
         )
 
     def _count(self, sent: str, template: str, status: int, seconds: float) -> None:
-        method = sent if sent in _METHODS else "other"
+        method = sent if sent in _METHODS else _OTHER
         self._http.requests.labels(template, method, _CLASSES[status // 100]).inc()
         self._http.duration.labels(template, method).observe(seconds)
 
