@@ -4,8 +4,10 @@ Every connection says who it is, runs in UTC and gives up rather than wait witho
 statement, a lock or a client that forgot its transaction.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from functools import wraps
+from typing import Final, TypeVar, cast
 
 import asyncpg
 
@@ -17,6 +19,8 @@ _COMMAND_TIMEOUT_S: Final = 20.0
 _LOCK_TIMEOUT: Final = "5s"
 # Nothing of ours waits for the network inside a transaction.
 _IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
+
+_Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,23 @@ def server_settings(application_name: str) -> dict[str, str]:
     }
 
 
+def _or_gone(method: _Method) -> _Method:
+    """Say of a connection on which the server's farewell has just arrived that it is gone.
+
+    asyncpg refuses the next query, which it has not sent, with an error that is neither one of
+    Postgres nor one of the interface: between the message and the end of the connection only.
+    """
+
+    @wraps(method)
+    async def call(*args: object, **kwargs: object) -> object:
+        try:
+            return await method(*args, **kwargs)
+        except asyncpg.InternalClientError as error:
+            raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
+
+    return cast("_Method", call)
+
+
 class _Connection(asyncpg.Connection):
     """A pooled connection that is not reset by a round trip on every release.
 
@@ -69,3 +90,9 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
+
+    execute = _or_gone(asyncpg.Connection.execute)
+    executemany = _or_gone(asyncpg.Connection.executemany)
+    fetch = _or_gone(asyncpg.Connection.fetch)
+    fetchrow = _or_gone(asyncpg.Connection.fetchrow)
+    fetchval = _or_gone(asyncpg.Connection.fetchval)

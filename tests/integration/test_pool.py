@@ -1,0 +1,68 @@
+"""The pool on a real Postgres: what a session is given, and how a lost one is reported."""
+
+import asyncio
+import contextlib
+
+import asyncpg
+
+from store.migrations import connect_to_migrate
+from store.pool import DatabaseAddress, connect
+
+
+async def test_a_session_gives_up_rather_than_wait_without_end(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+) -> None:
+    """And says who it is, in UTC."""
+    names = [
+        "application_name",
+        "timezone",
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+    ]
+    settings = [await pool.fetchval("SELECT current_setting($1)", name) for name in names]
+    assert settings == ["tests", "UTC", "15s", "5s", "10s"]
+
+
+async def test_a_transaction_that_was_left_open_does_not_reach_the_next_user(
+    database: DatabaseAddress,
+) -> None:
+    """Though a release costs no round trip."""
+    async with await connect(database, application_name="tests", size=1) as single:
+        with contextlib.suppress(ZeroDivisionError):
+            await _fail_in_a_transaction(single)
+        assert await single.fetchval("SELECT to_regclass('left_open')") is None
+
+
+async def _fail_in_a_transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("CREATE TABLE left_open (id int)")
+        raise ZeroDivisionError
+
+
+async def test_a_session_the_server_ended_is_always_reported_as_gone(
+    database: DatabaseAddress,
+) -> None:
+    """Whether the query was under way, or came between the server's farewell and its end."""
+    killer = await connect_to_migrate(database)
+    for _ in range(10):
+        pool = await connect(database, application_name="tests", size=10)
+        ends = asyncio.gather(*(_ask_until_gone(pool) for _ in range(10)))
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        causes = await ends
+        pool.terminate()
+        gone = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)
+        assert [each for each in causes if not isinstance(each, gone)] == []
+    await killer.close()
+
+
+async def _ask_until_gone(pool: "asyncpg.Pool[asyncpg.Record]") -> Exception:
+    connection = await pool.acquire()
+    try:
+        while True:
+            await connection.fetchval("SELECT 1 + $1", 1)
+    except Exception as error:  # noqa: BLE001 # which one it is, is the question
+        return error
