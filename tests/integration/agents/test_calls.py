@@ -1,0 +1,276 @@
+"""Provider calls of claimed work: bounded a provider, recorded whatever happens, never a crash.
+
+The books are in Postgres and the provider is the simulator, behind the real gateways; only
+what no provider can do, a bug of ours, is played by a gateway of the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from opentelemetry.trace import NoOpTracer
+from structlog.testing import capture_logs
+
+from agents.calls import Calls, Tools
+from agents.charge import Charge
+from payments.commands import ClaimPayment, WakePayment
+from payments.decision import Claimed
+from payments.outcome import Succeeded
+from payments.payment import Provider
+from providers.breaker import BreakerPolicy
+from providers.paypal import PayPalConfig
+from providers.protected import Limits
+from providers.registry import gateways
+from providers.stripe import StripeConfig, StripeGateway
+from providers.transport import Endpoint
+from tests.factories import SOURCE
+from tests.integration.agents.keeping import kept
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from redis.asyncio import Redis
+
+    from payments.outcome import Outcome
+    from payments.payment import Payment
+    from providers.gateway import ChargeRequest, Gateway
+    from telemetry.metrics import Metrics
+    from tests.fixtures.simulator import SimulatorProcess
+    from tests.integration.agents.shop import Shop
+
+# Long for a simulator that answers in milliseconds, on a machine that others use too.
+_TIMEOUT_S: Final = 1.5
+_BOUND: Final = 8
+
+
+@asynccontextmanager
+async def calling(
+    shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Gateway]
+) -> AsyncIterator[Calls]:
+    """The calls of one worker; leaving waits for them."""
+    async with kept(redis, metrics) as locks:
+        tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
+        async with Calls(Charge("tests"), tools, _BOUND) as calls:
+            yield calls
+
+
+@pytest.fixture
+async def opened(
+    simulator: SimulatorProcess, metrics: Metrics
+) -> AsyncIterator[Mapping[str, Gateway]]:
+    """Gateways to the simulator that lose patience, and close their circuits, soon."""
+    endpoint = Endpoint(base_url=simulator.url, timeout_s=_TIMEOUT_S)
+    async with gateways(
+        StripeConfig(endpoint=endpoint, api_key="sk_test_1"),
+        PayPalConfig(endpoint=endpoint, client_id="client", client_secret="secret"),
+        Limits(breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
+        metrics,
+        NoOpTracer(),
+    ) as made:
+        yield made
+
+
+async def claimed(shop: Shop, payment: Payment, attempt: int = 1) -> Claimed:
+    claim = await shop.did(ClaimPayment(payment.id, attempt, "tests"))
+    assert isinstance(claim, Claimed), claim
+    return claim
+
+
+async def claimed_again(shop: Shop, payment: Payment, attempt: int) -> Claimed:
+    """The next attempt, due at once."""
+    await shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
+    await shop.did(WakePayment(payment.id))
+    return await claimed(shop, payment, attempt)
+
+
+async def test_a_provider_that_hangs_fills_its_own_lane_only(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """With one provider at its bound, the other's payments are made; then the first has room."""
+    customer = await idle_shop.customer()
+    hanging = [await idle_shop.bought(customer) for _ in range(_BOUND)]
+    other = await idle_shop.bought(customer, Provider.PAYPAL)
+    claims = [await claimed(idle_shop, payment) for payment in hanging]
+    idle_shop.provider.arm("hang_before", vendor="stripe", operation="charge")
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for claim in claims:
+            calls.start(claim, SOURCE)
+        full = asyncio.ensure_future(calls.room("stripe"))
+        assert await calls.room("paypal") == _BOUND
+        calls.start(await claimed(idle_shop, other), SOURCE)
+        await idle_shop.becomes(other, "completed")
+        assert not full.done()
+        assert await full > 0
+    assert {await idle_shop.status(payment) for payment in hanging} == {"unknown"}
+
+
+async def test_leaving_waits_until_every_outcome_is_recorded(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """A stage that drains loses no answer: what was asked for is in the books when it is gone."""
+    customer = await idle_shop.customer()
+    payments = await idle_shop.bought_many(customer, 10)
+    idle_shop.provider.arm("latency", milliseconds=200)
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment), SOURCE)
+    assert {await idle_shop.status(payment) for payment in payments} == {"completed"}
+    await idle_shop.assert_right(customer)
+
+
+async def test_who_holds_the_lock_is_not_disturbed(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """Another worker is at it: the attempt is put off, and burns nothing."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    await redis_client.set(f"payments:lock:{payment.id}", "another worker")
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        calls.start(await claimed(idle_shop, payment), SOURCE)
+    assert await idle_shop.attempts(payment) == [(1, False, "deferred")]
+    assert await burned(idle_shop, payment) == 0
+    assert idle_shop.asked(payment) == []
+
+
+async def test_an_open_circuit_puts_work_off_and_burns_nothing(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """While a provider is failing nobody asks it; when it is back the payment is made."""
+    customer = await idle_shop.customer()
+    payments = [await idle_shop.bought(customer) for _ in range(10)]
+    late = await idle_shop.bought(customer)
+    idle_shop.provider.arm("reset_before", vendor="stripe", operation="charge")
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment), SOURCE)
+        await eventually(lambda: breaker(metrics) == 2)
+        idle_shop.provider.clear()
+        calls.start(await claimed(idle_shop, late), SOURCE)
+        await eventually(lambda: has_ended(idle_shop, late, 1))
+        assert await idle_shop.attempts(late) == [(1, False, "deferred")]
+        numbers = count(2)
+
+        async def is_let_through() -> bool:
+            number = next(numbers)
+            calls.start(await claimed_again(idle_shop, late, number), SOURCE)
+            await eventually(lambda: has_ended(idle_shop, late, number))
+            return await idle_shop.status(late) == "completed"
+
+        await eventually(is_let_through)
+    assert idle_shop.asked(late) == ["charge/ok"]
+    assert await burned(idle_shop, late) == 0
+
+
+async def burned(shop: Shop, payment: Payment) -> int:
+    """Retries that count against the payment's bound."""
+    query = "SELECT retry_count FROM payments WHERE id = $1"
+    return int(await shop.pool.fetchval(query, payment.id))
+
+
+async def has_ended(shop: Shop, payment: Payment, number: int) -> bool:
+    return any(
+        found == number and outcome is not None
+        for found, _, outcome in await shop.attempts(payment)
+    )
+
+
+def breaker(metrics: Metrics) -> float | None:
+    labels = {"provider": "stripe", "operation": "charge"}
+    return metrics.registry.get_sample_value("payments_provider_breaker_state", labels)
+
+
+async def test_an_answer_on_its_way_is_not_asked_for_twice(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """The inquiry comes before the charge: the provider's key tells the two requests are one."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    idle_shop.provider.arm(
+        "latency", vendor="stripe", operation="charge", times=1, milliseconds=2 * _TIMEOUT_S * 1000
+    )
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        calls.start(await claimed(idle_shop, payment), SOURCE)
+        await idle_shop.becomes(payment, "unknown")
+        calls.start(await claimed_again(idle_shop, payment, 2), SOURCE)
+        await eventually(lambda: idle_shop.charges(payment) == 1)
+    calls_made = idle_shop.asked(payment, "charge")
+    assert calls_made == ["charge/idempotency_key_in_use", "charge/latency"]
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        calls.start(await claimed_again(idle_shop, payment, 3), SOURCE)
+    assert await idle_shop.status(payment) == "completed"
+    await idle_shop.assert_right(customer)
+
+
+class _Buggy(StripeGateway):
+    """Ours, with a bug."""
+
+    async def charge(self, request: ChargeRequest) -> Outcome:
+        raise KeyError(request.payment_id)
+
+
+class _Lying(StripeGateway):
+    """A success that no column can hold: Postgres keeps no NUL in a text."""
+
+    async def charge(self, request: ChargeRequest) -> Outcome:  # noqa: ARG002 - a gateway's
+        return Succeeded("pi_\0")
+
+
+class _Forgetful(StripeGateway):
+    """A provider that promises to remember a key for no time at all."""
+
+    key_window_s = 0.0  # type: ignore[misc]  # Final in the real one
+
+
+@asynccontextmanager
+async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Gateway]]:
+    gateway = kind(StripeConfig(endpoint=Endpoint(base_url=url), api_key="sk_test_1"))
+    try:
+        yield {"stripe": gateway}
+    finally:
+        await gateway.aclose()
+
+
+@pytest.mark.parametrize("kind", [_Buggy, _Lying])
+async def test_a_bug_around_a_call_leaves_an_unknown_outcome_and_the_worker_alive(
+    idle_shop: Shop,
+    metrics: Metrics,
+    redis_client: Redis,
+    simulator: SimulatorProcess,
+    kind: type[StripeGateway],
+) -> None:
+    """The provider may have been asked, so it is to be asked after; others go on."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    with capture_logs() as said:
+        async with (
+            only(kind, simulator.url) as buggy,
+            calling(idle_shop, metrics, redis_client, buggy) as calls,
+        ):
+            calls.start(await claimed(idle_shop, payment), SOURCE)
+    assert "error" in {each["log_level"] for each in said}
+    assert await idle_shop.status(payment) == "unknown"
+    assert await idle_shop.attempts(payment) == [(1, False, "unknown")]
+
+
+async def test_past_the_key_window_nothing_is_charged_on_the_strength_of_a_key(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, simulator: SimulatorProcess
+) -> None:
+    """The provider may have forgotten the key: found nothing, it is not asked to charge again."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    idle_shop.provider.arm("reset_before", vendor="stripe", operation="charge", times=1)
+    async with (
+        only(_Forgetful, simulator.url) as forgetful,
+        calling(idle_shop, metrics, redis_client, forgetful) as calls,
+    ):
+        calls.start(await claimed(idle_shop, payment), SOURCE)
+        await idle_shop.becomes(payment, "unknown")
+        calls.start(await claimed_again(idle_shop, payment, 2), SOURCE)
+    assert idle_shop.asked(payment, "charge") == ["charge/reset_before"]
+    code = "SELECT last_error_code FROM payments WHERE id = $1"
+    assert await idle_shop.pool.fetchval(code, payment.id) == "key_window_passed"
