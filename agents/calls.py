@@ -76,11 +76,14 @@ class Tools:
 
 
 class Calls:
-    """The calls in flight; leaving the context waits for them."""
+    """The calls in flight, so many a provider; leaving the context waits for them."""
 
-    def __init__(self, errand: Errand, tools: Tools) -> None:
+    def __init__(
+        self, errand: Errand, tools: Tools, per_provider_max: int = PER_PROVIDER_MAX
+    ) -> None:
         self._errand = errand
         self._tools = tools
+        self._per_provider_max = per_provider_max
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
         self._changed = asyncio.Event()
@@ -102,10 +105,10 @@ class Calls:
 
     async def room(self, provider: str) -> int:
         """Wait until the provider may be asked more; how much more."""
-        while self._by_provider[provider] >= PER_PROVIDER_MAX:
+        while self._by_provider[provider] >= self._per_provider_max:
             self._changed.clear()
             await self._changed.wait()
-        return PER_PROVIDER_MAX - self._by_provider[provider]
+        return self._per_provider_max - self._by_provider[provider]
 
     def start(self, claimed: Claimed, source: SourceMessage) -> None:
         """Make the call and record its outcome, in a task of its own."""
@@ -127,16 +130,26 @@ class Calls:
             self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
         ):
             span.set_attribute("payment.id", str(payment_id))
-            outcome = await self._outcome(claimed)
-            command = self._errand.settle(claimed, outcome, source)
-            await submit_durably(
-                self._tools.committer, Submission(command, traceparent=current_traceparent())
-            )
-            kind = type(outcome).__name__.lower()
+            kind = await self._recorded(claimed, await self._outcome(claimed), source)
             log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
         self._tools.metrics.stage.processed.labels(stage, kind).inc()
         seconds = perf_counter() - started
         self._tools.metrics.stage.handler_seconds.labels(stage).observe(seconds)
+
+    async def _recorded(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> str:
+        """Record the outcome, or that nobody knows it; the name of what was recorded."""
+        for each in (outcome, Unknown("unrecordable_outcome", type(outcome).__name__)):
+            command = self._errand.settle(claimed, each, source)
+            submission = Submission(command, traceparent=current_traceparent())
+            try:
+                await submit_durably(self._tools.committer, submission)
+            except Exception:
+                # One payment's answer that no column holds must not end everybody's calls.
+                log.exception("an outcome could not be recorded", stage=self._errand.stage)
+            else:
+                return type(each).__name__.lower()
+        # The lease runs out, and the provider is asked again.
+        return "unrecorded"
 
     async def _outcome(self, claimed: Claimed) -> Outcome:
         provider = claimed.attempt.provider

@@ -134,6 +134,9 @@ class Stage:
         """Take events as fast as the slowest lane has room for them."""
         await self._running.wait()
         async for event in events:
+            if self._stopping.is_set():
+                # Nobody's: unacknowledged, it comes again elsewhere.
+                continue
             self._acknowledger.taken(event)
             delivery = _delivered(event)
             await self._lane(self._name_of_lane(delivery.message)).put(delivery)
@@ -248,5 +251,5 @@ def _delivered(event: EventT[bytes]) -> Delivery:
 
 
 def _storable(text: str) -> str:
-    """Postgres keeps no NUL in a text."""
-    return text.replace("\0", "\ufffd")
+    """Postgres keeps no NUL in a text, and UTF-8 has no lone surrogate."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
