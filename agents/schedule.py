@@ -1,4 +1,4 @@
-"""The schedule: puts what is due back on its topic, and keeps house.
+"""The schedule: puts what is due back on its topic, seals the ledger, and keeps house.
 
 It reads Postgres, not a stream, so it is a plain loop and needs no broker. Any number
 may run: a wake that comes second is refused by the decision, and changes nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -18,6 +19,7 @@ from payments.commands import WakePayment, WakeRefund
 from payments.decision import Refused
 from store.group_commit import Submission
 from store.schedule import due_payments, due_refunds, keep_house
+from store.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,6 +35,8 @@ STAGE: Final = "schedule"
 _LOOK_EVERY_S: Final = 0.25
 _DUE_MAX: Final = 500
 _KEEP_HOUSE_EVERY_S: Final = 3600.0
+# A row waits for its seal as long as clocks may differ anyway; a few seconds more are nothing.
+_SEAL_EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Schedule:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
             tasks.create_task(self._every(_KEEP_HOUSE_EVERY_S, self._keep_house, stopping))
+            seal = partial(self._seal, stopping)
+            tasks.create_task(self._every(_SEAL_EVERY_S, seal, stopping))
 
     async def wake_due(self) -> None:
         """Wake all that is due; a full page means there is more."""
@@ -74,6 +80,21 @@ class Schedule:
 
     async def _keep_house(self) -> None:
         await keep_house(self.pool, self.clock(), self.outbox_retention_s)
+
+    async def _seal(self, stopping: asyncio.Event) -> None:
+        """Seal what has come to rest. The log is one place where digests are kept elsewhere."""
+        full = True
+        while full and not stopping.is_set():
+            seals = await seal_settled(self.pool, self.clock())
+            for each in seals:
+                log.info(
+                    "sealed",
+                    tenant_id=each.tenant_id,
+                    seal=each.number,
+                    rows=each.row_count,
+                    digest=each.digest,
+                )
+            full = sum(each.row_count for each in seals) == ROWS_MAX
 
     async def _every(
         self, seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event
