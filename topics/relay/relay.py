@@ -128,26 +128,30 @@ class Relay:
         pipeline = Pipeline(confirmed, self._figures, self._clock, moved=wal.confirm)
         resume = Resume(confirmed, position.lsn)
         async with self._sink.open(pipeline.acknowledge, resume) as session:
-            sending = tasks.create_task(session.run())
-            covered = await Recovery(
-                postgres=postgres,
-                wal=wal,
-                session=session,
-                pipeline=pipeline,
-                figures=self._figures,
-                window_ms=int(self._options.window_seconds * 1000),
-            ).run(position, is_new_slot=self._slot_is_unproven)
-            self._slot_is_unproven = False
-            follower = Follower(session, pipeline, topics=self._sink.topics, covered=covered)
-            following = tasks.create_task(_follow(wal, pipeline, follower))
-            beating = tasks.create_task(_beat(postgres, session, pipeline))
-            self._is_following = True
-            log.info("ready", sink=self._sink.name, slot=self._options.slot)
-            await stop.wait()
-            following.cancel()
-            await _drain(session, pipeline)
-            beating.cancel()
-            sending.cancel()
+            workers = [tasks.create_task(session.run())]
+            try:
+                covered = await Recovery(
+                    postgres=postgres,
+                    wal=wal,
+                    session=session,
+                    pipeline=pipeline,
+                    figures=self._figures,
+                    window_ms=int(self._options.window_seconds * 1000),
+                ).run(position, is_new_slot=self._slot_is_unproven)
+                self._slot_is_unproven = False
+                follower = Follower(session, pipeline, topics=self._sink.topics, covered=covered)
+                following = tasks.create_task(_follow(wal, pipeline, follower))
+                workers += [following, tasks.create_task(_beat(postgres, session, pipeline))]
+                self._is_following = True
+                log.info("ready", sink=self._sink.name, slot=self._options.slot)
+                await stop.wait()
+                following.cancel()
+                await _drain(session, pipeline)
+            finally:
+                # Nobody may use the session once it closes.
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.wait(workers)
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""

@@ -102,9 +102,14 @@ class RedisDestination:
         }
 
     async def messages(self, topic: str = EVENTS) -> list[Message]:
+        found = []
         async with redis.asyncio.Redis.from_url(self.address.url) as client:
-            entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", await client.xrange(topic))
-            return [from_redis(topic, fields) for _, fields in entries]
+            after = b"-"
+            while page := await client.xrange(topic, min=after, count=500):
+                entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", page)
+                found += [from_redis(topic, fields) for _, fields in entries]
+                after = b"(" + entries[-1][0]
+        return found
 
     async def count(self, topic: str = EVENTS) -> int:
         async with redis.asyncio.Redis.from_url(self.address.url) as client:

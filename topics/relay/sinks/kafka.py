@@ -72,7 +72,7 @@ class KafkaSink:
                 }
             except (KafkaError, OSError) as error:
                 raise SinkFailure(f"Kafka does not answer: {error}") from error
-            session = KafkaSession(
+            yield KafkaSession(
                 producer,
                 KafkaTail(consumer, partitions),
                 watch,
@@ -80,10 +80,6 @@ class KafkaSink:
                 acknowledge=acknowledge,
                 oversized=self._oversized,
             )
-            try:
-                yield session
-            finally:
-                session.close()
 
     async def _create_topics(self) -> None:
         report = await create_missing(self._bootstrap_servers, self._declared)
@@ -135,7 +131,6 @@ class KafkaSession:
         self._ready: deque[_Lane] = deque()
         self._wake = asyncio.Event()
         self._failure: SinkFailure | None = None
-        self._is_closed = False
 
     async def newest_ms(self) -> Mapping[str, int | None]:
         with _as_sink_failure():
@@ -177,10 +172,6 @@ class KafkaSession:
             if ends[lane.to] <= lane.last_offset:
                 raise SinkFailure(f"{lane.to} lost what it had acknowledged")
 
-    def close(self) -> None:
-        """What becomes of batches from now on is nobody's business: they will be read back."""
-        self._is_closed = True
-
     async def _send_ready(self) -> None:
         while True:
             await self._wake.wait()
@@ -216,7 +207,7 @@ class KafkaSession:
         delivery.add_done_callback(partial(self._delivered, lane))
 
     def _delivered(self, lane: _Lane, delivery: "asyncio.Future[RecordMetadata]") -> None:
-        if delivery.cancelled() or (delivery.exception() is not None and self._is_closed):
+        if delivery.cancelled():
             return
         records, lane.in_flight = lane.in_flight, []
         match delivery.exception():
