@@ -155,6 +155,7 @@ class IngressProcess:
         exporter = LagExporter(measured(settings), metrics)
         lag = await stack.enter_async_context(exporter.running())
         watch = PaymentWatch(partial(_settled, reads))
+        readiness = Readiness(reads, redis, read_migrations())
         return Dependencies(
             pool=reads,
             committer=committer,
@@ -162,7 +163,7 @@ class IngressProcess:
             rate_limiter=RateLimiter(batched, _limits(settings), metrics),
             replay_cache=ReplayCache(batched, metrics),
             watch=await stack.enter_async_context(watch.running()),
-            readiness=Readiness(reads, redis, read_migrations()),
+            readiness=await stack.enter_async_context(readiness.running()),
             streams=lambda: lag.report,
             metrics=metrics,
             tracer=self._tracer,

@@ -204,6 +204,7 @@ async def running(
         committer = await stack.enter_async_context(
             GroupCommitter(pool, live(Policy()), metrics, options.commits)
         )
+        readiness = Readiness(pool, redis, read_migrations())
         deps = Dependencies(
             pool=pool,
             committer=committer,
@@ -211,7 +212,7 @@ async def running(
             rate_limiter=RateLimiter(batched, options.limits, metrics),
             replay_cache=ReplayCache(batched, metrics),
             watch=watch,
-            readiness=Readiness(pool, redis, read_migrations()),
+            readiness=await stack.enter_async_context(readiness.running()),
             streams=None,
             metrics=metrics,
             tracer=configure("test").tracer,

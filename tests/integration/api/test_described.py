@@ -1,5 +1,6 @@
 """What the ingress says about itself: health, metrics, its OpenAPI document, its pages."""
 
+import asyncio
 import re
 
 import asyncpg
@@ -12,6 +13,8 @@ from api.app import build
 from api.documents import DOCUMENTS
 from api.routes import ROUTES
 from payments.outcome import Declined
+from store.migrations import connect_to_migrate
+from store.pool import DatabaseAddress
 from tests.fixtures.valkey import RedisAddress
 from tests.integration.api.ingress import Ingress, Options, running
 from tests.integration.api.stage import settle
@@ -142,3 +145,25 @@ async def test_requests_are_counted_by_route_and_class(ingress: Ingress) -> None
     page = (await ingress.client.get("/metrics")).body.decode()
     assert 'payments_accepted_total{provider="stripe",type="external_payment"} 1.0' in page
     assert "payments_http_requests_in_flight 1.0" in page
+
+
+async def test_ready_answers_within_a_second_while_postgres_hangs(
+    ingress: Ingress, database: DatabaseAddress
+) -> None:
+    """A table somebody holds locked stands for a database that takes questions and no answers."""
+    connection = await connect_to_migrate(database)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE schema_migrations")
+            async with asyncio.timeout(3):
+                replies = [await ingress.client.get("/health/ready") for _ in range(2)]
+        for reply in replies:
+            assert (reply.status, reply.text("status")) == (503, "unavailable")
+            checks = reply.json["checks"]
+            assert isinstance(checks, dict)
+            assert checks["migrations"]["detail"] == "does not answer"
+            assert checks["postgres"]["status"] == "ok"
+    finally:
+        await connection.close()
+    reply = await ingress.client.get("/health/ready")
+    assert reply.status == 200

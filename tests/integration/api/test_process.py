@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
+import orjson
 import pytest
 
 from cli.program import Program, free_port, running, start, stop, until_ready
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tests.fixtures.valkey import RedisAddress
 
 ROOT = Path(__file__).parents[3]
+# Readiness promises an answer within a second; a busy machine may need some more.
+_PATIENCE = aiohttp.ClientTimeout(total=5)
 
 
 @dataclass
@@ -74,10 +77,10 @@ async def _is_ready(port: int) -> bool:
     try:
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{port}/health/ready") as response,
+            session.get(f"http://127.0.0.1:{port}/health/ready", timeout=_PATIENCE) as response,
         ):
             return response.status == 200
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return False
 
 
@@ -166,6 +169,23 @@ async def test_two_processes_share_a_port_and_one_key_is_one_payment(launch: Lau
         assert {reply.status for reply in replies} == {202}
         assert len({reply.body for reply in replies}) == 1
         assert second.returncode is None
+
+
+async def test_a_log_line_names_request_trace_and_payment(launch: Launch) -> None:
+    """One JSON line a request, with the ids its answer had; and the lag is measured."""
+    port = free_port()
+    program = launch.program(port)
+    async with running(program), _client(port) as client:
+        reply = await client.pay(await client.account())
+        streams = await client.get("/api/v1/streams")
+    lines = [orjson.loads(line) for line in program.log.read_bytes().splitlines()]
+    (line,) = [line for line in lines if line.get("payment_id") == reply.text("id")]
+    assert (line["level"], line["message"], line["process"]) == ("info", "request", "api")
+    assert (line["route"], line["status"]) == ("/api/v1/payments", 202)
+    assert line["request_id"] == reply.headers["X-Request-ID"]
+    assert line["trace_id"] == reply.headers["traceparent"].split("-")[1]
+    assert streams.status == 200
+    assert {"groups", "slots", "redis_groups", "waiting", "unavailable"} <= set(streams.json)
 
 
 @asynccontextmanager

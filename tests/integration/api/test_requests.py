@@ -189,14 +189,43 @@ async def test_a_client_that_waits_for_100_continue_is_told_to_go_on(ingress: In
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
 
 
-async def _raw(ingress: Ingress, sent: bytes) -> bytes:
-    """Everything the server says to these bytes until it closes the connection."""
+async def _raw(ingress: Ingress, sent: bytes, *, until_closed: bool = False) -> bytes:
+    """What the server says to these bytes: one answer, or all until it closes the connection."""
     host, port = ingress.client.address.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
     try:
         async with asyncio.timeout(15):
-            answer = await reader.readuntil(b"}")
+            answer = await (reader.read() if until_closed else reader.readuntil(b"}"))
     finally:
         writer.close()
     return answer
+
+
+async def test_bytes_that_are_no_request_get_a_problem_too(ingress: Ingress) -> None:
+    """400, with an id to quote, and the connection is closed; others are not disturbed."""
+    for sent in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /health HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ):
+        answer = await _raw(ingress, sent, until_closed=True)
+        assert answer.split(b" ")[1] == b"400", sent
+        for header in (b"X-Request-ID: ", b"traceparent: "):
+            assert header in answer, sent
+        assert b'"code":"malformed_http"' in answer
+    assert (await ingress.client.get("/health")).status == 200
+
+
+async def test_a_body_in_broken_chunks_is_refused(ingress: Ingress) -> None:
+    """What cannot be put together again is the client's mistake."""
+    answer = await _raw(
+        ingress,
+        b"POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    )
+    assert answer.split(b" ")[1] == b"400"
+    assert b'"code":"malformed_http"' in answer
