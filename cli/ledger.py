@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import asyncpg
@@ -102,6 +103,15 @@ def verified(
     return 0 if verdict.holds else 1
 
 
+def verified_at(path: Path | None, *, as_json: bool) -> int:
+    """Verify the file of that path, or the database, and say what is wrong; the exit code."""
+    try:
+        with path.open("rb") if path else nullcontext() as file:
+            return verified(file, tenant_id=None, known=None, as_json=as_json)
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no file {path}") from error
+
+
 def _known(known: BinaryIO | None, tenant_id: str | None) -> dict[str, Seal]:
     if known is None:
         return {}
@@ -159,6 +169,8 @@ async def _snapshot() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             yield connection
+    except asyncpg.UndefinedTableError as error:
+        raise click.ClickException(f"{error}: run `payments migrate up`") from error
     finally:
         await connection.close()
 

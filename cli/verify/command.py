@@ -11,6 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from cli.ledger import verified_at
 from cli.pipeline import measured
 from cli.settings import read_settings
 from cli.verify import provider
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 _EXIT_UNCHECKED: Final = 2
 _PIPE_COLUMNS: Final = 120
+# What `--ledger` without a file means: no file has this name.
+_THE_DATABASE: Final = ""
 
 
 @click.command("verify")
@@ -58,12 +62,22 @@ _PIPE_COLUMNS: Final = 120
     metavar="SECONDS",
     help="First wait, so long at most, until nothing is in flight; what is then is a violation.",
 )
-def verify(*, json_wanted: bool, wait_s: float | None) -> None:
+@click.option(
+    "--ledger",
+    "ledger_file",
+    is_flag=False,
+    flag_value=_THE_DATABASE,
+    metavar="[FILE]",
+    help="Instead hold the ledger, or an export of it, against its seals (`payments ledger`).",
+)
+def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) -> None:
     """Check every invariant there is, from the database, the topics and the provider's journal.
 
     Reads only, and may run while everything is at work. Exits 0 when all hold, 1 when something
     is violated, 2 when something could not be checked.
     """
+    if ledger_file is not None:
+        sys.exit(verified_at(Path(ledger_file) if ledger_file else None, as_json=json_wanted))
     settings = read_settings()
     # What is away is said in the report; its driver's own words would only be said twice.
     telemetry_logging.configure("critical", "cli")

@@ -154,3 +154,13 @@ async def test_a_file_is_verified_whole(exported: Path) -> None:
     result = await payments("ledger", "verify", exported, "--tenant", "default")
     assert result.exit_code == 2
     assert "a file is verified whole" in result.output
+
+
+async def test_verify_has_the_ledger_too(exported: Path) -> None:
+    """`payments verify --ledger` is the same, for the database and for a file."""
+    for where in ([], [exported]):
+        result = await payments("verify", "--ledger", *where)
+        assert result.exit_code == 0, result.output
+        assert "8 rows in 2 seals are as they were sealed" in result.output
+    result = await payments("verify", "--ledger", exported.with_name("nowhere"))
+    assert (result.exit_code, "there is no file" in result.output) == (1, True)
