@@ -15,7 +15,7 @@ import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import asyncpg
 import structlog
@@ -32,6 +32,7 @@ from agents.charge import Charge
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
 from agents.fleet import run_all
+from agents.leaving import leave, leave_within
 from agents.limiter import DeadLetterLimiter
 from agents.locks import Locks
 from agents.refund import RefundTrade
@@ -67,6 +68,8 @@ _TOPICS: Final = {
 _STAGES: Final = (*_TOPICS, "schedule")
 # A lock is worth little: a Redis that does not answer at once is gone without.
 _REDIS_TIMEOUT_S: Final = 0.25
+# For closing connections and for the last spans, once the time to drain is over.
+_CLEANUP_S: Final = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return uvloop.run(_run(parsed.stage, parsed.member, settings))
 
 
-async def _run(stage: str, member: str, settings: Settings) -> int:
+async def _run(stage: str, member: str, settings: Settings) -> NoReturn:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,6 +108,7 @@ async def _run(stage: str, member: str, settings: Settings) -> int:
     signalled = asyncio.ensure_future(stopping.wait())
     await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
     timeout_s = settings.server.shutdown_timeout_seconds if process.ready else 0
+    leave_within(timeout_s + _CLEANUP_S)
     await asyncio.wait({body}, timeout=timeout_s)
     for task in (body, signalled):
         task.cancel()
@@ -112,9 +116,9 @@ async def _run(stage: str, member: str, settings: Settings) -> int:
     process.tracing.shutdown()
     if body.cancelled() or body.exception() is None:
         log.info("stopped", in_time=not body.cancelled())
-        return 0
+        leave(0)
     log.error("crashed", exc_info=body.exception())
-    return 1
+    leave(1)
 
 
 @dataclass(slots=True)
