@@ -59,6 +59,8 @@ class HintEffect(StrEnum):
     CONFIRMED = "confirmed"
     # The provider was asked, and does not: a dead letter.
     CONTRADICTION = "contradiction"
+    # The provider was asked, and cannot tell either, now or later: a dead letter.
+    UNRESOLVED = "unresolved"
 
 
 @dataclass(frozen=True, slots=True)

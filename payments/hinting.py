@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from payments.progress import Progress
 
 STAGE: Final = "webhooks"
+_REASONS: Final = {
+    HintEffect.CONTRADICTION: DeadLetterReason.CONTRADICTION,
+    HintEffect.UNRESOLVED: DeadLetterReason.OUTCOME_UNRESOLVED,
+}
 
 
 def hint_payment(command: HintPayment, book: Book, at: Circumstances) -> Decision | Refused:
@@ -94,14 +98,9 @@ def confront_payment(command: ConfrontPayment, book: Book, at: Circumstances) ->
     if payment.operation is not None:
         # Redriven while the provider was asked: whoever works on it now will learn more.
         return _noted(event, HintEffect.NOTHING, at, payment)
-    if not _is_contradicted(payment, command.operation, command.found):
-        return _noted(event, HintEffect.CONFIRMED, at, payment)
+    effect = _effect(_is_contradicted(payment, command.operation, command.found), command.found)
     error = _error(event, command.operation, command.found, payment.status)
-    letter = _letter(event, error, at.now, payment)
-    return replace(
-        _noted(event, HintEffect.CONTRADICTION, at, payment),
-        dead_letters=(letter,),
-    )
+    return _answered(_noted(event, effect, at, payment), error, payment.progress)
 
 
 def confront_refund(command: ConfrontRefund, book: Book, at: Circumstances) -> Decision | Refused:
@@ -113,14 +112,9 @@ def confront_refund(command: ConfrontRefund, book: Book, at: Circumstances) -> D
     payment = book.payments[refund.payment_id]
     if event.key in book.provider_events:
         return Decision(Hinted(HintEffect.DUPLICATE, payment, refund))
-    if not _is_refund_contradicted(refund, command.found):
-        return _noted(event, HintEffect.CONFIRMED, at, payment, refund)
+    effect = _effect(_is_refund_contradicted(refund, command.found), command.found)
     error = _error(event, Operation.REFUND, command.found, refund.status)
-    letter = _letter(event, error, at.now, payment, refund)
-    return replace(
-        _noted(event, HintEffect.CONTRADICTION, at, payment, refund),
-        dead_letters=(letter,),
-    )
+    return _answered(_noted(event, effect, at, payment, refund), error, refund.progress)
 
 
 def _sooner(progress: Progress, at: Circumstances, *, is_open: bool) -> datetime | None:
@@ -162,30 +156,22 @@ def _question_about(payment: Payment, event: ProviderEvent) -> Question | None:
 
 
 def _is_contradicted(payment: Payment, operation: Operation, found: Finding) -> bool:
-    match found:
-        case Succeeded():
-            return contradicts(payment, operation)
-        case Declined() | NotFound():
-            if operation is Operation.AUTHORIZE:
-                return payment.status is PaymentStatus.AUTHORIZED
-            return payment.status in CAPTURED
-        case Unknown():
-            # It moved money, but not what it was asked for.
-            return True
-        case _:
-            assert_never(found)
+    if isinstance(found, Succeeded):
+        return contradicts(payment, operation)
+    if operation is Operation.AUTHORIZE:
+        return payment.status is PaymentStatus.AUTHORIZED
+    return payment.status in CAPTURED
 
 
 def _is_refund_contradicted(refund: Refund, found: Finding) -> bool:
-    match found:
-        case Succeeded():
-            return refund.status is RefundStatus.FAILED
-        case Declined() | NotFound():
-            return refund.status is RefundStatus.COMPLETED
-        case Unknown():
-            return True
-        case _:
-            assert_never(found)
+    given_back = refund.status is RefundStatus.COMPLETED
+    return given_back is not isinstance(found, Succeeded)
+
+
+def _effect(is_contradicted: bool, found: Finding) -> HintEffect:  # noqa: FBT001 - the first says what of the second
+    if isinstance(found, Unknown):
+        return HintEffect.UNRESOLVED
+    return HintEffect.CONTRADICTION if is_contradicted else HintEffect.CONFIRMED
 
 
 def _differs(refund: Refund, said: Said) -> bool:
@@ -213,31 +199,37 @@ def _error(
     )
 
 
-def _letter(
-    event: ProviderEvent, error: str, now: datetime, payment: Payment, refund: Refund | None = None
-) -> DeadLetter:
-    """One an event. Its name stands in for what was sent: that holds more than may be passed on."""
-    subject = refund or payment
+def _answered(decision: Decision, error: str, progress: Progress) -> Decision:
+    """With a letter where the answer is no confirmation.
+
+    One an event, whose name stands in for what was sent: that holds more than may be passed on.
+    """
+    (noted,) = decision.provider_events
+    reason = _REASONS.get(noted.effect)
+    if reason is None:
+        return decision
+    event = noted.event
     named = {"event_id": event.id, "event_type": event.type, "reference": event.reference}
-    return DeadLetter(
+    letter = DeadLetter(
         id=dead_letter_id(STAGE, "/".join(event.key)),
-        tenant_id=subject.tenant_id,
+        tenant_id=noted.tenant_id,
         stage=STAGE,
-        reason=DeadLetterReason.CONTRADICTION,
+        reason=reason,
         error=error,
         source=SourceMessage(
             topic=f"{STAGE}/{event.provider.value}",
             partition=0,
             offset=0,
-            key=str(subject.id).encode(),
+            key=str(noted.refund_id or noted.payment_id).encode(),
             value=json.dumps(named).encode(),
         ),
-        attempts=subject.progress.attempt_count,
-        first_failed_at=now,
-        last_failed_at=now,
-        payment_id=payment.id,
-        refund_id=refund.id if refund else None,
+        attempts=progress.attempt_count,
+        first_failed_at=noted.received_at,
+        last_failed_at=noted.received_at,
+        payment_id=noted.payment_id,
+        refund_id=noted.refund_id,
     )
+    return replace(decision, dead_letters=(letter,))
 
 
 def _noted(

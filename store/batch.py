@@ -71,6 +71,9 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
     if payment_ids:
         rows = await connection.fetch(query("lock_payments"), list(payment_ids))
         working.payments = {row["id"]: payment_from(row) for row in rows}
+    if events := {each for need in needs for each in need.provider_events}:
+        rows = await connection.fetch(query("known_provider_events"), *zip(*events, strict=True))
+        working.provider_events = {(row["provider"], row["event_id"]) for row in rows}
     if refund_ids:
         rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
         working.refunds = {row["id"]: refund_from(row) for row in rows}

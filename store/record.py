@@ -96,6 +96,14 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
         rows.dead_letter_inserted,
         rows.dead_letter_updated,
     )
+    await write.insert(
+        "insert_provider_events",
+        [
+            rows.provider_event_inserted(each)
+            for decision in decisions
+            for each in decision.provider_events
+        ],
+    )
     await _say(write, batch)
 
 

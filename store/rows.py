@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from payments.attempt import Attempt, AttemptResult
+    from payments.hint import NotedEvent
     from payments.ledger import LedgerTransfer
 
 Values = tuple[object, ...]
@@ -330,6 +331,20 @@ def dead_letter_updated(letter: DeadLetter, version_before: int) -> Values:
         letter.resolved_by,
         letter.resolution,
         letter.version,
+    )
+
+
+def provider_event_inserted(noted: NotedEvent) -> Values:
+    """A taken notification's columns."""
+    return (
+        noted.event.provider.value,
+        noted.event.id,
+        noted.tenant_id,
+        noted.event.type,
+        noted.payment_id,
+        noted.refund_id,
+        noted.effect.value,
+        noted.received_at,
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Days of partitions made ahead: a schedule that is down over a weekend is noticed before.
 _PARTITIONS_AHEAD: Final = 3
+# Vendors send a notification again for three days, and later on an operator's word.
+_EVENTS_KEPT: Final = timedelta(days=30)
 # Published to clients: a key may be retried for so long (API contract, Idempotency-Key).
 _KEYS_KEPT: Final = timedelta(days=30)
 _FORGET_MAX: Final = 10_000
@@ -32,7 +34,7 @@ async def due_refunds(pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: 
 async def keep_house(
     pool: asyncpg.Pool[asyncpg.Record], now: datetime, outbox_retention_s: float
 ) -> None:
-    """Make the next days' outbox partitions, drop expired ones, forget expired keys."""
+    """Make the next days' outbox partitions, drop expired ones, forget expired keys and events."""
     today = now.astimezone(UTC).date()
     for ahead in range(_PARTITIONS_AHEAD + 1):
         await pool.execute(query("create_outbox_partition"), today + timedelta(days=ahead))
@@ -42,4 +44,12 @@ async def keep_house(
         day = datetime.strptime(row["name"], "outbox_p%Y%m%d").replace(tzinfo=UTC).date()
         if day < oldest:
             await pool.execute(query("drop_outbox_partition"), day)
-    await pool.execute(query("forget_idempotency_keys"), now - _KEYS_KEPT, _FORGET_MAX)
+    await _forget(pool, "forget_idempotency_keys", now - _KEYS_KEPT)
+    await _forget(pool, "forget_provider_events", now - _EVENTS_KEPT)
+
+
+async def _forget(pool: asyncpg.Pool[asyncpg.Record], statement: str, before: datetime) -> None:
+    """Delete all that is older, a part at a time: a long transaction would hold up vacuum."""
+    full = f"DELETE {_FORGET_MAX}"
+    while await pool.execute(query(statement), before, _FORGET_MAX) == full:
+        continue

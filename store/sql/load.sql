@@ -33,6 +33,13 @@ WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
 
+-- name: known_provider_events
+-- Asked after the payments are locked: whoever took one of these before us held its payment.
+SELECT taken.provider, taken.event_id
+FROM unnest($1::text[], $2::text[]) AS asked (provider, event_id)
+INNER JOIN provider_events AS taken
+    ON asked.provider = taken.provider AND asked.event_id = taken.event_id;
+
 -- name: idempotency_answers
 SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
 FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, key)

@@ -234,6 +234,16 @@ FROM unnest(
 ) AS new (id, version_before, state, resolved_at, resolved_by, resolution, version)
 WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 
+-- name: insert_provider_events
+-- One id in two notifications about different payments fails the batch, which is decided again.
+INSERT INTO provider_events (
+    provider, event_id, tenant_id, type, payment_id, refund_id, effect, received_at
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
+    $8::timestamptz[]
+);
+
 -- name: insert_idempotency_keys
 -- A key another transaction is inserting makes this one wait for it, and then fail:
 -- the batch is rolled back and decided again, with the other's answer in sight.

@@ -25,11 +25,23 @@ WHERE pg_inherits.inhparent = 'outbox'::regclass AND child.relname LIKE 'outbox\
 SELECT outbox_drop_partition($1);
 
 -- name: forget_idempotency_keys
+-- Whichever are old enough, in the order they lie: to sort them would read them all.
 DELETE FROM idempotency_keys
 WHERE ctid = any(
     array(
         SELECT ctid FROM idempotency_keys
         WHERE recorded_at < $1
-        LIMIT $2
+        LIMIT $2 -- noqa: AM09
+    )
+);
+
+-- name: forget_provider_events
+-- As forget_idempotency_keys.
+DELETE FROM provider_events
+WHERE ctid = any(
+    array(
+        SELECT ctid FROM provider_events
+        WHERE received_at < $1
+        LIMIT $2 -- noqa: AM09
     )
 );

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 DECLINED: Final = Declined("canceled", "canceled")
 OTHER_AMOUNT: Final = Unknown("amount_mismatch", "asked for 50, found 40")
+REASONS: Final = {
+    HintEffect.CONFIRMED: [],
+    HintEffect.CONTRADICTION: [DeadLetterReason.CONTRADICTION],
+    HintEffect.UNRESOLVED: [DeadLetterReason.OUTCOME_UNRESOLVED],
+}
 PATIENCE: Final = timedelta(seconds=POLICY.hint_patience_s)
 
 
@@ -134,43 +139,40 @@ def test_the_question_is_about_what_was_claimed(
 
 
 @pytest.mark.parametrize(
-    ("situation", "operation", "found", "contradicts"),
+    ("situation", "operation", "found", "effect"),
     [
-        ("failed", Operation.CHARGE, Succeeded("pi_1"), True),
-        ("failed", Operation.CHARGE, DECLINED, False),
-        ("failed", Operation.CHARGE, NotFound(), False),
-        ("failed", Operation.CHARGE, OTHER_AMOUNT, True),
-        ("failed", Operation.AUTHORIZE, Succeeded("pi_1"), True),
-        ("cancelled", Operation.CHARGE, Succeeded("pi_1"), True),
-        ("completed", Operation.CHARGE, Succeeded("pi_1"), False),
-        ("completed", Operation.CHARGE, DECLINED, True),
-        ("completed", Operation.CHARGE, NotFound(), True),
-        ("completed", Operation.CHARGE, OTHER_AMOUNT, True),
-        ("partially_refunded", Operation.CHARGE, Succeeded("pi_1"), False),
-        ("authorized", Operation.AUTHORIZE, Succeeded("pi_1"), False),
-        ("authorized", Operation.AUTHORIZE, DECLINED, True),
-        ("authorized", Operation.CAPTURE, Succeeded("pi_1"), True),
-        ("authorized", Operation.CAPTURE, NotFound(), False),
-        ("voided", Operation.CAPTURE, NotFound(), False),
-        ("voided", Operation.CAPTURE, Succeeded("pi_1"), True),
+        ("failed", Operation.CHARGE, Succeeded("pi_1"), HintEffect.CONTRADICTION),
+        ("failed", Operation.CHARGE, DECLINED, HintEffect.CONFIRMED),
+        ("failed", Operation.CHARGE, NotFound(), HintEffect.CONFIRMED),
+        ("failed", Operation.CHARGE, OTHER_AMOUNT, HintEffect.UNRESOLVED),
+        ("failed", Operation.AUTHORIZE, Succeeded("pi_1"), HintEffect.CONTRADICTION),
+        ("cancelled", Operation.CHARGE, Succeeded("pi_1"), HintEffect.CONTRADICTION),
+        ("completed", Operation.CHARGE, Succeeded("pi_1"), HintEffect.CONFIRMED),
+        ("completed", Operation.CHARGE, DECLINED, HintEffect.CONTRADICTION),
+        ("completed", Operation.CHARGE, NotFound(), HintEffect.CONTRADICTION),
+        ("completed", Operation.CHARGE, OTHER_AMOUNT, HintEffect.UNRESOLVED),
+        ("partially_refunded", Operation.CHARGE, Succeeded("pi_1"), HintEffect.CONFIRMED),
+        ("authorized", Operation.AUTHORIZE, Succeeded("pi_1"), HintEffect.CONFIRMED),
+        ("authorized", Operation.AUTHORIZE, DECLINED, HintEffect.CONTRADICTION),
+        ("authorized", Operation.CAPTURE, Succeeded("pi_1"), HintEffect.CONTRADICTION),
+        ("authorized", Operation.CAPTURE, NotFound(), HintEffect.CONFIRMED),
+        ("voided", Operation.CAPTURE, NotFound(), HintEffect.CONFIRMED),
+        ("voided", Operation.CAPTURE, Succeeded("pi_1"), HintEffect.CONTRADICTION),
     ],
 )
 def test_only_the_provider_s_answer_makes_a_dead_letter(
     situation: str,
     operation: Operation,
     found: Finding,
-    contradicts: bool,  # noqa: FBT001 - pytest's parameters are positional
+    effect: HintEffect,
 ) -> None:
     """It is parked when the answer differs from our books, and no money moves either way."""
     scene = scene_of(situation)
     before = scene.payment
     command = ConfrontPayment(scene.payment_id, said(Said.DONE), operation, found)
     decision = granted(scene.desk.ask(command))
-    expected = HintEffect.CONTRADICTION if contradicts else HintEffect.CONFIRMED
-    assert effect_of(decision) is expected
-    assert [each.reason for each in decision.dead_letters] == (
-        [DeadLetterReason.CONTRADICTION] if contradicts else []
-    )
+    assert effect_of(decision) is effect
+    assert [each.reason for each in decision.dead_letters] == REASONS[effect]
     assert all(each.payment_id == before.id for each in decision.dead_letters)
     assert scene.payment == before
     assert not decision.transfers
@@ -214,7 +216,7 @@ def test_another_provider_s_event_is_none_of_ours() -> None:
         ("completed", Said.NOT_DONE, DECLINED, HintEffect.CONTRADICTION),
         ("completed", Said.NOT_DONE, NotFound(), HintEffect.CONTRADICTION),
         ("completed", Said.NOT_DONE, Succeeded("re_1"), HintEffect.CONFIRMED),
-        ("completed", Said.NOT_DONE, OTHER_AMOUNT, HintEffect.CONTRADICTION),
+        ("completed", Said.NOT_DONE, OTHER_AMOUNT, HintEffect.UNRESOLVED),
         ("failed", Said.DONE, Succeeded("re_1"), HintEffect.CONTRADICTION),
         ("failed", Said.DONE, NotFound(), HintEffect.CONFIRMED),
     ],
@@ -231,7 +233,7 @@ def test_a_closed_refund_is_confronted_likewise(
     decision = granted(scene.desk.ask(ConfrontRefund(scene.refund_id, said(what), found)))
     assert effect_of(decision) is effect
     assert all(each.refund_id == scene.refund_id for each in decision.dead_letters)
-    assert len(decision.dead_letters) == (effect is HintEffect.CONTRADICTION)
+    assert [each.reason for each in decision.dead_letters] == REASONS[effect]
 
 
 def test_a_late_answer_after_a_hint_still_counts() -> None:
