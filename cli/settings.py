@@ -243,6 +243,10 @@ class StripeSettings(_Section):
     default_payment_method: str = Field(
         default="pm_card_visa", validation_alias="PAYMENTS_STRIPE_DEFAULT_PAYMENT_METHOD"
     )
+    # Signs what Stripe posts to our webhook endpoint; empty, nothing is taken from it.
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_STRIPE_WEBHOOK_SECRET"
+    )
 
 
 class PayPalSettings(_Section):
@@ -258,6 +262,15 @@ class PayPalSettings(_Section):
     timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_PAYPAL_TIMEOUT")
     # What is charged when a payment's metadata names no payment method.
     vault_id: str = Field(default="test-payer", validation_alias="PAYMENTS_PAYPAL_VAULT_ID")
+    # PayPal's id of our webhook, without which it verifies nothing; empty, nothing is taken.
+    webhook_id: str = Field(default="", validation_alias="PAYMENTS_PAYPAL_WEBHOOK_ID")
+
+
+class WebhookSettings(_Section):
+    """Where the receiver of the providers' webhooks listens: for them, not for the world."""
+
+    host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_WEBHOOKS_HOST")
+    port: Port = Field(default=8091, validation_alias="PAYMENTS_WEBHOOKS_PORT")
 
 
 class SimulatorSettings(_Section):
@@ -271,6 +284,8 @@ class SimulatorSettings(_Section):
     latency_seconds: SecondsOrZero = Field(
         default=0.0, validation_alias="PAYMENTS_SIMULATOR_LATENCY"
     )
+    # The webhook receiver's address; empty, only those are told who subscribed by API.
+    webhooks_url: str = Field(default="", validation_alias="PAYMENTS_SIMULATOR_WEBHOOKS_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +304,7 @@ class Settings:
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     stripe: StripeSettings = field(default_factory=StripeSettings)
     paypal: PayPalSettings = field(default_factory=PayPalSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
 
 

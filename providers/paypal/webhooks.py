@@ -14,8 +14,9 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from providers.paypal.client import PayPalClient
+from providers.paypal.events import read_paypal_event
 from providers.transport import Answer
-from providers.webhooks import Verdict
+from providers.webhooks import Notification, Verdict
 
 _PATH: Final = "/v1/notifications/verify-webhook-signature"
 _OK: Final = 200
@@ -26,6 +27,22 @@ _FIELDS: Final = {
     "transmission_sig": "PAYPAL-TRANSMISSION-SIG",
     "transmission_time": "PAYPAL-TRANSMISSION-TIME",
 }
+
+
+class PayPalWebhooks:
+    """What PayPal posts to the webhook of this id."""
+
+    name: Final = "paypal"
+
+    def __init__(self, client: PayPalClient, webhook_id: str) -> None:
+        self._client = client
+        self._webhook_id = webhook_id
+
+    async def verify(self, headers: Mapping[str, str], payload: bytes) -> Verdict:
+        return await verify_paypal(self._client, self._webhook_id, headers, payload)
+
+    def read(self, payload: bytes) -> Notification | None:
+        return read_paypal_event(payload)
 
 
 async def verify_paypal(

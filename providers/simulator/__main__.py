@@ -13,9 +13,11 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cli.settings import read_settings
+from cli.settings import Settings, read_settings
+from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.simulator.journal import JournalError
-from providers.simulator.server import SimulatorConfig, build, serve
+from providers.simulator.server import SimulatorConfig, Subscription, build, serve
+from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
 from telemetry import logging
 from telemetry.metrics import Metrics
 
@@ -47,6 +49,7 @@ def main() -> int:
         port=settings.simulator.port,
         journal=settings.simulator.journal,
         latency_s=settings.simulator.latency_seconds,
+        subscription=_subscription(settings),
     )
     status = 0
     try:
@@ -55,6 +58,19 @@ def main() -> int:
         sys.stderr.write(f"simulator: {_first(failures)}\n")
         status = 1
     return status
+
+
+def _subscription(settings: Settings) -> Subscription | None:
+    url = settings.simulator.webhooks_url.rstrip("/")
+    if not url:
+        return None
+    return Subscription(
+        url=url,
+        stripe_secret=settings.stripe.webhook_secret.get_secret_value(),
+        stripe_events=STRIPE_EVENT_TYPES,
+        paypal_webhook_id=settings.paypal.webhook_id,
+        paypal_events=PAYPAL_EVENT_TYPES,
+    )
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

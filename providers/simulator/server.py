@@ -24,7 +24,9 @@ from providers.simulator.exchange import Exchange
 from providers.simulator.faults import FaultScript
 from providers.simulator.identifiers import Identifiers
 from providers.simulator.journal import Journal, Recovery
+from providers.simulator.paypal.records import Listener
 from providers.simulator.paypal.vendor import PayPal
+from providers.simulator.stripe.records import Endpoint
 from providers.simulator.stripe.vendor import Stripe
 from providers.simulator.testimony import Testimony
 from providers.simulator.vendor import Vendor
@@ -43,6 +45,20 @@ _PAYPAL_PATHS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A receiver of both vendors' webhooks that need not subscribe by API.
+
+    A vendor whose secret or id is empty tells it nothing.
+    """
+
+    url: str
+    stripe_secret: str
+    stripe_events: tuple[str, ...]
+    paypal_webhook_id: str
+    paypal_events: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatorConfig:
     """Where to listen, where to write, how slow to be (seconds a vendor needs for its work)."""
@@ -51,6 +67,7 @@ class SimulatorConfig:
     port: int
     journal: Path
     latency_s: float = 0.0
+    subscription: Subscription | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +123,29 @@ def build(
     )
     decoders = {**stripe.decoders, **paypal.decoders}
     recovery = journal.recover(lambda line: exchange.replay(vendors, decode(line, decoders)))
+    if config.subscription is not None:
+        _subscribe(config.subscription, stripe, paypal)
     return Simulator(exchange, stripe, paypal, recovery, metrics)
+
+
+def _subscribe(told: Subscription, stripe: Stripe, paypal: PayPal) -> None:
+    """Put it on the books as if it had been there first; the journal knows nothing of it."""
+    if told.stripe_secret:
+        endpoint = Endpoint(
+            id="we_settings",
+            created=0.0,
+            url=f"{told.url}/webhooks/stripe",
+            secret=told.stripe_secret,
+            enabled_events=told.stripe_events,
+        )
+        stripe.books.put(endpoint)
+    if told.paypal_webhook_id:
+        listener = Listener(
+            id=told.paypal_webhook_id,
+            url=f"{told.url}/webhooks/paypal",
+            event_types=told.paypal_events,
+        )
+        paypal.books.put(listener)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Stripe's webhook signatures: HMAC-SHA256 over the time and the body. Pure.
+"""Stripe's webhooks, genuine by their signature: HMAC-SHA256 over the time and the body.
 
 Source: docs.stripe.com/webhooks/signature, "Verify webhook signatures manually".
 """
@@ -7,8 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from providers.webhooks import Verdict
+from providers.stripe.events import read_stripe_event
+from providers.webhooks import Notification, Verdict
+
+
+class StripeWebhooks:
+    """What Stripe posts to the endpoint whose signing secret this is; `now` is in Unix seconds."""
+
+    name: Final = "stripe"
+
+    def __init__(self, secret: str, now: Callable[[], float]) -> None:
+        self._secret = secret
+        self._now = now
+
+    async def verify(self, headers: Mapping[str, str], payload: bytes) -> Verdict:
+        header = headers.get("Stripe-Signature", "")
+        return verify_stripe(payload, header, self._secret, now=self._now())
+
+    def read(self, payload: bytes) -> Notification | None:
+        return read_stripe_event(payload)
 
 
 def verify_stripe(

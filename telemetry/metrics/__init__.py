@@ -30,6 +30,7 @@ from telemetry.metrics.pipeline import (
     RelayMetrics,
     SimulatorMetrics,
     StageMetrics,
+    WebhookMetrics,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Metrics:
         self.relay = RelayMetrics(declare)
         self.stage = StageMetrics(declare)
         self.provider = ProviderMetrics(declare)
+        self.webhooks = WebhookMetrics(declare)
         self.simulator = SimulatorMetrics(declare)
         self.lag = LagMetrics(declare)
         self.slots = SlotMetrics(declare)

@@ -106,6 +106,19 @@ class StageMetrics:
         )
 
 
+class WebhookMetrics:
+    """What providers send by themselves, per provider (`stripe`, `paypal`)."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.received = declare.counters(
+            "webhooks_received_total",
+            "Notifications by what became of them (asked, nothing, duplicate, confirmed,"
+            " contradiction, unresolved, irrelevant, not_ours, refused, undecided, unavailable).",
+            "provider",
+            "outcome",
+        )
+
+
 class ProviderMetrics:
     """Calls to payment providers, per provider and operation (`charge`, `refund`, `inquire`)."""
 

@@ -1,0 +1,160 @@
+"""What the vendors' events are read as, the irrelevant and the malformed ones included."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from payments.hint import Said
+from payments.payment import Provider
+from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
+from providers.paypal.events import read_paypal_event
+from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
+from providers.stripe.events import read_stripe_event
+from providers.webhooks import PaymentNotification, RefundNotification
+
+OURS: Final = UUID("0198c0de-0000-7000-8000-000000000001")
+
+
+def stripe_event(kind: str, **subject: object) -> bytes:
+    """An event as docs.stripe.com/api/events/object shows one."""
+    intent = {"id": "pi_1", "object": "payment_intent", "metadata": {"payment_id": str(OURS)}}
+    return json.dumps(
+        {
+            "id": "evt_1",
+            "object": "event",
+            "created": 1_790_000_000,
+            "data": {"object": {**intent, **subject}},
+            "livemode": False,
+            "type": kind,
+        }
+    ).encode()
+
+
+def refund_event(kind: str, status: str | None) -> bytes:
+    ids = {"payment_id": "whatever", "refund_id": str(OURS)}
+    return stripe_event(kind, id="re_1", object="refund", status=status, metadata=ids)
+
+
+def paypal_event(kind: str, **resource: object) -> bytes:
+    """An event as developer.paypal.com/api/rest/webhooks shows one."""
+    related = {"related_ids": {"order_id": "5O1"}}
+    capture = {"id": "2GG", "custom_id": str(OURS), "supplementary_data": related}
+    return json.dumps(
+        {"id": "WH-1", "event_type": kind, "resource": {**capture, **resource}}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (stripe_event("payment_intent.succeeded"), Said.DONE),
+        (stripe_event("payment_intent.payment_failed"), Said.NOT_DONE),
+        (stripe_event("payment_intent.canceled"), Said.NOT_DONE),
+        (stripe_event("payment_intent.amount_capturable_updated"), Said.HELD),
+        (stripe_event("payment_intent.created"), None),
+        (stripe_event("payment_intent.succeeded", metadata={}), None),
+        (stripe_event("payment_intent.succeeded", metadata={"payment_id": "order 7"}), None),
+        (stripe_event("balance.available", id=None, object="balance", metadata=None), None),
+    ],
+)
+def test_a_stripe_event_of_a_payment_says(payload: bytes, said: Said | None) -> None:
+    """What happened to the money, of payments that are ours."""
+    read = read_stripe_event(payload)
+    assert (read.event.said if read else None) is said
+    if read:
+        assert read == PaymentNotification(read.event, OURS)
+        assert (read.event.key, read.event.reference) == (("stripe", "evt_1"), "pi_1")
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (refund_event("refund.created", "succeeded"), Said.DONE),
+        (refund_event("refund.created", "pending"), None),
+        (refund_event("refund.updated", "succeeded"), Said.DONE),
+        (refund_event("refund.updated", None), None),
+        (refund_event("refund.failed", "failed"), Said.NOT_DONE),
+        (refund_event("refund.updated", "canceled"), Said.NOT_DONE),
+    ],
+)
+def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Said | None) -> None:
+    """What its status says: an update may be any."""
+    read = read_stripe_event(payload)
+    assert (read.event.said if read else None) is said
+    if read:
+        assert read == RefundNotification(read.event, OURS)
+        assert read.event.reference == "re_1"
+
+
+@pytest.mark.parametrize(
+    ("payload", "said", "reference"),
+    [
+        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Said.DONE, "5O1/capture/2GG"),
+        (paypal_event("PAYMENT.CAPTURE.DENIED"), Said.NOT_DONE, "5O1/capture/2GG"),
+        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Said.HELD, "5O1/authorization/2GG"),
+        (
+            paypal_event("PAYMENT.AUTHORIZATION.CREATED", status="DENIED"),
+            Said.NOT_DONE,
+            "5O1/authorization/2GG",
+        ),
+        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Said.DONE, None),
+        (paypal_event("PAYMENT.CAPTURE.PENDING"), None, None),
+        (paypal_event("CHECKOUT.ORDER.APPROVED", custom_id=7), None, None),
+        (paypal_event("PAYMENT.CAPTURE.COMPLETED", custom_id="order 7"), None, None),
+    ],
+)
+def test_a_paypal_event_of_a_payment_says(
+    payload: bytes, said: Said | None, reference: str | None
+) -> None:
+    """What happened to the money, and under which order it can be looked up."""
+    read = read_paypal_event(payload)
+    assert (read.event.said if read else None) is said
+    if read:
+        assert read == PaymentNotification(read.event, OURS)
+        assert (read.event.provider, read.event.reference) == (Provider.PAYPAL, reference)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("COMPLETED", Said.DONE), ("FAILED", Said.NOT_DONE), ("PENDING", None)],
+)
+def test_a_paypal_event_of_a_refund_says(status: str, said: Said | None) -> None:
+    """The resource is the refund; its custom id is ours."""
+    read = read_paypal_event(paypal_event("PAYMENT.CAPTURE.REFUNDED", id="1JU", status=status))
+    assert (read.event.said if read else None) is said
+    if read:
+        assert read == RefundNotification(read.event, OURS)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"id": "evt_1"}',
+        b'{"id": 7, "type": "payment_intent.succeeded", "event_type": "PAYMENT.CAPTURE.DENIED"}',
+        b'{"id": "a b", "type": "x", "event_type": "x"}',
+        b'{"id": "1", "type": "refund.failed", "event_type": "PAYMENT.CAPTURE.REFUNDED"}',
+    ],
+)
+def test_what_is_no_event_is_refused(payload: bytes) -> None:
+    """Even when it was signed."""
+    with pytest.raises(ValueError, match="validation error"):
+        read_stripe_event(payload)
+    with pytest.raises(ValueError, match="validation error"):
+        read_paypal_event(payload)
+
+
+def test_whoever_subscribes_asks_for_what_is_read() -> None:
+    """An event type that is asked for and never read would be traffic for nothing."""
+    for kind in STRIPE_EVENT_TYPES:
+        of_refund = kind.startswith("refund.")
+        payload = refund_event(kind, "failed") if of_refund else stripe_event(kind)
+        assert read_stripe_event(payload)
+    for kind in PAYPAL_EVENT_TYPES:
+        assert read_paypal_event(paypal_event(kind, status="COMPLETED"))
