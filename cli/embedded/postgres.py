@@ -38,6 +38,13 @@ _CONFIGURATION: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# Postgres's own: it sorts alike on every machine, whatever locales that has installed.
+_LOCALE: Final = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
 # The superuser has no line here, so nobody reaches it (and what it can do to files) over TCP.
 _WHO_MAY_CONNECT: Final = f"""\
 host all {ROLE} 127.0.0.1/32 trust
@@ -118,7 +125,7 @@ async def _initialise(directory: Path, log: Path) -> None:
     if identity.owner_id is not None:
         os.chown(unfinished, identity.owner_id, identity.owner_id)
     initdb = (str(_tool("initdb")), "-D", str(unfinished), "-U", "postgres", "--auth=reject")
-    await _run(unfinished, log, *initdb, "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
+    await _run(unfinished, log, *initdb, *_LOCALE, "--no-instructions")
     (unfinished / "pg_hba.conf").write_text(_WHO_MAY_CONNECT)
     single_user = (str(_tool("postgres")), "--single", "-D", str(unfinished), "postgres")
     await _run(unfinished, log, *single_user, statements=_FIRST_STATEMENTS)
@@ -137,7 +144,12 @@ async def _run(directory: Path, log: Path, *command: str, statements: str = "") 
         stderr=asyncio.subprocess.STDOUT,
         **as_user(identity.user_id),
     )
-    output, _ = await process.communicate(statements.encode())
+    try:
+        output, _ = await process.communicate(statements.encode())
+    finally:
+        if process.returncode is None:  # whoever waits was told to stop
+            process.kill()
+            await process.wait()
     with log.open("ab") as file:
         file.write(output)
     if process.returncode != 0 or b"ERROR:" in output:
