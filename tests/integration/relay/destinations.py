@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class Destination(Protocol):
-    name: str
+    @property
+    def name(self) -> str:
+        """The sink's name."""
 
     def sink(self, metrics: Metrics) -> Sink:
         """A sink as the process composes it."""

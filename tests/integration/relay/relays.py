@@ -55,9 +55,9 @@ class Relays:
         metrics = Metrics(CollectorRegistry())
         relay = Relay(self.options(), self.destination.sink(metrics), metrics, time.time)
         stop = asyncio.Event()
-        running = RunningRelay(self.destination.name, relay, metrics, stop)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(relay.run(stop))
+            task = tasks.create_task(relay.run(stop))
+            running = RunningRelay(self.destination.name, relay, metrics, stop, task)
             await eventually(lambda: relay.is_ready)
             assert running.is_active() is not is_standby
             yield running
@@ -101,6 +101,11 @@ class RunningRelay:
     relay: Relay
     metrics: Metrics
     stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    def abandon(self) -> None:
+        """End the relay without draining it."""
+        self.task.cancel()
 
     def value(self, name: str, **labels: str) -> float:
         found = self.metrics.registry.get_sample_value(
