@@ -23,6 +23,7 @@ _LOOK_EVERY_S: Final = 0.25
 # A relay confirms within milliseconds; one that is restarted needs seconds.
 _RELAY_PATIENCE_S: Final = 10.0
 _LAG_SECONDS_MAX: Final = 60.0
+_NO_SLOT: Final = "does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Rest:
         """Wait a little for both relays to confirm a position of the WAL; those that do not."""
         deadline = asyncio.get_running_loop().time() + _RELAY_PATIENCE_S
         while behind := await self._behind(position):
-            if asyncio.get_running_loop().time() >= deadline:
+            is_hopeless = all(each.problem == _NO_SLOT for each in behind)
+            if is_hopeless or asyncio.get_running_loop().time() >= deadline:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
         return behind
@@ -99,5 +101,5 @@ def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding
 
 def _how_far(reached: int | None, position: int) -> str:
     if reached is None:
-        return "does not exist"
+        return _NO_SLOT
     return f"has {position - reached} bytes to confirm"

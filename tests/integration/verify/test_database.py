@@ -1,0 +1,71 @@
+"""A sound database satisfies every invariant; each kind of corruption is found by its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.verify.database import connected, taken
+from tests.integration.verify.world import live
+
+if TYPE_CHECKING:
+    from cli.verify.database import Snapshot
+    from store.group_commit import GroupCommitter
+    from store.pool import DatabaseAddress
+
+_HEADING = re.compile(r"^-- corruption: (.+) violates (.+)$", re.MULTILINE)
+_, *_PARTS = _HEADING.split(Path(__file__).with_name("corruptions.sql").read_text())
+CORRUPTIONS = dict(zip(_PARTS[::3], zip(_PARTS[1::3], _PARTS[2::3], strict=True), strict=True))
+
+
+async def snapshot(address: DatabaseAddress) -> Snapshot:
+    async with connected(address) as connection:
+        return await taken(connection, outbox_retention_s=86_400)
+
+
+def violated(found: Snapshot) -> dict[str, list[str]]:
+    problems: dict[str, list[str]] = {}
+    for finding in found.findings:
+        for each in finding.violations:
+            problems.setdefault(finding.invariant, []).append(f"{each.subject} {each.problem}")
+    return problems
+
+
+async def test_a_sound_database_satisfies_every_invariant(
+    committer: GroupCommitter, database: DatabaseAddress
+) -> None:
+    """Payments in every state, refunds and letters made by commands violate nothing."""
+    await live(committer)
+    found = await snapshot(database)
+    assert violated(found) == {}
+    assert all(each.checked for each in found.findings)
+    assert found.outbox
+    assert found.charges
+
+
+async def test_an_empty_database_is_sound(database: DatabaseAddress) -> None:
+    """Nothing is wrong with nothing."""
+    assert violated(await snapshot(database)) == {}
+
+
+async def test_each_corruption_is_found_by_the_invariants_it_violates(
+    committer: GroupCommitter, database: DatabaseAddress
+) -> None:
+    """By those and by no others; each is done to the sound database and taken back."""
+    await live(committer)
+    found = {}
+    async with connected(database) as connection:
+        for name, (_, statements) in CORRUPTIONS.items():
+            undone = connection.transaction(isolation="repeatable_read")
+            await undone.start()
+            await connection.execute(statements)
+            found[name] = violated(await taken(connection, outbox_retention_s=86_400)).keys()
+            await undone.rollback()
+    assert found == {name: set(touched.split()) for name, (touched, _) in CORRUPTIONS.items()}
+
+
+def test_every_invariant_of_the_database_can_be_violated() -> None:
+    """No check is there that never says no."""
+    caught = {each for touched, _ in CORRUPTIONS.values() for each in touched.split()}
+    assert caught == {"I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12"}

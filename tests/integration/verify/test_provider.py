@@ -1,0 +1,100 @@
+"""What the provider's journal says is held against every payment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from cli.verify import provider
+from cli.verify.database import Charge, charges, connected
+from cli.verify.provider import Deeds, disagreement
+from payments.outcome import Declined, Succeeded
+from tests.integration.simulator.clients import card_charge, stripe_client
+from tests.integration.verify.world import World
+
+if TYPE_CHECKING:
+    from cli.verify.findings import Finding
+    from store.group_commit import GroupCommitter
+    from store.pool import DatabaseAddress
+    from tests.fixtures.simulator import SimulatorProcess
+
+
+def charge(
+    status: str, captured: int = 0, refunded: int = 0, promised: int = 0, currency: str = "USD"
+) -> Charge:
+    return Charge(1, "stripe", status, currency, captured, refunded, promised)
+
+
+def deeds(charges: int = 0, charged: int = 0, refunded: int = 0) -> Deeds:
+    return Deeds("USD", charges, charged, refunded)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (charge("pending"), deeds()),
+        (charge("processing"), deeds(1, 50)),
+        (charge("unknown"), deeds(1, 50)),
+        (charge("completed", 50), deeds(1, 50)),
+        (charge("completed", 50, promised=20), deeds(1, 50, 20)),
+        (charge("completed", 50, promised=20), deeds(1, 50)),
+        (charge("partially_refunded", 50, 20), deeds(1, 50, 20)),
+        (charge("refunded", 50, 50), deeds(1, 50, 50)),
+        (charge("failed"), deeds()),
+        (charge("cancelled"), deeds()),
+        (charge("failed"), deeds(1, 50, 50)),
+    ],
+)
+def test_what_agrees_is_sound(ours: Charge, theirs: Deeds) -> None:
+    """Charged once iff completed; what is open may go either way."""
+    assert disagreement(ours, theirs) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (charge("processing"), deeds(2, 100)),
+        (charge("completed", 50), deeds(2, 100)),
+        (charge("completed", 50), deeds()),
+        (charge("completed", 50), deeds(1, 49)),
+        (charge("completed", 50), deeds(1, 50, 1)),
+        (charge("partially_refunded", 50, 20), deeds(1, 50, 40)),
+        (charge("refunded", 50, 50), deeds(1, 50)),
+        (charge("failed"), deeds(1, 50)),
+        (charge("cancelled"), deeds(1, 50)),
+        (charge("completed", 50, currency="EUR"), deeds(1, 50)),
+    ],
+)
+def test_what_contradicts_is_found(ours: Charge, theirs: Deeds) -> None:
+    """Charged twice, for nothing, too little, in another currency; refunded too much or not."""
+    assert disagreement(ours, theirs)
+
+
+async def test_a_real_journal_is_compared_with_real_payments(
+    committer: GroupCommitter, database: DatabaseAddress, own_simulator: SimulatorProcess
+) -> None:
+    """Sound; then charged for a payment that failed, and for one there is not."""
+    world = World(committer)
+    account = await world.account()
+    completed = await world.payment(account, Succeeded("pi_1"))
+    failed = await world.payment(account, Declined("no", "no"))
+    stripe = stripe_client(own_simulator.url)
+    stripe.v1.payment_intents.create(card_charge(str(completed), 5_000))
+    assert (await _finding(database, own_simulator)).holds
+    stripe.v1.payment_intents.create(card_charge(str(failed), 5_000))
+    stranger = uuid4()
+    stripe.v1.payment_intents.create(card_charge(str(stranger), 5_000))
+    found = await _finding(database, own_simulator)
+    assert {each.subject for each in found.violations} == {
+        f"payment {failed}",
+        f"payment {stranger}",
+    }
+
+
+async def _finding(database: DatabaseAddress, simulator: SimulatorProcess) -> Finding:
+    async with connected(database) as connection, aiohttp.ClientSession() as http:
+        known = await charges(connection)
+        return await provider.finding(connection, http, simulator.url, known)

@@ -1,0 +1,112 @@
+"""The readers give back every message of a real broker and a real server, up to their ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from cli.program import free_port
+from cli.verify.topics import Memory, Published, kafka, redis_streams
+from tests.integration.verify.tape import outbox_rows
+from tests.integration.verify.world import live
+from topics.contracts.envelope import headers_of
+from topics.names import EVENTS, create_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import asyncpg
+    import redis.asyncio
+
+    from cli.verify.topics import Log
+    from store.group_commit import GroupCommitter
+    from tests.fixtures.valkey import RedisAddress
+    from topics.contracts.envelope import OutboxRow
+
+
+@pytest.fixture
+async def rows(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> Sequence[OutboxRow]:
+    """The events of a small world."""
+    await live(committer)
+    return [each for each in await outbox_rows(pool) if each.aggregatetype == EVENTS.name.encode()]
+
+
+async def test_kafka_is_read_to_its_end(rows: Sequence[OutboxRow], fresh_kafka: str) -> None:
+    """Every message, in order per key, with its bytes; then the reading ends."""
+    await create_missing(fresh_kafka)
+    async with AIOKafkaProducer(bootstrap_servers=fresh_kafka) as producer:
+        for row in rows:
+            await producer.send_and_wait(
+                EVENTS.name, row.payload, row.aggregateid, headers=headers_of(row, None)
+            )
+        await producer.send_and_wait(EVENTS.name, b"poison")
+    async with kafka(fresh_kafka) as log:
+        read = await _read(log)
+    assert _by_key(each for each in read if each.message) == _keys(rows)
+    (poison,) = [each for each in read if each.message is None]
+    assert (poison.value, "payments.events/" in poison.place) == (b"poison", True)
+    assert "without a key" in poison.error
+
+
+async def test_a_stream_is_read_to_its_end(
+    rows: Sequence[OutboxRow], redis_client: redis.asyncio.Redis, redis_address: RedisAddress
+) -> None:
+    """Every entry, in order per key, with its bytes; what was trimmed is said."""
+    for number, row in enumerate(rows, start=1):
+        fields = [*headers_of(row, None), ("key", row.aggregateid), ("value", row.payload)]
+        await redis_client.xadd(EVENTS.name, dict(fields), id=f"{number}-1")
+    memory = Memory()
+    async with redis_streams(redis_address.host, redis_address.port) as log:
+        assert _by_key(await _read(log, memory)) == _keys(rows)
+        assert memory == Memory()
+        await redis_client.xtrim(EVENTS.name, maxlen=5, approximate=False)
+        read = await _read(log, memory)
+    assert len(read) == 5
+    assert read[0].message is not None
+    assert memory.complete_since > read[0].message.occurred_at
+
+
+async def test_a_topic_that_does_not_exist_is_empty(
+    fresh_kafka: str, redis_address: RedisAddress
+) -> None:
+    """Before the first relay ran there is nothing to read."""
+    async with kafka(fresh_kafka) as log:
+        assert await _read(log) == []
+    async with redis_streams(redis_address.host, redis_address.port) as log:
+        assert await _read(log) == []
+
+
+async def test_servers_that_are_away_say_so() -> None:
+    """They raise what their drivers raise, and do not keep anybody waiting."""
+    with pytest.raises(KafkaError):
+        async with kafka(f"127.0.0.1:{free_port()}"):
+            pass
+    with pytest.raises(RedisError):
+        async with redis_streams("127.0.0.1", free_port()):
+            pass
+
+
+async def _read(log: Log, memory: Memory | None = None) -> list[Published]:
+    return [each async for each in log.read(EVENTS.name, memory or Memory())]
+
+
+def _by_key(read: Iterable[Published]) -> dict[str, list[tuple[str, bytes]]]:
+    found = defaultdict(list)
+    for each in read:
+        assert each.message is not None, each.error
+        found[each.message.key].append((str(each.message.id), each.value))
+    return found
+
+
+def _keys(rows: Sequence[OutboxRow]) -> dict[str, list[tuple[str, bytes]]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row.aggregateid.decode()].append((row.id.decode(), row.payload))
+    return found
