@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import FieldError, invalid
-from api.requests.fields import Amount, Currency, Description, Id, Metadata, Reason, one_of
+from api.requests.fields import Amount, Balance, Currency, Description, Id, Metadata, Reason, one_of
 from payments.commands import CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
 from payments.payment import CaptureMethod, PaymentType, Provider
@@ -26,7 +26,7 @@ class CreateAccountBody(BaseModel):
     model_config = _STRICT
 
     user_id: Annotated[str, Field(min_length=1, max_length=255)]
-    initial_balance: Amount = "0"
+    initial_balance: Balance = "0"
     currency: Currency
 
     def command(self, tenant_id: str) -> OpenAccount:

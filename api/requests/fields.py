@@ -7,7 +7,7 @@ are what `api.strict_json` parsed, so a number is still its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
@@ -15,9 +15,10 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from api.requests.metadata import exact_json
+from api.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
 from api.strict_json import Number
 from payments.currencies import EXPONENTS
+from payments.money import AMOUNT_MINOR_MAX
 
 # As RFC 9562 writes it; `uuid.UUID` would also take braces, URNs and stray dashes.
 _UUID: Final = re.compile(
@@ -99,32 +100,47 @@ def one_of(kind: Callable[[str], ValueT]) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Amount = Annotated[
-    str,
-    BeforeValidator(_amount),
-    WithJsonSchema(
+def _amount_schema(lowest: Mapping[str, int]) -> WithJsonSchema:
+    text = r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"
+    return WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"},
+                {"type": "number", **lowest, "maximum": AMOUNT_MINOR_MAX},
+                {"type": "string", "pattern": text, "maxLength": _AMOUNT_LENGTH_MAX},
             ],
             "description": (
                 "A JSON number or a decimal string, read exactly from its text; "
                 "at most the currency's decimals and 10^15 minor units."
             ),
         }
-    ),
-]
+    )
+
+
+Balance = Annotated[str, BeforeValidator(_amount), _amount_schema({"minimum": 0})]
+Amount = Annotated[str, BeforeValidator(_amount), _amount_schema({"exclusiveMinimum": 0})]
 Currency = Annotated[
     str,
     AfterValidator(_currency),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$", "description": "An ISO 4217 code."}),
+    WithJsonSchema(
+        {"type": "string", "enum": sorted(EXPONENTS), "description": "An ISO 4217 code."}
+    ),
 ]
 Id = Annotated[UUID, BeforeValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 Instant = Annotated[
     datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-Metadata = Annotated[dict[str, object], BeforeValidator(exact_json)]
+Metadata = Annotated[
+    dict[str, object],
+    BeforeValidator(exact_json),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": KEYS_MAX,
+            "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH_MAX},
+            "description": "The client's own; kept and returned as it is, 8 KiB at most.",
+        }
+    ),
+]
 # A statement's line; longer texts belong to the client's own records.
 Description = Annotated[str, Field(max_length=500)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
