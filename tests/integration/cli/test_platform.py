@@ -151,7 +151,8 @@ async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: H
     assert end_leftovers(of_another_boot, within_seconds=1) == []
 
     assert end_leftovers(recorded(left.pid, datetime.now(UTC)), within_seconds=5) == ["ingress"]
-    assert await left.wait() == 0
+    await left.wait()
+    assert (home.directory / "ended").read_text() == "ingress\n"
 
 
 def recorded(pid: int, since: datetime) -> RunRecord:
