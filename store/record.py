@@ -7,7 +7,7 @@ letters: nobody can forget one of them, because there is no other way to write.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from store import rows
@@ -49,6 +49,7 @@ class Recorded:
 
 async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> None:
     """Write all of `batch`. Raises VersionConflictError; whatever it raises, roll back."""
+    batch = await _without_repeated_letters(connection, batch)
     decisions = [each.decision for each in batch]
     write = _Writer(connection)
     systems = {each.id: each for decision in decisions for each in decision.system_accounts}
@@ -105,6 +106,28 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
         ],
     )
     await _say(write, batch)
+
+
+async def _without_repeated_letters(
+    connection: PoolConnectionProxy, batch: Sequence[Recorded]
+) -> Sequence[Recorded]:
+    """A letter is parked and said once, however often the same thing is decided again."""
+    parked = [
+        letter.id for each in batch for letter in each.decision.dead_letters if letter.version == 1
+    ]
+    if not parked:
+        return batch
+    known = {row["id"] for row in await connection.fetch(query("dead_letters_parked"), parked)}
+    told: list[Recorded] = []
+    for each in batch:
+        letters = [
+            letter
+            for letter in each.decision.dead_letters
+            if letter.version > 1 or letter.id not in known
+        ]
+        known.update(letter.id for letter in letters)
+        told.append(replace(each, decision=replace(each.decision, dead_letters=tuple(letters))))
+    return told
 
 
 async def _say(write: _Writer, batch: Sequence[Recorded]) -> None:

@@ -208,7 +208,12 @@ SELECT * FROM unnest(
     $7::integer[], $8::uuid[], $9::text[], $10::timestamptz[], $11::timestamptz[]
 );
 
+-- name: dead_letters_parked
+SELECT id FROM dead_letters
+WHERE id = any($1::uuid[]);
+
 -- name: insert_dead_letters
+-- One that another transaction is parking makes this one wait, fail and be decided again.
 INSERT INTO dead_letters (
     id, tenant_id, stage, reason, error, payment_id, refund_id, topic, message_partition,
     message_offset, message_key, message_value, message_headers, attempts,
@@ -218,8 +223,7 @@ SELECT new.*, 'parked', 1 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
     $7::uuid[], $8::text[], $9::integer[], $10::bigint[], $11::bytea[], $12::bytea[],
     $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[]
-) AS new
-ON CONFLICT (id) DO NOTHING;
+) AS new;
 
 -- name: update_dead_letters
 UPDATE dead_letters SET
