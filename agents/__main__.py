@@ -1,7 +1,7 @@
-"""`python -m agents charge|refund|dead-letters|schedule|all`: one stage, until SIGTERM or SIGINT.
+"""`python -m agents STAGE`: charge, refund, dead-letters, schedule, webhooks, or `all` stages.
 
-Composes the stage from the settings, waits for Postgres and Kafka rather than fail
-without them, and on a signal stops taking, finishes what is in flight within the
+Composes it from the settings, waits for Postgres and Kafka rather than fail without
+them, and on SIGTERM or SIGINT stops taking, finishes what is in flight within the
 shutdown timeout and exits 0. Exits 1 when Faust crashed, for whoever supervises it.
 """
 
@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from agents import app as faust_app
+from agents import webhooks
 from agents.calls import PER_PROVIDER_MAX, Calls, Tools
 from agents.charge import Charge
 from agents.dead_letters import DeadLetters
@@ -41,10 +43,10 @@ from agents.stage import Handler, Stage
 from agents.work import Work
 from cli.settings import Settings, read_settings
 from payments.progress import Policy
-from providers.paypal import PayPalConfig
+from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
 from providers.protected import Limits as ProviderLimits
 from providers.registry import gateways
-from providers.stripe import StripeConfig
+from providers.stripe import StripeConfig, StripeWebhooks
 from providers.transport import Endpoint
 from store.circumstances import live
 from store.group_commit import GroupCommitter
@@ -56,7 +58,11 @@ from telemetry.tracing import configure as configure_tracing
 from topics.names import CHARGES, DEAD_LETTERS, REFUNDS, create_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from providers.gateway import Gateway
+    from providers.webhooks import WebhookSource
 
 log = structlog.get_logger()
 
@@ -66,6 +72,8 @@ _TOPICS: Final = {
     "dead-letters": DEAD_LETTERS.name,
 }
 _STAGES: Final = (*_TOPICS, "schedule")
+# Not one of `all`: it listens, where providers can reach it and nobody else need.
+_WEBHOOKS: Final = "webhooks"
 # A lock is worth little: a Redis that does not answer at once is gone without.
 _REDIS_TIMEOUT_S: Final = 0.25
 # For closing connections and for the last spans, once the time to drain is over.
@@ -75,7 +83,7 @@ _CLEANUP_S: Final = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    parser.add_argument("stage", choices=(*_STAGES, "all"))
+    parser.add_argument("stage", choices=(*_STAGES, _WEBHOOKS, "all"))
     parser.add_argument(
         "--member",
         default=f"{socket.gethostname()}-{os.getpid()}",
@@ -148,6 +156,8 @@ class StageProcess:
             )
             if self.stage == "schedule":
                 await self._schedule(pool, committer)
+            elif self.stage == _WEBHOOKS:
+                await self._receive(committer)
             elif self.stage == "dead-letters":
                 await self._stream(DeadLetters(committer, self.metrics), committer)
             else:
@@ -170,6 +180,30 @@ class StageProcess:
         self._is_ready()
         await schedule.run(self.stopping)
 
+    async def _receive(self, committer: GroupCommitter) -> None:
+        """The webhooks of every provider whose secret is set."""
+        settings, listen = self.settings, self.settings.webhooks
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(self._gateways())
+            sources: list[WebhookSource] = []
+            if secret := settings.stripe.webhook_secret.get_secret_value():
+                sources.append(StripeWebhooks(secret, time.time))
+            if webhook_id := settings.paypal.webhook_id:
+                client = PayPalClient(_paypal(settings))
+                stack.push_async_callback(client.aclose)
+                sources.append(PayPalWebhooks(client, webhook_id))
+            receiver = webhooks.Receiver(committer, opened, self.metrics)
+            app = webhooks.application(receiver, sources)
+            port = await stack.enter_async_context(webhooks.serving(app, listen.host, listen.port))
+            log.info("listening", port=port, providers=[each.name for each in sources])
+            self._is_ready()
+            await self.stopping.wait()
+
+    def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
+        stripe, paypal = _stripe(self.settings), _paypal(self.settings)
+        limits = ProviderLimits(concurrent_calls_max=PER_PROVIDER_MAX)
+        return gateways(stripe, paypal, limits, self.metrics, self.tracing.tracer)
+
     async def _work(self, committer: GroupCommitter) -> None:
         """Charge or refund: a stream of claims, and the provider calls they start."""
         trade = Charge(self.member) if self.stage == "charge" else RefundTrade(self.member)
@@ -179,10 +213,7 @@ class StageProcess:
             locks = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
             keeping = asyncio.ensure_future(locks.keep())
             stack.callback(keeping.cancel)
-            limits = ProviderLimits(concurrent_calls_max=PER_PROVIDER_MAX)
-            opened = await stack.enter_async_context(
-                gateways(_stripe(settings), _paypal(settings), limits, self.metrics, tracer)
-            )
+            opened = await stack.enter_async_context(self._gateways())
             tools = Tools(committer, opened, locks, self.metrics, tracer)
             calls = await stack.enter_async_context(Calls(trade, tools))
             await self._stream(Work(trade, committer, calls, self.metrics), committer)

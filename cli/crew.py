@@ -25,13 +25,14 @@ _COMMANDS: Final = {
     "refund": ("agents", "refund", *_MEMBER),
     "schedule": ("agents", "schedule", *_MEMBER),
     "dead-letters": ("agents", "dead-letters", *_MEMBER),
+    "webhooks": ("agents", "webhooks", *_MEMBER),
 }
 _METRICS_PORT_FIRST: Final = 9101  # where exporters usually count up from
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 STOP_ORDER: Final = (
     ("demo",),
-    ("ingress",),
+    ("ingress", "webhooks"),
     ("charge", "refund", "schedule", "dead-letters"),
     ("relay-kafka", "relay-redis"),
     ("simulator",),
@@ -74,8 +75,20 @@ def provider_variables(home: Home, settings: Settings, given: Mapping[str, str])
         "PAYMENTS_PAYPAL_CLIENT_SECRET": "simulator",
         "PAYMENTS_SIMULATOR_JOURNAL": str(home.data("simulator.jsonl")),
     }
+    # A secret everybody knows is for the simulator only: a vendor's webhooks need their own.
+    if not given.get("PAYMENTS_STRIPE_BASE_URL"):
+        simulated["PAYMENTS_STRIPE_WEBHOOK_SECRET"] = "whsec_simulator"  # noqa: S105 - see above
+    if not given.get("PAYMENTS_PAYPAL_BASE_URL"):
+        simulated["PAYMENTS_PAYPAL_WEBHOOK_ID"] = "SIMULATOR"
+    receiver = home.port("webhooks-receiver", settings.webhooks.port)
+    simulated["PAYMENTS_SIMULATOR_WEBHOOKS_URL"] = f"http://127.0.0.1:{receiver}"
     own = {name: value for name, value in simulated.items() if not given.get(name)}
-    return {**own, "PAYMENTS_SIMULATOR_HOST": "127.0.0.1", "PAYMENTS_SIMULATOR_PORT": str(port)}
+    return {
+        **own,
+        "PAYMENTS_SIMULATOR_HOST": "127.0.0.1",
+        "PAYMENTS_SIMULATOR_PORT": str(port),
+        "PAYMENTS_WEBHOOKS_PORT": str(receiver),
+    }
 
 
 def ingress_address(settings: Settings) -> str:

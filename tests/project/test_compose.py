@@ -23,6 +23,7 @@ PORTS: Final = {
     "prometheus": {9090},
     "redis": {6379},
     "simulator": {8090},
+    "webhooks": {8091},
 }
 OUR_PROCESSES: Final = {
     "migrate": "cli migrate up",
@@ -33,6 +34,7 @@ OUR_PROCESSES: Final = {
     "refund": "agents refund",
     "schedule": "agents schedule",
     "dead-letters": "agents dead-letters",
+    "webhooks": "agents webhooks",
     "simulator": "providers.simulator",
 }
 # Runs each command in one process, because what they import is the cost of starting one.
