@@ -151,8 +151,9 @@ async def _choose(
         await consumer.seek_to_beginning()
     elif isinstance(start, UUID):
         since_ms = max(0, (start.int >> _UUID7_TIME_SHIFT) - _ID_TIME_MARGIN_MS)
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        # The ends first: what is published meanwhile lies after them.
         ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
         for at in partitions:
             consumer.seek(at, ends[at] if found[at] is None else found[at].offset)
 

@@ -103,9 +103,12 @@ class RedisDestination:
             "PAYMENTS_REDIS_PORT": str(self.address.port),
         }
 
+    def client(self) -> redis.asyncio.Redis:
+        return redis.asyncio.Redis.from_url(self.address.url)
+
     async def messages(self, topic: str = EVENTS) -> list[Message]:
         found = []
-        async with redis.asyncio.Redis.from_url(self.address.url) as client:
+        async with self.client() as client:
             after = b"-"
             while page := await client.xrange(topic, min=after, count=500):
                 entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", page)
@@ -114,9 +117,9 @@ class RedisDestination:
         return found
 
     async def count(self, topic: str = EVENTS) -> int:
-        async with redis.asyncio.Redis.from_url(self.address.url) as client:
+        async with self.client() as client:
             return int(await client.xlen(topic))
 
     async def empty(self) -> None:
-        async with redis.asyncio.Redis.from_url(self.address.url) as client:
+        async with self.client() as client:
             await client.flushall()
