@@ -75,6 +75,7 @@ async def _run(home: Home, settings: Settings, *, demo: bool) -> int:
             say=_say,
         )
     )
+    click.echo(f"Starting in {home.directory} ...")
     return await live(platform, _stop_signal(platform))
 
 

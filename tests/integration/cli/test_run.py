@@ -17,7 +17,7 @@ from cli.program import free_port, kill_group
 from tests.waiting import eventually
 
 # Nine interpreters start at once, on a machine that may have two busy cores.
-_READY_WITHIN: Final = 90.0
+_READY_WITHIN: Final = 120.0
 _ACCOUNT: Final = {"user_id": "user1", "initial_balance": 1000.00, "currency": "USD"}
 
 
