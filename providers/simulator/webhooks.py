@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 _PAUSES_S: Final = (0.2, 1.0, 5.0)
 _TIMEOUT_S: Final = 10.0
+# A vendor's webhook comes after its answer, by as much at the least.
+_LAG_S: Final = 0.1
 # Bounds what a dead endpoint can hold in memory; the events remain listable.
 _QUEUE_MAX: Final = 100_000
 
@@ -40,7 +42,8 @@ class Webhooks:
 
     delivered: int = 0
     given_up: int = 0
-    _queue: deque[Delivery] = field(default_factory=lambda: deque(maxlen=_QUEUE_MAX))
+    # Each with the loop's time before which it is not sent.
+    _queue: deque[tuple[float, Delivery]] = field(default_factory=lambda: deque(maxlen=_QUEUE_MAX))
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -55,7 +58,8 @@ class Webhooks:
             deliveries.reverse()
         if faults.has(FaultKind.DUPLICATE_WEBHOOK):
             deliveries += deliveries
-        self._queue.extend(deliveries)
+        due_at = asyncio.get_running_loop().time() + _LAG_S
+        self._queue.extend((due_at, delivery) for delivery in deliveries)
         if deliveries:
             self._wake.set()
 
@@ -65,7 +69,9 @@ class Webhooks:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 while self._queue:
-                    await self._deliver(session, self._queue.popleft())
+                    due_at, delivery = self._queue.popleft()
+                    await asyncio.sleep(due_at - asyncio.get_running_loop().time())
+                    await self._deliver(session, delivery)
                 self._wake.clear()
                 await self._wake.wait()
 
