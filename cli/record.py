@@ -4,13 +4,15 @@ It also carries the `PAYMENTS_*` variables of the embedded servers, so that the 
 find them without being told.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cli.crew import SERVERS_STOP_ORDER
 from cli.home import Home, write_atomically
 from cli.supervisor import Snapshot
 
@@ -90,14 +92,22 @@ def _section(variable: str) -> tuple[str, ...]:
 
 
 def end_leftovers(record: RunRecord, *, within_seconds: float) -> list[str]:
-    """End what a killed run left running, so that its ports and data are free; their names."""
-    left = {
-        one.name: psutil.Process(one.pid) for one in record.processes if one.pid and is_alive(one)
-    }
-    for process in left.values():
-        process.terminate()
-    _, stubborn = psutil.wait_procs(list(left.values()), timeout=within_seconds)
+    """End what a killed run left running, servers last, so that ports and data are free; names."""
+    left = [one for one in record.processes if is_alive(one)]
+    servers = {name for group in SERVERS_STOP_ORDER for name in group}
+    _end([one for one in left if one.name not in servers], within_seconds)
+    _end([one for one in left if one.name in servers], within_seconds)
+    return [one.name for one in left]
+
+
+def _end(processes: Sequence[Snapshot], within_seconds: float) -> None:
+    signalled = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(one.pid)
+            process.send_signal(one.stop_signal)
+            signalled.append(process)
+    _, stubborn = psutil.wait_procs(signalled, timeout=within_seconds)
     for process in stubborn:
         process.kill()
     psutil.wait_procs(stubborn, timeout=within_seconds)
-    return list(left)

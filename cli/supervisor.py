@@ -42,6 +42,7 @@ class Snapshot:
     restarts: int
     since: datetime
     log: str
+    stop_signal: int = signal.SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Supervised:
             restarts=self._restarts,
             since=self._since,
             log=str(self.program.log),
+            stop_signal=int(self.program.stop_signal),
         )
 
     async def keep(self) -> None:
