@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api.call import BODY_BYTES_MAX, Call
+from api.call import Call
 from api.documents import DOCUMENTS, documents_of
-from api.middleware.observe import UNMATCHED, Observer
+from api.middleware.observe import BODY_BYTES_MAX, UNMATCHED, Observer
 from api.routes import ROUTES
 
 if TYPE_CHECKING:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
 from api.idempotency import HEADER, key_of
 from api.problems import (
-    BODY_TOO_LARGE,
     INSUFFICIENT_SCOPE,
     REQUEST_TIMEOUT,
     UNSUPPORTED_MEDIA_TYPE,
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from api.dependencies import Dependencies
     from api.problems import Asked
     from api.routing import Route
-
-BODY_BYTES_MAX: Final = 65_536
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -124,8 +121,6 @@ class Call:
 
     async def _sent(self) -> bytes:
         request = self.request
-        if (request.content_length or 0) > BODY_BYTES_MAX:
-            raise Problem(BODY_TOO_LARGE, f"the body is longer than {BODY_BYTES_MAX} bytes")
         if request.content.is_eof():  # it came with the headers, as most do
             return await request.read()
         try:

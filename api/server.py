@@ -50,7 +50,8 @@ class Listen:
 async def serving(app: Application, listen: Listen) -> AsyncIterator[str]:
     """Serve while the context is open; its address. Leaving drains. Raises AddressError."""
     runner = web.AppRunner(
-        app, shutdown_timeout=max(0.0, listen.shutdown_timeout_seconds - _CANCEL_SECONDS)
+        app,
+        shutdown_timeout=max(_CANCEL_SECONDS, listen.shutdown_timeout_seconds - _CANCEL_SECONDS),
     )
     await runner.setup()
     try:

@@ -34,6 +34,8 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # Clients may invent methods, and each would be another series.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER: Final = "other"
+# No request of ours is a tenth as long, metadata at its limit included.
+BODY_BYTES_MAX: Final = 65_536
 UNMATCHED: Final = "unmatched"
 _CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
 _SERVER_ERROR: Final = 500
@@ -160,6 +162,6 @@ def _from_http(error: web.HTTPException) -> Problem:
         case web.HTTPNotFound():
             return Problem(problems.NOT_FOUND, "no resource has this address; see /docs")
         case web.HTTPRequestEntityTooLarge():
-            return Problem(problems.BODY_TOO_LARGE, "the body is longer than 65536 bytes")
+            return Problem(problems.BODY_TOO_LARGE, f"it has more than {BODY_BYTES_MAX} bytes")
         case _:
             return Problem(problems.MALFORMED_HTTP, error.reason or "the request is not acceptable")

@@ -145,8 +145,21 @@ async def test_twenty_payments_cannot_spend_what_covers_ten(client: Client) -> N
     assert await _balance(client, account) == ("100.00", "0.00", "100.00")
 
 
-async def test_a_past_balance_survives_a_clock_between_two_microseconds(client: Client) -> None:
-    """The account's own opening moment is the first that has a balance."""
+async def test_a_moment_includes_what_was_recorded_at_it(client: Client) -> None:
+    """To the microsecond: a transfer counts from its own time on, on both sides."""
+    account, other = await client.account("7.00"), await client.account("0")
+    await _transfer(client, account, other, "2.00")
+    lines = (await client.get(f"/api/v1/accounts/{account}/transactions")).json["data"]
+    assert isinstance(lines, list)
+    at = datetime.fromisoformat(lines[0]["created_at"])
+    just_before = at - timedelta(microseconds=1)
+    for holder, before, after in ((account, "7.00", "5.00"), (other, "0.00", "2.00")):
+        assert await _balance(client, holder, just_before) == (before, before, "0.00")
+        assert await _balance(client, holder, at) == (after, after, "0.00")
+
+
+async def test_the_opening_moment_is_the_first_that_has_a_balance(client: Client) -> None:
+    """A microsecond earlier there was no account."""
     account = await client.account("7.00")
     opened = datetime.fromisoformat(
         (await client.get(f"/api/v1/accounts/{account}")).text("created_at")

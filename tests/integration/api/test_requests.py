@@ -55,6 +55,24 @@ async def test_a_hostile_body_is_refused_everywhere(client: Client, path: str) -
     assert statuses == {name: status for name, (_, status) in HOSTILE.items()}
 
 
+async def test_text_no_database_stores_is_named(client: Client) -> None:
+    """In a body that is right otherwise, NUL and half a surrogate pair are 422, not 500."""
+    account = await client.account()
+    rest = f'"payment_type":"external_payment","source_account_id":"{account}",'
+    rest += '"amount":1,"currency":"USD","provider":"stripe"'
+    for place, pointer in (
+        (r'"description":"a\u0000"', "/description"),
+        (r'"description":"\ud800"', "/description"),
+        (r'"metadata":{"a":["\u0000"]}', "/metadata/a/0"),
+        (r'"metadata":{"\udfff":1}', "/metadata"),
+    ):
+        reply = await client.post("/api/v1/payments", f"{{{rest},{place}}}".encode())
+        assert (reply.status, reply.code) == (422, "invalid_request"), place
+        errors = reply.json["errors"]
+        assert isinstance(errors, list)
+        assert errors[0]["pointer"] == pointer
+
+
 async def test_a_body_that_comes_in_pieces_is_measured_too(client: Client) -> None:
     """Without a Content-Length, 64 KiB are still the limit."""
 
