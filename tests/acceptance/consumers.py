@@ -78,8 +78,8 @@ class Topics:
             async def has_enough() -> bool:
                 found.clear()
                 for _, fields in await client.xrange(topic) or ():
-                    headers = dict(fields or {})
-                    own, value = str(headers.pop("key")), str(headers.pop("value"))
+                    headers = {str(name): str(text) for name, text in (fields or {}).items()}
+                    own, value = headers.pop("key"), headers.pop("value")
                     found.append(Received(own, headers, value.encode()))
                 return enough([each for each in found if each.key == key])
 
