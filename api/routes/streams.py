@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from api.problems import UNAVAILABLE, Problem
+from api.reads import RETRY_SOON
 from api.responses import JSON, StreamsResponse
 from api.routing import Route, Scope, Success
 from store.group_commit import Answer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 async def get_streams(call: Call) -> Answer:
     if call.deps.streams is None:
-        raise Problem(UNAVAILABLE, "this process does not measure lag")
+        raise Problem(UNAVAILABLE, "this process does not measure lag", headers=RETRY_SOON)
     return Answer(200, JSON, call.deps.streams().to_json())
 
 

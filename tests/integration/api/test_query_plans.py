@@ -1,0 +1,74 @@
+"""The hot reads go by an index and stop after a page, whatever the tables grow to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from store.id_ranges import FIRST_ID, LAST_ID
+from store.queries import query
+
+if TYPE_CHECKING:
+    import asyncpg
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ID = uuid4()
+NO_FILTERS = (None, None, None, None, None)
+PLANS = {
+    "account_by_id": (("t", ID), {"accounts_"}),
+    "payment_by_id": (("t", ID), {"payments_"}),
+    "payment_with_all": (
+        ("t", ID, True),
+        {"payments_", "attempts_once_a_number", "refunds_by_payment", "payment_events_pkey"},
+    ),
+    "payments_page": (("t", LAST_ID, FIRST_ID, *NO_FILTERS, 21), {"payments_by_tenant"}),
+    "settled_payments": (([ID], ["completed"]), {"payments_"}),
+    "refund_by_id": (("t", ID), {"refunds_pkey"}),
+    "statement_page": (("t", ID, LAST_ID, 21), {"ledger_debits", "ledger_credits"}),
+    "balance_at": (
+        ("t", ID, NOW, FIRST_ID),
+        {"accounts_", "ledger_debits", "ledger_credits"},
+    ),
+    "dead_letter_by_id": (("t", ID), {"dead_letters_pkey"}),
+    "api_key_by_id": (("k",), {"api_keys_pkey"}),
+}
+
+
+# Postgres plans a statement anew for its arguments at first, and once for all of them later.
+WAYS = ("force_custom_plan", "force_generic_plan")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", PLANS)
+async def test_a_hot_read_goes_by_its_indexes(
+    pool: asyncpg.Pool[asyncpg.Record], name: str, way: str
+) -> None:
+    """No whole table is read; small tables would be, so that reading them is made dear."""
+    arguments, indexes = PLANS[name]
+    plan = await _plan(pool, name, arguments, f"plan_cache_mode = {way}", "enable_seqscan = off")
+    assert "Seq Scan" not in plan, plan
+    assert {index for index in indexes if index in plan} == indexes, plan
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["payments_page", "statement_page"])
+async def test_a_page_is_not_sorted_out_of_everything(
+    pool: asyncpg.Pool[asyncpg.Record], name: str, way: str
+) -> None:
+    """The index gives the order, so that a page costs what it shows."""
+    arguments, _ = PLANS[name]
+    plan = await _plan(pool, name, arguments, f"plan_cache_mode = {way}", "enable_sort = off")
+    assert "Sort" not in plan.replace("Sort Key", ""), plan
+
+
+async def _plan(
+    pool: asyncpg.Pool[asyncpg.Record], name: str, arguments: tuple[object, ...], *settings: str
+) -> str:
+    async with pool.acquire() as connection, connection.transaction():
+        for setting in ("enable_bitmapscan = off", *settings):
+            await connection.execute(f"SET LOCAL {setting}")
+        rows = await connection.fetch(f"EXPLAIN {query(name)}", *arguments)
+    return "\n".join(row[0] for row in rows)
