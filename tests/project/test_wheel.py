@@ -8,7 +8,9 @@ from zipfile import ZipFile
 
 from tests.project.tree import PACKAGES, ROOT, tracked_files
 
-DATA = frozenset({".py", ".sql", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".typed"})
+DATA = frozenset(
+    {".py", ".sql", ".lua", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".typed"}
+)
 FOLDERS = (*PACKAGES, "migrations")
 
 
