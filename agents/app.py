@@ -55,6 +55,8 @@ def build(
         topic_allow_declare=False,
         key_serializer="raw",
         value_serializer="raw",
+        # What waits for a provider must hold up no rebalance and no stop: it comes again.
+        stream_wait_empty=False,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=subscription.member,
         broker_session_timeout=_SESSION_TIMEOUT_S,
