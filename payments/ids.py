@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 _SYSTEM_ACCOUNTS: Final = UUID("6f1c8d4e-52b7-5c0e-9d3f-0a7c1be25d10")
 _DEAD_LETTERS: Final = UUID("b0a1f7c2-94de-5a8b-8f65-7d20c3e41b9a")
+_BREAKS: Final = UUID("5f8e2c1b-7a40-5d6e-9c3b-1e04d7b2a865")
 # A millisecond divided by the 2^12 values that fit, rounded up.
 ID_RESOLUTION_NS: Final = 245
 
@@ -40,3 +41,8 @@ def system_account_id(tenant_id: str, code: str, currency: str) -> UUID:
 def dead_letter_id(stage: str, message: str) -> UUID:
     """One id for one message at one stage, so that a redelivery parks it once."""
     return uuid5(_DEAD_LETTERS, f"{stage}/{message}")
+
+
+def reconciliation_break_id(provider: str, about: str) -> UUID:
+    """One id for one difference, whichever runs find it."""
+    return uuid5(_BREAKS, f"{provider}/{about}")
