@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from providers.simulator.exchange import Exchange
 from providers.simulator.faults import ArmedFault, FaultSpec
 from providers.simulator.journal import Recovery
+from providers.simulator.settlements import instant, settlement_report
 from providers.simulator.testimony import PaymentTestimony, Testimony
 
 _PAGE_DEFAULT: Final = 1000
@@ -40,6 +41,7 @@ class Admin:
             web.delete("/_simulator/faults", self.clear_faults),
             web.get("/_simulator/journal", self.read_journal),
             web.get("/_simulator/journal/summary", self.summarize),
+            web.get("/_simulator/settlements", self.settlements),
             web.get("/_simulator/payments", self.list_payments),
             web.get("/_simulator/payments/{payment_id}", self.one_payment),
         ]
@@ -70,6 +72,19 @@ class Admin:
         wanted = {name: request.query[name] for name in _FILTERS if name in request.query}
         page = await asyncio.to_thread(self._page, after, max(limit, 1), wanted)
         return _json(page)
+
+    async def settlements(self, request: web.Request) -> web.Response:
+        """GET what moved at a `provider` `from` a time (in it) `to` another (not in it), as CSV."""
+        try:
+            period = (instant(request.query.get("from")), instant(request.query.get("to")))
+        except ValueError:
+            return _json({"error": "from and to are times, such as 2026-01-01T00:00:00Z"}, 422)
+        vendor = request.query.get("provider", "")
+        if vendor not in ("stripe", "paypal"):
+            return _json({"error": "provider is stripe or paypal"}, 422)
+        entries = (line for _, line in self.exchange.journal.read_lines(0))
+        report = await asyncio.to_thread(settlement_report, entries, vendor, period)
+        return web.Response(text=report, content_type="text/csv")
 
     async def summarize(self, _request: web.Request) -> web.Response:
         """GET counts, sums and whatever no correct client would have caused."""
