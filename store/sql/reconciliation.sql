@@ -1,0 +1,97 @@
+-- A settlement report against our books. No statement names a tenant but the listing: a provider's
+-- account serves them all, and a report is the account's.
+
+-- name: settled_payments_between
+-- By id, that is by age: all that was created in the period, and of these what moved money.
+SELECT
+    id, id AS payment_id, tenant_id, status, captured_minor AS amount_minor, currency,
+    provider_reference, created_at, completed_at AS settled_at
+FROM payments
+WHERE
+    id > $2 AND id < $3
+    AND provider = $1
+    AND status = any($4::text[])
+ORDER BY id
+LIMIT $5;
+
+-- name: settled_refunds_between
+SELECT
+    id, payment_id, tenant_id, status, amount_minor, currency, provider_reference,
+    created_at, completed_at AS settled_at
+FROM refunds
+WHERE
+    id > $2 AND id < $3
+    AND provider = $1
+    AND status = any($4::text[])
+ORDER BY id
+LIMIT $5;
+
+-- name: payments_of_report
+-- Whatever their state: a payment that failed here may have been charged there.
+SELECT
+    id, id AS payment_id, tenant_id, status, currency, provider_reference, created_at,
+    CASE WHEN captured_minor > 0 THEN captured_minor ELSE amount_minor END AS amount_minor,
+    CASE WHEN captured_minor > 0 THEN completed_at END AS settled_at
+FROM payments
+WHERE provider = $1 AND id = any($2::uuid[]);
+
+-- name: refunds_of_report
+SELECT
+    id, payment_id, tenant_id, status, amount_minor, currency, provider_reference,
+    created_at, completed_at AS settled_at
+FROM refunds
+WHERE provider = $1 AND id = any($2::uuid[]);
+
+-- name: lock_reconciliation
+-- Two runs over one provider would resolve each other's finds.
+SELECT pg_advisory_xact_lock(hashtextextended('reconciliation:' || $1, 0));
+
+-- name: reconciliation_breaks_of_run
+-- What a run may find again or resolve; open ones are few, or nobody would look at them.
+SELECT * FROM reconciliation_breaks
+WHERE provider = $1 AND (state = 'open' OR id = any($2::uuid[]))
+ORDER BY id
+FOR NO KEY UPDATE;
+
+-- name: put_reconciliation_breaks
+INSERT INTO reconciliation_breaks (
+    id, tenant_id, provider, type, kind, payment_id, refund_id, reference, here_minor,
+    here_currency, there_minor, there_currency, status_here, status_there, began_at,
+    occurred_at, first_found_at, last_found_at, state, resolved_at, resolved_by, resolution
+)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
+    $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::text[],
+    $14::text[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
+    $18::timestamptz[], $19::text[], $20::timestamptz[], $21::text[], $22::text[]
+)
+ON CONFLICT (id) DO UPDATE SET
+    here_minor = excluded.here_minor,
+    here_currency = excluded.here_currency,
+    there_minor = excluded.there_minor,
+    there_currency = excluded.there_currency,
+    status_here = excluded.status_here,
+    status_there = excluded.status_there,
+    last_found_at = excluded.last_found_at,
+    state = excluded.state,
+    resolved_at = excluded.resolved_at,
+    resolved_by = excluded.resolved_by,
+    resolution = excluded.resolution;
+
+-- name: lock_reconciliation_break
+SELECT * FROM reconciliation_breaks
+WHERE id = $1
+FOR NO KEY UPDATE;
+
+-- name: reconciliation_breaks_page
+-- The newest difference first; a null filter filters nothing, a null tenant is an operator at
+-- the console.
+SELECT * FROM reconciliation_breaks
+WHERE
+    ($1::text IS NULL OR tenant_id = $1)
+    AND (occurred_at, id) < ($2, $3)
+    AND ($4::text IS NULL OR state = $4)
+    AND ($5::text IS NULL OR provider = $5)
+    AND ($6::text IS NULL OR type = $6)
+ORDER BY occurred_at DESC, id DESC
+LIMIT $7;
