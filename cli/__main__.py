@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "ledger": "cli.ledger:ledger",
     "migrate": "cli.migrate:migrate",
     "openapi": "cli.openapi:openapi",
+    "reconcile": "cli.reconcile:reconcile",
     "run": "cli.run:run",
     "status": "cli.status:status",
     "tail": "cli.tail:tail",

@@ -66,9 +66,10 @@ NO_ANSWER: Final = Unknown("no_answer", "the connection broke")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """`url` is the receiver's; the simulator posts to it by itself."""
+    """`url` is the receiver's, to which the simulator at `provider_url` posts by itself."""
 
     url: str
+    provider_url: str
     committer: GroupCommitter
     pool: asyncpg.Pool[asyncpg.Record]
     metrics: Metrics
@@ -111,8 +112,10 @@ class Desk:
             SettlePayment(attempt.payment_id, attempt.id, attempt.operation, outcome, SOURCE)
         )
 
-    async def refund(self, payment_id: UUID, reference: str, outcome: Outcome) -> Refund:
-        """20 USD go back at the provider; our books say what the test says."""
+    async def refund(
+        self, payment_id: UUID, reference: str, outcome: Outcome | None = None
+    ) -> Refund:
+        """20 USD go back at the provider; our books say so too, unless the test says otherwise."""
         refund = await self.did(RefundPayment(TENANT, payment_id, usd(2_000)))
         assert isinstance(refund, Refund)
         claimed = await self.did(ClaimRefund(refund.id, 1, "w"))
@@ -127,7 +130,8 @@ class Desk:
             )
         )
         assert isinstance(made, Succeeded)
-        await self.did(SettleRefund(refund.id, claimed.attempt.id, outcome, SOURCE))
+        settled = outcome or made
+        await self.did(SettleRefund(refund.id, claimed.attempt.id, settled, SOURCE))
         return refund
 
     async def post(self, event: object, *, secret: str = SECRET) -> tuple[int, str]:
@@ -175,8 +179,10 @@ async def desk_at_work(
     pool: asyncpg.Pool[asyncpg.Record],
     session: aiohttp.ClientSession,
     directory: Path,
+    *,
+    is_told: bool = True,
 ) -> AsyncIterator[Desk]:
-    """The simulator tells the receiver of everything that is read."""
+    """The simulator tells the receiver of everything that is read, unless it is to be silent."""
     metrics, port = Metrics(CollectorRegistry()), free_port()
     subscription = Subscription(
         url=f"http://127.0.0.1:{port}",
@@ -185,7 +191,12 @@ async def desk_at_work(
         paypal_webhook_id=WEBHOOK_ID,
         paypal_events=PAYPAL_EVENT_TYPES,
     )
-    config = SimulatorConfig("127.0.0.1", 0, directory / "journal.jsonl", subscription=subscription)
+    config = SimulatorConfig(
+        host="127.0.0.1",
+        port=0,
+        journal=directory / "journal.jsonl",
+        subscription=subscription if is_told else None,
+    )
     simulator = build(config, Metrics(CollectorRegistry()), time.time, random.Random(1))
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(serve(simulator, config.host, config.port))
@@ -206,6 +217,7 @@ async def desk_at_work(
         await stack.enter_async_context(serving(app, "127.0.0.1", port))
         yield Desk(
             url=subscription.url,
+            provider_url=endpoint.base_url,
             committer=committer,
             pool=pool,
             metrics=metrics,
