@@ -8,6 +8,7 @@ from api.routes import (
     documentation,
     health,
     payments,
+    reconciliation,
     refunds,
     streams,
     transfers,
@@ -21,5 +22,6 @@ ROUTES: Final = (
     *refunds.ROUTES,
     *streams.ROUTES,
     *dead_letters.ROUTES,
+    *reconciliation.ROUTES,
     *documentation.ROUTES,
 )
