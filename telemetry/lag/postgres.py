@@ -45,6 +45,10 @@ UNION ALL
 SELECT 'dead_letters', count(*), min(first_failed_at)
 FROM dead_letters
 WHERE state = 'parked'
+UNION ALL
+SELECT 'breaks', count(*), min(occurred_at)
+FROM reconciliation_breaks
+WHERE state = 'open'
 """
 _MISSING: Final = "missing"
 

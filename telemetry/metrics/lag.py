@@ -46,7 +46,7 @@ class LagMetrics:
             "state",
         )
         self.waiting = declare.gauges(
-            "waiting_work", "Rows past their time (payments, refunds) or parked.", "kind"
+            "waiting_work", "Rows past their time (payments, refunds), parked or open.", "kind"
         )
         self.waiting_oldest = declare.gauges(
             "waiting_work_oldest_seconds", "How long the oldest of them is past its time.", "kind"

@@ -313,6 +313,7 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
             "payments": 0,
             "refunds": 0,
             "dead_letters": 1,
+            "breaks": 0,
         }
         assert waiting["dead_letters"].oldest_seconds == pytest.approx(3600.0, abs=60.0)
 
