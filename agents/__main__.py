@@ -86,9 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("stage", choices=(*_STAGES, _WEBHOOKS, "all"))
     parser.add_argument(
         "--member",
-        default=f"{socket.gethostname()}-{os.getpid()}",
-        help="this worker's name in its group; a name that stays the same over a restart"
-        " gets its partitions back at once (default: host and process id)",
+        help="this worker's name in its group, if it has one of its own for ever: restarted, or"
+        " killed and started again, it has its partitions back at once, and nobody takes them"
+        " for ten seconds. Without a name it leaves its group when it stops, and after a kill its"
+        " partitions move after ten seconds.",
     )
     parsed = parser.parse_args(arguments)
     settings = read_settings()
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return uvloop.run(_run(parsed.stage, parsed.member, settings))
 
 
-async def _run(stage: str, member: str, settings: Settings) -> NoReturn:
+async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +135,7 @@ class StageProcess:
     """What one stage is made of; `ready` once it takes work."""
 
     stage: str
-    member: str
+    member: str | None
     settings: Settings
     metrics: Metrics
     tracing: Tracing
@@ -206,7 +207,8 @@ class StageProcess:
 
     async def _work(self, committer: GroupCommitter) -> None:
         """Charge or refund: a stream of claims, and the provider calls they start."""
-        trade = Charge(self.member) if self.stage == "charge" else RefundTrade(self.member)
+        worker = self.member or f"{socket.gethostname()}-{os.getpid()}"
+        trade = Charge(worker) if self.stage == "charge" else RefundTrade(worker)
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(_redis(settings))
@@ -226,9 +228,8 @@ class StageProcess:
         limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
         stage = Stage(handler, committer, self.metrics, limiter)
         self.is_paused = lambda: stage.is_paused
-        subscription = faust_app.Subscription(
-            self.stage, _TOPICS[self.stage], servers, f"{self.stage}-{self.member}"
-        )
+        member = f"{self.stage}-{self.member}" if self.member else None
+        subscription = faust_app.Subscription(self.stage, _TOPICS[self.stage], servers, member)
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{self.stage}")

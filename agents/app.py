@@ -24,16 +24,16 @@ _COMMIT_INTERVAL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a stage reads: its name, its topic, and the member it is in its group.
+    """What a stage reads: its name, its topic, and the member it is in its group, if it is named.
 
     A member that comes back under the same `member` id gets its partitions back
-    without a rebalance (static membership).
+    without a rebalance, and does not leave the group when it stops (static membership).
     """
 
     stage: str
     topic: str
     bootstrap_servers: str
-    member: str
+    member: str | None
 
     @property
     def group(self) -> str:
