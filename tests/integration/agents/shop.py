@@ -135,6 +135,24 @@ class Shop:
             await connection.execute("SELECT FROM payments WHERE id = $1 FOR UPDATE", payment.id)
             yield
 
+    @asynccontextmanager
+    async def unclaimable(self, payment: Payment) -> AsyncIterator[None]:
+        """Inside the block whoever claims the payment meets an error that nobody foresaw."""
+        await self.pool.execute(
+            f"""
+            CREATE FUNCTION meet_a_bug() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF new.payment_id = '{payment.id}' THEN RAISE 'a bug'; END IF;
+                RETURN new;
+            END $$;
+            CREATE TRIGGER bug BEFORE INSERT ON attempts
+            FOR EACH ROW EXECUTE FUNCTION meet_a_bug();
+            """
+        )
+        try:
+            yield
+        finally:
+            await self.pool.execute("DROP FUNCTION meet_a_bug CASCADE")
+
     async def is_kept_waiting(self) -> bool:
         """Whether a statement of the charge stage stands before a locked row."""
         return bool(

@@ -1,0 +1,162 @@
+"""What a broker may do to a stage and Faust gets wrong: no message is lost, none works twice.
+
+The workers are real processes on a real broker; `make test-kafka` runs the same on Apache Kafka.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from payments.commands import RedriveDeadLetter
+from tests.integration.agents.deliveries import headers_of_work, work
+from tests.integration.agents.stream import Charges, Record
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.fixtures.processes import OurProcess, Platform
+    from tests.integration.agents.shop import Shop
+
+
+@pytest.fixture
+def charges(platform: Platform) -> Charges:
+    """The charge stage's topic."""
+    return Charges(platform.kafka)
+
+
+def poison() -> list[Record]:
+    """One message of every kind that can never be processed, each with a value of its own."""
+    key, fresh = str(uuid4()).encode(), headers_of_work()
+    return [
+        Record(key, b"\xff\xfe no text " + key, fresh),
+        Record(key, b"{" + key, fresh),
+        Record(key, b'"' + key + b'"', fresh),
+        Record(key, b'{"payment_id":"' + key + b'"}', fresh),
+        Record(key, work(uuid4()), {}),
+        Record(None, work(uuid4()), fresh),
+        Record(key, work(uuid4()), fresh | {"ce_specversion": b"2.0"}),
+        Record(key, work(uuid4()), fresh | {"ce_id": b"\x00\xff"}),
+        Record(key, work(uuid4()), fresh | {"ce_type": b"charge.reconsidered"}),
+    ]
+
+
+async def test_poison_among_good_messages_costs_only_itself(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """N messages that cannot be read are N dead letters with their bytes; the rest is charged."""
+    customer = await shop.customer()
+    worker.freeze()
+    bad, payments = poison(), []
+    for record in bad:
+        payments.append(await shop.bought(customer))
+        await charges.append([record])
+    worker.thaw()
+    await shop.settles(payments)
+    await eventually(charges.is_read)
+    letters = await shop.pool.fetch(
+        "SELECT message_key, message_value, stage FROM dead_letters WHERE message_value = any($1)",
+        [record.value for record in bad],
+    )
+    assert len(letters) == len(bad)
+    assert {(each["message_key"], each["message_value"]) for each in letters} == {
+        (record.key, record.value) for record in bad
+    }
+    await shop.assert_right(customer)
+
+
+async def test_a_message_whose_handler_raises_waits_for_an_operator_and_nobody_for_it(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """A bug at one payment parks its message, the others are charged; redriven, it is too."""
+    customer = await shop.customer()
+    worker.freeze()
+    broken, *fine = [await shop.bought(customer) for _ in range(5)]
+    async with shop.unclaimable(broken):
+        worker.thaw()
+        await shop.settles(fine)
+        await eventually(charges.is_read)
+        letter = await shop.pool.fetchrow(
+            "SELECT id, reason FROM dead_letters WHERE message_key = $1", str(broken.id).encode()
+        )
+        assert letter is not None
+        assert letter["reason"] == "handler_error"
+        assert await shop.status(broken) == "pending"
+    await shop.did(RedriveDeadLetter(letter["id"], "operator", "mended"))
+    await shop.settles([broken])
+    assert await shop.attempts(broken) == [(1, False, "succeeded")]
+    await shop.assert_right(customer)
+
+
+async def test_what_is_delivered_again_works_once(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """Offsets put back to the start, and every message sent twice: no second attempt."""
+    customer = await shop.customer()
+    payments = await shop.bought_many(customer, 5)
+    await shop.settles(payments)
+    before = [await shop.attempts(payment) for payment in payments]
+    await worker.kill()
+    await charges.append(await charges.all())
+    await charges.rewind("one")
+    await worker.start()
+    await eventually(charges.is_read, within=30)
+    assert await worker.metric("payments_stage_skipped_total", stage="charge") >= 10
+    assert await worker.metric("payments_stage_claims_total", stage="charge") == 0
+    assert [await shop.attempts(payment) for payment in payments] == before
+    await shop.assert_right(customer)
+
+
+async def test_a_killed_worker_is_replaced_in_seconds(shop: Shop, worker: OurProcess) -> None:
+    """A successor of its name has its partitions at once, long before its session is over."""
+    customer = await shop.customer()
+    worker.freeze()
+    payments = await shop.bought_many(customer, 20)
+    await worker.kill()
+    await worker.start()
+    await shop.settles(payments, within=8)
+    await shop.assert_right(customer)
+
+
+async def test_a_worker_told_to_stop_ends_what_it_began(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """SIGTERM: what is claimed is settled, what is settled is acknowledged, nothing comes again."""
+    customer = await shop.customer()
+    shop.provider.arm("latency", operation="charge", milliseconds=500)
+    payments = await shop.bought_many(customer, 30)
+    await eventually(lambda: shop.is_claimed(payments[0]))
+    assert await worker.drain() == 0
+    for payment in payments:
+        assert await shop.attempts(payment) in ([], [(1, False, "succeeded")])
+    await worker.start()
+    await shop.settles(payments)
+    await eventually(charges.is_read)
+    assert await worker.metric("payments_stage_skipped_total", stage="charge") == 0
+    assert {tuple(await shop.attempts(payment)) for payment in payments} == {
+        ((1, False, "succeeded"),)
+    }
+    await shop.assert_right(customer)
+
+
+async def test_workers_come_and_go_in_the_middle_of_traffic(
+    platform: Platform, shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """One joins, one is told to leave, one is killed and returns: each payment is charged once."""
+    customer = await shop.customer()
+    second = platform.charge()
+    payments = await shop.bought_many(customer, 20)
+    second.launch()
+    payments += await shop.bought_many(customer, 20)
+    await second.until_ready()
+    payments += await shop.bought_many(customer, 20)
+    await worker.kill()
+    payments += await shop.bought_many(customer, 20)
+    await worker.start()
+    payments += await shop.bought_many(customer, 20)
+    assert await second.drain() == 0
+    payments += await shop.bought_many(customer, 20)
+    await shop.settles(payments)
+    await eventually(charges.is_read)
+    await shop.assert_right(customer)
