@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
-from payments.commands import WakePayment
+from payments.commands import HintPayment, WakePayment
+from payments.hint import Hinted, HintEffect, Said
 from payments.outcome import Declined, Succeeded
 from payments.payment import Payment, Provider
+from payments.progress import Policy
 from providers.simulator.faults import FaultKind, FaultSpec
+from store.circumstances import live
+from store.group_commit import GroupCommitter, Submission
+from tests.factories import said
 from tests.integration.webhooks.desk import NO_ANSWER, Desk, desk_at_work, intent_event
 from tests.waiting import eventually
 
@@ -20,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import asyncpg
-
-    from store.group_commit import GroupCommitter
 
 DECLINED = Declined("card_declined", "no")
 SOON = timedelta(seconds=6)
@@ -86,6 +90,20 @@ async def test_delivered_again_it_is_taken_once(desk: Desk) -> None:
     version = (await desk.row(claimed))["version"]
     assert await desk.post(event) == (200, "duplicate")
     assert (await desk.row(claimed))["version"] == version
+    assert await desk.effects() == ["asked"]
+
+
+async def test_delivered_to_several_at_once_it_is_taken_once(desk: Desk) -> None:
+    """Two processes take the same event at the same moment, over and over."""
+    claimed = await desk.claimed(Provider.STRIPE)
+    event = said(Said.DONE, "evt_1")
+    command = HintPayment(claimed.payment.id, event)
+    async with GroupCommitter(desk.pool, live(Policy()), desk.metrics) as other:
+        replies = await asyncio.gather(
+            *(each.submit(Submission(command)) for each in (desk.committer, other) for _ in "12345")
+        )
+    effects = [reply.result.effect for reply in replies if isinstance(reply.result, Hinted)]
+    assert sorted(effects) == [HintEffect.ASKED, *[HintEffect.DUPLICATE] * 9]
     assert await desk.effects() == ["asked"]
 
 
