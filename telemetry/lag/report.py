@@ -83,7 +83,7 @@ class RedisGroupLag:
 
 @dataclass(frozen=True, slots=True)
 class WaitingWork:
-    """Rows past their time: `payments` and `refunds` overdue, `dead_letters` parked, `breaks` open."""
+    """Rows past their time: payments and refunds overdue, dead letters parked, breaks open."""
 
     kind: str
     count: int
