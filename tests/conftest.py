@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.committer",
+    "tests.fixtures.installation",
     "tests.fixtures.kafka",
     "tests.fixtures.postgres",
     "tests.fixtures.simulator",

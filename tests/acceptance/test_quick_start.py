@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from tests.acceptance.simulator import Simulator
 
 
-async def test_the_quick_start_works_as_it_is_written(client: Client, simulator: Simulator) -> None:
+async def test_the_quick_start_works_as_it_is_written(
+    client: Client, simulator_api: Simulator
+) -> None:
     """Two accounts, a transfer and an external payment, bodies verbatim."""
     first = await client.post(
         "/api/v1/accounts",
@@ -56,7 +58,7 @@ async def test_the_quick_start_works_as_it_is_written(client: Client, simulator:
     assert (ended["status"], ended["amount"]) == ("completed", "50.00")
     assert ended["provider_transaction_id"].startswith("pi_")
     assert await client.balance(one) == ("850.00", "850.00")
-    testimony = await simulator.testimony(ended["id"])
+    testimony = await simulator_api.testimony(ended["id"])
     assert (testimony["charges"], testimony["charged_minor"]) == (1, 5_000)
 
 

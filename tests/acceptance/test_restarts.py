@@ -10,7 +10,7 @@ from tests.acceptance.client import client_of
 from tests.acceptance.traffic import traffic
 
 if TYPE_CHECKING:
-    from tests.acceptance.installation import Installation
+    from tests.acceptance.running import Installation
 
 
 async def test_an_interrupted_platform_drains_and_goes_on_after_its_next_start(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.acceptance.client import Client
-    from tests.acceptance.installation import Installation
+    from tests.acceptance.running import Installation
 
 
 async def test_verify_is_clean(installation: Installation, client: Client) -> None:

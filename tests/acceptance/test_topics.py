@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.client import Client, Json
     from tests.acceptance.consumers import Received, Topics
-    from tests.acceptance.installation import Installation
+    from tests.acceptance.running import Installation
 
 
 def _has(last: str) -> Callable[[list[Received]], bool]:

@@ -18,7 +18,7 @@ import aiohttp
 from tests.acceptance.client import Client, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from tests.acceptance.client import Json
 
@@ -27,7 +27,8 @@ _TRY_AGAIN: Final = {429, 500, 502, 503, 504}
 _TRY_EVERY_S: Final = 0.2
 # Longer than any restart: a supervisor's back-off, an interpreter, a drain.
 _GIVE_UP_AFTER_S: Final = 90.0
-_BETWEEN_S: Final = 0.05
+_BETWEEN_S: Final = 0.1
+_AT_ONCE: Final = 20
 _DECLINED: Final = "4000.02"
 
 
@@ -102,9 +103,14 @@ class Traffic:
     async def all_ended(self, client: Client, within: float) -> Counter[str]:
         """How often each terminal state came about; fails for one that does not exist or end."""
         counts = Counter[str]()
-        for payment_id in self.acknowledged.values():
-            counts[(await client.ended(payment_id, within))["status"]] += 1
+        for some in batched([*self.acknowledged.values()], _AT_ONCE):
+            ended = await asyncio.gather(*(client.ended(each, within) for each in some))
+            counts.update(each["status"] for each in ended)
         return counts
+
+
+def batched(several: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (several[start : start + size] for start in range(0, len(several), size))
 
 
 @asynccontextmanager

@@ -84,6 +84,10 @@ class Installation:
         assert found is not None, self.printed
         return found
 
+    def has(self, name: str) -> bool:
+        """Whether a process of that name is part of it."""
+        return any(each.name == name for each in self.record.processes)
+
     def process(self, name: str) -> Snapshot:
         return next(each for each in self.record.processes if each.name == name)
 
