@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import signal
 import sys
 import time
-import uuid
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -51,7 +51,7 @@ from telemetry.metrics import Metrics, serve
 from telemetry.tracing import configure as configure_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from opentelemetry.trace import Tracer
@@ -168,7 +168,7 @@ class IngressProcess:
             metrics=metrics,
             tracer=self._tracer,
             now=lambda: datetime.now(UTC),
-            new_request_id=lambda: uuid.uuid4().hex,
+            new_request_id=_request_ids(),
             read_timeout_seconds=settings.server.read_timeout_seconds,
         )
 
@@ -224,6 +224,12 @@ def _limits(settings: Settings) -> dict[str, Limit]:
         if rate:
             limits[name] = Limit(rate, max(1, round(rate * asked.burst_seconds)))
     return limits
+
+
+def _request_ids() -> Callable[[], str]:
+    """Ids as long as a UUID, at a tenth of its price: they tell requests apart, no more."""
+    bits = random.Random(random.SystemRandom().getrandbits(128)).getrandbits  # noqa: S311 - no secret
+    return lambda: f"{bits(128):032x}"
 
 
 def _policy(settings: Settings) -> Policy:

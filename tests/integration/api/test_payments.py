@@ -5,8 +5,6 @@ import uuid
 from datetime import UTC, datetime
 from time import perf_counter
 
-import pytest
-
 from payments.outcome import Declined
 from tests.integration.api.ingress import Client, Ingress, Reply
 from tests.integration.api.stage import settle, settle_refund
@@ -270,14 +268,12 @@ async def test_a_transfer_is_refunded_at_once_in_its_currencys_digits(client: Cl
     assert (await client.get(f"/api/v1/accounts/{source}")).text("balance") == "5.234"
 
 
-@pytest.mark.parametrize(
-    ("currency", "code"), [("EUR", "currency_mismatch"), ("JPY", "currency_mismatch")]
-)
-async def test_no_payment_crosses_currencies(client: Client, currency: str, code: str) -> None:
+async def test_no_payment_crosses_currencies(client: Client) -> None:
     """Nothing is converted silently."""
     account = await client.account()
-    reply = await client.pay(account, "5", currency=currency)
-    assert (reply.status, reply.code) == (422, code)
+    for currency in ("EUR", "JPY"):
+        reply = await client.pay(account, "5", currency=currency)
+        assert (reply.status, reply.code) == (422, "currency_mismatch")
 
 
 async def test_what_is_not_there_is_404_also_in_a_body(client: Client) -> None:

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import asyncpg
 import orjson
-import pytest
 
 from tests.fixtures.valkey import RedisAddress
 from tests.integration.api.ingress import Client, Ingress, Options, running
@@ -44,15 +43,16 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.rsplit("/", 1)[1])
-async def test_a_hostile_body_is_refused_everywhere(client: Client, path: str) -> None:
+async def test_a_hostile_body_is_refused_everywhere(client: Client) -> None:
     """Each body of the corpus gets its 4xx on each route that takes a body."""
-    statuses = {}
-    for name, (body, _) in HOSTILE.items():
-        reply = await client.post(path, body)
-        assert reply.code, name
-        statuses[name] = reply.status
-    assert statuses == {name: status for name, (_, status) in HOSTILE.items()}
+    expected = {name: status for name, (_, status) in HOSTILE.items()}
+    for path in PATHS:
+        statuses = {}
+        for name, (body, _) in HOSTILE.items():
+            reply = await client.post(path, body)
+            assert reply.code, name
+            statuses[name] = reply.status
+        assert statuses == expected, path
 
 
 async def test_text_no_database_stores_is_named(client: Client) -> None:
