@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka, from_redis
 
@@ -153,9 +154,13 @@ class RedisStreams:
 @asynccontextmanager
 async def kafka(bootstrap_servers: str) -> AsyncIterator[Log]:
     """Raises aiokafka's KafkaError when the cluster does not answer."""
-    async with _consumer(bootstrap_servers) as consumer:
-        topics = await consumer.topics()
-        partitions = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    partitions = {each["topic"]: len(each["partitions"]) for each in described}
     yield Kafka(bootstrap_servers, partitions)
 
 
