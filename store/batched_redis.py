@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
-from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -98,7 +97,8 @@ class BatchedRedis:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 results = await self._executed([command for command, _ in batch])
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - argued in the next line
+            # Whatever the client raises, Redis only ever saves work: go on without it.
             self._went_away(error)
             self._fail(answers)
             return

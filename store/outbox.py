@@ -46,7 +46,7 @@ class OutboxValues(NamedTuple):
 def event_payload(event: Event) -> str:
     """A payment event's JSON, for the outbox and for payment_events alike."""
     refund = RefundData.of(event.refund) if event.refund else None
-    data = PaymentEventData.model_construct(payment=PaymentData.of(event.payment), refund=refund)
+    data = PaymentEventData(payment=PaymentData.of(event.payment), refund=refund)
     return data.model_dump_json()
 
 
@@ -97,7 +97,7 @@ def _event(event: Event, payload: str, traceparent: str | None) -> OutboxValues:
 
 
 def _account_event(event: AccountEvent, traceparent: str | None) -> OutboxValues:
-    data = AccountEventData.model_construct(account=AccountData.of(event.account))
+    data = AccountEventData(account=AccountData.of(event.account))
     return OutboxValues(
         id=event.id,
         aggregatetype=channels.ACCOUNTS,
@@ -130,7 +130,7 @@ def _work(work: Work, traceparent: str | None) -> OutboxValues:
 
 
 def _dead_letter(letter: DeadLetter, traceparent: str | None) -> OutboxValues:
-    data = DeadLetterEventData.model_construct(dead_letter=DeadLetterData.of(letter))
+    data = DeadLetterEventData(dead_letter=DeadLetterData.of(letter))
     key = letter.source.key
     return OutboxValues(
         id=letter.message_id,

@@ -31,6 +31,8 @@ Start = Literal["earliest", "latest"] | UUID
 _REMEMBERED: Final = 100_000
 _COMMIT_EVERY_SECONDS: Final = 1.0
 _WAIT_MS: Final = 1000
+# A server that was asked to wait a second and says nothing for so long is gone.
+_ANSWER_SECONDS_MAX: Final = 10.0
 _BATCH: Final = 500
 # An id's time and its record's differ by less, even where clocks do.
 _ID_TIME_MARGIN_MS: Final = 60_000
@@ -195,12 +197,14 @@ async def subscribe_redis(
 
     As `subscribe_kafka`. `consumer` names this member of the group: under the same name it gets
     back after a restart what it had not finished; what a member leaves for a minute goes to others.
-    Raises `EnvelopeError` for an entry that is none of ours, and redis-py's `RedisError`.
+    Raises `EnvelopeError` for an entry that is none of ours, and redis-py's `RedisError`,
+    and `TimeoutError` when the server says nothing.
     """
     if group is not None and isinstance(start, UUID):
         raise ValueError("a group remembers where it is: it cannot start from an id")
     wanted = _Wanted(start, payment_id)
-    async with redis.asyncio.Redis.from_url(url, protocol=2) as client:
+    # With a timeout of its own the client can lose a cancellation before Python 3.12.
+    async with redis.asyncio.Redis.from_url(url, protocol=2, socket_timeout=None) as client:
         if group is None:
             received = _followed(client, topics, start)
         else:
@@ -220,7 +224,8 @@ async def _followed(
         newest = await client.xrevrange(topic, count=1) if start == "latest" else []
         after[topic.encode()] = cast("bytes", newest[0][0]) if newest else b"0"
     while True:
-        answer = await client.xread(after, count=_BATCH, block=_WAIT_MS)
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            answer = await client.xread(after, count=_BATCH, block=_WAIT_MS)
         for topic, entry_id, fields in _entries(answer):
             yield from_redis(topic, fields)
             after[topic.encode()] = entry_id
@@ -288,13 +293,14 @@ class _Member:
             self._claimed_at = now
             return await self._abandoned()
         try:
-            answer = await self._client.xreadgroup(
-                self._group,
-                self._consumer,
-                dict.fromkeys(self._topics, after),
-                count=_BATCH,
-                block=_WAIT_MS,
-            )
+            async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+                answer = await self._client.xreadgroup(
+                    self._group,
+                    self._consumer,
+                    dict.fromkeys(self._topics, after),
+                    count=_BATCH,
+                    block=_WAIT_MS,
+                )
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -59,7 +59,7 @@ class PaymentData(BaseModel):
     @classmethod
     def of(cls, payment: Payment) -> Self:
         """The payment's public side; nothing in it came from outside unchecked."""
-        return cls.model_construct(
+        return cls(
             id=payment.id,
             payment_type=payment.payment_type,
             source_account_id=payment.source_account_id,
@@ -74,7 +74,8 @@ class PaymentData(BaseModel):
             provider=payment.provider,
             provider_transaction_id=payment.provider_reference,
             description=payment.description,
-            metadata=payment.metadata,
+            # It came in as a JSON object, and is kept as one.
+            metadata=cast("dict[str, JsonValue]", payment.metadata),
             retry_count=payment.progress.retry_count,
             max_retries=payment.progress.max_retries,
             last_error_code=payment.last_error_code,
@@ -110,7 +111,7 @@ class RefundData(BaseModel):
     @classmethod
     def of(cls, refund: Refund) -> Self:
         """The refund's public side."""
-        return cls.model_construct(
+        return cls(
             id=refund.id,
             payment_id=refund.payment_id,
             amount=refund.amount.decimal,
@@ -152,7 +153,7 @@ class AccountData(BaseModel):
     def of(cls, account: Account) -> Self:
         """The account's public side; `pending` is what is held."""
         currency = account.currency
-        return cls.model_construct(
+        return cls(
             id=account.id,
             user_id=account.user_id,
             currency=currency,
@@ -185,7 +186,7 @@ class WorkData(BaseModel):
     @classmethod
     def of(cls, work: Work) -> Self:
         """The message's body."""
-        return cls.model_construct(
+        return cls(
             payment_id=work.payment_id,
             refund_id=work.refund_id,
             provider=work.provider,
@@ -222,7 +223,7 @@ class DeadLetterData(BaseModel):
     def of(cls, letter: DeadLetter) -> Self:
         """The letter, whole."""
         source = letter.source
-        return cls.model_construct(
+        return cls(
             id=letter.id,
             stage=letter.stage,
             reason=letter.reason,

@@ -9,7 +9,7 @@ acknowledged everything before it. At most one process has the slot; the others 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,8 @@ _MEASURES_PER_HEARTBEAT: Final = 10
 _DRAIN_SECONDS_MAX: Final = 20.0
 # A standby takes over within this time; asking costs the server next to nothing.
 _STANDBY_SECONDS: Final = 0.5
+# Longer than it takes a sink to close, which must not be cut short.
+_CANCEL_AGAIN_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -89,10 +91,9 @@ class Relay:
                 streaming = tasks.create_task(self._stream(stop))
                 stopping = tasks.create_task(stop.wait())
                 await asyncio.wait((streaming, stopping), return_when=asyncio.FIRST_COMPLETED)
-                if not self._is_following:
-                    streaming.cancel()
-                await asyncio.wait((streaming,))
-                stopping.cancel()
+                if self._is_following:
+                    await asyncio.wait((streaming,))
+                await _end([streaming, stopping])
         except* RelayFailure as failures:
             failure = _first(failures)
         finally:
@@ -128,7 +129,7 @@ class Relay:
         pipeline = Pipeline(confirmed, self._figures, self._clock, moved=wal.confirm)
         resume = Resume(confirmed, position.lsn)
         async with self._sink.open(pipeline.acknowledge, resume) as session:
-            workers = [tasks.create_task(session.run())]
+            workers: list[asyncio.Task[object]] = [tasks.create_task(session.run())]
             try:
                 covered = await Recovery(
                     postgres=postgres,
@@ -149,9 +150,7 @@ class Relay:
                 await _drain(session, pipeline)
             finally:
                 # Nobody may use the session once it closes.
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.wait(workers)
+                await _end(workers)
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""
@@ -199,6 +198,18 @@ async def _drain(session: Session, pipeline: Pipeline) -> None:
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
         log.warning("stopped before the sink had everything", rows=pipeline.rows_in_flight)
+
+
+async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Before Python 3.12 `asyncio.wait_for`, which clients of Kafka and Redis use, can lose one.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _pauses() -> Iterator[float]:

@@ -31,7 +31,7 @@ def test_there_is_no_traceparent_outside_a_span() -> None:
 
 
 def test_the_current_span_is_named_in_w3c_form(traced: Tracing) -> None:
-    """version-trace-span-flags, sampled."""
+    """version-trace-span-flags; not sampled, for there is nowhere to export to."""
     with traced.tracer.start_as_current_span("request") as span:
         made = current_traceparent()
     context = span.get_span_context()
@@ -42,7 +42,8 @@ def test_the_current_span_is_named_in_w3c_form(traced: Tracing) -> None:
         f"{context.trace_id:032x}",
         f"{context.span_id:016x}",
     )
-    assert int(flags, 16) & 1
+    assert not int(flags, 16) & 1
+    assert not span.is_recording()
 
 
 def test_a_remote_parent_is_continued(traced: Tracing) -> None:

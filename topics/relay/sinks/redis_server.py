@@ -32,7 +32,9 @@ async def connected(host: str, port: int) -> AsyncIterator["RedisServer"]:
         client_name="payments-relay",
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=_CONNECT_SECONDS_MAX,
-        socket_timeout=_ANSWER_SECONDS_MAX,
+        # With a timeout of its own it sends by `asyncio.wait_for`, which can lose a cancellation
+        # before Python 3.12: see `send`.
+        socket_timeout=None,
     )
     try:
         await connection.connect()  # type: ignore[no-untyped-call]  # the library leaves it bare
@@ -58,11 +60,15 @@ class RedisServer:
         """Send a command that is already encoded; returns its answer."""
         async with self._free:
             try:
-                await self._connection.send_packed_command(packed, check_health=False)
-                answer: object = await self._connection.read_response(disable_decoding=True)
+                async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+                    return await self._exchange(packed)
             except (redis.exceptions.RedisError, OSError) as error:
                 raise SinkFailure(f"Redis refused or went away: {error}") from error
-            return answer
+
+    async def _exchange(self, packed: list[bytes]) -> object:
+        await self._connection.send_packed_command(packed, check_health=False)
+        answer: object = await self._connection.read_response(disable_decoding=True)
+        return answer
 
     async def take_over(self) -> bytes:
         """Become the only writer; returns a token no connection of this server had before."""
