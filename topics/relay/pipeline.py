@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from telemetry.metrics import Metrics
-from topics.contracts.envelope import OutboxRow
 from topics.relay.sinks.sink import Record, Session
 from topics.relay.source import Clock
 from topics.relay.watermark import Transaction, Watermark
@@ -53,6 +52,7 @@ class Pipeline:
         self._moved = moved
         self._acked = asyncio.Event()
         self._acked_since_asked = 0
+        self._received = confirmed
 
     def begin(self, commit_lsn: int | None, committed_at: float) -> Transaction:
         return self._watermark.begin(commit_lsn, committed_at)
@@ -63,11 +63,13 @@ class Pipeline:
 
     def end(self, transaction: Transaction, end_lsn: int) -> None:
         """The transaction's rows have all been published."""
+        self._received = max(self._received, end_lsn)
         self._watermark.end(transaction, end_lsn)
         self._tell()
 
     def reached(self, lsn: int) -> None:
         """The source has no row before `lsn` that it has not sent."""
+        self._received = max(self._received, lsn)
         self._watermark.reached(lsn)
         self._tell()
 
@@ -78,7 +80,7 @@ class Pipeline:
         for record in records:
             acked(record.transaction)
         self._figures.duplicates_skipped.inc(replayed)
-        for topic, count in Counter(_topic(record.row) for record in records).items():
+        for topic, count in Counter([record.row.aggregatetype for record in records]).items():
             self._figures.published(topic.decode(), count)
         # One observation a batch, of its oldest row: one a row would cost more than the decoding.
         oldest = records[0].transaction
@@ -99,6 +101,7 @@ class Pipeline:
         lag = max(0.0, self._clock() - oldest.committed_at) if oldest else 0.0
         self._figures.lag_seconds.set(lag)
         self._figures.in_flight.set(self._watermark.rows_in_flight)
+        self._figures.received_lsn.set(self._received)
         self._figures.confirmed_lsn.set(self._watermark.confirmed)
 
     def skipped(self) -> None:
@@ -117,7 +120,3 @@ class Pipeline:
 
     def _tell(self) -> None:
         self._moved(self._watermark.confirmed)
-
-
-def _topic(row: OutboxRow) -> bytes:
-    return row.aggregatetype

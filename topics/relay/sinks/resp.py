@@ -27,5 +27,5 @@ def fields(pairs: Sequence[tuple[str, bytes]]) -> bytes:
 @lru_cache(maxsize=64)
 def _template(names: tuple[str, ...]) -> bytes:
     return b"".join(
-        argument(name.encode().replace(b"%", b"%%")) + b"$%d\r\n%b\r\n" for name in names
+        argument(name.encode()).replace(b"%", b"%%") + b"$%d\r\n%b\r\n" for name in names
     )
