@@ -1,0 +1,93 @@
+"""`python -m bench`: start a platform of its own, measure everything, verify it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import click
+import psutil
+
+from bench import accepted, completed, latency, memory
+from bench.target import started
+from cli.program import CODE, StartError
+
+if TYPE_CHECKING:
+    from bench.figures import Figure
+    from bench.target import Target
+
+# Light before heavy: what comes first finds short tables and an idle machine.
+_BENCHMARKS: Final = {
+    "latency": latency.measure,
+    "completed": completed.measure,
+    "accepted": accepted.measure,
+    "memory": memory.measure,
+}
+
+
+@click.command()
+@click.option("--seconds", default=20.0, show_default=True, help="How long each one sends.")
+@click.option("--only", type=click.Choice([*_BENCHMARKS]), multiple=True, help="Not all of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-verify", is_flag=True, help="Leave out `payments verify` at the end.")
+def main(*, seconds: float, only: tuple[str, ...], as_json: bool, no_verify: bool) -> None:
+    """Measure the whole platform; what it says is as good as the machine is idle."""
+    load = psutil.getloadavg()[0]
+    if load > 0.5:
+        click.echo(
+            f"This machine is busy (load {load:.1f}): the figures will be too low.", err=True
+        )
+    try:
+        found, sound = asyncio.run(_run(only or tuple(_BENCHMARKS), seconds, verify=not no_verify))
+    except StartError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        figures = [asdict(each) for each in found]
+        click.echo(json.dumps({"machine": _machine(), "sound": sound, "figures": figures}))
+    else:
+        click.echo("\n".join([_machine(), "", *map(str, found)]))
+    sys.exit(0 if sound else 1)
+
+
+async def _run(
+    names: tuple[str, ...], seconds: float, *, verify: bool
+) -> tuple[list[Figure], bool]:
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
+    found: list[Figure] = []
+    with TemporaryDirectory(prefix="payments-bench-") as folder:
+        async with started(Path(folder), theirs) as target:
+            for name in names:
+                click.echo(f"measuring {name} ...", err=True)
+                found += await _BENCHMARKS[name](target, seconds)
+            sound = not verify or await _is_sound(target)
+    return found, sound
+
+
+async def _is_sound(target: Target) -> bool:
+    """Speed that loses or doubles something is no speed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", "verify", "--wait", "120"),
+        cwd=CODE,
+        env={**os.environ, **target.record.environment},
+        stdout=sys.stderr,
+    )
+    return await process.wait() == 0
+
+
+def _machine() -> str:
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return (
+        f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()}"
+        f" {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")

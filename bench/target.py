@@ -1,0 +1,125 @@
+"""The platform a benchmark runs against, and what it reads of it beside HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import asyncpg
+
+from cli.home import Home
+from cli.program import CODE, Program, free_port, running
+from cli.record import RunRecord, is_running, read_record
+from cli.supervisor import State
+from store.pool import DatabaseAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_READY_WITHIN_S: Final = 180.0
+_STOP_WITHIN_S: Final = 90.0
+_AT_REST_WITHIN_S: Final = 300.0
+_LOOK_EVERY_S: Final = 0.05
+_IN_FLIGHT: Final = "SELECT EXISTS (SELECT FROM payments WHERE due_at IS NOT NULL)"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where everything is, by the record of the run."""
+
+    record: RunRecord
+
+    @property
+    def url(self) -> str:
+        return self.record.addresses.ingress
+
+    @property
+    def database(self) -> DatabaseAddress:
+        """As the run's own processes are told; a run on a server of yours has no record of it."""
+        variables = self.record.environment
+        return DatabaseAddress(
+            host=variables["PAYMENTS_DATABASE_HOST"],
+            port=int(variables["PAYMENTS_DATABASE_PORT"]),
+            user=variables["PAYMENTS_DATABASE_USER"],
+            password=variables["PAYMENTS_DATABASE_PASSWORD"],
+            database=variables["PAYMENTS_DATABASE_DATABASE"],
+        )
+
+    async def accounts(self, count: int) -> list[str]:
+        """Ids of new accounts that no benchmark can empty."""
+        body = {"user_id": "bench", "initial_balance": "9000000000.00", "currency": "USD"}
+        async with aiohttp.ClientSession(self.url, raise_for_status=True) as http:
+            opened = []
+            for _ in range(count):
+                async with http.post("/api/v1/accounts", json=body) as answer:
+                    opened.append(str((await answer.json())["id"]))
+        return opened
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """A connection of our own to the run's database."""
+        address = self.database
+        connection = await asyncpg.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def at_rest(self) -> None:
+        """Return when no payment owes a provider anything. Raises TimeoutError."""
+        async with self.connected() as connection, asyncio.timeout(_AT_REST_WITHIN_S):
+            while await connection.fetchval(_IN_FLIGHT):  # noqa: ASYNC110 - other processes do it
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+
+@asynccontextmanager
+async def started(directory: Path, environment: Mapping[str, str]) -> AsyncIterator[Target]:
+    """A platform of its own in a folder, on free ports, ended afterwards. Raises StartError.
+
+    The folder exists.
+    """
+    own = {
+        "PAYMENTS_HOME": str(directory),
+        "PAYMENTS_SERVER_PORT": str(free_port()),
+        "PAYMENTS_DATABASE_PORT": str(free_port()),
+        "PAYMENTS_REDIS_PORT": str(free_port()),
+        "PAYMENTS_SIMULATOR_PORT": str(free_port()),
+    }
+    home = Home(directory)
+
+    async def is_ready() -> bool:
+        record = read_record(home)
+        return bool(
+            record
+            and record.processes
+            and is_running(record)
+            and all(each.state is State.READY for each in record.processes)
+            and any(each.name == "ingress" for each in record.processes)
+        )
+
+    program = Program(
+        name="payments run",
+        command=(sys.executable, "-m", "cli", "run"),
+        directory=CODE,
+        log=directory / "output",
+        address=f"http://127.0.0.1:{own['PAYMENTS_SERVER_PORT']}",
+        is_ready=is_ready,
+        environment={**environment, **own},
+    )
+    limits = {"ready_within_seconds": _READY_WITHIN_S, "stop_within_seconds": _STOP_WITHIN_S}
+    async with running(program, **limits):
+        record = read_record(home)
+        assert record is not None, "a ready run has a record"
+        yield Target(record)

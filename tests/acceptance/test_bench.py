@@ -1,0 +1,67 @@
+"""A tiny run of each benchmark, so that none of them rots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import accepted, completed, latency, memory
+from bench.figures import Figure, percentile
+from bench.target import Target
+
+if TYPE_CHECKING:
+    from tests.acceptance.running import Installation
+
+_SECONDS = 0.5
+
+
+@pytest.fixture
+def target(installation: Installation) -> Target:
+    return Target(installation.record)
+
+
+def figures(found: list[Figure]) -> dict[str, float]:
+    assert all(str(each) for each in found)
+    return {each.name: each.value for each in found}
+
+
+async def test_latency_is_measured_at_the_consumer(target: Target) -> None:
+    """Every payment sent at its time is waited for."""
+    found = figures(await latency.measure(target, _SECONDS))
+    assert found["accepted and not completed"] == 0
+    assert 0 < found["POST answered, p50"] < found["POST to completed, p50"]
+    assert found["POST to completed, p50"] <= found["POST to completed, p99"]
+
+
+async def test_completions_are_counted_with_what_they_cost(target: Target) -> None:
+    """Until the last of them, in wall-clock time, and by process in CPU time."""
+    found = figures(await completed.measure(target, _SECONDS))
+    assert found["payments completed"] > 0
+    assert found["CPU of a payment, all processes"] > 0
+
+
+async def test_acceptance_is_compared_with_pgbench(target: Target) -> None:
+    """Both numbers are there, and so is their ratio."""
+    found = figures(await accepted.measure(target, _SECONDS))
+    assert found["not accepted"] == 0
+    ratio = found["payments accepted"] / found["pgbench, the same writes"]
+    assert found["accepted / pgbench"] == pytest.approx(ratio)
+
+
+async def test_memory_is_that_of_our_own_processes(target: Target) -> None:
+    """Neither Postgres, nor Valkey, nor the broker."""
+    found = figures(await memory.measure(target, _SECONDS))
+    assert found["memory of all our processes"] > found["memory of ingress"] > 0
+    assert "memory of postgres" not in found
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([], 0.5, 0), ([7.0], 0.99, 7), ([1.0, 2.0, 3.0, 4.0], 0.5, 2), ([1.0, 2.0], 0.99, 2)],
+)
+def test_a_percentile_is_one_of_the_values(
+    values: list[float], share: float, expected: float
+) -> None:
+    """The smallest that so many do not exceed."""
+    assert percentile(values, share) == expected
