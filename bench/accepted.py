@@ -22,9 +22,7 @@ CONNECTIONS: Final = 64
 async def measure(target: Target, seconds: float) -> list[Figure]:
     """A closed loop of 64 connections on 100 accounts, then pgbench for as long."""
     accounts = await target.accounts(_ACCOUNTS)
-    outcome = await generated(
-        Load(target.url, accounts, seconds, connections=CONNECTIONS, seed=int(seconds * 10))
-    )
+    outcome = await generated(Load(target.url, accounts, seconds, connections=CONNECTIONS))
     await target.at_rest()
     possible = await reference.measure(target, seconds)
     rate = outcome.accepted / outcome.seconds

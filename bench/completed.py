@@ -31,7 +31,7 @@ WHERE source_account_id = any($1::uuid[])
 async def measure(target: Target, seconds: float) -> list[Figure]:
     """A closed loop of 64 connections on 100 accounts, then patience."""
     accounts = await target.accounts(_ACCOUNTS)
-    load = Load(target.url, accounts, seconds, connections=_CONNECTIONS, seed=2)
+    load = Load(target.url, accounts, seconds, connections=_CONNECTIONS)
     before = _cpu_seconds(target)
     await generated(load)
     await target.at_rest()

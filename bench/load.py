@@ -13,11 +13,13 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from random import Random
 from typing import Final
-from uuid import UUID
+from uuid import uuid4
 
 import aiohttp
 import uvloop
@@ -89,6 +91,9 @@ class _Generator:
     load: Load
     http: aiohttp.ClientSession
     random: Random
+    # No two runs share a key: a replay costs less than a payment.
+    run_name: str = field(default_factory=lambda: f"bench-{uuid4()}")
+    numbers: Iterator[int] = field(default_factory=count)
     statuses: Counter[str] = field(default_factory=Counter)
     answers_s: list[float] = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
@@ -115,7 +120,7 @@ class _Generator:
         account_id = self.random.choice(self.load.accounts).encode()
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": str(UUID(int=self.random.getrandbits(128))),
+            "Idempotency-Key": f"{self.run_name}-{next(self.numbers)}",
         }
         async with self.http.post(
             "/api/v1/payments", data=_BODY % account_id, headers=headers
