@@ -81,7 +81,9 @@ async def test_a_request_that_never_arrived_is_made_again_under_its_key(
     await shop.assert_right(customer)
 
 
-@pytest.mark.parametrize("vendor", Provider)
+@pytest.mark.parametrize(
+    "vendor", [Provider.STRIPE, pytest.param(Provider.PAYPAL, marks=pytest.mark.long)]
+)
 async def test_a_charge_whose_answer_was_lost_is_found(
     shop: Shop, worker: OurProcess, vendor: Provider
 ) -> None:
@@ -143,6 +145,7 @@ async def test_a_void_is_made_whoever_dies_over_it(shop: Shop, worker: OurProces
     await shop.assert_right(customer)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_refund_whose_answer_was_lost_is_found(platform: Platform, shop: Shop) -> None:
     """Killed after the provider gave the money back: it is given back once."""
@@ -161,7 +164,11 @@ async def test_a_refund_whose_answer_was_lost_is_found(platform: Platform, shop:
 
 
 @pytest.mark.parametrize(
-    ("vendor", "held_at"), [(Provider.STRIPE, "charge"), (Provider.PAYPAL, "create")]
+    ("vendor", "held_at"),
+    [
+        pytest.param(Provider.STRIPE, "charge", marks=pytest.mark.long),
+        (Provider.PAYPAL, "create"),
+    ],
 )
 async def test_a_worker_that_sleeps_past_its_lease_changes_nothing_when_it_wakes(
     platform: Platform, shop: Shop, worker: OurProcess, vendor: Provider, held_at: str

@@ -5,6 +5,7 @@ The workers are real processes on a real broker; `make test-kafka` runs the same
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -140,6 +141,7 @@ async def test_a_worker_told_to_stop_ends_what_it_began(
     await shop.assert_right(customer)
 
 
+@pytest.mark.long
 async def test_workers_come_and_go_in_the_middle_of_traffic(
     platform: Platform, shop: Shop, worker: OurProcess, charges: Charges
 ) -> None:
@@ -160,3 +162,43 @@ async def test_workers_come_and_go_in_the_middle_of_traffic(
     await shop.settles(payments)
     await eventually(charges.is_read)
     await shop.assert_right(customer)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment_ms", range(0, 2000, 200))
+async def test_told_to_stop_while_it_starts_a_worker_ends(
+    platform: Platform, shop: Shop, moment_ms: int
+) -> None:
+    """SIGTERM at any moment of a start: nothing hangs, whatever is half built."""
+    starting = platform.charge()
+    starting.launch()
+    await eventually(starting.is_alive, within=30)
+    # The moment itself is what is tried: there is nothing to wait for.
+    await asyncio.sleep(moment_ms / 1000)
+    assert await starting.drain() == 0
+    assert await shop.customer()
+
+
+# The embedded broker never gives up a member that does not leave.
+@pytest.mark.kafka
+async def test_a_frozen_worker_s_partitions_move_when_its_session_is_over(
+    platform: Platform, shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """A machine that stands still for longer than a session: others take over, it joins again."""
+    assert worker.is_running
+    customer = await shop.customer()
+    nameless = platform.charge()
+    await nameless.start()
+    shop.provider.arm("latency", operation="charge", milliseconds=300, times=10)
+    payments = await shop.bought_many(customer, 30)
+    nameless.freeze()
+    payments += await shop.bought_many(customer, 30)
+    await shop.settles(payments)
+    events = [await shop.events(payment) for payment in payments]
+    nameless.thaw()
+    payments += await shop.bought_many(customer, 30)
+    await shop.settles(payments)
+    await eventually(charges.is_read)
+    assert [await shop.events(payment) for payment in payments[:60]] == events
+    await shop.assert_right(customer)
+    assert await nameless.drain() == 0

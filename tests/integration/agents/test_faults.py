@@ -1,0 +1,138 @@
+"""What a provider may answer, or not: the charge stage ends every payment, and right.
+
+One worker, alive throughout; the simulator misbehaves as it is told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from payments.commands import CancelPayment, CapturePayment
+from payments.payment import CaptureMethod, Provider
+from tests.factories import TENANT, usd
+from tests.integration.agents.shop import PRICE
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.fixtures.processes import OurProcess
+    from tests.integration.agents.shop import Shop
+
+
+@pytest.fixture(autouse=True)
+async def _circuits_are_closed(shop: Shop, worker: OurProcess) -> None:
+    """A worker that has just charged well at both providers, whatever it met before."""
+    assert worker.is_running
+    await shop.settles(await shop.bought_many(await shop.customer(), 12))
+
+
+@pytest.mark.parametrize("vendor", Provider)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "rate_limit",
+        "error_before",
+        "error_after",
+        "reset_before",
+        "reset_after",
+        "truncate",
+    ],
+)
+async def test_one_bad_answer_costs_a_payment_time_and_nothing_else(
+    shop: Shop, vendor: Provider, fault: str
+) -> None:
+    """Whether the money moved before the answer went bad or not: it is charged once."""
+    customer = await shop.customer()
+    shop.provider.arm(fault, vendor=vendor.value, operation="charge", times=1)
+    payment = await shop.bought(customer, vendor)
+    await shop.becomes(payment, "completed")
+    assert len(await shop.attempts(payment)) == 2
+    await shop.assert_right(customer)
+
+
+async def test_a_search_that_lags_behind_hides_no_charge(shop: Shop) -> None:
+    """Charged, unanswered and not in the provider's index yet: found all the same."""
+    customer = await shop.customer()
+    shop.provider.arm("reset_after", vendor="stripe", operation="charge", times=1)
+    shop.provider.arm("not_found", vendor="stripe", operation="search", times=1)
+    payment = await shop.bought(customer)
+    await shop.becomes(payment, "completed")
+    assert shop.asked(payment) == ["charge/reset_after", "search/not_found"]
+    await shop.assert_right(customer)
+
+
+async def test_a_decline_is_an_answer(shop: Shop) -> None:
+    """Asked once, failed for good, the hold released."""
+    customer = await shop.customer()
+    shop.provider.arm("decline", vendor="stripe", operation="charge", times=1)
+    payment = await shop.bought(customer)
+    await shop.becomes(payment, "failed")
+    assert await shop.attempts(payment) == [(1, False, "declined")]
+    await shop.assert_right(customer)
+
+
+async def test_a_payment_that_is_refused_for_too_long_fails_and_an_operator_is_told(
+    shop: Shop,
+) -> None:
+    """Five attempts, then the hold is released and there is a dead letter, at once."""
+    customer = await shop.customer()
+    shop.provider.arm("rate_limit", vendor="stripe", operation="charge")
+    payment = await shop.bought(customer)
+    await shop.becomes(payment, "failed")
+    assert await shop.attempts(payment) == [(n, False, "retriable") for n in range(1, 6)]
+    query = "SELECT reason FROM dead_letters WHERE payment_id = $1"
+    assert await shop.pool.fetchval(query, payment.id) == "retries_exhausted"
+    await shop.assert_right(customer)
+
+
+@pytest.mark.parametrize("vendor", Provider)
+async def test_an_authorization_is_captured_in_part(shop: Shop, vendor: Provider) -> None:
+    """The customer pays what was captured; the rest of the hold is free again."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, vendor, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    shop.provider.arm("reset_after", vendor=vendor.value, operation="capture", times=1)
+    await shop.did(CapturePayment(TENANT, payment.id, usd(PRICE.amount_minor - 500)))
+    await shop.becomes(payment, "completed")
+    await shop.assert_right(customer)
+
+
+@pytest.mark.parametrize("vendor", Provider)
+async def test_a_cancelled_authorization_is_let_go(shop: Shop, vendor: Provider) -> None:
+    """Cancelled is final at once; the provider is told as often as it takes."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, vendor, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    shop.provider.arm("error_before", vendor=vendor.value, operation="void", times=2)
+    await shop.did(CancelPayment(TENANT, payment.id))
+    assert await shop.status(payment) == "cancelled"
+    await shop.settles([payment])
+    assert shop.provider.payment(str(payment.id))["voids"] == 1
+    await shop.assert_right(customer)
+
+
+async def test_a_hanging_provider_does_not_hold_up_the_other(shop: Shop) -> None:
+    """While one says nothing the other's payments complete; then the first one's do."""
+    customer = await shop.customer()
+    shop.provider.arm("latency", vendor="stripe", operation="charge", milliseconds=800)
+    slow = [await shop.bought(customer) for _ in range(5)]
+    quick = [await shop.bought(customer, Provider.PAYPAL) for _ in range(5)]
+    await shop.settles(quick)
+    assert {await shop.status(payment) for payment in slow} == {"processing"}
+    await shop.settles(slow)
+    await shop.assert_right(customer)
+
+
+async def test_a_stage_says_what_it_did(shop: Shop, worker: OurProcess) -> None:
+    """Taken, claimed, recorded and acknowledged are counted, and nothing is left in flight."""
+    customer = await shop.customer()
+    before = await worker.metric("payments_stage_processed_total", outcome="succeeded")
+    payments = [await shop.bought(customer) for _ in range(3)]
+    await shop.settles(payments)
+
+    async def is_counted() -> bool:
+        after = await worker.metric("payments_stage_processed_total", outcome="succeeded")
+        return after == before + 3 and await worker.metric("payments_stage_in_flight") == 0
+
+    await eventually(is_counted)
