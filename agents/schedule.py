@@ -73,7 +73,13 @@ class Schedule:
             full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
 
     async def _wake(self, command: WakePayment | WakeRefund) -> bool:
-        outcome = await submit_durably(self.committer, Submission(command))
+        try:
+            outcome = await submit_durably(self.committer, Submission(command))
+        except Exception:
+            # One that cannot be woken must keep nobody else asleep; it stays due, and overdue.
+            log.exception("a wake failed", command=command)
+            self.metrics.stage.processed.labels(STAGE, "failed").inc()
+            return False
         woken = not isinstance(outcome, Refused)
         self.metrics.stage.processed.labels(STAGE, "woken" if woken else "not_due").inc()
         return woken
