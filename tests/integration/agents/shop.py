@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from payments.account import Account
-from payments.payment import TERMINAL, Payment, Provider
+from payments.payment import TERMINAL, CaptureMethod, Payment, Provider
 from store.group_commit import Submission
 from tests.factories import open_account, pay, usd
 from tests.waiting import eventually
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from payments.commands import Command
     from payments.decision import Refused, Result
-    from payments.payment import CaptureMethod
     from store.group_commit import GroupCommitter
     from tests.integration.simulator.admin import Admin
 
@@ -39,7 +38,7 @@ HASTY: Final = {
     "PAYMENTS_PAYMENT_RETRY_DELAY": "100ms",
     "PAYMENTS_OBSERVABILITY_LOG_LEVEL": "info",
 }
-OPENING: Final = usd(1_000_000)
+OPENING: Final = usd(10_000_000)
 PRICE: Final = usd(2_500)
 # A killed worker is back in three seconds on an idle machine, and ours is not idle.
 SETTLED_WITHIN_S: Final = 30.0
@@ -62,12 +61,10 @@ class Shop:
         self,
         customer: Account,
         provider: Provider = Provider.STRIPE,
-        capture_method: CaptureMethod | None = None,
+        capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
     ) -> Payment:
         """An accepted payment of `PRICE`."""
-        command = pay(customer.id, PRICE, provider=provider)
-        if capture_method is not None:
-            command = pay(customer.id, PRICE, provider=provider, capture_method=capture_method)
+        command = pay(customer.id, PRICE, provider=provider, capture_method=capture_method)
         payment = await self.did(command)
         assert isinstance(payment, Payment)
         return payment
@@ -136,15 +133,15 @@ class Shop:
             yield
 
     @asynccontextmanager
-    async def unclaimable(self, payment: Payment) -> AsyncIterator[None]:
-        """Inside the block whoever claims the payment meets an error that nobody foresaw."""
+    async def unrecordable(self, payment: Payment) -> AsyncIterator[None]:
+        """Inside the block whoever changes the payment meets an error that nobody foresaw."""
         await self.pool.execute(
             f"""
             CREATE FUNCTION meet_a_bug() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF new.payment_id = '{payment.id}' THEN RAISE 'a bug'; END IF;
                 RETURN new;
             END $$;
-            CREATE TRIGGER bug BEFORE INSERT ON attempts
+            CREATE TRIGGER bug BEFORE INSERT ON payment_events
             FOR EACH ROW EXECUTE FUNCTION meet_a_bug();
             """
         )

@@ -74,7 +74,7 @@ async def test_a_message_whose_handler_raises_waits_for_an_operator_and_nobody_f
     customer = await shop.customer()
     worker.freeze()
     broken, *fine = [await shop.bought(customer) for _ in range(5)]
-    async with shop.unclaimable(broken):
+    async with shop.unrecordable(broken):
         worker.thaw()
         await shop.settles(fine)
         await eventually(charges.is_read)
@@ -167,7 +167,7 @@ async def test_workers_come_and_go_in_the_middle_of_traffic(
 @pytest.mark.long
 @pytest.mark.parametrize("moment_ms", range(0, 2000, 200))
 async def test_told_to_stop_while_it_starts_a_worker_ends(
-    platform: Platform, shop: Shop, moment_ms: int
+    platform: Platform, moment_ms: int
 ) -> None:
     """SIGTERM at any moment of a start: nothing hangs, whatever is half built."""
     starting = platform.charge()
@@ -176,7 +176,6 @@ async def test_told_to_stop_while_it_starts_a_worker_ends(
     # The moment itself is what is tried: there is nothing to wait for.
     await asyncio.sleep(moment_ms / 1000)
     assert await starting.drain() == 0
-    assert await shop.customer()
 
 
 # The embedded broker never gives up a member that does not leave.

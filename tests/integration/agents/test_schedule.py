@@ -1,0 +1,121 @@
+"""The schedule on a real Postgres: what is due goes back on its topic, once, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from agents.schedule import Schedule
+from payments.commands import ClaimPayment
+from payments.decision import Claimed
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from store.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+    from tests.integration.agents.shop import Shop
+
+_WEEK_S: Final = 604_800.0
+_MORE_THAN_A_PAGE: Final = 520
+
+
+@pytest.fixture
+def schedule(idle_shop: Shop, committer: GroupCommitter, metrics: Metrics) -> Schedule:
+    """One that looks at the test's database by the wall clock."""
+    return Schedule(idle_shop.pool, committer, metrics, lambda: datetime.now(UTC), _WEEK_S)
+
+
+async def all_fall_due(shop: Shop) -> None:
+    await shop.pool.execute("UPDATE payments SET due_at = now() WHERE due_at IS NOT NULL")
+
+
+async def requests(shop: Shop) -> int:
+    """Work messages for the charge stage that are on record."""
+    query = "SELECT count(*) FROM outbox WHERE type = 'charge.requested'"
+    return int(await shop.pool.fetchval(query))
+
+
+async def test_what_is_not_due_is_let_be(idle_shop: Shop, schedule: Schedule) -> None:
+    """A payment that was just accepted has its message already."""
+    await idle_shop.bought(await idle_shop.customer())
+    await schedule.wake_due()
+    assert await requests(idle_shop) == 1
+
+
+async def test_a_claim_whose_worker_fell_silent_is_asked_after(
+    idle_shop: Shop, schedule: Schedule
+) -> None:
+    """Its lease ran out: nobody knows the outcome, so the next attempt inquires first."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    await idle_shop.did(ClaimPayment(payment.id, 1, "silent"))
+    await all_fall_due(idle_shop)
+    await schedule.wake_due()
+    assert await idle_shop.status(payment) == "unknown"
+    assert await idle_shop.attempts(payment) == [(1, False, "lease_expired")]
+    claim = await idle_shop.did(ClaimPayment(payment.id, 2, "successor"))
+    assert isinstance(claim, Claimed)
+    assert claim.attempt.inquiry
+    assert claim.attempt.provider_key == f"charge-{payment.id}"
+
+
+async def test_two_schedules_wake_a_payment_once(
+    idle_shop: Shop, schedule: Schedule, committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """Whoever comes second is refused, and changes nothing."""
+    twin = Schedule(idle_shop.pool, committer, metrics, schedule.clock, _WEEK_S)
+    await idle_shop.bought_many(await idle_shop.customer(), 20)
+    await all_fall_due(idle_shop)
+    await asyncio.gather(schedule.wake_due(), twin.wake_due())
+    assert await requests(idle_shop) == 20 + 20
+
+
+async def test_more_than_a_page_is_woken_at_once(idle_shop: Shop, schedule: Schedule) -> None:
+    """After an outage everything is due: page after page, in one look."""
+    await idle_shop.bought_many(await idle_shop.customer(), _MORE_THAN_A_PAGE)
+    await all_fall_due(idle_shop)
+    await schedule.wake_due()
+    assert await requests(idle_shop) == 2 * _MORE_THAN_A_PAGE
+
+
+async def test_one_that_cannot_be_woken_keeps_nobody_else_asleep(
+    idle_shop: Shop, schedule: Schedule
+) -> None:
+    """A bug at the payment that is due longest: the others are woken, it is said aloud."""
+    customer = await idle_shop.customer()
+    broken = await idle_shop.bought(customer)
+    others = [await idle_shop.bought(customer) for _ in range(5)]
+    await all_fall_due(idle_shop)
+    with capture_logs() as said:
+        async with idle_shop.unrecordable(broken):
+            await schedule.wake_due()
+    assert "a wake failed" in {each["event"] for each in said}
+    assert all([await was_woken(idle_shop, payment.id) for payment in others])
+    assert not await was_woken(idle_shop, broken.id)
+    await schedule.wake_due()
+    assert await was_woken(idle_shop, broken.id)
+
+
+async def test_it_outlives_its_connections_and_stops_when_told(
+    idle_shop: Shop, schedule: Schedule
+) -> None:
+    """Postgres ends every session of the schedule: it looks again; stopped, it returns."""
+    stopping = asyncio.Event()
+    payment = await idle_shop.bought(await idle_shop.customer())
+    running = asyncio.create_task(schedule.run(stopping))
+    await idle_shop.pool.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await all_fall_due(idle_shop)
+    await eventually(lambda: was_woken(idle_shop, payment.id))
+    stopping.set()
+    await asyncio.wait_for(running, 5)
+
+
+async def was_woken(shop: Shop, payment_id: object) -> bool:
+    query = "SELECT count(*) FROM payment_events WHERE payment_id = $1 AND type = 'payment.woken'"
+    return bool(await shop.pool.fetchval(query, payment_id))
