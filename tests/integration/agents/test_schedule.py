@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from agents.schedule import Schedule
 from payments.commands import ClaimPayment
 from payments.decision import Claimed
+from store.pool import DatabaseAddress, connect
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -100,20 +102,22 @@ async def test_one_that_cannot_be_woken_keeps_nobody_else_asleep(
 
 
 async def test_it_outlives_its_connections_and_stops_when_told(
-    idle_shop: Shop, schedule: Schedule
+    idle_shop: Shop, schedule: Schedule, database: DatabaseAddress
 ) -> None:
     """Postgres ends every session of the schedule: it looks again; stopped, it returns."""
     stopping = asyncio.Event()
     payment = await idle_shop.bought(await idle_shop.customer())
     running = asyncio.create_task(schedule.run(stopping))
-    await idle_shop.pool.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    await all_fall_due(idle_shop)
-    await eventually(lambda: was_woken(idle_shop, payment.id))
+    async with await connect(database, application_name="operator", size=1) as operator:
+        unharmed = replace(idle_shop, pool=operator)
+        await operator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await all_fall_due(unharmed)
+        await eventually(lambda: was_woken(unharmed, payment.id))
     stopping.set()
-    await asyncio.wait_for(running, 5)
+    await running
 
 
 async def was_woken(shop: Shop, payment_id: object) -> bool:
