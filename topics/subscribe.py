@@ -87,7 +87,7 @@ async def subscribe_kafka(
     done = _Done(consumer, group)
     try:
         await consumer.start()
-        await _choose(consumer, topics, group, start, done)
+        await _choose(consumer, topics, start, done)
         async with contextlib.aclosing(_received(consumer, done)) as messages:
             async for message in messages:
                 if wanted.has(message):
@@ -131,43 +131,24 @@ class _Done(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unt
 
 
 async def _choose(
-    consumer: AIOKafkaConsumer,
-    topics: Sequence[str],
-    group: str | None,
-    start: Start,
-    done: _Done,
+    consumer: AIOKafkaConsumer, topics: Sequence[str], start: Start, done: _Done
 ) -> None:
-    """Join the group, or take every partition and go to where the start is."""
-    if group is not None:
-        consumer.subscribe(list(topics), listener=done)
+    """Join the group or take every partition, and go to where an id's messages may begin.
+
+    Topics that do not exist yet are taken once they do.
+    """
+    consumer.subscribe(list(topics), listener=done)
+    if not isinstance(start, UUID):
         return
-    partitions = [
-        TopicPartition(topic, number)
-        for topic in topics
-        for number in await _partitions(consumer, topic)
-    ]
-    consumer.assign(partitions)
-    if start == "latest":
-        await consumer.seek_to_end()
-    elif start == "earliest":
-        await consumer.seek_to_beginning()
-    elif isinstance(start, UUID):
-        since_ms = max(0, (start.int >> _UUID7_TIME_SHIFT) - _ID_TIME_MARGIN_MS)
-        # The ends first: what is published meanwhile lies after them.
-        ends = await consumer.end_offsets(partitions)
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
-        for at in partitions:
-            consumer.seek(at, ends[at] if found[at] is None else found[at].offset)
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Sequence[int]:
-    """The topic's partitions; waits for a topic that does not exist yet."""
-    while True:
-        await consumer.topics()
-        partitions = consumer.partitions_for_topic(topic)
-        if partitions:
-            return sorted(partitions)
+    while not consumer.assignment():  # noqa: ASYNC110  # another process makes the topics
         await asyncio.sleep(_STREAM_APPEARS_SECONDS)
+    partitions = list(consumer.assignment())
+    since_ms = max(0, (start.int >> _UUID7_TIME_SHIFT) - _ID_TIME_MARGIN_MS)
+    # The ends first: what is published meanwhile lies after them.
+    ends = await consumer.end_offsets(partitions)
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+    for at in partitions:
+        consumer.seek(at, ends[at] if found[at] is None else found[at].offset)
 
 
 async def _received(consumer: AIOKafkaConsumer, done: _Done) -> AsyncGenerator[Message, None]:

@@ -3,8 +3,8 @@
 Every stream begins here, at the start of the process and after every failure. The slot is held,
 so nobody else publishes. The sink says what it has of a recent window, one snapshot of the table
 says what it should have, and what is missing is published in the order of the ids. What the
-snapshot saw is skipped when the WAL repeats it; what it did not see comes by the WAL alone. The
-record of why this loses and repeats nothing is docs/decisions (the relay).
+snapshot saw is skipped when the WAL repeats it; what it did not see comes by the WAL alone. Why
+this loses and repeats nothing is argued in docs/decisions/0009.
 """
 
 import contextlib

@@ -80,10 +80,11 @@ class KafkaDestination:
 
 
 async def _ends(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
-    await consumer.topics()
-    partitions = consumer.partitions_for_topic(topic) or set()
+    if topic not in await consumer.topics():
+        return {}
+    (partitions,) = (declared.partitions for declared in TOPICS if declared.name == topic)
     ends: dict[TopicPartition, int] = await consumer.end_offsets(
-        [TopicPartition(topic, number) for number in partitions]
+        [TopicPartition(topic, number) for number in range(partitions)]
     )
     return ends
 

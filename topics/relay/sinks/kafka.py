@@ -294,13 +294,12 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     """End the producer without sending anything more: what it holds will be read back and resent.
 
     `stop` would go on trying to send, out of order once others have published, and an idempotent
-    producer tries for ever. There is no public way to make it stop trying.
+    producer tries for ever. There is no public way to make it stop trying. A request on its way
+    comes to its end first, which takes a live client: so the client is closed last.
     """
     sender = producer._sender.sender_task  # noqa: SLF001  # see the docstring
     if sender is not None:
         sender.cancel()
-    await producer.client.close()
-    if sender is not None:
         await asyncio.wait((sender,))
     producer._message_accumulator.fail_all(KafkaError("abandoned"))  # noqa: SLF001  # as above
     await producer.stop()
