@@ -212,9 +212,8 @@ class StageProcess:
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(_redis(settings))
-            locks = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
-            keeping = asyncio.ensure_future(locks.keep())
-            stack.callback(keeping.cancel)
+            unkept = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
+            locks = await stack.enter_async_context(unkept.kept())
             opened = await stack.enter_async_context(self._gateways())
             tools = Tools(committer, opened, locks, self.metrics, tracer)
             calls = await stack.enter_async_context(Calls(trade, tools))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from store.batched_redis import BatchedRedis, RedisAway
 
@@ -37,7 +37,7 @@ _EXTENSIONS_PER_TTL: Final = 3
 
 
 class Locks:
-    """The locks one worker holds; `keep()` must run while any is asked for."""
+    """The locks one worker holds; `kept()` must be open while any is asked for."""
 
     def __init__(self, redis: Redis, ttl_s: float, metrics: Metrics) -> None:
         self._redis = BatchedRedis(redis)
@@ -61,8 +61,17 @@ class Locks:
                 # Nobody waits for a release; one that is lost expires.
                 self._redis.tell("EVAL", _RELEASE, 1, name, self._token)
 
-    async def keep(self) -> None:
-        """Send what is asked for, extend what is held; runs until cancelled."""
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[Self]:
+        """Send what is asked for, extend what is held; on leaving, what was let go is released."""
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(self._keep(), name="locks")
+            try:
+                yield self
+            finally:
+                keeping.cancel()
+
+    async def _keep(self) -> None:
         async with self._redis.running():
             while True:
                 await asyncio.sleep(self._ttl_ms / 1000 / _EXTENSIONS_PER_TTL)

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from agents.calls import Calls, Tools
 from agents.charge import Charge
+from agents.locks import Locks
 from payments.commands import ClaimPayment, WakePayment
 from payments.decision import Claimed
 from payments.outcome import Succeeded
@@ -28,7 +29,6 @@ from providers.registry import gateways
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
 from tests.factories import SOURCE
-from tests.integration.agents.keeping import kept
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 # Long for a simulator that answers in milliseconds, on a machine that others use too.
 _TIMEOUT_S: Final = 1.5
 _BOUND: Final = 8
+_LONG_S: Final = 30.0
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def calling(
     shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Gateway]
 ) -> AsyncIterator[Calls]:
     """The calls of one worker; leaving waits for them."""
-    async with kept(redis, metrics) as locks:
+    async with Locks(redis, _LONG_S, metrics).kept() as locks:
         tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
         async with Calls(Charge("tests"), tools, _BOUND) as calls:
             yield calls

@@ -17,6 +17,8 @@ from tests.integration.agents.stream import Charges, Record
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from tests.fixtures.processes import OurProcess, Platform
     from tests.integration.agents.shop import Shop
 
@@ -121,7 +123,7 @@ async def test_a_killed_worker_is_replaced_in_seconds(shop: Shop, worker: OurPro
 
 
 async def test_a_worker_told_to_stop_ends_what_it_began(
-    shop: Shop, worker: OurProcess, charges: Charges
+    shop: Shop, worker: OurProcess, charges: Charges, redis_client: Redis
 ) -> None:
     """SIGTERM: what is claimed is settled, what is settled is acknowledged, nothing comes again."""
     customer = await shop.customer()
@@ -131,6 +133,7 @@ async def test_a_worker_told_to_stop_ends_what_it_began(
     assert await worker.drain() == 0
     for payment in payments:
         assert await shop.attempts(payment) in ([], [(1, False, "succeeded")])
+        assert not await redis_client.exists(f"payments:lock:{payment.id}")
     await worker.start()
     await shop.settles(payments)
     await eventually(charges.is_read)
