@@ -58,8 +58,9 @@ test-integration: $(VENV)/.deps ## Run the tests on embedded servers and on the 
 test-long: $(VENV)/.deps ## Run the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)
 
-test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run the acceptance suite on Apache Kafka (JDK 17+, Maven)
-	PAYMENTS_TEST_KAFKA=apache $(BIN)/pytest -m "not long" tests/acceptance tests/kafka $(ARGS)
+test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run acceptance and stages on Apache Kafka (JDK 17+, Maven)
+	PAYMENTS_TEST_KAFKA=apache $(BIN)/pytest -m "not long" tests/acceptance tests/kafka \
+		tests/integration/agents $(ARGS)
 
 test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and Maven are
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) test-kafka; \
