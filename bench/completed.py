@@ -6,6 +6,7 @@ what counts is the time from the first acceptance to the last completion.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -53,10 +54,21 @@ async def measure(target: Target, seconds: float) -> list[Figure]:
 
 def _cpu_seconds(target: Target) -> dict[str, float]:
     """What each process and its children have used so far."""
-    used: dict[str, float] = {}
-    for each in target.record.processes:
-        family = [psutil.Process(each.pid)] if each.pid else []
-        family += [child for one in family for child in one.children(recursive=True)]
-        times = [one.cpu_times() for one in family]
-        used[each.name] = sum(one.user + one.system for one in times)
+    return {each.name: _family_seconds(each.pid) for each in target.record.processes}
+
+
+def _family_seconds(pid: int | None) -> float:
+    """A database's sessions come and go: one that has just ended counts no more."""
+    if pid is None:
+        return 0.0
+    try:
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    used = 0.0
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            used += times.user + times.system
     return used
