@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     settings = read_settings()
     if parsed.stage == "all":
-        return asyncio.run(run_all(_STAGES))
+        return asyncio.run(run_all(_STAGES, settings.observability.metrics_port))
     configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
     return uvloop.run(_run(parsed.stage, parsed.member, settings))
 

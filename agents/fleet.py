@@ -8,6 +8,7 @@ starts it again.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -16,17 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-async def run_all(stages: Sequence[str]) -> int:
-    """Run `python -m agents STAGE` for each until a signal, or until one ends; the exit code."""
-    processes = [
-        await asyncio.create_subprocess_exec(sys.executable, "-m", "agents", stage)
-        for stage in stages
-    ]
-    ends = [asyncio.ensure_future(process.wait()) for process in processes]
+async def run_all(stages: Sequence[str], metrics_port: int) -> int:
+    """Run `python -m agents STAGE` for each until a signal, or until one ends; the exit code.
+
+    Each serves its metrics on a port of its own, counted from `metrics_port`; none if it is 0.
+    """
+    # Before there is anybody to be left behind.
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
+    processes = [
+        await _started(stage, metrics_port and metrics_port + place)
+        for place, stage in enumerate(stages)
+    ]
+    ends = [asyncio.ensure_future(process.wait()) for process in processes]
     told = asyncio.ensure_future(signalled.wait())
     await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
@@ -35,3 +40,10 @@ async def run_all(stages: Sequence[str]) -> int:
             process.terminate()
     codes = await asyncio.gather(*ends)
     return 0 if signalled.is_set() and not any(codes) else 1
+
+
+async def _started(stage: str, metrics_port: int) -> asyncio.subprocess.Process:
+    environment = os.environ | {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port)}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agents", stage, env=environment
+    )

@@ -1,0 +1,51 @@
+"""`python -m agents all`: every stage under one command, which ends as one."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.fixtures.processes import OurProcess, Platform
+
+pytestmark = pytest.mark.long
+
+_STAGES = ("charge", "refund", "dead-letters", "schedule")
+
+
+@pytest.fixture
+async def fleet(platform: Platform) -> AsyncIterator[OurProcess]:
+    """All stages, ready; their metrics are on ports in a row."""
+    fleet = platform.process("all", "agents", "all")
+    fleet.launch()
+    for place, stage in enumerate(_STAGES):
+        await replace(fleet, name=stage, port=fleet.port + place).until_ready()
+    children = psutil.Process(fleet.process_id).children()
+    yield fleet
+    for child in children:
+        if child.is_running():
+            child.kill()
+
+
+async def test_told_to_stop_every_stage_drains(fleet: OurProcess) -> None:
+    """SIGTERM to the one is SIGTERM to all; nobody is left behind."""
+    children = psutil.Process(fleet.process_id).children()
+    assert len(children) == len(_STAGES)
+    assert await fleet.drain() == 0
+    assert not any(child.is_running() for child in children)
+
+
+async def test_one_that_dies_takes_the_others_with_it(fleet: OurProcess) -> None:
+    """Half a fleet looks like a whole one: so the others drain, and the exit code tells."""
+    *others, schedule = psutil.Process(fleet.process_id).children()
+    schedule.send_signal(signal.SIGKILL)
+    assert await fleet.ended() == 1
+    await eventually(lambda: not any(child.is_running() for child in others))
