@@ -73,7 +73,11 @@ class Topics:
     ) -> list[Received]:
         """The same from the mirrored stream."""
         found: list[Received] = []
-        async with redis.asyncio.Redis.from_url(self.redis, decode_responses=True) as client:
+        # A whole stream at once may take a busy machine longer than the client's default.
+        patient = redis.asyncio.Redis.from_url(
+            self.redis, decode_responses=True, socket_timeout=_WITHIN_S
+        )
+        async with patient as client:
 
             async def has_enough() -> bool:
                 found.clear()
