@@ -194,10 +194,16 @@ async def published_later(
     return {row["id"]: (row["topic"], row["digest"]) for row in rows}
 
 
-async def parked(connection: Connection) -> dict[tuple[str, bytes], int]:
-    """How many letters there are of each foreign message, by its topic and digest."""
+async def parked(connection: Connection) -> dict[tuple[str, bytes], range]:
+    """How often each message may have been sent, by topic and digest: as often as it was parked.
+
+    A letter that was redriven came again, and may have become another letter.
+    """
     rows = await connection.fetch(query("verify_poison"))
-    return {(row["topic"], row["digest"]): row["letters"] for row in rows}
+    return {
+        (row["topic"], row["digest"]): range(row["letters"] - row["redriven"], row["letters"] + 1)
+        for row in rows
+    }
 
 
 async def existing(connection: Connection, subjects: Sequence[UUID]) -> set[UUID]:

@@ -72,9 +72,13 @@ FROM outbox
 WHERE id = any($1::uuid[]) AND recorded_at >= $2;
 
 -- name: verify_poison
--- How often each message that is none of ours was parked, by topic and bytes.
+-- How often each message that could not be processed was parked, by topic and bytes, and
+-- how many of these letters were sent again, which may have been parked again.
 SELECT
-    topic, decode(md5(coalesce(message_value, ''::bytea)), 'hex') AS digest, count(*) AS letters
+    topic,
+    decode(md5(coalesce(message_value, ''::bytea)), 'hex') AS digest,
+    count(*) AS letters,
+    count(*) FILTER (WHERE state = 'redriven') AS redriven
 FROM dead_letters
 WHERE payment_id IS NULL
 GROUP BY topic, digest;

@@ -161,6 +161,18 @@ async def test_a_poison_message_needs_exactly_one_letter(
     assert (await stage.violated()).keys() == {"I10"}
 
 
+async def test_a_letter_sent_again_may_be_parked_again(
+    stage: Stage, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Redriven in vain: two letters of one message are right then."""
+    await pool.execute(
+        "UPDATE dead_letters SET state = 'redriven', resolved_at = now(), resolved_by = 'ada'"
+    )
+    await stage.world.park(POISON)
+    stage.messages.append(published((await outbox_rows(pool))[-1]))
+    assert await stage.violated() == {}
+
+
 async def test_a_foreign_message_about_a_payment_there_is_needs_no_letter(stage: Stage) -> None:
     """Somebody else's copy of old work: the claim refuses it."""
     value = stage.messages[stage.place_of("charge.requested")].value
