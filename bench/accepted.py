@@ -1,38 +1,72 @@
-"""Payments accepted a second over HTTP with everything running, as a ratio to pgbench.
+"""Payments accepted a second over HTTP, as a ratio to pgbench making the same writes.
 
-The comparison is what a payment costs Postgres: pgbench makes the same writes, as one
-call a transaction, with 16 clients, on the same server, right afterwards.
+Twice: with everything running, where relays, stages, broker and provider take their part
+of the cores at the same time; and with the relays and stages stopped for a few seconds,
+which leaves what the ingress and Postgres can do.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bench import reference
 from bench.figures import Figure
-from bench.load import Load, generated
+from bench.load import Load, Outcome, generated
 
 if TYPE_CHECKING:
     from bench.target import Target
 
 _ACCOUNTS: Final = 100
 CONNECTIONS: Final = 64
+_DOWNSTREAM: Final = frozenset(
+    {"relay-kafka", "relay-redis", "charge", "refund", "schedule", "dead-letters", "webhooks"}
+)
+# Shorter than the session timeout of a consumer group: nobody takes the stopped for dead.
+_STOPPED_S_MAX: Final = 6.0
 
 
 async def measure(target: Target, seconds: float) -> list[Figure]:
-    """A closed loop of 64 connections on 100 accounts, then pgbench for as long."""
+    """Closed loops of 64 connections on 100 accounts, then pgbench for as long."""
     accounts = await target.accounts(_ACCOUNTS)
-    outcome = await generated(Load(target.url, accounts, seconds, connections=CONNECTIONS))
+    busy = await generated(Load(target.url, accounts, seconds, connections=CONNECTIONS))
+    await target.at_rest()
+    with _stopped(target):
+        limit = min(seconds, _STOPPED_S_MAX)
+        alone = await generated(Load(target.url, accounts, limit, connections=CONNECTIONS))
     await target.at_rest()
     possible = await reference.measure(target, seconds)
+    return [
+        *_figures("everything running", busy, possible),
+        *_figures("ingress and Postgres alone", alone, possible),
+        Figure("pgbench, the same writes", possible, "/s", f"{reference.CLIENTS} clients"),
+    ]
+
+
+def _figures(how: str, outcome: Outcome, possible: float) -> list[Figure]:
     rate = outcome.accepted / outcome.seconds
     share = outcome.cpu_seconds / outcome.seconds
     return [
-        Figure("payments accepted", rate, "/s", f"{CONNECTIONS} connections, {_ACCOUNTS} accounts"),
-        Figure("answered, p50", outcome.answer_p50_ms, "ms"),
-        Figure("answered, p99", outcome.answer_p99_ms, "ms"),
-        Figure("not accepted", sum(outcome.statuses.values()) - outcome.accepted, ""),
-        Figure("the load generator's share of a core", share, ""),
-        Figure("pgbench, the same writes", possible, "/s", f"{reference.CLIENTS} clients"),
-        Figure("accepted / pgbench", rate / possible, ""),
+        Figure("payments accepted", rate, "/s", f"{how}, {CONNECTIONS} connections"),
+        Figure("accepted / pgbench", rate / possible, "", how),
+        Figure("answered, p50", outcome.answer_p50_ms, "ms", how),
+        Figure("answered, p99", outcome.answer_p99_ms, "ms", how),
+        Figure("not accepted", sum(outcome.statuses.values()) - outcome.accepted, "", how),
+        Figure("the load generator's share of a core", share, "", how),
     ]
+
+
+@contextmanager
+def _stopped(target: Target) -> Iterator[None]:
+    """SIGSTOP what comes after the ingress, and SIGCONT."""
+    pids = [each.pid for each in target.record.processes if each.name in _DOWNSTREAM and each.pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
