@@ -150,12 +150,13 @@ class Shop:
         finally:
             await self.pool.execute("DROP FUNCTION meet_a_bug CASCADE")
 
-    async def is_kept_waiting(self) -> bool:
-        """Whether a statement of the charge stage stands before a locked row."""
+    async def is_kept_waiting(self, who: str = "payments-agents-charge") -> bool:
+        """Whether a statement of theirs, the charge stage's unless said, stands before a lock."""
         return bool(
             await self.pool.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'payments-agents-charge' AND wait_event_type = 'Lock'"
+                " AND application_name = $1 AND wait_event_type = 'Lock'",
+                who,
             )
         )
 

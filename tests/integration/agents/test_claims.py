@@ -19,8 +19,10 @@ from store.group_commit import GroupCommitter, Submission
 from store.pool import DatabaseAddress, connect
 from store.record import Recorded, VersionConflictError, record
 from tests.factories import SOURCE
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
+    from payments.commands import Command
     from payments.payment import Payment
     from telemetry.metrics import Metrics
     from tests.integration.agents.shop import Shop
@@ -66,10 +68,24 @@ async def test_while_a_lease_runs_nobody_else_gets_the_payment(idle_shop: Shop) 
     await claimed(idle_shop, payment, 2)
 
 
+async def test_a_claim_waits_for_whoever_is_changing_its_payment(idle_shop: Shop) -> None:
+    """Its message may come before the commit that sent it: on the old row it would be refused."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    await claimed(idle_shop, payment, 1)
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
+    (woken,) = await decided(idle_shop, WakePayment(payment.id), 1)
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        await record(connection, [Recorded(woken, None)])
+        claim = asyncio.create_task(idle_shop.did(ClaimPayment(payment.id, 2, "worker")))
+        await eventually(lambda: claim.done() or idle_shop.is_kept_waiting("tests"))
+        assert not claim.done()
+    assert isinstance(await claim, Claimed)
+
+
 async def test_a_decision_made_on_what_is_no_longer_true_is_not_recorded(idle_shop: Shop) -> None:
     """Decided twice on one reading, as if nothing were locked: the second finds another version."""
     payment = await idle_shop.bought(await idle_shop.customer())
-    first, second = await decided_twice(idle_shop, ClaimPayment(payment.id, 1, "worker"))
+    first, second = await decided(idle_shop, ClaimPayment(payment.id, 1, "worker"), 2)
     async with idle_shop.pool.acquire() as connection:
         async with connection.transaction():
             await record(connection, [Recorded(first, None)])
@@ -97,11 +113,10 @@ async def claimed(shop: Shop, payment: Payment, attempt: int) -> Claimed:
     return claim
 
 
-async def decided_twice(shop: Shop, command: ClaimPayment) -> tuple[Decision, Decision]:
+async def decided(shop: Shop, command: Command, times: int) -> list[Decision]:
+    """The command decided so often on one reading, recorded never."""
     circumstances = live(Policy())
     async with shop.pool.acquire() as connection, connection.transaction():
         book = (await load(connection, [command])).book()
-    first, second = (decide(command, book, circumstances()) for _ in range(2))
-    assert isinstance(first, Decision)
-    assert isinstance(second, Decision)
-    return first, second
+    decisions = [decide(command, book, circumstances()) for _ in range(times)]
+    return [each for each in decisions if isinstance(each, Decision)]
