@@ -72,7 +72,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """An inquiry's answer: the provider has no trace of the operation."""
+    """An inquiry's answer: where the provider could be asked, no trace of the operation."""
 
 
 Outcome = Succeeded | Declined | Retriable | Deferred | Unknown

@@ -61,8 +61,9 @@ class Gateway(Protocol):
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
         """What became of an earlier call whose outcome is unknown; moves no money.
 
-        `NotFound` is about this instant: a request still under way can take effect later,
-        so what follows it is the same call under the same key, never a failed payment.
+        `NotFound` is about this instant and what can be read in it: a request still under
+        way can take effect later, and a busy account is not read to its end. What follows
+        is the same call under the same key within `key_window_s`, never a failed payment.
         """
         ...
 
@@ -166,6 +167,7 @@ class Trouble(StrEnum):
     UNEXPECTED_STATUS = "unexpected_status"
     AMOUNT_MISMATCH = "amount_mismatch"
     INCONCLUSIVE = "inquiry_inconclusive"
+    LIST_TOO_LONG = "list_too_long"
     # Declined
     INVALID_REFERENCE = "invalid_reference"
     AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"

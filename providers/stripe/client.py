@@ -17,10 +17,10 @@ from providers.transport import Answer, Call, Endpoint, Transport, of_broken
 
 # Pinned: an account's default version changes with a click in Stripe's dashboard.
 STRIPE_VERSION: Final = "2026-10-28.endive"
-# Stripe's largest page, and how many an inquiry reads before it gives up: a thousand objects
-# are what a busy account makes in the minute for which an answer is usually missing.
+# Stripe's largest page, and how many are read of one list. Reads are limited to a hundred a
+# second, and when Stripe is in trouble every open payment asks: three reads each, not ten.
 _PAGE: Final = 100
-_PAGES_MAX: Final = 10
+_PAGES_MAX: Final = 3
 
 Fields = Mapping[str, str | int]
 ObjectT = TypeVar("ObjectT", Intent, Refund)
@@ -86,7 +86,7 @@ class StripeClient:
             if not page.has_more or not page.data:
                 return
             cursor = {"starting_after": page.data[-1].id}
-        yield Unknown(Trouble.INCONCLUSIVE, f"not among the newest {_PAGES_MAX * _PAGE} objects")
+        yield Unknown(Trouble.LIST_TOO_LONG, f"not among the newest {_PAGES_MAX * _PAGE} objects")
 
     async def aclose(self) -> None:
         await self._transport.aclose()

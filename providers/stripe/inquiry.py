@@ -1,8 +1,10 @@
 """Finding what an unanswered call to Stripe left behind, by reading only.
 
 By reference where there is one, else by the ids in the metadata: through the search, whose
-hits are believed, and then through the list, whose silence is. The search alone would not
-do: it lags behind by up to a minute, and more when Stripe is in trouble.
+hits are believed, and then through the list. The search alone would not do: it lags behind
+by up to a minute, and more when Stripe is in trouble. Nor can the list be read to its end on
+an account that makes hundreds of payments a minute; its newest pages are a second look, and
+what neither shows is `NotFound`: the same call under the same key then asks and answers.
 """
 
 from __future__ import annotations
@@ -44,7 +46,13 @@ async def find_intent(client: StripeClient, inquiry: Inquiry) -> Intent | Nothin
         fields = {"created[gte]": int((since - _CLOCK_SKEW).timestamp())}
     pages = client.pages(inquiry, INTENTS, Page[Intent], fields)
     listed = await _first_page_with(pages, is_ours)
-    return most_telling(listed) if isinstance(listed, list) else listed
+    match listed:
+        case list():
+            return most_telling(listed)
+        case Unknown(Trouble.LIST_TOO_LONG):
+            return NotFound()
+        case _:
+            return listed
 
 
 async def read_intent(

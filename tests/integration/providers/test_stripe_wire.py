@@ -236,16 +236,33 @@ async def test_the_age_of_a_search_hit_does_not_matter() -> None:
     assert server.seen[1].target == "/v1/payment_intents/pi_1"
 
 
-async def test_only_a_whole_list_without_the_payment_is_not_found() -> None:
-    """The search's silence proves nothing, a list that does not end nothing either."""
+async def test_a_list_that_cannot_be_read_leaves_the_charge_unknown() -> None:
+    """The search's silence proves nothing; what the list would have shown is not known."""
     payment, other = Payment(), intent(Payment(), id="pi_other")
     inquiry = payment.inquiry(Operation.CHARGE)
     async with wire.serving(page(), page(other)) as server, stripe_at(server.url) as stripe:
         assert await stripe.inquire(inquiry) == NotFound()
-        server.then(page(), page(other, has_more=True))
-        assert isinstance(await stripe.inquire(inquiry), Unknown)
         server.then(page(), wire.reply(400, {"error": _STATE}))
         assert isinstance(await stripe.inquire(inquiry), Unknown)
+
+
+async def test_on_a_busy_account_the_newest_pages_are_read_and_the_key_has_to_tell() -> None:
+    """No list of a busy account ends: not in sight means that the same key may ask."""
+    payment, other = Payment(), intent(Payment(), id="pi_other")
+    endless = page(other, has_more=True)
+    async with wire.serving(page(), endless) as server, stripe_at(server.url) as stripe:
+        assert await stripe.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
+    assert len(server.seen) == 1 + 3
+
+
+async def test_a_list_of_refunds_without_end_proves_nothing() -> None:
+    """What a refusal means would be decided by it: not seeing the refund is no proof."""
+    payment = Payment()
+    other = {"id": "re_1", "status": "succeeded", "amount": 1, "currency": "usd", "metadata": {}}
+    refused = {"error": _STATE | {"code": "charge_already_refunded"}}
+    script = [wire.reply(400, refused), page(other, has_more=True)]
+    async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
+        assert isinstance(await stripe.refund(payment.refund("pi_1")), Unknown)
 
 
 async def test_a_known_reference_that_is_missing_is_no_proof() -> None:
