@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import asyncpg
 import structlog
-import uvloop
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -41,6 +40,7 @@ from agents.refund import RefundTrade
 from agents.schedule import Schedule
 from agents.stage import Handler, Stage
 from agents.work import Work
+from cli import interpreter
 from cli.settings import Settings, read_settings
 from payments.progress import Policy
 from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.stage == "all":
         return asyncio.run(run_all(_STAGES, settings.observability.metrics_port))
     configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
-    return uvloop.run(_run(parsed.stage, parsed.member, settings))
+    return interpreter.run(_run(parsed.stage, parsed.member, settings))
 
 
 async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:

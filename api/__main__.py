@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -34,6 +33,7 @@ from api.reads import reading
 from api.replay_cache import ReplayCache
 from api.server import AddressError, Listen, is_loopback, serving
 from api.watch import PaymentWatch
+from cli import interpreter
 from cli.pipeline import measured
 from cli.settings import Settings, read_settings
 from payments.progress import Policy
@@ -79,7 +79,7 @@ def main() -> int:
         )
         return 2
     try:
-        uvloop.run(_run(settings))
+        interpreter.run(_run(settings))
     except AddressError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -10,9 +10,9 @@ import sys
 import time
 
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 
+from cli import interpreter
 from cli.settings import Settings, read_settings
 from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.simulator.journal import JournalError
@@ -53,7 +53,7 @@ def main() -> int:
     )
     status = 0
     try:
-        uvloop.run(run(config))
+        interpreter.run(run(config))
     except* (OSError, JournalError) as failures:
         sys.stderr.write(f"simulator: {_first(failures)}\n")
         status = 1

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 from psycopg.conninfo import make_conninfo
 
+from cli import interpreter
 from cli.settings import Settings, read_settings
 from telemetry.logging import configure
 from telemetry.metrics import Metrics, serve
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = RelayOptions(
         conninfo=_conninfo(settings, parsed.sink), slot=parsed.slot or SLOTS[parsed.sink]
     )
-    uvloop.run(_run(settings, options, parsed.sink))
+    interpreter.run(_run(settings, options, parsed.sink))
 
 
 async def _run(settings: Settings, options: RelayOptions, sink_name: str) -> None:
