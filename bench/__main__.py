@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import psutil
 
-from bench import accepted, completed, latency, memory
+from bench import accepted, completed, isolation, latency, memory, stage
 from bench.target import started
 from cli.program import CODE, StartError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Light before heavy: what comes first finds short tables and an idle machine.
 _BENCHMARKS: Final = {
     "latency": latency.measure,
+    "isolation": isolation.measure,
+    "stage": stage.measure,
     "completed": completed.measure,
     "accepted": accepted.measure,
     "memory": memory.measure,

@@ -7,10 +7,6 @@ which leaves what the ingress and Postgres can do.
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bench import reference
@@ -34,7 +30,7 @@ async def measure(target: Target, seconds: float) -> list[Figure]:
     accounts = await target.accounts(_ACCOUNTS)
     busy = await generated(Load(target.url, accounts, seconds, connections=CONNECTIONS))
     await target.at_rest()
-    with _stopped(target):
+    with target.stopped(_DOWNSTREAM):
         limit = min(seconds, _STOPPED_S_MAX)
         alone = await generated(Load(target.url, accounts, limit, connections=CONNECTIONS))
     await target.at_rest()
@@ -57,16 +53,3 @@ def _figures(how: str, outcome: Outcome, possible: float) -> list[Figure]:
         Figure("not accepted", sum(outcome.statuses.values()) - outcome.accepted, "", how),
         Figure("the load generator's share of a core", share, "", how),
     ]
-
-
-@contextmanager
-def _stopped(target: Target) -> Iterator[None]:
-    """SIGSTOP what comes after the ingress, and SIGCONT."""
-    pids = [each.pid for each in target.record.processes if each.name in _DOWNSTREAM and each.pid]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)

@@ -36,7 +36,7 @@ _FETCH_MS: Final = 50
 # Bytes, made by one substitution: the generator should cost as little as it can.
 _BODY: Final = (
     b'{"payment_type": "external_payment", "source_account_id": "%s", "amount": 1.00, '
-    b'"currency": "USD", "provider": "stripe"}'
+    b'"currency": "USD", "provider": "%s"}'
 )
 
 
@@ -51,6 +51,7 @@ class Load:
     connections: int = 64
     rate: float | None = None
     kafka: str | None = None
+    provider: str = "stripe"
     seed: int = 1
 
 
@@ -118,12 +119,13 @@ class _Generator:
 
     async def send(self, due: float) -> None:
         account_id = self.random.choice(self.load.accounts).encode()
+        provider = self.load.provider.encode()
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": f"{self.run_name}-{next(self.numbers)}",
         }
         async with self.http.post(
-            "/api/v1/payments", data=_BODY % account_id, headers=headers
+            "/api/v1/payments", data=_BODY % (account_id, provider), headers=headers
         ) as answer:
             content = await answer.read()
         self.statuses[str(answer.status)] += 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +21,7 @@ from cli.supervisor import State
 from store.pool import DatabaseAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 _READY_WITHIN_S: Final = 180.0
@@ -76,6 +78,32 @@ class Target:
             yield connection
         finally:
             await connection.close()
+
+    @contextmanager
+    def stopped(self, names: Collection[str]) -> Iterator[None]:
+        """SIGSTOP some processes, and SIGCONT.
+
+        To be left before the session of a consumer group ends: nobody shall be taken for dead.
+        """
+        pids = [each.pid for each in self.record.processes if each.name in names and each.pid]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    @asynccontextmanager
+    async def faulty(self, fault: Mapping[str, str | float]) -> AsyncIterator[None]:
+        """The providers misbehave, meanwhile; `fault` is as their simulator takes it."""
+        url = self.record.addresses.simulator
+        async with aiohttp.ClientSession(url, raise_for_status=True) as http:
+            await http.post("/_simulator/faults", json=fault)
+            try:
+                yield
+            finally:
+                await http.delete("/_simulator/faults")
 
     async def at_rest(self) -> None:
         """Return when no payment owes a provider anything. Raises TimeoutError."""

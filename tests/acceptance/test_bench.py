@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import accepted, completed, latency, memory
+from bench import accepted, completed, isolation, latency, memory, stage
 from bench.figures import Figure, percentile
 from bench.target import Target
 
@@ -50,6 +50,22 @@ async def test_acceptance_is_compared_with_pgbench(target: Target) -> None:
     assert ratios == pytest.approx([rate / possible for rate in rates])
     assert len(rates) == 2
     assert all(each.value == 0 for each in found if each.name == "not accepted")
+
+
+async def test_the_charge_stage_is_compared_with_a_bare_faust_agent(target: Target) -> None:
+    """A backlog worked off, twice, and the same messages through an agent without work."""
+    found = figures(await stage.measure(target, _SECONDS))
+    bare, at_once = found["a bare Faust agent"], found["charge stage"]
+    assert found["charge stage / bare Faust agent"] == pytest.approx(at_once / bare)
+    assert found["charge stage, slow provider"] > 0
+
+
+@pytest.mark.long
+async def test_one_provider_is_measured_beside_another_that_hangs(target: Target) -> None:
+    """Its payments all complete, and the other's are at rest again afterwards."""
+    found = figures(await isolation.measure(target, _SECONDS))
+    assert found["completed late or never"] == 0
+    assert found["POST to completed, p50, other hangs"] > 0
 
 
 async def test_memory_is_that_of_our_own_processes(target: Target) -> None:

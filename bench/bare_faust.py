@@ -1,0 +1,78 @@
+"""`python -m bench.bare_faust SERVERS`: a Faust agent that takes all charge messages, to no end.
+
+What Faust itself costs, with the loop, the serializers and the settings that our stages give
+it, and with its own acknowledging. Prints how many events a second it took as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from array import array
+from typing import TYPE_CHECKING, Final, NoReturn
+from uuid import uuid4
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from agents.leaving import leave
+from cli import interpreter
+from topics.names import CHARGES
+
+if TYPE_CHECKING:
+    from faust.types import StreamT
+
+_WITHIN_S: Final = 120.0
+
+
+async def _waiting(servers: str) -> int:
+    """How many messages there are."""
+    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        places = [TopicPartition(CHARGES.name, number) for number in range(CHARGES.partitions)]
+        ends = await consumer.end_offsets(places)
+        begins = await consumer.beginning_offsets(places)
+    return int(sum(ends.values()) - sum(begins.values()))
+
+
+async def _rate(servers: str) -> float:
+    """Events a second between the first and the last tenth."""
+    count = await _waiting(servers)
+    taken = array("d")
+    done = asyncio.Event()
+    app = faust.App(
+        f"bench-{uuid4()}",
+        broker=f"kafka://{servers}",
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+    )
+
+    async def agent(stream: StreamT[bytes]) -> None:
+        async for _ in stream:
+            taken.append(time.perf_counter())
+            if len(taken) >= count:
+                done.set()
+
+    app.agent(app.topic(CHARGES.name, key_serializer="raw", value_serializer="raw"))(agent)
+    await app.start()
+    async with asyncio.timeout(_WITHIN_S):
+        await done.wait()
+    first, last = count // 10, count * 9 // 10
+    return (last - first) / (taken[last] - taken[first])
+
+
+async def _main(servers: str) -> NoReturn:
+    """From here, since Faust's tasks may outlive their cancellation, and its thread everything."""
+    sys.stdout.write(json.dumps({"rate": await _rate(servers)}))
+    leave(0)
+
+
+if __name__ == "__main__":
+    interpreter.run(_main(sys.argv[1]))
