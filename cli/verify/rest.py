@@ -1,7 +1,8 @@
 """Whether the pipeline is at rest, and whether anybody lags behind.
 
 At rest means: nothing owes a provider a call, both relays have confirmed all that was
-written, and every stage has acknowledged all there is.
+written, and every stage has acknowledged all there is. How far downstream consumers are is
+theirs to decide: a subscriber that stopped has broken no promise of ours.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cli.pipeline import SLOTS
+from cli.pipeline import SLOTS, STAGES
 from cli.verify.database import confirmed, violations, written
 from cli.verify.findings import Finding, Violation
 from telemetry.lag import GroupState, LagExporter
 
 if TYPE_CHECKING:
     from cli.verify.database import Connection
-    from telemetry.lag import StreamsReport
+    from telemetry.lag import GroupLag, StreamsReport
 
 _LOOK_EVERY_S: Final = 0.25
 # A relay confirms within milliseconds; one that is restarted needs seconds.
@@ -52,7 +53,7 @@ class Rest:
         report = await self.exporter.refresh()
         lagging = [
             Violation(f"group {each.group}", f"has {each.messages} messages to acknowledge")
-            for each in report.groups
+            for each in _stages(report)
             if each.messages
         ]
         away = [Violation(each.source, each.reason) for each in report.unavailable]
@@ -84,7 +85,7 @@ def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding
             f"group {each.group}",
             f"is {each.state.value}, {each.messages} messages and {each.seconds or 0:.0f} s behind",
         )
-        for each in report.groups
+        for each in _stages(report)
         if each.messages
         and (each.state is GroupState.STOPPED or (each.seconds or 0) > _LAG_SECONDS_MAX)
     ]
@@ -93,10 +94,14 @@ def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding
         for each in report.slots
         if not each.active
     ]
-    looked_at = len(report.groups) + len(report.slots)
+    looked_at = len(_stages(report)) + len(report.slots)
     found = (*behind, *groups, *slots)
     away = "; ".join(f"{each.source}: {each.reason}" for each in report.unavailable)
     return Finding("I13", "lag", looked_at, found, away or None if not found else None)
+
+
+def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:
+    return tuple(each for each in report.groups if each.group in STAGES)
 
 
 def _how_far(reached: int | None, position: int) -> str:
