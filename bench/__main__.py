@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,8 @@ _BENCHMARKS: Final = {
 @click.option("--no-verify", is_flag=True, help="Leave out `payments verify` at the end.")
 def main(*, seconds: float, only: tuple[str, ...], as_json: bool, no_verify: bool) -> None:
     """Measure the whole platform; what it says is as good as the machine is idle."""
+    # Told to stop, it ends the platform it started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     load = psutil.getloadavg()[0]
     if load > 0.5:
         click.echo(
