@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from payments.ids import system_account_id
@@ -73,6 +74,8 @@ def clearing(tenant_id: str, provider: str, currency: str) -> SystemAccount:
     return _system_account(tenant_id, f"clearing:{provider}", currency)
 
 
+# A name-based id costs as much as the rest of a decision; a process meets few of them.
+@lru_cache(maxsize=4096)
 def _system_account(tenant_id: str, code: str, currency: str) -> SystemAccount:
     return SystemAccount(
         id=system_account_id(tenant_id, code, currency),
