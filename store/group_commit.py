@@ -123,7 +123,7 @@ class GroupCommitter:
         self._metrics = metrics.group_commit
         self._limits = limits
         self._queue: deque[_Waiting] = deque()
-        self._arrived = asyncio.Condition()
+        self._arrived = asyncio.Event()
         self._closing = False
         self._tasks = asyncio.TaskGroup()
         self._drain_rate = 1000.0  # commands a second, a moving average
@@ -142,9 +142,8 @@ class GroupCommitter:
         trace: TracebackType | None,
     ) -> None:
         """Commit what is queued, then stop."""
-        async with self._arrived:
-            self._closing = True
-            self._arrived.notify_all()
+        self._closing = True
+        self._arrived.set()
         await self._tasks.__aexit__(kind, error, trace)
 
     async def submit(self, submission: Submission) -> Reply:
@@ -158,19 +157,16 @@ class GroupCommitter:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(submission, answer, perf_counter()))
         self._metrics.queue_depth.set(len(self._queue))
-        async with self._arrived:
-            self._arrived.notify()
+        self._arrived.set()
         return await answer
 
     async def _work(self) -> None:
-        while True:
-            async with self._arrived:
-                await self._arrived.wait_for(lambda: self._queue or self._closing)
-            batch = self._take()
-            if batch:
+        while self._queue or not self._closing:
+            if not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+            elif batch := self._take():
                 await self._run(batch)
-            elif self._closing:
-                return
 
     def _take(self) -> list[_Waiting]:
         size = min(self._limits.batch_max, len(self._queue))
