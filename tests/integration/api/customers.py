@@ -329,11 +329,13 @@ class Customers(RuleBasedStateMachine):
         seen = self.floor.do(_all(_seen(house) for house in self.houses))
         for house, (accounts, payments) in zip(self.houses, seen, strict=True):
             bank = house.bank
-            assert accounts == {
+            expected = {
                 each: (bank.balance[each], bank.available(each), bank.held[each])
                 for each in bank.balance
             }
-            assert payments == {each.id: _shown(each, bank) for each in bank.payments}
+            assert accounts == expected, f"accounts are {accounts} and should be {expected}"
+            known = {each.id: _shown(each, bank) for each in bank.payments}
+            assert payments == known, f"payments are {payments} and should be {known}"
             self.floor.met.update(each.status for each in bank.payments)
             now = datetime.now(UTC)
             for each in bank.balance:
