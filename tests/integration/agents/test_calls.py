@@ -18,17 +18,21 @@ from structlog.testing import capture_logs
 from agents.calls import Calls, Tools
 from agents.charge import Charge
 from agents.locks import Locks
-from payments.commands import ClaimPayment, WakePayment
+from payments.commands import CancelPayment, CapturePayment, ClaimPayment, WakePayment
 from payments.decision import Claimed
 from payments.outcome import Succeeded
-from payments.payment import Provider
+from payments.payment import CaptureMethod, Provider
+from payments.progress import Policy
 from providers.breaker import BreakerPolicy
 from providers.paypal import PayPalConfig
 from providers.protected import Limits
 from providers.registry import gateways
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
-from tests.factories import SOURCE
+from store.circumstances import live
+from store.group_commit import GroupCommitter, Submission
+from store.pool import DatabaseAddress, connect
+from tests.factories import SOURCE, TENANT
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -204,6 +208,77 @@ async def test_an_answer_on_its_way_is_not_asked_for_twice(
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         calls.start(await claimed_again(idle_shop, payment, 3), SOURCE)
     assert await idle_shop.status(payment) == "completed"
+    await idle_shop.assert_right(customer)
+
+
+@asynccontextmanager
+async def another(database: DatabaseAddress, metrics: Metrics) -> AsyncIterator[GroupCommitter]:
+    """The committer of another process."""
+    async with (
+        await connect(database, application_name="another", size=2) as pool,
+        GroupCommitter(pool, live(Policy()), metrics) as committer,
+    ):
+        yield committer
+
+
+async def test_a_provider_is_not_asked_for_what_is_cancelled_in_that_moment(
+    idle_shop: Shop,
+    database: DatabaseAddress,
+    metrics: Metrics,
+    redis_client: Redis,
+    opened: Mapping[str, Gateway],
+) -> None:
+    """An ingress cancels while the stage claims: the provider heard of those alone it charged."""
+    customer = await idle_shop.customer()
+    payments = await idle_shop.bought_many(customer, 12)
+    async with (
+        another(database, metrics) as ingress,
+        calling(idle_shop, metrics, redis_client, opened) as calls,
+    ):
+
+        async def cancel(payment: Payment) -> None:
+            await ingress.submit(Submission(CancelPayment(TENANT, payment.id)))
+
+        async def charge(payment: Payment) -> None:
+            claim = await idle_shop.did(ClaimPayment(payment.id, 1, "tests"))
+            if isinstance(claim, Claimed):
+                calls.start(claim, SOURCE)
+
+        await asyncio.gather(*(each(payment) for payment in payments for each in (cancel, charge)))
+    for payment in payments:
+        asked = idle_shop.asked(payment) != []
+        assert await idle_shop.status(payment) == ("completed" if asked else "cancelled")
+    await idle_shop.assert_right(customer)
+
+
+async def test_an_authorization_is_captured_or_voided_and_never_both(
+    idle_shop: Shop,
+    database: DatabaseAddress,
+    metrics: Metrics,
+    redis_client: Redis,
+    opened: Mapping[str, Gateway],
+) -> None:
+    """Asked for both at once through two processes, the provider is told one of them."""
+    customer = await idle_shop.customer()
+    payments = [
+        await idle_shop.bought(customer, provider, CaptureMethod.MANUAL)
+        for provider in [*Provider] * 4
+    ]
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment), SOURCE)
+    async with another(database, metrics) as ingress:
+        await asyncio.gather(
+            *(idle_shop.did(CapturePayment(TENANT, each.id, None)) for each in payments),
+            *(ingress.submit(Submission(CancelPayment(TENANT, each.id))) for each in payments),
+        )
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment, 2), SOURCE)
+    for payment in payments:
+        told = [each.split("/")[0] for each in idle_shop.asked(payment, "capture", "void")]
+        status = await idle_shop.status(payment)
+        assert (status, told) in (("completed", ["capture"]), ("cancelled", ["void"]))
     await idle_shop.assert_right(customer)
 
 
