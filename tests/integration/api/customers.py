@@ -108,10 +108,10 @@ class Dice:
             house=chance.randrange(2),
             pick=min(chance.randrange(8), chance.randrange(8)),
             to=chance.randrange(_ACCOUNTS_MAX),
-            amount=chance.randint(1, 7_000),
+            amount=chance.randint(1, 9_000),
             kind=chance.choice(sorted(_KINDS)),
             currency=chance.choice([*[None] * 9, *sorted(model.DIGITS)]),
-            quarters=chance.choice([None, 1, 2, 3, 4, 5]),
+            quarters=chance.choice([None, 1, 2, 3, 4, 5, 5]),
             sensible=chance.random() < _SENSIBLE,
             told=chance.choice([*_STORIES, answers]),
         )
