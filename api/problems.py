@@ -145,6 +145,9 @@ REFUND_EXCEEDS_PAYMENT: Final = ProblemKind(
 INSUFFICIENT_FUNDS: Final = ProblemKind(
     "insufficient_funds", 422, "The account has too little available"
 )
+ACCOUNT_TURNOVER_EXCEEDED: Final = ProblemKind(
+    "account_turnover_exceeded", 422, "The account has moved as much as an account can"
+)
 RATE_LIMITED: Final = ProblemKind("rate_limited", 429, "Too many requests", retryable=True)
 INTERNAL: Final = ProblemKind("internal", 500, "The request failed on our side", retryable=True)
 OVERLOADED: Final = ProblemKind(
@@ -186,6 +189,8 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return REFUND_EXCEEDS_PAYMENT
         case RefusalCode.INSUFFICIENT_FUNDS:
             return INSUFFICIENT_FUNDS
+        case RefusalCode.ACCOUNT_TURNOVER_EXCEEDED:
+            return ACCOUNT_TURNOVER_EXCEEDED
         case RefusalCode.DEAD_LETTER_NOT_PARKED:
             return DEAD_LETTER_NOT_PARKED
         case RefusalCode.DEAD_LETTER_NOT_REDRIVABLE:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payments import holds, ledger
-from payments.account import Account, AccountStatus, world
+from payments.account import TURNOVER_MINOR_MAX, Account, AccountStatus, world
 from payments.change import charge_work
 from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
 from payments.events import AccountEvent, AccountEventType, Event, EventType
@@ -68,7 +68,11 @@ def create_payment(command: CreatePayment, book: Book, at: Circumstances) -> Dec
         return source
     if command.payment_type is PaymentType.INTERNAL:
         return _transfer(command, source, book, at)
-    return _too_poor(source, command) or _accept_external(command, source, at)
+    return (
+        _too_poor(source, command)
+        or _worn_out(source.id, source.debits_posted + source.debits_pending, command)
+        or _accept_external(command, source, at)
+    )
 
 
 def _too_poor(source: Account, command: CreatePayment) -> Refused | None:
@@ -77,6 +81,15 @@ def _too_poor(source: Account, command: CreatePayment) -> Refused | None:
     return Refused(
         RefusalCode.INSUFFICIENT_FUNDS,
         f"account {source.id} has less than {command.amount} available",
+    )
+
+
+def _worn_out(account_id: UUID, moved_minor: int, command: CreatePayment) -> Refused | None:
+    if moved_minor + command.amount.amount_minor <= TURNOVER_MINOR_MAX:
+        return None
+    return Refused(
+        RefusalCode.ACCOUNT_TURNOVER_EXCEEDED,
+        f"account {account_id} has moved too much to move {command.amount} more: open another",
     )
 
 
@@ -106,9 +119,13 @@ def _transfer(
     destination = usable_account(book, command.destination_account_id, command)
     if isinstance(destination, Refused):
         return destination
-    poor = _too_poor(source, command)
-    if poor is not None:
-        return poor
+    refused = (
+        _too_poor(source, command)
+        or _worn_out(source.id, source.debits_posted + source.debits_pending, command)
+        or _worn_out(destination.id, destination.credits_posted, command)
+    )
+    if refused is not None:
+        return refused
     payment = replace(
         _payment(command, at, None),
         status=PaymentStatus.COMPLETED,

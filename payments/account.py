@@ -9,13 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments.ids import system_account_id
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+
+# What may ever go into an account, or out of it, before it takes no new payment: a thousand of
+# the largest. A 64-bit column holds nine times as much, so that whatever was accepted can still
+# be settled, and given back.
+TURNOVER_MINOR_MAX: Final = 10**18
 
 
 class AccountStatus(StrEnum):

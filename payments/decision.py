@@ -44,6 +44,7 @@ class RefusalCode(StrEnum):
     PAYMENT_NOT_REFUNDABLE = "payment_not_refundable"
     REFUND_EXCEEDS_PAYMENT = "refund_exceeds_payment"
     INSUFFICIENT_FUNDS = "insufficient_funds"
+    ACCOUNT_TURNOVER_EXCEEDED = "account_turnover_exceeded"
     DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
     NOT_CLAIMABLE = "not_claimable"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -18,21 +19,25 @@ from structlog.testing import capture_logs
 from agents.calls import Calls, Tools
 from agents.charge import Charge
 from agents.locks import Locks
-from payments.commands import ClaimPayment, WakePayment
+from payments.commands import CancelPayment, CapturePayment, ClaimPayment, WakePayment
 from payments.decision import Claimed
 from payments.outcome import Succeeded
-from payments.payment import Provider
+from payments.payment import CaptureMethod, Provider
+from payments.progress import Policy
 from providers.breaker import BreakerPolicy
 from providers.paypal import PayPalConfig
 from providers.protected import Limits
 from providers.registry import gateways
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
-from tests.factories import SOURCE
+from store.circumstances import live
+from store.group_commit import GroupCommitter, Submission
+from store.pool import DatabaseAddress, connect
+from tests.factories import SOURCE, TENANT
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -204,6 +209,102 @@ async def test_an_answer_on_its_way_is_not_asked_for_twice(
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         calls.start(await claimed_again(idle_shop, payment, 3), SOURCE)
     assert await idle_shop.status(payment) == "completed"
+    await idle_shop.assert_right(customer)
+
+
+@asynccontextmanager
+async def another(database: DatabaseAddress, metrics: Metrics) -> AsyncIterator[GroupCommitter]:
+    """The committer of another process."""
+    async with (
+        await connect(database, application_name="another", size=2) as pool,
+        GroupCommitter(pool, live(Policy()), metrics) as committer,
+    ):
+        yield committer
+
+
+async def raced(
+    shop: Shop,
+    payments: Sequence[Payment],
+    ours: Sequence[Coroutine[object, object, object]],
+    theirs: Sequence[Coroutine[object, object, object]],
+    *,
+    ours_first: bool,
+) -> None:
+    """Two processes, ours and another, stand before the same payments until both do."""
+    sides = [("tests", ours), ("another", theirs)]
+    async with asyncio.TaskGroup() as tasks, shop.pool.acquire() as gate, gate.transaction():
+        ids = [payment.id for payment in payments]
+        await gate.execute("SELECT FROM payments WHERE id = any($1) FOR UPDATE", ids)
+        for who, work in sides if ours_first else sides[::-1]:
+            for each in work:
+                tasks.create_task(each)
+            await eventually(partial(shop.is_kept_waiting, who))
+
+
+@pytest.mark.parametrize("claims_first", [True, False])
+async def test_a_provider_is_not_asked_for_what_is_cancelled_in_that_moment(
+    idle_shop: Shop,
+    database: DatabaseAddress,
+    metrics: Metrics,
+    redis_client: Redis,
+    opened: Mapping[str, Gateway],
+    *,
+    claims_first: bool,
+) -> None:
+    """An ingress cancels while the stage claims: the provider heard of those alone it charged."""
+    customer = await idle_shop.customer()
+    payments = await idle_shop.bought_many(customer, 8)
+    async with (
+        another(database, metrics) as ingress,
+        calling(idle_shop, metrics, redis_client, opened) as calls,
+    ):
+
+        async def charge(payment: Payment) -> None:
+            claim = await idle_shop.did(ClaimPayment(payment.id, 1, "tests"))
+            if isinstance(claim, Claimed):
+                calls.start(claim, SOURCE)
+
+        cancels = [ingress.submit(Submission(CancelPayment(TENANT, each.id))) for each in payments]
+        claims = [charge(payment) for payment in payments]
+        await raced(idle_shop, payments, claims, cancels, ours_first=claims_first)
+    asked = {payment.id: idle_shop.asked(payment) != [] for payment in payments}
+    assert True in asked.values() if claims_first else False in asked.values()
+    for payment in payments:
+        expected = "completed" if asked[payment.id] else "cancelled"
+        assert await idle_shop.status(payment) == expected
+    await idle_shop.assert_right(customer)
+
+
+@pytest.mark.parametrize("captures_first", [True, False])
+async def test_an_authorization_is_captured_or_voided_and_never_both(
+    idle_shop: Shop,
+    database: DatabaseAddress,
+    metrics: Metrics,
+    redis_client: Redis,
+    opened: Mapping[str, Gateway],
+    *,
+    captures_first: bool,
+) -> None:
+    """Asked for both at once through two processes, the provider is told one of them."""
+    customer = await idle_shop.customer()
+    payments = [
+        await idle_shop.bought(customer, provider, CaptureMethod.MANUAL)
+        for provider in [*Provider] * 4
+    ]
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment), SOURCE)
+    async with another(database, metrics) as ingress:
+        captures = [idle_shop.did(CapturePayment(TENANT, each.id, None)) for each in payments]
+        cancels = [ingress.submit(Submission(CancelPayment(TENANT, each.id))) for each in payments]
+        await raced(idle_shop, payments, captures, cancels, ours_first=captures_first)
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        for payment in payments:
+            calls.start(await claimed(idle_shop, payment, 2), SOURCE)
+    for payment in payments:
+        told = [each.split("/")[0] for each in idle_shop.asked(payment, "capture", "void")]
+        status = await idle_shop.status(payment)
+        assert (status, told) in (("completed", ["capture"]), ("cancelled", ["void"]))
     await idle_shop.assert_right(customer)
 
 

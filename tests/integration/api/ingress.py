@@ -151,6 +151,7 @@ class Options:
     keys: bool = False
     limits: Mapping[str, Limit] = field(default_factory=dict)
     commits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
     read_timeout_seconds: float = 15.0
 
 
@@ -202,7 +203,7 @@ async def running(
 
         watch = await stack.enter_async_context(PaymentWatch(settled).running())
         committer = await stack.enter_async_context(
-            GroupCommitter(pool, live(Policy()), metrics, options.commits)
+            GroupCommitter(pool, live(options.policy), metrics, options.commits)
         )
         readiness = Readiness(pool, redis, read_migrations())
         deps = Dependencies(

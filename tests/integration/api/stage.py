@@ -7,30 +7,26 @@ from uuid import UUID
 
 from payments.commands import ClaimPayment, ClaimRefund, SettlePayment, SettleRefund
 from payments.dead_letter import SourceMessage
-from payments.decision import Claimed
+from payments.decision import Claimed, Refused, Result
 from payments.outcome import Outcome, Succeeded
 from payments.payment import Payment
 from payments.refund import Refund
 from store.group_commit import Submission
 
 if TYPE_CHECKING:
+    from payments.commands import Command
     from store.group_commit import GroupCommitter
 
 SUCCEEDED = Succeeded("pi_1")
-_SOURCE = SourceMessage("payments.charges", 0, 0, b"k", b"{}")
+SOURCE = SourceMessage("payments.charges", 0, 0, b"k", b"{}")
 
 
 async def settle(
     committer: GroupCommitter, payment_id: str, outcome: Outcome = SUCCEEDED, attempt: int = 1
 ) -> Payment:
     """The payment after its provider answered so."""
-    claim = ClaimPayment(UUID(payment_id), attempt, "test")
-    claimed = (await committer.submit(Submission(claim))).result
-    assert isinstance(claimed, Claimed), claimed
-    command = SettlePayment(
-        UUID(payment_id), claimed.attempt.id, claimed.attempt.operation, outcome, _SOURCE
-    )
-    settled = (await committer.submit(Submission(command))).result
+    claim = await claimed(committer, ClaimPayment(UUID(payment_id), attempt, "test"))
+    settled = await answered(committer, claim, outcome)
     assert isinstance(settled, Payment), settled
     return settled
 
@@ -39,9 +35,27 @@ async def settle_refund(
     committer: GroupCommitter, refund_id: str, outcome: Outcome = SUCCEEDED
 ) -> Refund:
     """The refund after its provider answered so."""
-    claimed = (await committer.submit(Submission(ClaimRefund(UUID(refund_id), 1, "test")))).result
-    assert isinstance(claimed, Claimed), claimed
-    command = SettleRefund(UUID(refund_id), claimed.attempt.id, outcome, _SOURCE)
-    settled = (await committer.submit(Submission(command))).result
+    claim = await claimed(committer, ClaimRefund(UUID(refund_id), 1, "test"))
+    settled = await answered(committer, claim, outcome)
     assert isinstance(settled, Refund), settled
     return settled
+
+
+async def claimed(committer: GroupCommitter, command: ClaimPayment | ClaimRefund) -> Claimed:
+    """The attempt, which a worker now has."""
+    claim = (await committer.submit(Submission(command))).result
+    assert isinstance(claim, Claimed), claim
+    return claim
+
+
+async def answered(
+    committer: GroupCommitter, claim: Claimed, outcome: Outcome, source: SourceMessage = SOURCE
+) -> Result | Refused:
+    """What is claimed after its provider answered so; `source` is the message that asked."""
+    attempt = claim.attempt
+    command: Command = (
+        SettleRefund(attempt.refund_id, attempt.id, outcome, source)
+        if attempt.refund_id
+        else SettlePayment(attempt.payment_id, attempt.id, attempt.operation, outcome, source)
+    )
+    return (await committer.submit(Submission(command))).result

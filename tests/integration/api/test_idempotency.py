@@ -37,21 +37,6 @@ async def test_thirty_requests_with_one_key_are_one_payment(client: Client) -> N
     assert held["pending"] == "50.00"
 
 
-async def test_two_ingresses_with_one_key_make_one_payment(
-    ingress: Ingress, redis_address: RedisAddress
-) -> None:
-    """Also when the requests reach two processes, and nothing but Postgres is between them."""
-    account, key = await ingress.client.account(), str(uuid.uuid4())
-    async with running(ingress.pool, redis_address, Options()) as other:
-        both = (ingress.client, other.client)
-        replies = await asyncio.gather(
-            *(client.pay(account, key=key) for _ in range(15) for client in both)
-        )
-    assert {reply.status for reply in replies} == {202}
-    assert len({reply.body for reply in replies}) == 1
-    assert await _payments(ingress.client) == 1
-
-
 async def test_a_replay_is_byte_for_byte_from_redis_and_from_postgres(
     ingress: Ingress, redis_client: redis.asyncio.Redis
 ) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import uuid
 from datetime import UTC, datetime
 from time import perf_counter
+from uuid import UUID
 
+from payments.account import TURNOVER_MINOR_MAX
 from payments.outcome import Declined
 from tests.integration.api.ingress import Client, Ingress, Reply
 from tests.integration.api.stage import settle, settle_refund
@@ -274,6 +276,31 @@ async def test_no_payment_crosses_currencies(client: Client) -> None:
     for currency in ("EUR", "JPY"):
         reply = await client.pay(account, "5", currency=currency)
         assert (reply.status, reply.code) == (422, "currency_mismatch")
+
+
+async def test_an_account_that_has_moved_too_much_is_refused_and_not_a_failure(
+    ingress: Ingress,
+) -> None:
+    """Past what its columns are sure to hold: no to new payments, while the rest goes on."""
+    client = ingress.client
+    worn, fresh = await client.account(), await client.account()
+    payment = (await client.pay(worn)).text("id")
+    await ingress.pool.execute(
+        "UPDATE accounts SET credits_posted = credits_posted + $2, debits_posted = $2"
+        " WHERE id = $1",
+        UUID(worn),
+        TURNOVER_MINOR_MAX,
+    )
+    body = {"amount": 5, "currency": "USD"}
+    for one, other in ((worn, fresh), (fresh, worn)):
+        between = {"source_account_id": one, "destination_account_id": other}
+        reply = await client.post("/api/v1/transfers", body | between)
+        assert (reply.status, reply.code) == (422, "account_turnover_exceeded")
+    assert (await client.pay(worn)).code == "account_turnover_exceeded"
+    await settle(ingress.committer, payment)
+    refund = (await _refunded(client, payment, {})).text("id")
+    await settle_refund(ingress.committer, refund)
+    assert (await client.get(f"/api/v1/accounts/{worn}")).text("balance") == "1000.00"
 
 
 async def test_what_is_not_there_is_404_also_in_a_body(client: Client) -> None:

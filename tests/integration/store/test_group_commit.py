@@ -74,23 +74,6 @@ async def test_a_balance_is_never_promised_twice(committer: GroupCommitter) -> N
     assert len(refused) == 10
 
 
-async def test_transfers_both_ways_at_once_conserve_money(
-    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
-) -> None:
-    """Two committers over the same two accounts neither deadlock nor lose a cent."""
-    async with (
-        GroupCommitter(pool, live(Policy()), metrics) as one,
-        GroupCommitter(pool, live(Policy()), metrics) as other,
-    ):
-        left, right = await opened(one), await opened(one)
-        await asyncio.gather(
-            *(submitted(one, transfer(left.id, right.id, usd(7))) for _ in range(100)),
-            *(submitted(other, transfer(right.id, left.id, usd(5))) for _ in range(100)),
-        )
-    balances = await pool.fetch("SELECT credits_posted - debits_posted AS balance FROM accounts")
-    assert sorted(each["balance"] for each in balances) == [99_800, 100_200]
-
-
 async def test_one_key_makes_one_payment_and_equal_answers(
     committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
 ) -> None:

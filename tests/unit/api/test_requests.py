@@ -1,10 +1,13 @@
 """What the request models take and refuse, field by field."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api.problems import FieldError, Problem
 from api.requests.bodies import (
@@ -16,6 +19,8 @@ from api.requests.bodies import (
 from api.requests.queries import PaymentsQuery
 from api.requests.reading import parse_body, read_body, read_query
 from payments.commands import CreatePayment
+from payments.currencies import EXPONENTS
+from payments.money import AMOUNT_MINOR_MAX
 from payments.payment import CaptureMethod, PaymentType, Provider
 
 SOURCE = "0190a5e4-7b1c-7c3e-9d3f-0a7c1be25d10"
@@ -118,6 +123,24 @@ def test_an_amount_that_cannot_be_paid_is_refused(text: str, currency: str, reas
     """What is not an exact, positive amount of the currency is refused, never rounded."""
     body = orjson.dumps(EXTERNAL | {"currency": currency}).replace(b'"50.00"', text.encode())
     assert _refusals(body) == {"/amount": reason}
+
+
+@given(
+    st.from_regex(r"\A-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?\Z"),
+    st.sampled_from(sorted(EXPONENTS)),
+    st.booleans(),
+)
+def test_an_amount_is_accepted_exactly_or_refused(text: str, currency: str, quoted: bool) -> None:  # noqa: FBT001 - drawn
+    """Number or string alike: every digit is kept, and no more is refused than must be."""
+    written, digits = Decimal(text), EXPONENTS[currency]
+    _, _, power = written.as_tuple()
+    assert isinstance(power, int)
+    sent = f'"{text}"' if quoted else text
+    body = orjson.dumps(EXTERNAL | {"currency": currency}).replace(b'"50.00"', sent.encode())
+    if power >= -digits and 0 < written.scaleb(digits) <= AMOUNT_MINOR_MAX:
+        assert Decimal(_payment(body).amount.amount_minor).scaleb(-digits) == written
+    else:
+        assert _refusals(body).keys() == {"/amount"}
 
 
 WRONG: dict[str, list[object]] = {

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from payments.account import Account, AccountStatus
+from payments.commands import RefundPayment
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import AccountEventType
-from payments.money import Money
+from payments.money import AMOUNT_MINOR_MAX, Money
 from payments.payment import Payment, PaymentStatus
-from tests.factories import NOWHERE, open_account, pay, transfer, usd
+from tests.factories import NOWHERE, TENANT, open_account, pay, transfer, usd
 from tests.unit.payments.desk import Desk, granted
 
 if TYPE_CHECKING:
@@ -88,6 +89,27 @@ def test_a_refusal_names_the_first_thing_wrong(minor: int) -> None:
         (transfer(payer.id, euros.id, usd(minor)), RefusalCode.CURRENCY_MISMATCH),
     ]
     assert [(command, refusal(desk, command)) for command, _ in wrong] == wrong
+
+
+def test_an_account_moves_no_more_than_a_column_holds() -> None:
+    """The largest amount back and forth: refused in time, and all of it could still be refunded."""
+    desk = Desk()
+    largest = Money(AMOUNT_MINOR_MAX, "USD")
+    here, there = desk.open_account(largest), desk.open_account(usd(0))
+    moved: list[Payment] = []
+    for _ in range(2**63 // AMOUNT_MINOR_MAX):
+        outcome = desk.ask(transfer(here.id, there.id, largest))
+        if isinstance(outcome, Refused):
+            assert outcome.code is RefusalCode.ACCOUNT_TURNOVER_EXCEEDED
+            break
+        assert isinstance(outcome.result, Payment)
+        moved.append(outcome.result)
+        here, there = there, here
+    assert 1_000 < len(moved) < 2_001
+    for payment in reversed(moved):
+        granted(desk.ask(RefundPayment(TENANT, payment.id, None)))
+    for account in desk.working.accounts.values():
+        assert account.debits_posted <= account.credits_posted < 2**63
 
 
 def test_a_refusal_changes_nothing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from operator import add, ge, gt, le, lt, mul, sub, truediv
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,9 @@ from payments.money import (
     format_amount,
     parse_amount,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 currencies = st.sampled_from(sorted(EXPONENTS))
 amounts = st.integers(0, AMOUNT_MINOR_MAX)
@@ -40,16 +45,87 @@ def test_a_formatted_amount_is_the_exact_decimal(amount_minor: int, currency: st
 
 
 @given(
-    st.from_regex(r"\A0{0,3}[0-9]{1,12}(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,2})?\Z"),
+    st.from_regex(r"\A-?0{0,3}[0-9]{1,18}(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?\Z"),
     currencies,
 )
-def test_a_parsed_amount_is_the_decimal_it_was_written_as(text: str, currency: str) -> None:
-    """Parsing gives the written value to the last digit, or refuses; it never rounds."""
+def test_an_amount_is_the_decimal_it_was_written_as_or_refused(text: str, currency: str) -> None:
+    """To the last digit; refused only if it is negative, too large or finer than the currency."""
+    written, digits = Decimal(text), exponent_of(currency)
+    _, _, power = written.as_tuple()
+    assert isinstance(power, int)
+    whole = power >= -digits and 0 <= written.scaleb(digits) <= AMOUNT_MINOR_MAX
+    try:
+        money = parse_amount(text, currency)
+    except AmountError:
+        assert not whole
+    else:
+        assert whole
+        assert Decimal(money.amount_minor).scaleb(-digits) == written
+
+
+@given(st.text("0123456789.eE+-,_ \n\u0661\uff11NaInfity", max_size=12), currencies)
+def test_what_is_read_as_an_amount_is_written_as_one(text: str, currency: str) -> None:
+    """Of any characters at all: digits, a point and an exponent, or nothing is read."""
     try:
         money = parse_amount(text, currency)
     except AmountError:
         return
+    assert set(text) <= set("0123456789.eE+-")
     assert Decimal(money.amount_minor).scaleb(-exponent_of(currency)) == Decimal(text)
+
+
+@given(amounts, currencies, st.integers(0, 20), st.integers(0, 9))
+def test_one_amount_may_be_written_in_many_ways(
+    amount_minor: int, currency: str, zeros: int, power: int
+) -> None:
+    """With leading zeros, as minor units with an exponent, or with the point further left."""
+    digits, money = exponent_of(currency), Money(amount_minor, currency)
+    left = Decimal(money.decimal).scaleb(-power)
+    for text in ("0" * zeros + money.decimal, f"{amount_minor}e-{digits}", f"{left:f}E+{power}"):
+        assert parse_amount(text, currency) == money
+
+
+@given(amounts, currencies)
+def test_a_finer_amount_is_refused_even_when_it_is_zero_finer(
+    amount_minor: int, currency: str
+) -> None:
+    """One decimal more than the currency has is a mistake about the currency."""
+    point = "" if exponent_of(currency) else "."
+    with pytest.raises(AmountError, match="too many decimal places"):
+        parse_amount(f"{Money(amount_minor, currency).decimal}{point}0", currency)
+
+
+@given(st.lists(amounts, min_size=2, max_size=2), st.lists(currencies, min_size=2, max_size=2))
+def test_money_is_equal_only_to_as_much_of_the_same_currency(
+    minor: list[int], codes: list[str]
+) -> None:
+    """A hundred yen are not a hundred cents, though both are a hundred minor units."""
+    one, other = (Money(*each) for each in zip(minor, codes, strict=True))
+    assert (one == other) == (minor[0] == minor[1] and codes[0] == codes[1])
+    assert (one == other) <= (hash(one) == hash(other))
+
+
+@given(amounts, amounts, currencies, currencies)
+@pytest.mark.parametrize("operation", [add, sub, mul, truediv, lt, le, gt, ge])
+def test_money_is_neither_added_nor_ordered(
+    operation: Callable[[object, object], object],
+    minor: int,
+    other_minor: int,
+    currency: str,
+    other_currency: str,
+) -> None:
+    """Across currencies it would be wrong: sums are the ledger's, over accounts of one currency."""
+    for other in (Money(other_minor, other_currency), other_minor):
+        with pytest.raises(TypeError):
+            operation(Money(minor, currency), other)
+
+
+@given(st.lists(amounts, max_size=50), currencies)
+def test_the_sum_of_texts_is_the_sum_of_minor_units(several: list[int], currency: str) -> None:
+    """Whoever adds up what we wrote gets what we added up: nothing is rounded on the way."""
+    texts = [Money(minor, currency).decimal for minor in several]
+    total = sum((Decimal(text) for text in texts), Decimal(0))
+    assert Decimal(format_amount(sum(several), currency)) == total
 
 
 @pytest.mark.parametrize(
