@@ -10,17 +10,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.ablations.copies import Tree
+from tests.ablations.copies import ForeignCode, Tree
 from tests.ablations.page import PAGE, written
-from tests.ablations.table import safeguards, tests_of
-from tests.ablations.trial import tried
+from tests.ablations.table import EditError, Safeguard, safeguards, tests_of
+from tests.ablations.trial import Trial, tried
 from tests.project.tree import ROOT, tracked_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tests.ablations.table import Safeguard
-    from tests.ablations.trial import Trial
 
 _PRINTED_LINES: Final = 40
 
@@ -54,7 +51,10 @@ def _is_named(row: Safeguard, names: Sequence[str]) -> bool:
 
 
 def _tried(row: Safeguard, rows: Sequence[Safeguard]) -> Trial:
-    trial = tried(row, tests_of(row, rows), Tree(ROOT, tracked_files()))
+    try:
+        trial = tried(row, tests_of(row, rows), Tree(ROOT, tracked_files()))
+    except (EditError, ForeignCode) as error:
+        trial = Trial(row, 0.0, [str(error)], "")
     _say(trial)
     return trial
 

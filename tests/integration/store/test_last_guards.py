@@ -8,15 +8,16 @@ import asyncpg
 import pytest
 
 from payments.account import Account
-from payments.commands import CancelPayment
+from payments.commands import CancelPayment, CreatePayment, HintPayment
+from payments.hint import Said
 from payments.payment import Payment
 from store.group_commit import Submission
-from tests.factories import TENANT, open_account, pay
+from tests.factories import TENANT, open_account, pay, said
 
 if TYPE_CHECKING:
     from store.group_commit import GroupCommitter
 
-# Of a customer with one payment accepted and one cancelled, so with a hold and with one released.
+# Of a customer with a payment that is accepted and one that is cancelled: one hold is released.
 _REFUSED: Final = {
     "overdrawn": "UPDATE accounts SET debits_pending = credits_posted - debits_posted + 1",
     "refunded beyond the capture": "UPDATE payments SET refund_pending_minor = captured_minor + 1",
@@ -26,6 +27,7 @@ _REFUSED: Final = {
         " jsonb_build_object('id', gen_random_uuid()))).* FROM ledger_transfers"
         " WHERE pending_id IS NOT NULL"
     ),
+    "an event taken twice": "INSERT INTO provider_events SELECT * FROM provider_events",
     "owed and never due": "UPDATE payments SET due_at = NULL WHERE operation IS NOT NULL",
     "a lease on what is not owed": (
         "UPDATE payments SET lease_id = gen_random_uuid() WHERE operation IS NULL"
@@ -37,15 +39,19 @@ _REFUSED: Final = {
 async def books(
     committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
 ) -> asyncpg.Pool[asyncpg.Record]:
-    """A database in which somebody has paid and thought better of it once."""
+    """A database in which somebody has paid, thought better of it once, and a provider spoke."""
     account = (await committer.submit(Submission(open_account()))).result
     assert isinstance(account, Account)
-    for is_kept in (True, False):
-        payment = (await committer.submit(Submission(pay(account.id)))).result
-        assert isinstance(payment, Payment)
-        if not is_kept:
-            await committer.submit(Submission(CancelPayment(TENANT, payment.id)))
+    kept, cancelled = [await _accepted(committer, pay(account.id)) for _ in range(2)]
+    await committer.submit(Submission(HintPayment(kept.id, said(Said.DONE))))
+    await committer.submit(Submission(CancelPayment(TENANT, cancelled.id)))
     return pool
+
+
+async def _accepted(committer: GroupCommitter, command: CreatePayment) -> Payment:
+    payment = (await committer.submit(Submission(command))).result
+    assert isinstance(payment, Payment)
+    return payment
 
 
 @pytest.mark.parametrize("what", _REFUSED)
