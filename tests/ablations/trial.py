@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
@@ -121,7 +122,7 @@ def _ended(process: subprocess.Popen[bytes], within_s: float) -> int | None:
         process.kill()
         process.wait(_KILLED_WITHIN_S)
     for each in family:
-        if each.is_running():
+        with suppress(psutil.NoSuchProcess):
             each.kill()
     return None
 

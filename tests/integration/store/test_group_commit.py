@@ -142,20 +142,6 @@ async def test_a_key_with_another_request_is_refused(committer: GroupCommitter) 
                 await asked
 
 
-async def test_a_key_of_another_tenant_is_another_key(committer: GroupCommitter) -> None:
-    """Two tenants that choose one key are each answered for themselves."""
-    bodies = set()
-    for tenant_id in (TENANT, "another"):
-        account = await submitted(committer, open_account(tenant_id=tenant_id))
-        assert isinstance(account, Account)
-        key = Idempotency(tenant_id, "key", b"same")
-        command = pay(account.id, tenant_id=tenant_id)
-        reply = await committer.submit(Submission(command, idempotency=key, render=rendered))
-        assert not reply.replayed
-        bodies.add(reply.answer.body if reply.answer else b"")
-    assert len(bodies) == 2
-
-
 async def test_a_refusal_is_stored_under_its_key(committer: GroupCommitter) -> None:
     """Money that arrives later does not change an answer already given."""
     poor, rich = await opened(committer, usd(0)), await opened(committer)
