@@ -44,7 +44,7 @@ def _chapter(title: str, rows: Sequence[Safeguard]) -> str:
 def _line(row: Safeguard) -> str:
     tests = "<br>".join(f"`{_short(test)}`" for test in row.tests)
     if row.only_saves_work:
-        tests = f"nothing: it saves work only. Green stays every test of this page, and {tests}"
+        tests = f"nothing: every other file's test on this page stays green, and {tests}"
     guard = f"**{row.name}**: {row.guard}"
     removed = f"`{row.file}`<br>{'<br>'.join(_changes(row))}"
     return f"| {guard} | {row.protects} | {removed} | {tests} |\n"
