@@ -122,6 +122,7 @@ async def test_what_is_not_recorded_yet_comes_again(
     async with shop.locked(kept):
         await eventually(shop.is_kept_waiting)
         others = [await shop.bought(customer, Provider.PAYPAL) for _ in range(20)]
+        await shop.settles(others)
 
         async def some_are_acknowledged() -> bool:
             return await charges.unread() < 1 + len(others)
