@@ -14,7 +14,7 @@ ARGS ?=
 KAFKA := .cache/kafka
 
 .PHONY: help deps lock build check format test test-unit test-integration test-long test-kafka \
-	test-all run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
+	test-all ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
 	bench clean
 
 help: ## Show this list
@@ -65,6 +65,9 @@ test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run acceptance and stages on Apac
 test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and Maven are
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) test-kafka; \
 	else echo "test-kafka left out: it needs a JDK 17+ (java) and Maven (mvn)."; fi
+
+ablations: $(VENV)/.deps ## Remove each safeguard from a copy and see a test fail (ARGS chooses some)
+	$(BIN)/python -m tests.ablations $(ARGS)
 
 run: $(VENV)/.run ## Run the whole platform on an embedded stack (ARGS=--demo adds traffic)
 	@# In a terminal's foreground (ps says "+") the job gets a process group of its own: Ctrl-C

@@ -7,7 +7,8 @@ from tests.project.tree import ROOT
 
 PROMISED = frozenset(
     "help deps build check format test test-unit test-integration test-long test-kafka test-all "
-    "run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down bench clean"
+    "ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down "
+    "bench clean"
     .split()
 )  # fmt: skip
 

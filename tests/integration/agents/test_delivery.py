@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from payments.commands import RedriveDeadLetter
+from payments.payment import Provider
 from tests.integration.agents.deliveries import headers_of_work, work
 from tests.integration.agents.stream import Charges, Record
 from tests.waiting import eventually
@@ -108,6 +109,29 @@ async def test_what_is_delivered_again_works_once(
     assert await worker.metric("payments_stage_skipped_total", stage="charge") >= 10
     assert await worker.metric("payments_stage_claims_total", stage="charge") == 0
     assert [await shop.attempts(payment) for payment in payments] == before
+    await shop.assert_right(customer)
+
+
+async def test_what_is_not_recorded_yet_comes_again(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """Others are acknowledged meanwhile and the worker dies: the one that waited is not lost."""
+    customer = await shop.customer()
+    await eventually(charges.is_read)
+    kept = await shop.bought(customer)
+    async with shop.locked(kept):
+        await eventually(shop.is_kept_waiting)
+        others = [await shop.bought(customer, Provider.PAYPAL) for _ in range(20)]
+        await shop.settles(others)
+
+        async def some_are_acknowledged() -> bool:
+            return await charges.unread() < 1 + len(others)
+
+        await eventually(some_are_acknowledged, within=30)
+        await worker.kill()
+    await worker.start()
+    await shop.settles([kept, *others])
+    assert await shop.attempts(kept) == [(1, False, "succeeded")]
     await shop.assert_right(customer)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from payments.account import Account
@@ -24,8 +25,6 @@ from store.group_commit import (
 from tests.factories import TENANT, open_account, pay, transfer, usd
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from payments.commands import Command
     from payments.money import Money
     from telemetry.metrics import Metrics
@@ -147,6 +146,24 @@ async def test_a_command_that_cannot_be_recorded_fails_alone(
     )
     assert [type(each).__name__ for each in outcomes].count("Account") == 5
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 5
+
+
+async def test_nobody_is_answered_before_the_commit(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """What Postgres takes from every statement and refuses at the COMMIT was not accepted."""
+    await pool.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE 'not at the last moment either';
+        END $$;
+        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON accounts
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+        """
+    )
+    with pytest.raises(asyncpg.RaiseError):
+        await submitted(committer, open_account())
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
 
 
 async def test_a_full_queue_says_when_to_come_back(

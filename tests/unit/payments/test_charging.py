@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from payments.commands import CapturePayment, RedriveDeadLetter
+from payments.commands import CapturePayment, RedriveDeadLetter, WakePayment
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
@@ -56,6 +56,17 @@ def test_a_worker_that_lost_its_lease_may_still_bring_certainty() -> None:
     successor = granted(scene.desk.ask(scene.settled(Succeeded("pi_zombie"))))
     assert (successor.payments, successor.transfers) == ((), ())
     assert scene.payment == before
+
+
+def test_a_silent_worker_is_given_up_when_its_lease_ends() -> None:
+    """The payment is due at the end of the lease, and woken then, not a moment sooner."""
+    scene = scene_of("processing")
+    due_at = scene.payment.progress.due_at
+    assert due_at is not None
+    assert (due_at - scene.desk.now).total_seconds() == scene.desk.policy.lease_s
+    assert isinstance(scene.desk.ask(WakePayment(scene.payment_id)), Refused)
+    scene.play("wake")
+    assert status(scene) is PaymentStatus.UNKNOWN
 
 
 def test_an_inquiry_follows_a_lost_lease() -> None:

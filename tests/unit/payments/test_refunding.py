@@ -87,6 +87,13 @@ def test_returning_a_transfer_needs_the_payee_to_have_it() -> None:
     assert scene.payment.refund_pending_minor == 0
 
 
+def test_every_try_at_a_refund_carries_the_key_of_the_first() -> None:
+    """Over retries and inquiries the provider sees one idempotency key, the refund's own."""
+    scene = refund_scene_of("inquiring")
+    keys = [each.provider_key for each in scene.desk.attempts_of(scene.refund)]
+    assert keys == [f"refund-{scene.refund_id}"] * 2
+
+
 def test_a_refund_that_succeeded_after_all_leaves_a_letter() -> None:
     """Failed here, paid there: a human must look, the reference is in the letter."""
     scene = refund_scene_of("processing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from topics.relay.watermark import Transaction, Watermark
@@ -45,6 +45,11 @@ STEPS = st.lists(
 )
 
 
+# Two transactions with a row each, and the second is acknowledged first.
+_OVERTAKEN = "begin send end begin send end ack".split()
+
+
+@example([(step, 1) for step in _OVERTAKEN])
 @given(STEPS)
 def test_the_position_is_the_acknowledged_prefix(steps: list[tuple[str, int]]) -> None:
     """Against a model that looks at everything anew after each step."""

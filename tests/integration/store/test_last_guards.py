@@ -1,0 +1,63 @@
+"""What the tables refuse by themselves: no bug above them can record money that is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import pytest
+
+from payments.account import Account
+from payments.commands import CancelPayment, CreatePayment, HintPayment
+from payments.hint import Said
+from payments.payment import Payment
+from store.group_commit import Submission
+from tests.factories import TENANT, open_account, pay, said
+
+if TYPE_CHECKING:
+    from store.group_commit import GroupCommitter
+
+# Of a customer with a payment that is accepted and one that is cancelled: one hold is released.
+_REFUSED: Final = {
+    "overdrawn": "UPDATE accounts SET debits_pending = credits_posted - debits_posted + 1",
+    "refunded beyond the capture": "UPDATE payments SET refund_pending_minor = captured_minor + 1",
+    "captured beyond the payment": "UPDATE payments SET captured_minor = amount_minor + 1",
+    "a hold resolved twice": (
+        "INSERT INTO ledger_transfers SELECT (jsonb_populate_record(ledger_transfers,"
+        " jsonb_build_object('id', gen_random_uuid()))).* FROM ledger_transfers"
+        " WHERE pending_id IS NOT NULL"
+    ),
+    "an event taken twice": "INSERT INTO provider_events SELECT * FROM provider_events",
+    "owed and never due": "UPDATE payments SET due_at = NULL WHERE operation IS NOT NULL",
+    "a lease on what is not owed": (
+        "UPDATE payments SET lease_id = gen_random_uuid() WHERE operation IS NULL"
+    ),
+}
+
+
+@pytest.fixture
+async def books(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> asyncpg.Pool[asyncpg.Record]:
+    """A database in which somebody has paid, thought better of it once, and a provider spoke."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    kept, cancelled = [await _accepted(committer, pay(account.id)) for _ in range(2)]
+    await committer.submit(Submission(HintPayment(kept.id, said(Said.DONE))))
+    await committer.submit(Submission(CancelPayment(TENANT, cancelled.id)))
+    return pool
+
+
+async def _accepted(committer: GroupCommitter, command: CreatePayment) -> Payment:
+    payment = (await committer.submit(Submission(command))).result
+    assert isinstance(payment, Payment)
+    return payment
+
+
+@pytest.mark.parametrize("what", _REFUSED)
+async def test_postgres_refuses_what_no_decision_may_say(
+    books: asyncpg.Pool[asyncpg.Record], what: str
+) -> None:
+    """Each as a hand or a bad release could write it, past every decision."""
+    with pytest.raises((asyncpg.CheckViolationError, asyncpg.UniqueViolationError)):
+        await books.execute(_REFUSED[what])
