@@ -48,5 +48,10 @@ def key_of(headers: Sequence[str], use: KeyUse) -> str | None:
 
 
 def fingerprint(method: str, path: str, body: object) -> bytes:
-    """SHA-256 of what makes two requests the same: method, path and the body's value."""
+    """SHA-256 of what makes two requests the same: method, path and the body's value.
+
+    `If-Match` is no part of it: it says when the request may be performed, not what it is.
+    Whoever lost the answer to a payment, and looks at the account before trying again, names
+    the version that payment itself made; under the same key that must lead to the payment.
+    """
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), canonical(body)))).digest()

@@ -53,6 +53,32 @@ def test_an_operation_says_what_its_route_does(route: Route) -> None:
         assert {"401", "403", "429", "503"} <= set(operation["responses"])
 
 
+def test_what_takes_a_condition_says_so() -> None:
+    """Tags on what has a version, 304 and 412 among the answers; nowhere else."""
+    for route in DOCUMENTED:
+        operation = _operation(route)
+        named = {each["name"] for each in operation["parameters"]}
+        assert ("If-None-Match" in named) is ("304" in operation["responses"]) is route.versioned
+        conditional = route.versioned or route.takes_if_match
+        assert ("If-Match" in named) is ("412" in operation["responses"]) is conditional
+
+
+def test_every_link_leads_to_an_operation_by_parameters_it_has() -> None:
+    """And every operation that takes an id can be reached from an answer that has one."""
+    operations = {_operation(route)["operationId"]: _operation(route) for route in DOCUMENTED}
+    reached = set()
+    for operation in operations.values():
+        for answer in operation["responses"].values():
+            for name, link in answer.get("links", {}).items():
+                assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+                target = operations[link["operationId"]]
+                assert set(link["parameters"]) <= {each["name"] for each in target["parameters"]}
+                reached.add(link["operationId"])
+    with_id = {_operation(route)["operationId"] for route in DOCUMENTED if "{id}" in route.path}
+    assert with_id <= reached
+    assert {"create_payment", "create_transfer", "list_payments"} <= reached
+
+
 def test_amounts_are_documented_as_they_are_taken() -> None:
     """A number or a decimal string, and nothing else."""
     amount = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]["properties"]["amount"]

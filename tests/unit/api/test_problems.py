@@ -12,6 +12,7 @@ STATUS = {
     RefusalCode.PAYMENT_NOT_FOUND: 404,
     RefusalCode.REFUND_NOT_FOUND: 404,
     RefusalCode.DEAD_LETTER_NOT_FOUND: 404,
+    RefusalCode.PRECONDITION_FAILED: 412,
     RefusalCode.SAME_ACCOUNT: 422,
     RefusalCode.ACCOUNT_NOT_ACTIVE: 422,
     RefusalCode.CURRENCY_MISMATCH: 422,
