@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 HEADER: Final = "Idempotency-Key"
 
+# What a client may send, for the document: the bare form begins with no quote.
+PATTERN: Final = r'^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$'
+
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic.json_schema import models_json_schema
 
+from api.idempotency import PATTERN
 from api.links import links_of
 from api.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.problems import CONTENT_TYPE
@@ -169,7 +170,7 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
                 "in": "header",
                 "required": route.key_use is KeyUse.REQUIRED,
                 "description": "The same for every try of one request, such as a UUID.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+                "schema": {"type": "string", "pattern": PATTERN},
             }
         )
     if route.takes_if_match:

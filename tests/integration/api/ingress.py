@@ -34,6 +34,7 @@ from store.circumstances import live
 from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations
 from store.payments import settled_payments
+from telemetry.lag.report import StreamsReport
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
 
@@ -213,7 +214,7 @@ async def running(
             replay_cache=ReplayCache(batched, metrics),
             watch=watch,
             readiness=await stack.enter_async_context(readiness.running()),
-            streams=None,
+            streams=lambda: StreamsReport(datetime.now(UTC), (), (), (), (), ()),
             metrics=metrics,
             tracer=configure("test").tracer,
             now=lambda: datetime.now(UTC),

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from payments.commands import ClaimPayment, ClaimRefund, SettlePayment, SettleRefund
 from payments.dead_letter import SourceMessage
 from payments.decision import Claimed
-from payments.outcome import Outcome, Succeeded
+from payments.outcome import Declined, Outcome, Succeeded, Unknown
 from payments.payment import Payment
 from payments.refund import Refund
 from store.group_commit import Submission
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from store.group_commit import GroupCommitter
 
 SUCCEEDED = Succeeded("pi_1")
+# Soon enough for who waits, and long enough for others to cancel first.
+_PAUSE_SECONDS: Final = 0.05
 _SOURCE = SourceMessage("payments.charges", 0, 0, b"k", b"{}")
 
 
@@ -45,3 +53,48 @@ async def settle_refund(
     settled = (await committer.submit(Submission(command))).result
     assert isinstance(settled, Refund), settled
     return settled
+
+
+_OUTCOMES: Final = (SUCCEEDED, SUCCEEDED, Declined("no", "No."), SUCCEEDED, Unknown("lost", "?"))
+
+
+@asynccontextmanager
+async def settling(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> AsyncIterator[None]:
+    """While the context is open, whatever is pending is settled, this way or that."""
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(_settle_all(committer, pool))
+        yield
+        work.cancel()
+
+
+async def _settle_all(committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    outcomes: Iterator[Outcome] = cycle(_OUTCOMES)
+    while True:
+        payments = await pool.fetch(
+            "SELECT id, attempt_count FROM payments "
+            "WHERE due_at IS NOT NULL AND lease_id IS NULL AND status IN ('pending', 'authorized') "
+        )
+        for row in payments:
+            claim = ClaimPayment(row["id"], row["attempt_count"] + 1, "test")
+            await _try(committer, claim, next(outcomes))
+        for row in await pool.fetch("SELECT id FROM refunds WHERE status = 'pending'"):
+            await _try(committer, ClaimRefund(row["id"], 1, "test"), next(outcomes))
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _try(
+    committer: GroupCommitter, claim: ClaimPayment | ClaimRefund, outcome: Outcome
+) -> None:
+    """Settle what is claimed; what somebody cancelled meanwhile is not there to claim."""
+    claimed = (await committer.submit(Submission(claim))).result
+    if not isinstance(claimed, Claimed):
+        return
+    attempt = claimed.attempt
+    settle: SettlePayment | SettleRefund
+    if claimed.refund is not None:
+        settle = SettleRefund(claimed.refund.id, attempt.id, outcome, _SOURCE)
+    else:
+        settle = SettlePayment(claimed.payment.id, attempt.id, attempt.operation, outcome, _SOURCE)
+    await committer.submit(Submission(settle))
