@@ -189,8 +189,18 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
         )
     if route.query:
         for name, schema in schemas.properties(route.query).items():
-            parameters.append({"name": name, "in": "query", "schema": schema})
+            parameters.append({"name": name, "in": "query", "schema": _without_null(schema)})
     return parameters
+
+
+def _without_null(schema: Json) -> Json:
+    """A query's parameter is there or not; it cannot be null, as a model's field can."""
+    match schema:
+        case {"anyOf": [kind, {"type": "null"}], **rest}:
+            assert isinstance(kind, Mapping), "a kind is a schema"
+            return {**{name: value for name, value in rest.items() if name != "default"}, **kind}
+        case _:
+            return schema
 
 
 def _tags(name: str, description: str) -> Json:
