@@ -248,7 +248,7 @@ def _content(success: Success, schemas: _Schemas) -> Json:
 
 def _refusals(route: Route) -> list[int]:
     """The problems a route may answer, from what it takes."""
-    found = {500, *route.refusals}
+    found = {400, 500, *route.refusals}
     if not isinstance(route.scope, Everyone):
         found |= {401, 403, 429, 503}
     if "{" in route.path:
@@ -256,11 +256,11 @@ def _refusals(route: Route) -> list[int]:
     if route.query:
         found.add(422)
     if route.body:
-        found |= {400, 408, 413, 415, 422}
+        found |= {408, 413, 415, 422}
     if route.key_use is not KeyUse.IGNORED:
-        found |= {400, 404, 409}
+        found |= {404, 409}
     if route.takes_if_match or route.versioned:
-        found |= {400, 412}
+        found.add(412)
     return sorted(found)
 
 

@@ -84,11 +84,10 @@ def conditional(sent: MultiMapping[str], answer: Answer) -> Answer:
     if answer.status != _OK or (IF_MATCH not in sent and IF_NONE_MATCH not in sent):
         return answer
     tag = answer.headers.get("ETag")
-    wanted = _sent(sent, IF_MATCH)
+    wanted, known = _sent(sent, IF_MATCH), _sent(sent, IF_NONE_MATCH)
     if wanted is not None and not wanted.match_strongly(tag):
         headers = {} if tag is None else {"ETag": tag}
         raise Problem(PRECONDITION_FAILED, f"it is at {tag or 'no version'} now", headers=headers)
-    known = _sent(sent, IF_NONE_MATCH)
     if known is not None and known.match_weakly(tag):
         return Answer(304, {} if tag is None else {"ETag": tag}, b"")
     return answer

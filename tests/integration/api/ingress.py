@@ -23,6 +23,7 @@ from api.authentication import ApiKeys, Authenticator, Open, new_secret
 from api.dependencies import Dependencies
 from api.health import Readiness
 from api.rate_limits import Limit, RateLimiter
+from api.reads import reading
 from api.replay_cache import ReplayCache
 from api.routing import Scope
 from api.server import Listen, serving
@@ -256,7 +257,7 @@ def _authenticator(pool: asyncpg.Pool[asyncpg.Record], options: Options) -> Auth
         return Open()
 
     async def find(key_id: str) -> ApiKey | None:
-        async with pool.acquire() as connection:
+        async with reading(pool) as connection:
             return await api_key_by_id(connection, key_id)
 
     return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)

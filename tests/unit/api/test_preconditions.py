@@ -99,9 +99,11 @@ def test_a_failure_comes_before_a_condition() -> None:
 
 
 def test_if_match_is_judged_before_if_none_match() -> None:
-    """The order of section 13.2.2."""
+    """The order of section 13.2.2; but what cannot be read is refused before anything is judged."""
     sent = CIMultiDict([("If-None-Match", '"7"'), ("If-Match", '"6"')])
     assert _status(sent, TAGGED) == 412
+    unreadable = CIMultiDict([("If-None-Match", "7"), ("If-Match", '"6"')])
+    assert _status(unreadable, TAGGED) == 400
 
 
 def test_where_nothing_has_a_version_only_a_star_is_met() -> None:
