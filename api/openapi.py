@@ -48,13 +48,14 @@ _HEADERS: Final = {
     "RateLimit": ("RateLimit", "What is left of each limit, where there is one."),
     "RateLimitPolicy": ("RateLimit-Policy", "The limits that count this request."),
     "Replayed": ("Idempotent-Replayed", "`true`: the first answer, given again."),
-    "RetryAfter": ("Retry-After", "Seconds after which to try again."),
+    "RetryAfter": ("Retry-After", "Seconds after which to try again, where that helps."),
     "Challenge": ("WWW-Authenticate", "What an API key must be good for (RFC 6750)."),
 }
 _EVERY_ANSWER: Final = ("RequestId", "TraceParent")
 _OF_PROBLEM: Final = {
     401: ("Challenge",),
     403: ("Challenge",),
+    409: ("RetryAfter",),
     429: ("RetryAfter", "RateLimit", "RateLimitPolicy"),
     503: ("RetryAfter",),
 }

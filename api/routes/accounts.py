@@ -96,6 +96,8 @@ def _opened(result: Result) -> Answer:
 
 
 _ETAG: Final = {"ETag": "The account's version in quotes: a strong entity tag."}
+# Of the past there is no version.
+_ETAG_NOW: Final = {"ETag": "The account's version in quotes, unless `as_of` is asked for."}
 
 
 ROUTES: Final = (
@@ -133,7 +135,7 @@ ROUTES: Final = (
         tag="Accounts",
         query=BalanceQuery,
         versioned=True,
-        successes={200: Success("The balance.", BalanceResponse, headers=_ETAG)},
+        successes={200: Success("The balance.", BalanceResponse, headers=_ETAG_NOW)},
     ),
     Route(
         method="GET",

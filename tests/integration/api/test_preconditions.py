@@ -163,6 +163,18 @@ async def test_a_key_leads_to_its_payment_whatever_version_is_named_now(
     assert await _tag(client, account) == '"2"'
 
 
+async def test_tries_with_one_key_and_several_versions_are_one_payment(client: Client) -> None:
+    """Sent at once, those whose version was wrong do not take the key from the one that pays."""
+    account, key = await client.account(), str(uuid.uuid4())
+    replies = await asyncio.gather(
+        *(_pay(client, account, tag, key) for _ in range(10) for tag in ('"9"', '"1"'))
+    )
+    paid = [reply for reply in replies if reply.status == 202]
+    assert {reply.status for reply in replies} <= {202, 412}
+    assert len({reply.body for reply in paid}) == 1
+    assert await _tag(client, account) == '"2"'
+
+
 async def test_a_condition_that_nothing_can_meet_stops_the_request(ingress: Ingress) -> None:
     """Where there are no versions, a tag is 412 and changes nothing; anything meets `*`."""
     client = ingress.client

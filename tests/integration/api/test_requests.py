@@ -132,6 +132,13 @@ async def test_bytes_that_are_no_request_get_a_problem_too(ingress: Ingress) -> 
         b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 300 + b"\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"get /health HTTP/1.1\r\nHost: x\r\n\r\n",
     ):
         answer = await _raw(ingress, sent, until_closed=True)
         assert answer.split(b" ")[1] == b"400", sent
@@ -150,3 +157,16 @@ async def test_a_body_in_broken_chunks_is_refused(ingress: Ingress) -> None:
     )
     assert answer.split(b" ")[1] == b"400"
     assert b'"code":"malformed_http"' in answer
+
+
+async def test_a_key_sent_twice_or_in_other_bytes_is_400(ingress: Ingress) -> None:
+    """Two keys are none, and so is one that is not ASCII."""
+    for keys in (b"Idempotency-Key: a\r\nIdempotency-Key: b", b"Idempotency-Key: \xff"):
+        answer = await _raw(
+            ingress,
+            b"POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            + keys
+            + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        )
+        assert answer.split(b" ")[1] == b"400", keys
+        assert b'"code":"idempotency_key_invalid"' in answer
