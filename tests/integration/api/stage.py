@@ -62,25 +62,31 @@ _OUTCOMES: Final = (SUCCEEDED, SUCCEEDED, Declined("no", "No."), SUCCEEDED, Unkn
 async def settling(
     committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
 ) -> AsyncIterator[None]:
-    """While the context is open, whatever is pending is settled, this way or that."""
+    """While the context is open, whatever is owed is settled, this way or that."""
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(_settle_all(committer, pool))
         yield
         work.cancel()
 
 
+# With the next attempt's number; what has no lease waits for a stage, or for its time.
+_OWED: Final = """
+SELECT id, attempt_count + 1, true FROM payments
+WHERE
+    lease_id IS NULL AND due_at IS NOT NULL
+    AND (due_at <= now() OR status IN ('pending', 'authorized'))
+UNION ALL
+SELECT id, attempt_count + 1, false FROM refunds
+WHERE lease_id IS NULL AND (due_at <= now() OR status = 'pending')
+"""
+
+
 async def _settle_all(committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]) -> None:
     outcomes: Iterator[Outcome] = cycle(_OUTCOMES)
     while True:
-        payments = await pool.fetch(
-            "SELECT id, attempt_count FROM payments "
-            "WHERE due_at IS NOT NULL AND lease_id IS NULL AND status IN ('pending', 'authorized') "
-        )
-        for row in payments:
-            claim = ClaimPayment(row["id"], row["attempt_count"] + 1, "test")
-            await _try(committer, claim, next(outcomes))
-        for row in await pool.fetch("SELECT id FROM refunds WHERE status = 'pending'"):
-            await _try(committer, ClaimRefund(row["id"], 1, "test"), next(outcomes))
+        for subject, attempt, is_payment in await pool.fetch(_OWED):
+            claim = ClaimPayment if is_payment else ClaimRefund
+            await _try(committer, claim(subject, attempt, "test"), next(outcomes))
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
