@@ -16,7 +16,7 @@ from api.preconditions import IF_MATCH
 if TYPE_CHECKING:
     from api.routing import Route, Success
 
-# What a link is made of.
+# What JSON is made of.
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 _ID: Final = "/{id}"

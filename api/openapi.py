@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic.json_schema import models_json_schema
 
 from api.idempotency import PATTERN
-from api.links import links_of
+from api.links import Json, links_of
 from api.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.problems import CONTENT_TYPE
 from api.responses import ProblemResponse
@@ -21,9 +21,6 @@ from api.routing import Everyone, KeyUse, Route, Success
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaMode
-
-# What JSON is made of.
-Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 VERSION: Final = "1.0.0"
 _REFERENCE: Final = "#/components/schemas/{model}"
