@@ -13,6 +13,7 @@ from aiohttp import web
 from api.call import Call
 from api.documents import DOCUMENTS, documents_of
 from api.middleware.observe import BODY_BYTES_MAX, UNMATCHED, Observer
+from api.preconditions import conditional
 from api.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class _Endpoint:
             call = Call(request, asked, route, deps)
             try:
                 await call.admit()
-                return await route.handler(call)
+                answer = await route.handler(call)
+                return conditional(request.headers, answer) if route.method == "GET" else answer
             finally:
                 headers.update(call.headers)
 

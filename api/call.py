@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
@@ -98,7 +99,10 @@ class Call:
 
     def query(self, model: type[ModelT]) -> ModelT:
         """The parameters of the query string."""
-        return read_query(model, tuple(self.request.query.items()))
+        raw = self.request.rel_url.raw_query_string
+        # aiohttp's own reading turns what is not UTF-8 into U+FFFD; this one keeps it refusable.
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+        return read_query(model, pairs)
 
     async def body(self, model: type[ModelT]) -> ModelT:
         """The body, read whole and checked."""

@@ -59,9 +59,11 @@ def _decoded(cursor: str, filters: str, length: int) -> bytes:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars="-_", validate=True)
     except (binascii.Error, ValueError):
         raise _refusal() from None
-    if len(data) != _FILTER_BYTES + length or data[:_FILTER_BYTES] != _digest(filters):
+    position = data[_FILTER_BYTES:]
+    # Written again it is the same to the letter, or it is no cursor of these filters.
+    if len(position) != length or _encoded(position, filters) != cursor:
         raise _refusal()
-    return data[_FILTER_BYTES:]
+    return position
 
 
 def _digest(filters: str) -> bytes:

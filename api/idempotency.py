@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 HEADER: Final = "Idempotency-Key"
 
+# What a client may send, for the document: the bare form begins with no quote.
+PATTERN: Final = r'^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$'
+
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")
@@ -48,5 +51,10 @@ def key_of(headers: Sequence[str], use: KeyUse) -> str | None:
 
 
 def fingerprint(method: str, path: str, body: object) -> bytes:
-    """SHA-256 of what makes two requests the same: method, path and the body's value."""
+    """SHA-256 of what makes two requests the same: method, path and the body's value.
+
+    `If-Match` is no part of it: it says when the request may be performed, not what it is.
+    Whoever lost the answer to a payment, and looks at the account before trying again, names
+    the version that payment itself made; under the same key that must lead to the payment.
+    """
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), canonical(body)))).digest()

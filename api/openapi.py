@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic.json_schema import models_json_schema
 
+from api.idempotency import PATTERN
+from api.links import Json, links_of
+from api.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.problems import CONTENT_TYPE
 from api.responses import ProblemResponse
-from api.routing import Everyone, KeyUse, Route
+from api.routing import Everyone, KeyUse, Route, Success
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaMode
-
-# What JSON is made of.
-Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 VERSION: Final = "1.0.0"
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -33,13 +33,37 @@ come in as JSON numbers or decimal strings, and are read exactly from their text
 Send an `Idempotency-Key` with whatever changes something: the same key with the same request
 gets the first answer again, byte for byte, for 30 days. What is refused is answered as
 `application/problem+json`; `code` is stable, and `/docs/problems` explains each.
+
+An account's `ETag` is its version. A payment or transfer with `If-Match` is performed only if its
+source account is at a version named there, and refused with 412 otherwise; nothing is stored
+under its key then. Where no `If-Match` is listed, nothing has a version, and a tag matches nothing.
 """
+# What an answer of each kind says beside its body.
+_HEADERS: Final = {
+    "RequestId": ("X-Request-ID", "The request's id: the one sent, or a new one."),
+    "TraceParent": ("traceparent", "The trace the request belongs to (W3C Trace Context)."),
+    "RateLimit": ("RateLimit", "What is left of each limit, where there is one."),
+    "RateLimitPolicy": ("RateLimit-Policy", "The limits that count this request."),
+    "Replayed": ("Idempotent-Replayed", "`true`: the first answer, given again."),
+    "RetryAfter": ("Retry-After", "Seconds after which to try again, where that helps."),
+    "Challenge": ("WWW-Authenticate", "What an API key must be good for (RFC 6750)."),
+}
+_EVERY_ANSWER: Final = ("RequestId", "TraceParent")
+_OF_PROBLEM: Final = {
+    401: ("Challenge",),
+    403: ("Challenge",),
+    409: ("RetryAfter",),
+    429: ("RetryAfter", "RateLimit", "RateLimitPolicy"),
+    503: ("RetryAfter",),
+}
 _PROBLEMS: Final = {
     400: "The request is malformed.",
     401: "No API key, or not a valid one.",
     403: "The key lacks the scope.",
     404: "There is no such thing, or it is another tenant's.",
+    408: "The body did not arrive in time.",
     409: "The present state, or a request still at work, forbids it.",
+    412: "It is not at a version that If-Match names.",
     413: "The body is longer than 64 KiB.",
     415: "The body is not application/json.",
     422: "A part of the request is not acceptable, or money or state say no.",
@@ -55,7 +79,8 @@ def document(routes: Iterable[Route]) -> dict[str, Json]:
     schemas = _Schemas(shown)
     paths: dict[str, dict[str, Json]] = {}
     for route in shown:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+        operation = _operation(route, schemas) | {"responses": _responses(route, shown, schemas)}
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Payments", "version": VERSION, "description": _DESCRIPTION},
@@ -64,17 +89,8 @@ def document(routes: Iterable[Route]) -> dict[str, Json]:
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
-            "responses": {str(status): _problem(text) for status, text in _PROBLEMS.items()},
-            "headers": {
-                "RequestId": {
-                    "description": "The request's id: the one sent, or a new one.",
-                    "schema": {"type": "string"},
-                },
-                "TraceParent": {
-                    "description": "The trace the request belongs to (W3C Trace Context).",
-                    "schema": {"type": "string"},
-                },
-            },
+            "responses": {str(status): _problem(status) for status in _PROBLEMS},
+            "headers": {name: _header(text) for name, (_, text) in _HEADERS.items()},
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -119,13 +135,12 @@ class _Schemas:
         return properties
 
 
-def _operation(route: Route, schemas: _Schemas) -> Json:
+def _operation(route: Route, schemas: _Schemas) -> dict[str, Json]:
     operation: dict[str, Json] = {
         "operationId": route.operation_id,
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": _parameters(route, schemas),
-        "responses": _responses(route, schemas),
         "security": [],
     }
     if not isinstance(route.scope, Everyone):
@@ -153,9 +168,14 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
                 "in": "header",
                 "required": route.key_use is KeyUse.REQUIRED,
                 "description": "The same for every try of one request, such as a UUID.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+                "schema": {"type": "string", "pattern": PATTERN},
             }
         )
+    if route.takes_if_match:
+        parameters.append(_tags(IF_MATCH, "Versions of the source account to perform this at."))
+    if route.versioned:
+        parameters.append(_tags(IF_NONE_MATCH, "Versions known already: 304 if it is at one."))
+        parameters.append(_tags(IF_MATCH, "Versions wanted: 412 if it is at another."))
     if route.may_wait:
         parameters.append(
             {
@@ -167,36 +187,66 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
         )
     if route.query:
         for name, schema in schemas.properties(route.query).items():
-            parameters.append({"name": name, "in": "query", "schema": schema})
+            parameters.append({"name": name, "in": "query", "schema": _without_null(schema)})
     return parameters
 
 
-def _responses(route: Route, schemas: _Schemas) -> Json:
+def _without_null(schema: Json) -> Json:
+    """A query's parameter is there or not; it cannot be null, as a model's field can."""
+    match schema:
+        case {"anyOf": [kind, {"type": "null"}], **rest}:
+            assert isinstance(kind, Mapping), "a kind is a schema"
+            return {**{name: value for name, value in rest.items() if name != "default"}, **kind}
+        case _:
+            return schema
+
+
+def _tags(name: str, description: str) -> Json:
+    """A condition's parameter: `*`, or entity tags (RFC 9110, section 8.8.3)."""
+    tag = r'(W/)?"[!#-~]*"'
+    schema = {"type": "string", "pattern": rf"^(\*|{tag}(, ?{tag})*)$", "examples": ['"7"']}
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def _responses(route: Route, routes: Sequence[Route], schemas: _Schemas) -> Json:
     responses: dict[str, Json] = {}
     for status, success in route.successes.items():
-        headers: dict[str, Json] = {
-            "X-Request-ID": {"$ref": "#/components/headers/RequestId"},
-            "traceparent": {"$ref": "#/components/headers/TraceParent"},
-        }
-        for name, text in success.headers.items():
-            headers[name] = {"description": text, "schema": {"type": "string"}}
-        content: Json = {}
-        if success.model:
-            content = {"schema": schemas.reference(success.model, "serialization")}
-        responses[str(status)] = {
+        described: dict[str, Json] = {
             "description": success.description,
-            "headers": headers,
-            "content": {success.media_type: content},
+            "headers": _success_headers(route, success),
+            "content": {success.media_type: _content(success, schemas)},
         }
+        if links := links_of(route, success, routes):
+            described["links"] = links
+        responses[str(status)] = described
+    if route.versioned:
+        headers = _success_headers(route, route.successes[200])
+        responses["304"] = {"description": "It is at a version known already.", "headers": headers}
     for status in _refusals(route):
         if str(status) not in responses:
             responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return responses
 
 
+def _success_headers(route: Route, success: Success) -> dict[str, Json]:
+    said = [*_EVERY_ANSWER]
+    if route.rate_class is not None:
+        said += ["RateLimit", "RateLimitPolicy"]
+    if route.key_use is not KeyUse.IGNORED:
+        said.append("Replayed")
+    own = {name: _header(text) for name, text in success.headers.items()}
+    return {**_references(said), **own}
+
+
+def _content(success: Success, schemas: _Schemas) -> Json:
+    if success.model is None:
+        return {}
+    return {"schema": schemas.reference(success.model, "serialization")}
+
+
 def _refusals(route: Route) -> list[int]:
     """The problems a route may answer, from what it takes."""
-    found = {500, *route.refusals}
+    found = {400, 500, *route.refusals}
     if not isinstance(route.scope, Everyone):
         found |= {401, 403, 429, 503}
     if "{" in route.path:
@@ -204,12 +254,26 @@ def _refusals(route: Route) -> list[int]:
     if route.query:
         found.add(422)
     if route.body:
-        found |= {400, 413, 415, 422}
+        found |= {408, 413, 415, 422}
     if route.key_use is not KeyUse.IGNORED:
-        found |= {400, 404, 409}
+        found |= {404, 409}
+    if route.takes_if_match or route.versioned:
+        found.add(412)
     return sorted(found)
 
 
-def _problem(description: str) -> Json:
+def _problem(status: int) -> Json:
     reference = {"$ref": _REFERENCE.format(model=ProblemResponse.__name__)}
-    return {"description": description, "content": {CONTENT_TYPE: {"schema": reference}}}
+    return {
+        "description": _PROBLEMS[status],
+        "headers": _references((*_EVERY_ANSWER, *_OF_PROBLEM.get(status, ()))),
+        "content": {CONTENT_TYPE: {"schema": reference}},
+    }
+
+
+def _references(names: Iterable[str]) -> dict[str, Json]:
+    return {_HEADERS[name][0]: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _header(description: str) -> Json:
+    return {"description": description, "schema": {"type": "string"}}

@@ -15,7 +15,10 @@ from typing import Final, assert_never
 
 import orjson
 
+from payments.account import Account
+from payments.dead_letter import DeadLetter
 from payments.decision import RefusalCode, Refused
+from payments.payment import Payment
 from store.group_commit import Answer
 from telemetry.redaction import redact_text
 
@@ -58,12 +61,15 @@ class Problem(Exception):
         *,
         errors: tuple[FieldError, ...] = (),
         headers: Mapping[str, str] = MappingProxyType({}),
+        present: Mapping[str, str | int] = MappingProxyType({}),
     ) -> None:
         super().__init__(f"{kind.code}: {detail}")
         self.kind = kind
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        # The state that said no, in members of `ProblemResponse`.
+        self.present = present
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,9 @@ IDEMPOTENCY_KEY_MISSING: Final = ProblemKind(
 )
 IDEMPOTENCY_KEY_INVALID: Final = ProblemKind(
     "idempotency_key_invalid", 400, "The Idempotency-Key is not acceptable"
+)
+PRECONDITION_INVALID: Final = ProblemKind(
+    "precondition_invalid", 400, "The If-Match or If-None-Match is not acceptable"
 )
 UNAUTHORIZED: Final = ProblemKind("unauthorized", 401, "A valid API key is required")
 INSUFFICIENT_SCOPE: Final = ProblemKind("insufficient_scope", 403, "The API key may not do this")
@@ -118,6 +127,9 @@ IDEMPOTENCY_KEY_IN_FLIGHT: Final = ProblemKind(
     409,
     "The first request with this key is still at work",
     retryable=True,
+)
+PRECONDITION_FAILED: Final = ProblemKind(
+    "precondition_failed", 412, "It is not at the version the request names"
 )
 BODY_TOO_LARGE: Final = ProblemKind("body_too_large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind(
@@ -171,6 +183,8 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return REFUND_NOT_FOUND
         case RefusalCode.DEAD_LETTER_NOT_FOUND:
             return DEAD_LETTER_NOT_FOUND
+        case RefusalCode.PRECONDITION_FAILED:
+            return PRECONDITION_FAILED
         case RefusalCode.SAME_ACCOUNT:
             return SAME_ACCOUNT
         case RefusalCode.ACCOUNT_NOT_ACTIVE:
@@ -203,7 +217,22 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
 
 def refusal(refused: Refused) -> Problem:
     """The problem a business refusal is."""
-    return Problem(kind_of(refused.code), refused.detail)
+    return Problem(kind_of(refused.code), refused.detail, present=_present(refused.present))
+
+
+def _present(row: Account | Payment | DeadLetter | None) -> dict[str, str | int]:
+    """What a client can go by that is told no because of a row's state."""
+    match row:
+        case None:
+            return {}
+        case Account():
+            return {"account_version": row.version}
+        case Payment():
+            return {"payment_status": row.status.value}
+        case DeadLetter():
+            return {"dead_letter_state": row.state.value}
+        case _:
+            assert_never(row)
 
 
 def invalid(*errors: FieldError) -> Problem:
@@ -218,7 +247,7 @@ def invalid(*errors: FieldError) -> Problem:
 def answer(problem: Problem, asked: Asked) -> Answer:
     """The problem as an answer to one request."""
     kind, detail = problem.kind, redact_text(problem.detail)
-    body = {
+    body: dict[str, object] = {
         "type": kind.type,
         "title": kind.title,
         "status": kind.status,
@@ -229,6 +258,7 @@ def answer(problem: Problem, asked: Asked) -> Answer:
         "request_id": asked.request_id,
         "errors": [_error(each) for each in problem.errors],
         "error": detail,
+        **problem.present,
     }
     return Answer(kind.status, {"Content-Type": CONTENT_TYPE, **problem.headers}, _encoded(body))
 

@@ -15,11 +15,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from payments.account import Account
+from payments.dead_letter import DeadLetterState
 from payments.events import EventType
 from payments.ledger import TransactionType
 from payments.money import format_amount
 from payments.outcome import Operation
-from payments.payment import Payment, Provider
+from payments.payment import Payment, PaymentStatus, Provider
 from payments.refund import Refund
 from store.group_commit import Answer
 from store.ledger import Balance, Direction, StatementLine
@@ -278,7 +279,10 @@ class ProblemErrorResponse(BaseModel):
 
 
 class ProblemResponse(BaseModel):
-    """Every answer that is not a success (RFC 9457). `code` is stable; branch on it."""
+    """Every answer that is not a success (RFC 9457). `code` is stable; branch on it.
+
+    Who is refused for the state of an account, a payment or a dead letter is told that state.
+    """
 
     model_config = _FROZEN
 
@@ -292,6 +296,10 @@ class ProblemResponse(BaseModel):
     request_id: str
     errors: list[ProblemErrorResponse]
     error: str
+    # Of the row that said no: a client need not ask again to know where it stands.
+    account_version: int | None = None
+    payment_status: PaymentStatus | None = None
+    dead_letter_state: DeadLetterState | None = None
 
 
 class _Owned(TypedDict):

@@ -79,6 +79,10 @@ class Route:
     key_use: KeyUse = KeyUse.IGNORED
     # Status codes of problems this route has beside those every route may have.
     refusals: tuple[int, ...] = ()
+    # Its answer has the version of what it shows as ETag, and knows `If-None-Match`.
+    versioned: bool = False
+    # Takes `If-Match` with the version of the account it debits.
+    takes_if_match: bool = False
     # Takes `Prefer: wait=N`.
     may_wait: bool = False
     # Asked by machines every few seconds: no access line, no span.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.call import Call
 from api.idempotency import fingerprint
+from api.preconditions import refuse_if_match
 from api.problems import (
     IDEMPOTENCY_KEY_IN_FLIGHT,
     IDEMPOTENCY_KEY_REUSED,
@@ -33,6 +34,7 @@ from store.group_commit import (
     Reply,
     StoreUnavailable,
     Submission,
+    is_kept,
 )
 from telemetry.tracing import current_traceparent
 
@@ -58,6 +60,8 @@ async def commit(call: Call, command: Command, render: Rendering) -> Committed:
 
     Call it after the body was read, which is part of what a key stands for.
     """
+    if not call.route.takes_if_match:
+        refuse_if_match(call.request.headers)
     asked = _idempotency(call)
     try:
         if asked is not None and (first := await call.deps.replay_cache.first_answer(asked)):
@@ -108,7 +112,7 @@ def _submission(
 
 def _committed(call: Call, asked: Idempotency | None, reply: Reply) -> Committed:
     assert reply.answer is not None, "a submission with a rendering has an answer"
-    if asked is not None:
+    if asked is not None and is_kept(reply.result):
         call.deps.replay_cache.keep(asked, reply.answer)
     if reply.replayed:
         call.headers |= _REPLAYED

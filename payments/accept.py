@@ -63,7 +63,7 @@ def open_account(command: OpenAccount, _book: Book, at: Circumstances) -> Decisi
 
 def create_payment(command: CreatePayment, book: Book, at: Circumstances) -> Decision | Refused:
     """Accept a payment: an internal transfer moves at once, an external one holds its amount."""
-    source = usable_account(book, command.source_account_id, command)
+    source = _debited(book, command)
     if isinstance(source, Refused):
         return source
     if command.payment_type is PaymentType.INTERNAL:
@@ -93,19 +93,38 @@ def _worn_out(account_id: UUID, moved_minor: int, command: CreatePayment) -> Ref
     )
 
 
-def usable_account(book: Book, account_id: UUID, command: CreatePayment) -> Account | Refused:
-    """The tenant's active account in the command's currency, or why not."""
+def _debited(book: Book, command: CreatePayment) -> Account | Refused:
+    """The account that pays. Whoever saw another version of it learns that before anything else."""
+    account = _account(book, command.source_account_id, command)
+    if isinstance(account, Refused):
+        return account
+    expected = command.source_versions
+    if expected is not None and account.version not in expected:
+        return Refused(
+            RefusalCode.PRECONDITION_FAILED,
+            f"account {account.id} is at version {account.version} now",
+            account,
+        )
+    return _usable(account, command)
+
+
+def _account(book: Book, account_id: UUID, command: CreatePayment) -> Account | Refused:
     account = book.accounts.get(account_id)
     if account is None or account.tenant_id != command.tenant_id:
         return Refused(RefusalCode.ACCOUNT_NOT_FOUND, f"there is no account {account_id}")
+    return account
+
+
+def _usable(account: Account, command: CreatePayment) -> Account | Refused:
+    """The account if it is active and in the command's currency, or why not."""
     if account.status is not AccountStatus.ACTIVE:
         return Refused(
-            RefusalCode.ACCOUNT_NOT_ACTIVE, f"account {account_id} is {account.status.value}"
+            RefusalCode.ACCOUNT_NOT_ACTIVE, f"account {account.id} is {account.status.value}"
         )
     if account.currency != command.amount.currency:
         return Refused(
             RefusalCode.CURRENCY_MISMATCH,
-            f"account {account_id} is in {account.currency}, not {command.amount.currency}",
+            f"account {account.id} is in {account.currency}, not {command.amount.currency}",
         )
     return account
 
@@ -116,7 +135,9 @@ def _transfer(
     assert command.destination_account_id is not None, "a transfer has a destination"
     if command.destination_account_id == source.id:
         return Refused(RefusalCode.SAME_ACCOUNT, "source and destination are the same account")
-    destination = usable_account(book, command.destination_account_id, command)
+    destination = _account(book, command.destination_account_id, command)
+    if isinstance(destination, Account):
+        destination = _usable(destination, command)
     if isinstance(destination, Refused):
         return destination
     refused = (

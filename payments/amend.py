@@ -33,6 +33,7 @@ def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Dec
         return Refused(
             RefusalCode.PAYMENT_NOT_CANCELLABLE,
             f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
+            payment,
         )
     moved = holds.void(payment, book, at)
     cancelled = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
@@ -58,6 +59,7 @@ def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> D
         return Refused(
             RefusalCode.PAYMENT_NOT_CAPTURABLE,
             f"payment {payment.id} is {payment.status.value} and cannot be captured now",
+            payment,
         )
     amount = command.amount or payment.amount
     if amount.currency != payment.currency:
@@ -86,6 +88,7 @@ def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Dec
         return Refused(
             RefusalCode.PAYMENT_NOT_REFUNDABLE,
             f"payment {payment.id} is {payment.status.value}: nothing was captured",
+            payment,
         )
     amount = command.amount or Money(payment.refundable_minor, payment.currency)
     if amount.currency != payment.currency:

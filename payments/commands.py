@@ -65,6 +65,8 @@ class CreatePayment:
     idempotency_key: str | None = None
     description: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    # The versions of the source account the asker accepts; None: whichever it has.
+    source_versions: frozenset[int] | None = None
 
     def needs(self) -> Needs:
         """Both accounts; an external payment has but one."""

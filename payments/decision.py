@@ -35,6 +35,7 @@ class RefusalCode(StrEnum):
     PAYMENT_NOT_FOUND = "payment_not_found"
     REFUND_NOT_FOUND = "refund_not_found"
     DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
+    PRECONDITION_FAILED = "precondition_failed"
     SAME_ACCOUNT = "same_account"
     ACCOUNT_NOT_ACTIVE = "account_not_active"
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -52,10 +53,17 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No, and why, for a person to read."""
+    """No, and why, for a person to read; `present` is the row whose state said no, if one did."""
 
     code: RefusalCode
     detail: str
+    # Not in logs: a payment carries its client's own words.
+    present: Account | Payment | DeadLetter | None = field(default=None, repr=False)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether only the asker's own condition failed: the request itself was never judged."""
+        return self.code is RefusalCode.PRECONDITION_FAILED
 
 
 @dataclass(frozen=True, slots=True)

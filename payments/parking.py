@@ -102,6 +102,7 @@ def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decisio
             return Refused(
                 RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
                 f"payment {payment.id} is {payment.status.value}: there is nothing to try again",
+                payment,
             )
 
 
@@ -175,6 +176,7 @@ def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadL
         return Refused(
             RefusalCode.DEAD_LETTER_NOT_PARKED,
             f"dead letter {letter.id} was {letter.state.value} by {letter.resolved_by}",
+            letter,
         )
     return letter
 

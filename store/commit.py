@@ -150,12 +150,21 @@ class _Batch:
             return None
         answer = submission.render(outcome if isinstance(outcome, Refused) else outcome.result)
         asked = submission.idempotency
-        if asked is not None:
+        if asked is not None and is_kept(outcome):
             self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
             headers = orjson.dumps(dict(answer.headers)).decode()
             key = (asked.tenant_id, asked.key, asked.fingerprint)
             self.keys.append((*key, answer.status, headers, answer.body, now))
         return answer
+
+
+def is_kept(outcome: Decision | Result | Refused) -> bool:
+    """Whether a key stands for this outcome from now on.
+
+    A request whose own condition failed was not performed: its key is free, so that the asker
+    can look again and try again, and the two tries can still not become two payments.
+    """
+    return not (isinstance(outcome, Refused) and outcome.is_conditional)
 
 
 def _replayed(

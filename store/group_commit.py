@@ -27,6 +27,7 @@ from store.commit import (
     Reply,
     Submission,
     commit,
+    is_kept,
 )
 from store.counting import count
 from store.record import VersionConflictError
@@ -49,6 +50,7 @@ __all__ = [
     "Reply",
     "StoreUnavailable",
     "Submission",
+    "is_kept",
 ]
 
 log = structlog.get_logger()

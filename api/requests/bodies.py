@@ -9,10 +9,20 @@ from __future__ import annotations
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.problems import FieldError, invalid
-from api.requests.fields import Amount, Balance, Currency, Description, Id, Metadata, Reason, one_of
+from api.requests.fields import (
+    Amount,
+    Balance,
+    Currency,
+    Description,
+    Id,
+    Metadata,
+    Name,
+    Reason,
+    one_of,
+)
 from payments.commands import CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
 from payments.payment import CaptureMethod, PaymentType, Provider
@@ -25,7 +35,7 @@ class CreateAccountBody(BaseModel):
 
     model_config = _STRICT
 
-    user_id: Annotated[str, Field(min_length=1, max_length=255)]
+    user_id: Name
     initial_balance: Balance = "0"
     currency: Currency
 
@@ -63,10 +73,34 @@ class CreateTransferBody(BaseModel):
         )
 
 
+# What `_contradictions` refuses, said in the document.
+_KINDS_OF_PAYMENT: Final[list[JsonValue]] = [
+    {
+        "title": PaymentType.EXTERNAL.value,
+        "required": ["provider"],
+        "properties": {
+            "payment_type": {"const": PaymentType.EXTERNAL.value},
+            "provider": {"enum": [each.value for each in Provider]},
+            "destination_account_id": {"type": "null"},
+        },
+    },
+    {
+        "title": PaymentType.INTERNAL.value,
+        "required": ["destination_account_id"],
+        "properties": {
+            "payment_type": {"const": PaymentType.INTERNAL.value},
+            "provider": {"type": "null"},
+            "destination_account_id": {"type": "string"},
+            "capture_method": {"const": CaptureMethod.AUTOMATIC.value},
+        },
+    },
+]
+
+
 class CreatePaymentBody(BaseModel):
     """A payment: through a provider, or between two accounts."""
 
-    model_config = _STRICT
+    model_config = _STRICT | ConfigDict(json_schema_extra={"oneOf": _KINDS_OF_PAYMENT})
 
     payment_type: Annotated[PaymentType, one_of(PaymentType)]
     source_account_id: Id

@@ -7,12 +7,13 @@ are what `api.strict_json` parsed, so a number is still its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
@@ -100,12 +101,13 @@ def one_of(kind: Callable[[str], ValueT]) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def _amount_schema(lowest: Mapping[str, int]) -> WithJsonSchema:
-    text = r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?$"
+def _amount_schema(lowest: str) -> WithJsonSchema:
+    some = r"(?=[0-9.]*[1-9])" if lowest == "exclusiveMinimum" else ""
+    text = rf"^{some}[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{{1,4}})?$"
     return WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number", **lowest, "maximum": AMOUNT_MINOR_MAX},
+                {"type": "number", lowest: 0, "maximum": AMOUNT_MINOR_MAX},
                 {"type": "string", "pattern": text, "maxLength": _AMOUNT_LENGTH_MAX},
             ],
             "description": (
@@ -116,8 +118,8 @@ def _amount_schema(lowest: Mapping[str, int]) -> WithJsonSchema:
     )
 
 
-Balance = Annotated[str, BeforeValidator(_amount), _amount_schema({"minimum": 0})]
-Amount = Annotated[str, BeforeValidator(_amount), _amount_schema({"exclusiveMinimum": 0})]
+Balance = Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
+Amount = Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
 Currency = Annotated[
     str,
     AfterValidator(_currency),
@@ -141,6 +143,11 @@ Metadata = Annotated[
         }
     ),
 ]
+
+# Characters; NUL is refused wherever it is (`api.requests.reading`), which the document says here.
+_TEXT: Final[JsonDict] = {"pattern": r"^[^\u0000]*$"}
+Name = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra=_TEXT)]
+Stage = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=_TEXT)]
 # A statement's line; longer texts belong to the client's own records.
-Description = Annotated[str, Field(max_length=500)]
-Reason = Annotated[str, Field(min_length=1, max_length=500)]
+Description = Annotated[str, Field(max_length=500, json_schema_extra=_TEXT)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, json_schema_extra=_TEXT)]

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.requests.fields import Currency, Id, Instant, one_of, refused
+from api.requests.fields import Currency, Id, Instant, Stage, one_of, refused
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.payment import PaymentStatus, Provider
 
@@ -26,7 +26,11 @@ def _limit(value: object) -> object:
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_limit)]
 Cursor = Annotated[
     str,
-    Field(max_length=200, description="`next_cursor` of the page before, with the same filters."),
+    Field(
+        min_length=1,
+        max_length=200,
+        description="`next_cursor` of the page before, with the same filters.",
+    ),
 ]
 
 
@@ -74,5 +78,5 @@ class DeadLettersQuery(PageQuery):
     """Which dead letters; all filters apply together."""
 
     state: Annotated[DeadLetterState, one_of(DeadLetterState)] | None = None
-    stage: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    stage: Stage | None = None
     reason: Annotated[DeadLetterReason, one_of(DeadLetterReason)] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from api.cursors import after_id, id_of
+from api.preconditions import entity_tag
 from api.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
 from api.requests.bodies import CreateAccountBody
 from api.requests.queries import BalanceQuery, PageQuery
@@ -40,7 +41,7 @@ async def get_account(call: Call) -> Answer:
     account_id = call.path_id(ACCOUNT_NOT_FOUND)
     async with call.database() as connection:
         account = await _account(connection, call.tenant_id, account_id)
-    return json_answer(200, AccountResponse.of(account))
+    return json_answer(200, AccountResponse.of(account), {"ETag": entity_tag(account)})
 
 
 async def get_balance(call: Call) -> Answer:
@@ -51,7 +52,8 @@ async def get_balance(call: Call) -> Answer:
     async with call.database() as connection:
         if instant is None:
             account = await _account(connection, call.tenant_id, account_id)
-            return json_answer(200, BalanceResponse.now(account))
+            tag = {"ETag": entity_tag(account)}
+            return json_answer(200, BalanceResponse.now(account), tag)
         then = await balance_at(connection, call.tenant_id, account_id, instant)
     if then is None:
         raise _not_found(account_id)
@@ -89,8 +91,13 @@ def _not_found(account_id: UUID) -> Problem:
 
 def _opened(result: Result) -> Answer:
     assert isinstance(result, Account), "opening an account gives an account"
-    location = {"Location": f"/api/v1/accounts/{result.id}"}
-    return json_answer(201, AccountResponse.of(result), location)
+    headers = {"Location": f"/api/v1/accounts/{result.id}", "ETag": entity_tag(result)}
+    return json_answer(201, AccountResponse.of(result), headers)
+
+
+_ETAG: Final = {"ETag": "The account's version in quotes: a strong entity tag."}
+# Of the past there is no version.
+_ETAG_NOW: Final = {"ETag": "The account's version in quotes, unless `as_of` is asked for."}
 
 
 ROUTES: Final = (
@@ -104,7 +111,9 @@ ROUTES: Final = (
         body=CreateAccountBody,
         key_use=KeyUse.ACCEPTED,
         successes={
-            201: Success("The account.", AccountResponse, headers={"Location": "Its address."})
+            201: Success(
+                "The account.", AccountResponse, headers={"Location": "Its address.", **_ETAG}
+            )
         },
     ),
     Route(
@@ -114,7 +123,8 @@ ROUTES: Final = (
         scope=Scope.PAYMENTS_READ,
         summary="An account with its balances.",
         tag="Accounts",
-        successes={200: Success("The account.", AccountResponse)},
+        versioned=True,
+        successes={200: Success("The account.", AccountResponse, headers=_ETAG)},
     ),
     Route(
         method="GET",
@@ -124,7 +134,8 @@ ROUTES: Final = (
         summary="What an account has, may spend and holds, now or at a past instant.",
         tag="Accounts",
         query=BalanceQuery,
-        successes={200: Success("The balance.", BalanceResponse)},
+        versioned=True,
+        successes={200: Success("The balance.", BalanceResponse, headers=_ETAG_NOW)},
     ),
     Route(
         method="GET",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from api.call import Call
 from api.cursors import after_id, id_of
+from api.preconditions import accepted_versions
 from api.preferences import wait_seconds
 from api.problems import PAYMENT_NOT_FOUND, Problem
 from api.requests.bodies import (
@@ -87,7 +89,8 @@ async def capture_payment(call: Call) -> Answer:
 
 
 async def accepted(call: Call, command: CreatePayment, render: Rendering) -> Committed:
-    """Commit a payment within its account's limit."""
+    """Commit a payment within its account's limit, if the account is at a version asked for."""
+    command = replace(command, source_versions=accepted_versions(call.request.headers))
     await call.limit_account(command.source_account_id)
     committed = await commit(call, command, render)
     if isinstance(committed.result, Payment):
@@ -157,6 +160,7 @@ ROUTES: Final = (
         tag="Payments",
         body=CreatePaymentBody,
         key_use=KeyUse.REQUIRED,
+        takes_if_match=True,
         may_wait=True,
         successes={
             202: Success("Accepted; follow it at its address.", PaymentResponse, headers=_LOCATION),

@@ -35,6 +35,7 @@ ROUTES: Final = (
         tag="Transfers",
         body=CreateTransferBody,
         key_use=KeyUse.REQUIRED,
+        takes_if_match=True,
         successes={
             201: Success(
                 "The completed payment.", PaymentResponse, headers={"Location": "Its address."}

@@ -23,6 +23,7 @@ from api.authentication import ApiKeys, Authenticator, Open, new_secret
 from api.dependencies import Dependencies
 from api.health import Readiness
 from api.rate_limits import Limit, RateLimiter
+from api.reads import reading
 from api.replay_cache import ReplayCache
 from api.routing import Scope
 from api.server import Listen, serving
@@ -34,6 +35,7 @@ from store.circumstances import live
 from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations
 from store.payments import settled_payments
+from telemetry.lag.report import StreamsReport
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
 
@@ -214,7 +216,7 @@ async def running(
             replay_cache=ReplayCache(batched, metrics),
             watch=watch,
             readiness=await stack.enter_async_context(readiness.running()),
-            streams=None,
+            streams=lambda: StreamsReport(datetime.now(UTC), (), (), (), (), ()),
             metrics=metrics,
             tracer=configure("test").tracer,
             now=lambda: datetime.now(UTC),
@@ -256,7 +258,7 @@ def _authenticator(pool: asyncpg.Pool[asyncpg.Record], options: Options) -> Auth
         return Open()
 
     async def find(key_id: str) -> ApiKey | None:
-        async with pool.acquire() as connection:
+        async with reading(pool) as connection:
             return await api_key_by_id(connection, key_id)
 
     return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)

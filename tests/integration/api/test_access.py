@@ -4,80 +4,23 @@ The matrix is made from the router, so that a route nobody thought of here is te
 """
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from api.routes import ROUTES
-from api.routing import Everyone, Route, Scope
-from payments.commands import ParkMessage
-from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
+from api.routing import Everyone, Scope
 from store.api_keys import revoke_api_key
-from store.group_commit import Submission
-from tests.integration.api.ingress import Client, Ingress, Reply
-from tests.integration.api.stage import settle
+from tests.integration.api.ingress import Ingress
+from tests.integration.api.possessions import Possessions, possessions
 
 GUARDED = [route for route in ROUTES if not isinstance(route.scope, Everyone)]
-
-
-@dataclass
-class Possessions:
-    """One of each thing a tenant may have."""
-
-    account: str
-    payment: str
-    completed: str
-    refund: str
-    letter: str
-
-    def id_for(self, route: Route) -> str:
-        """The id that makes a route's path lead to something."""
-        kind = route.path.removeprefix("/api/v1/").split("/")[0]
-        named = {"accounts": self.account, "refunds": self.refund, "dead-letters": self.letter}
-        return named.get(kind, self.completed if "refund" in route.path else self.payment)
-
-
-async def _possessions(ingress: Ingress, client: Client, tenant: str) -> Possessions:
-    account = await client.account()
-    payment = (await client.pay(account)).text("id")
-    completed = (await client.pay(account)).text("id")
-    await settle(ingress.committer, completed)
-    refund = await client.post(f"/api/v1/payments/{completed}/refund", {"amount": "1"})
-    source = SourceMessage("payments.charges", 0, 0, b"k", b"{}")
-    park = ParkMessage(
-        uuid.uuid4(), tenant, "charge", DeadLetterReason.HANDLER_ERROR, "boom", source
-    )
-    letter = (await ingress.committer.submit(Submission(park))).result
-    assert isinstance(letter, DeadLetter)
-    return Possessions(account, payment, completed, refund.text("id"), str(letter.id))
-
-
-def _body(route: Route, owned: Possessions) -> dict[str, object] | None:
-    """A body that the route would accept."""
-    if route.body is None:
-        return None
-    money = {"source_account_id": owned.account, "amount": "1.00", "currency": "USD"}
-    bodies: dict[str, dict[str, object]] = {
-        "CreateAccountBody": {"user_id": "u", "currency": "USD"},
-        "CreateTransferBody": {**money, "destination_account_id": str(uuid.uuid4())},
-        "CreatePaymentBody": {**money, "payment_type": "external_payment", "provider": "stripe"},
-        "ResolveDeadLetterBody": {"reason": "a test"},
-    }
-    return bodies.get(route.body.__name__, {})
-
-
-async def _ask(client: Client, route: Route, owned: Possessions) -> Reply:
-    path = route.path.replace("{id}", owned.id_for(route))
-    if route.method == "GET":
-        return await client.get(path)
-    return await client.post(path, _body(route, owned))
 
 
 @pytest.fixture
 async def owned(guarded: Ingress) -> Possessions:
     """What the tenant `acme` has."""
-    return await _possessions(guarded, await guarded.tenant("acme"), "acme")
+    return await possessions(guarded, await guarded.tenant("acme"), "acme")
 
 
 async def test_every_route_needs_its_own_scope(guarded: Ingress, owned: Possessions) -> None:
@@ -85,12 +28,12 @@ async def test_every_route_needs_its_own_scope(guarded: Ingress, owned: Possessi
     for route in GUARDED:
         assert isinstance(route.scope, Scope)
         others = [scope.value for scope in Scope if scope is not route.scope]
-        reply = await _ask(await guarded.tenant("acme", *others), route, owned)
+        reply = await owned.ask(await guarded.tenant("acme", *others), route)
         assert (reply.status, reply.code) == (403, "insufficient_scope"), route.path
         assert f'scope="{route.scope.value}"' in reply.headers["WWW-Authenticate"]
     for route in GUARDED:
         assert isinstance(route.scope, Scope)
-        reply = await _ask(await guarded.tenant("acme", route.scope.value), route, owned)
+        reply = await owned.ask(await guarded.tenant("acme", route.scope.value), route)
         assert reply.status not in {401, 403}, route.path
 
 
@@ -102,7 +45,7 @@ async def test_every_route_needs_a_valid_key(guarded: Ingress, owned: Possession
         await revoke_api_key(connection, revoked.split("_")[1], datetime.now(UTC))
     for route in GUARDED:
         for token in (None, "pk_0000000000000000_" + "0" * 43, expired, revoked, "no key"):
-            reply = await _ask(guarded.client.with_token(token), route, owned)
+            reply = await owned.ask(guarded.client.with_token(token), route)
             assert (reply.status, reply.code) == (401, "unauthorized"), route.path
             assert reply.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -114,7 +57,7 @@ async def test_another_tenants_things_are_not_found(guarded: Ingress, owned: Pos
     with_id = [route for route in GUARDED if "{id}" in route.path]
     assert len(with_id) >= 11
     for route in with_id:
-        stolen, absent = await _ask(thief, route, owned), await _ask(thief, route, nobodys)
+        stolen, absent = await owned.ask(thief, route), await nobodys.ask(thief, route)
         assert stolen.status == absent.status == 404, route.path
         assert stolen.code == absent.code
     honest = await guarded.tenant("acme")

@@ -106,24 +106,3 @@ async def test_a_full_queue_is_503_and_says_when_to_come_back(
         assert (await ingress.client.get("/api/v1/payments")).status == 200
         sample = ingress.metrics.registry.get_sample_value
         assert sample("payments_http_requests_rejected_total", {"reason": "overload"}) == 1
-
-
-async def test_a_database_that_is_away_is_503_everywhere(
-    pool: "asyncpg.Pool[asyncpg.Record]", redis_address: RedisAddress
-) -> None:
-    """Reading and writing, with and without a key to look up; never a 500."""
-    async with running(pool, redis_address, Options()) as ingress:
-        account = await ingress.client.account()
-        await pool.close()
-        for reply in (
-            await ingress.client.get("/api/v1/payments"),
-            await ingress.client.get("/api/v1/dead-letters"),
-            await ingress.client.get(f"/api/v1/accounts/{account}/balance"),
-            await ingress.client.pay(account),
-            await ingress.client.post(f"/api/v1/payments/{account}/refund", {"amount": "1"}),
-        ):
-            assert (reply.status, reply.code) == (503, "unavailable")
-            assert reply.headers["Retry-After"] == "1"
-        ready = await ingress.client.get("/health/ready")
-        assert (ready.status, ready.text("status")) == (503, "unavailable")
-        assert (await ingress.client.get("/health/live")).status == 200

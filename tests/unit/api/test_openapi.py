@@ -8,6 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from api.openapi import document
+from api.problems import Problem
+from api.requests.bodies import CreatePaymentBody
+from api.requests.reading import parse_body, read_body
 from api.routes import ROUTES
 from api.routing import Everyone, KeyUse, Route
 
@@ -53,13 +56,75 @@ def test_an_operation_says_what_its_route_does(route: Route) -> None:
         assert {"401", "403", "429", "503"} <= set(operation["responses"])
 
 
+def test_what_takes_a_condition_says_so() -> None:
+    """Tags on what has a version, 304 and 412 among the answers; nowhere else."""
+    for route in DOCUMENTED:
+        operation = _operation(route)
+        named = {each["name"] for each in operation["parameters"]}
+        assert ("If-None-Match" in named) is ("304" in operation["responses"]) is route.versioned
+        conditional = route.versioned or route.takes_if_match
+        assert ("If-Match" in named) is ("412" in operation["responses"]) is conditional
+
+
+def test_every_link_leads_to_an_operation_by_parameters_it_has() -> None:
+    """And every operation that takes an id can be reached from an answer that has one."""
+    operations = {_operation(route)["operationId"]: _operation(route) for route in DOCUMENTED}
+    reached = set()
+    for operation in operations.values():
+        for answer in operation["responses"].values():
+            for name, link in answer.get("links", {}).items():
+                assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+                target = operations[link["operationId"]]
+                assert set(link["parameters"]) <= {each["name"] for each in target["parameters"]}
+                reached.add(link["operationId"])
+    with_id = {_operation(route)["operationId"] for route in DOCUMENTED if "{id}" in route.path}
+    assert with_id <= reached
+    assert {"create_payment", "create_transfer", "list_payments"} <= reached
+
+
 def test_amounts_are_documented_as_they_are_taken() -> None:
-    """A number or a decimal string, and nothing else."""
+    """A number or a decimal string of more than nothing; an account may open with nothing."""
+    balance = DOCUMENT["components"]["schemas"]["CreateAccountBody"]["properties"][
+        "initial_balance"
+    ]
+    assert all(Draft202012Validator(balance).is_valid(value) for value in (0, "0", "0.00"))
     amount = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]["properties"]["amount"]
     taken = Draft202012Validator(amount)
-    assert all(taken.is_valid(value) for value in (50, 50.0, "50.00", "1e2", "0"))
-    refused: tuple[object, ...] = (-1, "-1", "", "x", "1,0", None, True, [])
+    assert all(taken.is_valid(value) for value in (50, 50.0, "50.00", "1e2", "0.5"))
+    refused: tuple[object, ...] = (-1, "-1", 0, "0", "0.0", "0e5", "", "x", "1,0", None, True, [])
     assert not any(taken.is_valid(value) for value in refused)
+
+
+KINDS = ("external_payment", "internal_transfer")
+ACCOUNT = "0190a5e4-7b1c-7c3e-9d3f-0a7c1be25d10"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("provider", [None, "stripe"])
+@pytest.mark.parametrize("destination", [None, ACCOUNT])
+@pytest.mark.parametrize("capture", ["automatic", "manual"])
+def test_what_goes_together_is_documented_as_it_is_taken(
+    kind: str, provider: str | None, destination: str | None, capture: str
+) -> None:
+    """The document takes the same combinations of a payment's fields as the model does."""
+    body = {
+        "payment_type": kind,
+        "source_account_id": ACCOUNT,
+        "amount": "1.00",
+        "currency": "USD",
+        "capture_method": capture,
+        "provider": provider,
+        "destination_account_id": destination,
+    }
+    schema = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]
+    documented = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    try:
+        read_body(CreatePaymentBody, parse_body(orjson.dumps(body))).command("tenant", "key")
+    except Problem:
+        taken = False
+    else:
+        taken = True
+    assert documented.is_valid(body) is taken
 
 
 def test_unknown_fields_are_documented_as_refused() -> None:

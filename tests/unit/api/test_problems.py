@@ -5,13 +5,18 @@ import pytest
 
 from api import problems
 from api.problems import KINDS, Asked, FieldError, Problem, answer, invalid, kind_of, refusal
+from api.responses import ProblemResponse
 from payments.decision import RefusalCode, Refused
+from payments.payment import Payment
+from tests.factories import pay
+from tests.unit.payments.desk import Desk, granted
 
 STATUS = {
     RefusalCode.ACCOUNT_NOT_FOUND: 404,
     RefusalCode.PAYMENT_NOT_FOUND: 404,
     RefusalCode.REFUND_NOT_FOUND: 404,
     RefusalCode.DEAD_LETTER_NOT_FOUND: 404,
+    RefusalCode.PRECONDITION_FAILED: 412,
     RefusalCode.SAME_ACCOUNT: 422,
     RefusalCode.ACCOUNT_NOT_ACTIVE: 422,
     RefusalCode.CURRENCY_MISMATCH: 422,
@@ -71,6 +76,26 @@ def test_a_problem_says_everything_there_is_to_say() -> None:
         "errors": [],
         "error": "too little",
     }
+
+
+def test_who_is_refused_for_a_state_is_told_it() -> None:
+    """An account's version, a payment's status or a letter's state is a member; never two."""
+    desk = Desk()
+    account = desk.open_account()
+    payment = granted(desk.ask(pay(account.id))).result
+    assert isinstance(payment, Payment)
+    letter = desk.working.dead_letters[desk.letter_about(payment)]
+    for present, member in (
+        (account, {"account_version": 1}),
+        (payment, {"payment_status": "pending"}),
+        (letter, {"dead_letter_state": "parked"}),
+        (None, {}),
+    ):
+        problem = refusal(Refused(RefusalCode.NOT_CLAIMABLE, "no", present))
+        body = orjson.loads(answer(problem, Asked("/", "r")).body)
+        stated = {"account_version", "payment_status", "dead_letter_state"} & body.keys()
+        assert {name: body[name] for name in stated} == member
+        ProblemResponse.model_validate(body)
 
 
 def test_each_wrong_part_is_listed_and_the_first_is_told() -> None:

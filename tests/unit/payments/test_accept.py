@@ -112,6 +112,65 @@ def test_an_account_moves_no_more_than_a_column_holds() -> None:
         assert account.debits_posted <= account.credits_posted < 2**63
 
 
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        (None, Decision),
+        (frozenset({1}), Decision),
+        (frozenset({7, 1}), Decision),
+        (frozenset({2}), Refused),
+        (frozenset[int](), Refused),
+    ],
+)
+def test_a_payer_may_name_the_versions_it_saw(
+    versions: frozenset[int] | None, expected: type
+) -> None:
+    """Only an account at one of them is debited; the refusal brings the account as it is."""
+    desk = Desk()
+    payer, payee = desk.open_account(), desk.open_account()
+    for command in (pay(payer.id, usd(1)), transfer(payer.id, payee.id, usd(1))):
+        desk.working.accounts[payer.id] = payer
+        outcome = desk.ask(replace(command, source_versions=versions))
+        assert type(outcome) is expected
+        if isinstance(outcome, Refused):
+            assert outcome.code is RefusalCode.PRECONDITION_FAILED
+            assert (outcome.present, outcome.is_conditional) == (payer, True)
+
+
+def test_a_version_is_used_up_by_the_payment_that_names_it() -> None:
+    """Of two payments that saw the same account, the second is told that it changed."""
+    desk = Desk()
+    payer = desk.open_account()
+    command = replace(pay(payer.id, usd(1)), source_versions=frozenset({payer.version}))
+    granted(desk.ask(command))
+    assert refusal(desk, command) is RefusalCode.PRECONDITION_FAILED
+    again = replace(command, source_versions=frozenset({payer.version + 1}))
+    assert isinstance(desk.ask(again), Decision)
+
+
+def test_another_version_explains_every_later_refusal() -> None:
+    """Who saw an old account learns that first; who names none that exists, that it is not there.
+
+    Its currency never changes, but its state and its money do.
+    """
+    desk = Desk()
+    payer = desk.open_account(usd(10))
+    stale = frozenset({payer.version + 5})
+    assert (
+        refusal(desk, replace(pay(payer.id, usd(11)), source_versions=stale))
+        is RefusalCode.PRECONDITION_FAILED
+    )
+    desk.working.accounts[payer.id] = replace(payer, status=AccountStatus.FROZEN)
+    assert (
+        refusal(desk, replace(pay(payer.id, usd(1)), source_versions=stale))
+        is RefusalCode.PRECONDITION_FAILED
+    )
+    assert (
+        refusal(desk, replace(pay(NOWHERE, usd(1)), source_versions=stale))
+        is RefusalCode.ACCOUNT_NOT_FOUND
+    )
+
+
 def test_a_refusal_changes_nothing() -> None:
     """After a no the books are as before."""
     desk = Desk()
