@@ -81,7 +81,7 @@ def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decisio
     if payment is None:
         return _not_found(command.payment_id)
     progress = payment.progress
-    if progress.due_at is None or progress.due_at > at.now:
+    if payment.operation is None or progress.due_at is None or progress.due_at > at.now:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"payment {payment.id} is not due")
     patience = at.now + timedelta(seconds=at.policy.patience_s)
     expired: tuple[AttemptResult, ...] = ()
@@ -171,7 +171,8 @@ def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
                 account_events=holds.balance_facts(moved, at),
             )
         case Operation.AUTHORIZE:
-            authorized = replace(done, status=PaymentStatus.AUTHORIZED)
+            until = at.now + timedelta(seconds=at.policy.authorization_ttl_s)
+            authorized = replace(payment, authorization_expires_at=until).left_to_client()
             return _changed(authorized, EventType.PAYMENT_AUTHORIZED, at)
         case _:
             return _changed(done, EventType.VOIDED, at)
@@ -204,8 +205,9 @@ def _given_up(payment: Payment, command: SettlePayment, book: Book, at: Circumst
     if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
         return replace(_failed(payment, book, at), dead_letters=(letter,))
     # A capture leaves the authorization as it was, a void the cancellation.
-    idle = _changed(payment.owed_nothing(), EventType.RETRY_SCHEDULED, at)
-    return replace(idle, dead_letters=(letter,))
+    is_capture = payment.operation is Operation.CAPTURE
+    idle = payment.left_to_client() if is_capture else payment.owed_nothing()
+    return replace(_changed(idle, EventType.RETRY_SCHEDULED, at), dead_letters=(letter,))
 
 
 def _unknown(payment: Payment, at: Circumstances) -> Decision:

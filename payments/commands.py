@@ -153,6 +153,17 @@ class WakePayment:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpireAuthorization:
+    """Give back what was authorized and not captured in time."""
+
+    payment_id: UUID
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimRefund:
     """Take attempt number `attempt` of a refund."""
 
@@ -228,10 +239,8 @@ class ConfrontPayment:
     found: Finding
 
     def needs(self) -> Needs:
-        """The payment, and whether the event is known."""
-        return Needs(
-            payment_ids=(self.payment_id,), provider_events=(self.event.key,), payments_only=True
-        )
+        """The payment, whose hold may end, and whether the event is known."""
+        return Needs(payment_ids=(self.payment_id,), provider_events=(self.event.key,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +311,7 @@ Command = (
     | ClaimPayment
     | SettlePayment
     | WakePayment
+    | ExpireAuthorization
     | ClaimRefund
     | SettleRefund
     | WakeRefund

@@ -119,6 +119,7 @@ def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision |
         owing(payment, operation, payment.amount, at),
         status=PaymentStatus.PENDING,
         hold_id=at.new_id(),
+        authorization_expires_at=None,
     )
     moved = holds.reserve(pending, source, at)
     sent = _sent(pending, EventType.PAYMENT_REDRIVEN, at)

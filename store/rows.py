@@ -106,6 +106,7 @@ def payment_from(row: Record) -> Payment:
         last_error_code=row["last_error_code"],
         last_error=row["last_error"],
         completed_at=row["completed_at"],
+        authorization_expires_at=row["authorization_expires_at"],
     )
 
 
@@ -154,6 +155,7 @@ def payment_updated(payment: Payment, version_before: int) -> Values:
         payment.sequence,
         payment.updated_at,
         payment.completed_at,
+        payment.authorization_expires_at,
     )
 
 

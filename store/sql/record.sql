@@ -43,7 +43,7 @@ INSERT INTO payments (
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at
+    completed_at, authorization_expires_at
 )
 SELECT
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
@@ -51,7 +51,7 @@ SELECT
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at
+    completed_at, authorization_expires_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], $12::integer[],
@@ -59,14 +59,14 @@ FROM unnest(
     $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::text[],
     $23::bigint[], $24::timestamptz[], $25::uuid[], $26::integer[], $27::integer[],
     $28::integer[], $29::text[], $30::text[], $31::integer[], $32::integer[],
-    $33::timestamptz[], $34::timestamptz[]
+    $33::timestamptz[], $34::timestamptz[], $35::timestamptz[]
 ) AS new (
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
     amount_minor, currency, capture_method, provider, description, metadata, max_retries,
     created_at, id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at
+    sequence, updated_at, completed_at, authorization_expires_at
 );
 
 -- name: update_payments
@@ -89,17 +89,19 @@ UPDATE payments SET
     version = new.version,
     sequence = new.sequence,
     updated_at = new.updated_at,
-    completed_at = new.completed_at
+    completed_at = new.completed_at,
+    authorization_expires_at = new.authorization_expires_at
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::uuid[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::timestamptz[],
     $12::uuid[], $13::integer[], $14::integer[], $15::integer[], $16::text[],
-    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[]
+    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[],
+    $22::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at
+    sequence, updated_at, completed_at, authorization_expires_at
 )
 WHERE payments.id = new.id AND payments.version = new.version_before;
 

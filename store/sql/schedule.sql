@@ -1,7 +1,8 @@
 -- What is due, and what has been kept long enough.
 
 -- name: due_payments
-SELECT id FROM payments
+-- Who owes nothing and is due was authorized, and not captured in time.
+SELECT id, operation IS NULL AS has_expired FROM payments
 WHERE due_at <= $1
 ORDER BY due_at
 LIMIT $2;

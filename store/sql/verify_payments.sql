@@ -3,12 +3,14 @@
 
 -- name: verify_unowned
 -- A payment or refund that has not ended has somebody who will look again, and one in
--- review has a letter too. An authorized payment waits for its client.
+-- review has a letter too. An authorized payment waits for its client, but not for ever.
 SELECT
     format('payment %s', id) AS subject,
     format('%s, and nobody will ever look again', status) AS problem
 FROM payments
-WHERE due_at IS NULL AND status IN ('pending', 'processing', 'unknown', 'review')
+WHERE
+    due_at IS NULL
+    AND status IN ('pending', 'processing', 'authorized', 'unknown', 'review')
 UNION ALL
 SELECT format('refund %s', id), format('%s, and nobody will ever look again', status)
 FROM refunds
@@ -45,10 +47,11 @@ FROM refunds
 WHERE due_at < now() - make_interval(secs => $1);
 
 -- name: verify_in_flight
--- What is not at rest: everything that owes a provider a call, but what is in review.
+-- What is not at rest: everything that owes a provider a call, but what is in review; and
+-- whoever is due. An authorized payment rests until it expires.
 SELECT format('payment %s', id) AS subject, format('%s, due %s', status, due_at) AS problem
 FROM payments
-WHERE due_at IS NOT NULL AND status <> 'review'
+WHERE (operation IS NOT NULL OR due_at <= now()) AND status <> 'review'
 UNION ALL
 SELECT format('refund %s', id), format('%s, due %s', status, due_at)
 FROM refunds

@@ -170,3 +170,26 @@ async def test_our_own_migrations_go_forward_and_all_the_way_back(
     assert [step.label for step in await migrate_up(connection, known)] == [
         step.label for step in known
     ]
+
+
+async def test_an_authorization_from_before_they_ended_gets_a_week(connection: Connection) -> None:
+    """Nobody's money is given back the moment we migrate; on the way back it is held again."""
+    known = read_migrations()
+    await migrate_up(connection, known[:5])
+    await connection.execute(
+        """
+        INSERT INTO payments (
+            id, tenant_id, payment_type, source_account_id, amount_minor, currency,
+            capture_method, status, metadata, max_retries, version, sequence, created_at, updated_at
+        ) VALUES (
+            gen_random_uuid(), 'default', 'external_payment', gen_random_uuid(), 1, 'USD',
+            'manual', 'authorized', '{}', 4, 1, 1, now() - interval '1 month', now()
+        )
+        """
+    )
+    await migrate_up(connection, known[:6])
+    left = "SELECT round(extract(epoch FROM due_at - now()) / 86400) FROM payments"
+    assert await connection.fetchval(left) == 7
+    await migrate_down(connection, known[:6])
+    assert await connection.fetchval("SELECT due_at FROM payments") is None
+    await migrate_up(connection, known[:6])

@@ -55,6 +55,8 @@ class PaymentData(BaseModel):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    # Until when what was authorized may be captured; messages from before it was told lack it.
+    authorization_expires_at: datetime | None = None
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
@@ -84,6 +86,7 @@ class PaymentData(BaseModel):
             created_at=payment.created_at,
             updated_at=payment.updated_at,
             completed_at=payment.completed_at,
+            authorization_expires_at=payment.authorization_expires_at,
         )
 
 
