@@ -190,7 +190,7 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return DEAD_LETTER_NOT_PARKED
         case RefusalCode.DEAD_LETTER_NOT_REDRIVABLE:
             return DEAD_LETTER_NOT_REDRIVABLE
-        case RefusalCode.NOT_CLAIMABLE:
+        case RefusalCode.NOT_CLAIMABLE | RefusalCode.BEHIND_DEAD_LETTER:
             return NOT_CLAIMABLE
         case _:
             assert_never(code)

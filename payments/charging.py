@@ -41,6 +41,8 @@ def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decis
             RefusalCode.NOT_CLAIMABLE,
             f"attempt {command.attempt} of payment {payment.id} is taken or not needed",
         )
+    if payment.charge_blocked_by:
+        return behind(payment.charge_blocked_by)
     attempt = _attempt(command, payment, payment.operation, at)
     begins = payment.status is PaymentStatus.PENDING
     claimed = replace(
@@ -271,6 +273,11 @@ def _letter(
     payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Circumstances
 ) -> DeadLetter:
     return letter_about(payment, STAGE, reason, command.source, at.now)
+
+
+def behind(letter_id: UUID) -> Refused:
+    """An earlier message of the payment is parked: this one is to wait for its turn."""
+    return Refused(RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {letter_id} is in its way")
 
 
 def _not_found(payment_id: UUID) -> Refused:

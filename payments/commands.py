@@ -260,7 +260,10 @@ class ConfrontRefund:
 
 @dataclass(frozen=True, slots=True)
 class ParkMessage:
-    """Put a message no stage can process among the dead letters, once."""
+    """Put a message no stage can process, or may process now, among the dead letters, once.
+
+    `payment_id` is whose message it is, if that can be told: its later ones wait behind it.
+    """
 
     letter_id: UUID
     tenant_id: str
@@ -268,10 +271,15 @@ class ParkMessage:
     reason: DeadLetterReason
     error: str
     source: SourceMessage
+    payment_id: UUID | None = None
 
     def needs(self) -> Needs:
-        """The letter, if it was parked before."""
-        return Needs(dead_letter_ids=(self.letter_id,))
+        """The letter, if it was parked before, and the payment, if there is one."""
+        return Needs(
+            dead_letter_ids=(self.letter_id,),
+            payment_ids=(self.payment_id,) if self.payment_id else (),
+            payments_only=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +292,7 @@ class RedriveDeadLetter:
     tenant_id: str | None = None
 
     def needs(self) -> Needs:
-        """The letter with its payment."""
+        """The letter with its payment, and with all that wait with it."""
         return Needs(dead_letter_ids=(self.letter_id,))
 
 
@@ -298,7 +306,7 @@ class DiscardDeadLetter:
     tenant_id: str | None = None
 
     def needs(self) -> Needs:
-        """The letter."""
+        """The letter, and all that wait with it."""
         return Needs(dead_letter_ids=(self.letter_id,))
 
 

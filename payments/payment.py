@@ -81,7 +81,9 @@ class Payment:
 
     `operation` is what a provider is owed next, of `operation_minor`; `sequence`
     counts the public events, `version` every change. What was authorized by hand is
-    to be captured before `authorization_expires_at`.
+    to be captured before `authorization_expires_at`. While one of its messages to a
+    stage is parked, `..._blocked_by` names the dead letter the later ones wait behind;
+    no event says so, for it changes nothing of the payment itself.
     """
 
     id: UUID
@@ -112,6 +114,8 @@ class Payment:
     last_error: str | None = None
     completed_at: datetime | None = None
     authorization_expires_at: datetime | None = None
+    charge_blocked_by: UUID | None = None
+    refund_blocked_by: UUID | None = None
 
     @property
     def currency(self) -> str:

@@ -69,6 +69,8 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
         rows.payment_inserted,
         rows.payment_updated,
     )
+    blocked = {each.id: each for decision in decisions for each in decision.blocked}
+    await write.insert("block_payments", [rows.payment_blocked(each) for each in blocked.values()])
     await write.versioned(
         "refunds",
         (each for decision in decisions for each in decision.refunds),

@@ -105,6 +105,15 @@ FROM unnest(
 )
 WHERE payments.id = new.id AND payments.version = new.version_before;
 
+-- name: block_payments
+-- Which letter a payment's messages wait behind. It raises no version, since it is told of no
+-- event; who changes it holds the row.
+UPDATE payments SET
+    charge_blocked_by = new.charge_blocked_by,
+    refund_blocked_by = new.refund_blocked_by
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS new (id, charge_blocked_by, refund_blocked_by)
+WHERE payments.id = new.id;
+
 -- name: insert_refunds
 INSERT INTO refunds (
     tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
@@ -219,12 +228,13 @@ WHERE id = any($1::uuid[]);
 INSERT INTO dead_letters (
     id, tenant_id, stage, reason, error, payment_id, refund_id, topic, message_partition,
     message_offset, message_key, message_value, message_headers, attempts,
-    first_failed_at, last_failed_at, state, version
+    first_failed_at, last_failed_at, queued_for, waits_behind, state, version
 )
 SELECT new.*, 'parked', 1 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
     $7::uuid[], $8::text[], $9::integer[], $10::bigint[], $11::bytea[], $12::bytea[],
-    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[]
+    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[], $17::uuid[],
+    $18::uuid[]
 ) AS new;
 
 -- name: update_dead_letters
@@ -233,11 +243,12 @@ UPDATE dead_letters SET
     resolved_at = new.resolved_at,
     resolved_by = new.resolved_by,
     resolution = new.resolution,
+    waits_behind = new.waits_behind,
     version = new.version
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::integer[]
-) AS new (id, version_before, state, resolved_at, resolved_by, resolution, version)
+    $7::uuid[], $8::integer[]
+) AS new (id, version_before, state, resolved_at, resolved_by, resolution, waits_behind, version)
 WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 
 -- name: insert_provider_events

@@ -221,6 +221,9 @@ class DeadLetterData(BaseModel):
     resolved_at: datetime | None
     resolved_by: str | None
     resolution: str | None
+    # Whose queue it stands in and which letter is in its way there; older messages lack both.
+    queued_for: UUID | None = None
+    waits_behind: UUID | None = None
 
     @classmethod
     def of(cls, letter: DeadLetter) -> Self:
@@ -246,6 +249,8 @@ class DeadLetterData(BaseModel):
             resolved_at=letter.resolved_at,
             resolved_by=letter.resolved_by,
             resolution=letter.resolution,
+            queued_for=letter.queued_for,
+            waits_behind=letter.waits_behind,
         )
 
     def original(self) -> SourceMessage:
