@@ -107,8 +107,8 @@ def show(*, letter_id: UUID, as_json: bool) -> None:
         return
     for name, value in data.items():
         if not name.endswith("_base64"):
-            shown = ", ".join(value) if isinstance(value, list) else value
-            click.echo(f"{name:16} {shown if shown not in {None, ''} else '-'}")
+            shown = (", ".join(value) or None) if isinstance(value, list) else value
+            click.echo(f"{name:16} {shown if shown is not None else '-'}")
     click.echo(f"{'key':16} {_readable(letter.source.key)}")
     click.echo(f"{'value':16} {_readable(letter.source.value)}")
 

@@ -12,8 +12,17 @@ from structlog.testing import capture_logs
 
 from agents.schedule import Schedule
 from cli.verify.database import connected, violations
-from payments.commands import CapturePayment, ClaimPayment, ExpireAuthorization, SettlePayment
+from payments.commands import (
+    CapturePayment,
+    ClaimPayment,
+    DiscardDeadLetter,
+    ExpireAuthorization,
+    ParkMessage,
+    SettlePayment,
+)
+from payments.dead_letter import DeadLetterReason
 from payments.decision import Claimed, RefusalCode, Refused
+from payments.ids import dead_letter_id
 from payments.outcome import Succeeded
 from payments.payment import CaptureMethod
 from payments.progress import Policy
@@ -168,6 +177,28 @@ async def test_an_expiry_and_a_capture_that_race_have_one_winner(
             is_captured = not isinstance(captured, Refused)
             ends = ("authorized", "capture") if is_captured else ("cancelled", "void")
             assert (row["status"], row["operation"]) == ends
+
+
+async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
+    idle_shop: Shop, schedule: Schedule, database: DatabaseAddress
+) -> None:
+    """Another message would only join the queue: it rests there, and is not overdue."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    source = replace(SOURCE, key=str(payment.id).encode())
+    letter_id = dead_letter_id("charge", "1")
+    reason = DeadLetterReason.UNDECODABLE
+    await idle_shop.did(ParkMessage(letter_id, TENANT, "charge", reason, "no", source, payment.id))
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() - interval '1 hour'")
+    await schedule.wake_due()
+    assert not await was_woken(idle_shop, payment.id)
+    async with connected(database) as connection:
+        assert await violations(connection, "verify_forgotten", 60.0) == ()
+        assert await violations(connection, "verify_in_flight") == ()
+        assert await violations(connection, "verify_queues") == ()
+        await idle_shop.did(DiscardDeadLetter(letter_id, "ada", "noise"))
+        assert len(await violations(connection, "verify_forgotten", 60.0)) == 1
+    await schedule.wake_due()
+    assert await was_woken(idle_shop, payment.id)
 
 
 async def test_two_schedules_wake_a_payment_once(
