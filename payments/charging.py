@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
 from payments import holds
+from payments.amend import owing
 from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
 from payments.change import changed, charge_work
 from payments.dead_letter import DeadLetterReason, letter_about
@@ -181,13 +182,19 @@ def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
 
 
 def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
-    """Certainly nothing happened at the provider: the hold is released."""
+    """Certainly nothing was taken: the hold is released, and the provider is to let go its own."""
     moved = holds.void(payment, book, at)
     failed = replace(payment.owed_nothing(), status=PaymentStatus.FAILED)
+    is_held_there = payment.operation is Operation.CAPTURE
+    if is_held_there:
+        failed = owing(failed, Operation.VOID, payment.amount, at)
+    decision = _changed(failed, EventType.PAYMENT_FAILED, at)
+    (after,), (event,) = decision.payments, decision.events
     return replace(
-        _changed(failed, EventType.PAYMENT_FAILED, at),
+        decision,
         accounts=moved.accounts,
         transfers=(moved.transfer,),
+        work=(charge_work(after, at, event),) if is_held_there else (),
     )
 
 
@@ -254,8 +261,8 @@ def contradicts(payment: Payment, succeeded: Operation) -> bool:
         case Operation.CHARGE | Operation.CAPTURE:
             return payment.status not in CAPTURED
         case Operation.AUTHORIZE:
-            # Of a cancelled payment the provider was told to let go.
-            return payment.status is PaymentStatus.FAILED
+            # Whose authorization we knew of has been voided since, or is about to be.
+            return payment.status is PaymentStatus.FAILED and not payment.was_authorized
         case _:
             return False
 

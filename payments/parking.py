@@ -80,9 +80,11 @@ def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decisio
         case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
             asked = replace(payment, progress=payment.progress.waiting(patience))
             return _sent(asked, EventType.WOKEN, at)
-        case PaymentStatus.FAILED:
+        case PaymentStatus.FAILED if not payment.was_authorized:
             return _charge_again(payment, book, at)
-        case PaymentStatus.CANCELLED if payment.provider_reference and not payment.operation:
+        case PaymentStatus.CANCELLED | PaymentStatus.FAILED if (
+            payment.provider_reference and not payment.operation
+        ):
             # Its void was given up; one that is void already stays so at the provider.
             return _sent(owing(payment, Operation.VOID, payment.amount, at), EventType.WOKEN, at)
         case _:
@@ -106,7 +108,6 @@ def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision |
         owing(payment, operation, payment.amount, at),
         status=PaymentStatus.PENDING,
         hold_id=at.new_id(),
-        authorization_expires_at=None,
     )
     moved = holds.reserve(pending, source, at)
     sent = _sent(pending, EventType.PAYMENT_REDRIVEN, at)

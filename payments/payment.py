@@ -132,6 +132,11 @@ class Payment:
         """Whether it is the client's turn: the money is held, and no provider is owed a call."""
         return self.status is PaymentStatus.AUTHORIZED and self.operation is None
 
+    @property
+    def was_authorized(self) -> bool:
+        """Whether its provider held its money, by what it answered."""
+        return self.authorization_expires_at is not None
+
     def owed_nothing(self) -> Payment:
         """The same payment, with no provider work left."""
         return replace(self, operation=None, operation_minor=None, progress=self.progress.settled())

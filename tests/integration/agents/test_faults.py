@@ -98,6 +98,19 @@ async def test_an_authorization_is_captured_in_part(shop: Shop, vendor: Provider
     await shop.assert_right(customer)
 
 
+async def test_a_declined_capture_leaves_nothing_held(shop: Shop) -> None:
+    """The payment failed here; there the authorization is voided, not left to lapse."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, Provider.PAYPAL, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    shop.provider.arm("decline", vendor="paypal", operation="capture", times=1)
+    await shop.did(CapturePayment(TENANT, payment.id, None))
+    await shop.settles([payment])
+    assert await shop.status(payment) == "failed"
+    assert shop.provider.payment(str(payment.id))["voids"] == 1
+    await shop.assert_right(customer)
+
+
 @pytest.mark.parametrize("vendor", Provider)
 async def test_a_cancelled_authorization_is_let_go(shop: Shop, vendor: Provider) -> None:
     """Cancelled is final at once; the provider is told as often as it takes."""

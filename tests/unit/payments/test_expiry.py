@@ -71,14 +71,23 @@ def test_a_capture_in_flight_when_the_time_is_over_goes_on() -> None:
     assert scene.payment.status is PaymentStatus.CANCELLED
 
 
-def test_a_payment_that_is_tried_again_has_no_authorization_left() -> None:
-    """It gets a new one, of which the end is new too."""
+def test_a_declined_capture_leaves_nothing_held_anywhere() -> None:
+    """The payment failed, the customer has the money back, and the provider is told to let go."""
     scene = scene_of("capturing")
-    scene.play("declined redrive")
-    assert scene.payment.authorization_expires_at is None
-    scene.desk.now += TTL
+    scene.play("declined")
+    assert scene.payment.status is PaymentStatus.FAILED
+    assert scene.payment.operation is Operation.VOID
     scene.play("claim succeeded")
-    assert scene.payment.authorization_expires_at == scene.desk.now + TTL
+    assert scene.payment.status is PaymentStatus.FAILED
+    assert scene.payment.progress.due_at is None
+
+
+def test_a_payment_whose_capture_failed_is_voided_again_and_never_charged_again() -> None:
+    """What an operator redrives is the void that was given up: the charge was answered."""
+    scene = scene_of("capturing")
+    scene.play("declined claim retriable wake claim retriable redrive")
+    assert scene.payment.status is PaymentStatus.FAILED
+    assert scene.payment.operation is Operation.VOID
 
 
 def confronted(scene: Scene) -> Decision:
@@ -112,6 +121,6 @@ def test_a_capture_asked_for_while_the_provider_was_asked_decides_itself() -> No
     command = ConfrontPayment(scene.payment_id, said(Said.NOT_DONE), Operation.AUTHORIZE, LET_GO)
     decision = granted(scene.desk.ask(command))
     assert not decision.payments
-    scene.play("declined")
+    scene.play("declined claim succeeded")
     assert scene.payment.status is PaymentStatus.FAILED
     assert scene.payment.progress.due_at is None

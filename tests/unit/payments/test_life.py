@@ -258,8 +258,8 @@ class Lives(RuleBasedStateMachine):
                 break
         for payment in self.payments:
             assert payment.status in TERMINAL
-            cancelled = payment.status is PaymentStatus.CANCELLED
-            if cancelled and payment.id in self.provider.authorized and not self._gave_up(payment):
+            ended = payment.status in {PaymentStatus.CANCELLED, PaymentStatus.FAILED}
+            if ended and payment.id in self.provider.authorized and not self._gave_up(payment):
                 assert payment.id in self.provider.voided
         self.the_books_balance()
         self.the_provider_agrees()
