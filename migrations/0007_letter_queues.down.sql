@@ -2,8 +2,6 @@
 
 ALTER TABLE payments DROP COLUMN charge_blocked_by, DROP COLUMN refund_blocked_by;
 
-ALTER TABLE dead_letters DROP CONSTRAINT dead_letters_wait_in_a_queue;
-
 UPDATE dead_letters SET reason = 'handler_error'
 WHERE reason = 'waits_behind';
 

@@ -3,9 +3,7 @@
 
 ALTER TABLE dead_letters
 ADD COLUMN queued_for uuid, -- the payment whose message it is
-ADD COLUMN waits_behind uuid, -- the letter that is in its way
-ADD CONSTRAINT dead_letters_wait_in_a_queue
-CHECK (reason <> 'waits_behind' OR queued_for IS NOT NULL);
+ADD COLUMN waits_behind uuid; -- the letter that is in its way
 
 CREATE INDEX dead_letters_in_queues ON dead_letters (queued_for)
 WHERE state = 'parked' AND queued_for IS NOT NULL;

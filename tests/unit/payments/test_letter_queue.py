@@ -208,6 +208,17 @@ def test_who_is_kept_waiting_sees_why() -> None:
     assert queue.letter("a").tenant_id == TENANT
 
 
+def test_a_letter_that_is_only_filed_stands_in_no_queue() -> None:
+    """One from before a restore: what it waited behind is not known, so it can be sent alone."""
+    queue = Queue()
+    source = SourceMessage("payments.charges", 0, 0, b"key", b"{}")
+    letter_id = dead_letter_id("charge", "filed")
+    granted(queue.scene.desk.ask(ParkMessage(letter_id, TENANT, "charge", WAITS, "no", source)))
+    granted(queue.scene.desk.ask(ClaimPayment(queue.scene.payment_id, 1, "w")))
+    decision = granted(queue.scene.desk.ask(RedriveDeadLetter(letter_id, "ada", "found")))
+    assert [each.letter.id for each in decision.republished] == [letter_id]
+
+
 def test_a_letter_parked_again_changes_nothing() -> None:
     """A redelivery joins no second time, neither while it is parked nor when it has left."""
     queue = queue_of("!ab")
