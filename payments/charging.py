@@ -18,7 +18,7 @@ from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
-from payments.payment import CAPTURED, OPEN, Payment, PaymentStatus
+from payments.payment import CAPTURED, OPEN, TERMINAL, Payment, PaymentStatus
 from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def _retried(payment: Payment, command: SettlePayment, book: Book, at: Circumsta
 
 def _given_up(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
     """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
-    letter = _letter(payment, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
+    assert isinstance(command.outcome, Declined | Retriable | Unknown), "something went wrong"
+    blamed = _blamed(payment, command.outcome)
+    letter = _letter(blamed, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
     if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
         return replace(_failed(payment, book, at), dead_letters=(letter,))
     # A capture leaves the authorization as it was, a void the cancellation.
@@ -273,6 +275,11 @@ def _changed(payment: Payment, what: EventType, at: Circumstances) -> Decision:
 
 
 def _with_error(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
+    """What went wrong last; but why a payment ended is not hidden by the troubles of its void."""
+    return payment if payment.status in TERMINAL else _blamed(payment, outcome)
+
+
+def _blamed(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
     return replace(payment, last_error_code=outcome.code, last_error=outcome.message)
 
 

@@ -53,6 +53,15 @@ def test_whoever_is_first_at_an_authorization_has_it(order: tuple[str, ...]) -> 
     assert [isinstance(each, Decision) for each in outcomes] == [True, False, False]
 
 
+def test_why_it_was_given_back_outlives_the_troubles_of_its_void() -> None:
+    """What the provider said of the void is in its letter, for whom it concerns."""
+    scene = scene_of("expired")
+    scene.play("claim retriable wake claim retriable")
+    assert scene.payment.last_error_code == "authorization_expired"
+    (letter,) = scene.desk.decided[-1].dead_letters
+    assert letter.error == "rate_limited: later"
+
+
 def test_an_expired_authorization_is_not_captured_while_the_schedule_is_away() -> None:
     """What a client is answered does not hang on a process that is late."""
     scene = scene_of("authorized")
