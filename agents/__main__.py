@@ -255,6 +255,7 @@ def _policy(settings: Settings) -> Policy:
         max_retries=payment.max_retries,
         retry_delay_s=payment.retry_delay_seconds,
         lease_s=payment.lease_seconds,
+        authorization_ttl_s=payment.authorization_ttl_seconds,
     )
 
 

@@ -71,7 +71,8 @@ class DeadLetters:
         submission = Submission(command, traceparent=message.traceparent)
         await submit_durably(self.committer, submission)
         self.metrics.stage.processed.labels(self.stage, "filed").inc()
-        log.warning(
+        say = log.info if letter.reason is DeadLetterReason.WAITS_BEHIND else log.warning
+        say(
             "dead letter",
             letter_id=str(letter.id),
             of_stage=letter.stage,

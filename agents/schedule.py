@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from agents.durably import submit_durably
-from payments.commands import WakePayment, WakeRefund
+from payments.commands import ExpireAuthorization
 from payments.decision import Refused
 from store.group_commit import Submission
 from store.schedule import due_payments, due_refunds, keep_house
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from payments.commands import WakePayment, WakeRefund
     from store.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
@@ -64,15 +65,11 @@ class Schedule:
             now = self.clock()
             payments = await due_payments(self.pool, now, _DUE_MAX)
             refunds = await due_refunds(self.pool, now, _DUE_MAX)
-            commands: list[WakePayment | WakeRefund] = [
-                *map(WakePayment, payments),
-                *map(WakeRefund, refunds),
-            ]
-            woken = await asyncio.gather(*map(self._wake, commands))
+            woken = await asyncio.gather(*map(self._wake, [*payments, *refunds]))
             # A page of refusals only would come back unchanged.
             full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
 
-    async def _wake(self, command: WakePayment | WakeRefund) -> bool:
+    async def _wake(self, command: WakePayment | ExpireAuthorization | WakeRefund) -> bool:
         try:
             outcome = await submit_durably(self.committer, Submission(command))
         except Exception:
@@ -80,9 +77,12 @@ class Schedule:
             log.exception("a wake failed", command=command)
             self.metrics.stage.processed.labels(STAGE, "failed").inc()
             return False
-        woken = not isinstance(outcome, Refused)
-        self.metrics.stage.processed.labels(STAGE, "woken" if woken else "not_due").inc()
-        return woken
+        if isinstance(outcome, Refused):
+            self.metrics.stage.processed.labels(STAGE, "not_due").inc()
+            return False
+        what = "expired" if isinstance(command, ExpireAuthorization) else "woken"
+        self.metrics.stage.processed.labels(STAGE, what).inc()
+        return True
 
     async def _keep_house(self) -> None:
         await keep_house(self.pool, self.clock(), self.outbox_retention_s)

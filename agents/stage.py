@@ -4,8 +4,9 @@ What holds: an event is acknowledged after Postgres has recorded what became of 
 (claimed, found done, or parked as a dead letter) and after every event before it in
 its partition; no exception of a handler, and no undecodable byte, leaves the loop.
 Events flow in lanes, one a provider, so that a provider that hangs holds up nobody
-else's work. When too many of the last messages had to be parked the stage
-pauses: it begins nothing more, and says so, until somebody restarts it.
+else's work; those of one key never overtake each other, and wait behind one of theirs
+that is parked. When too many of the last messages had to be parked the stage pauses:
+it begins nothing more, and says so, until somebody restarts it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Protocol
+from uuid import UUID
 
 import structlog
 
 from agents.acknowledger import Acknowledger
 from agents.durably import submit_durably
 from agents.limiter import DeadLetterLimiter
+from agents.turns import Turns
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, SourceMessage
+from payments.decision import Refused
 from payments.ids import dead_letter_id
 from store.group_commit import Submission
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from faust.types import EventT
 
+    from agents.turns import Turn
     from store.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
@@ -46,7 +52,7 @@ _ERROR_LENGTH_MAX: Final = 2000
 
 
 class PoisonError(Exception):
-    """This message cannot be processed, now or later; it is to be parked."""
+    """This message cannot be processed, now or later; or only after another: it is to be parked."""
 
     def __init__(self, reason: DeadLetterReason, error: str) -> None:
         super().__init__(error)
@@ -72,7 +78,7 @@ class Handler(Protocol):
     async def handle(self, message: Message, source: SourceMessage) -> None:
         """Return when Postgres has recorded what became of the message.
 
-        Raises PoisonError for a message that can never be processed.
+        Raises PoisonError for a message that can never be processed, or must wait behind one.
         """
         ...
 
@@ -82,6 +88,7 @@ class Delivery:
     """An event, where it stood, and what it says or why nobody can tell."""
 
     event: EventT[bytes]
+    turn: Turn
     source: SourceMessage
     message: Message | PoisonError
 
@@ -110,6 +117,7 @@ class Stage:
         self._is_paused = False
         self._metrics.paused.labels(handler.stage).set(0)
         self._acknowledger = Acknowledger()
+        self._turns = Turns()
         self._lanes: dict[str, _Lane] = {}
         self._tasks = asyncio.TaskGroup()
         self._running = asyncio.Event()
@@ -138,7 +146,7 @@ class Stage:
                 # Nobody's: unacknowledged, it comes again elsewhere.
                 continue
             self._acknowledger.taken(event)
-            delivery = _delivered(event)
+            delivery = _delivered(event, self._turns.taken(event))
             await self._lane(self._name_of_lane(delivery.message)).put(delivery)
 
     def _name_of_lane(self, message: Message | PoisonError) -> str:
@@ -157,8 +165,9 @@ class Stage:
             self._metrics.taken.labels(stage).inc(len(batch))
             self._metrics.batch_size.labels(stage).observe(len(batch))
             # All at once, so that their commands share a transaction.
-            await asyncio.gather(*map(self._handled, batch))
-            acknowledged = sum(self._acknowledger.done(each.event) for each in batch)
+            recorded = await asyncio.gather(*map(self._recorded, batch))
+            done = (each.event for each in compress(batch, recorded))
+            acknowledged = sum(map(self._acknowledger.done, done))
             self._metrics.acked.labels(stage).inc(acknowledged)
 
     async def _batch(self, name: str, lane: _Lane) -> list[Delivery]:
@@ -196,11 +205,18 @@ class Stage:
             return None
         return getting.result()
 
-    async def _handled(self, delivery: Delivery) -> None:
-        poison = await self._poison_in(delivery)
-        if poison is not None:
-            await self._park(delivery.source, poison.reason, str(poison))
-        self._limiter.saw(parked=poison is not None)
+    async def _recorded(self, delivery: Delivery) -> bool:
+        """Whether it was its turn, so that it was handled or parked; else it comes again."""
+        if not await delivery.turn.comes(self._stopping):
+            return False
+        while (poison := await self._poison_in(delivery)) is not None:
+            if await self._is_parked(delivery.source, poison.reason, str(poison)):
+                break
+        if poison is None or poison.reason is not DeadLetterReason.WAITS_BEHIND:
+            # One that waits is no sign of a fault: the one it waits behind was seen.
+            self._limiter.saw(parked=poison is not None)
+        self._turns.over(delivery.event, delivery.turn)
+        return True
 
     async def _poison_in(self, delivery: Delivery) -> PoisonError | None:
         """Why the message cannot be processed; None once it was."""
@@ -217,7 +233,8 @@ class Stage:
             return PoisonError(DeadLetterReason.HANDLER_ERROR, repr(error))
         return None
 
-    async def _park(self, source: SourceMessage, reason: DeadLetterReason, error: str) -> None:
+    async def _is_parked(self, source: SourceMessage, reason: DeadLetterReason, error: str) -> bool:
+        """Park it; False when it was to wait, and what it was to wait behind has gone."""
         stage = self._handler.stage
         digest = hashlib.sha256(source.value or b"").hexdigest()
         place = f"{source.topic}/{source.partition}/{source.offset}/{digest}"
@@ -228,13 +245,25 @@ class Stage:
             reason=reason,
             error=_storable(error)[:_ERROR_LENGTH_MAX],
             source=source,
+            payment_id=_payment_of(source),
         )
         submission = Submission(command, traceparent=source.headers.get("traceparent"))
-        await submit_durably(self._committer, submission)
-        log.error("parked a message", stage=stage, reason=reason.value, place=place, error=error)
+        if isinstance(await submit_durably(self._committer, submission), Refused):
+            return False
+        say = log.info if reason is DeadLetterReason.WAITS_BEHIND else log.error
+        say("parked a message", stage=stage, reason=reason.value, place=place, error=error)
+        return True
 
 
-def _delivered(event: EventT[bytes]) -> Delivery:
+def _payment_of(source: SourceMessage) -> UUID | None:
+    """Whose message it is, by its key; a key that is none of ours is nobody's."""
+    try:
+        return UUID((source.key or b"").decode("ascii"))
+    except ValueError:
+        return None
+
+
+def _delivered(event: EventT[bytes], turn: Turn) -> Delivery:
     headers = {name: value or b"" for name, value in (event.headers or {}).items()}
     received = event.message
     texts = {name: _storable(value.decode("utf-8", "replace")) for name, value in headers.items()}
@@ -247,7 +276,7 @@ def _delivered(event: EventT[bytes]) -> Delivery:
         )
     except EnvelopeError as error:
         message = PoisonError(DeadLetterReason.UNDECODABLE, str(error))
-    return Delivery(event, source, message)
+    return Delivery(event, turn, source, message)
 
 
 def _storable(text: str) -> str:

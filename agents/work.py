@@ -86,6 +86,8 @@ class Work:
                 self.calls.start(outcome, source)
             case Refused(code) if code in _ABSENT:
                 raise PoisonError(DeadLetterReason.UNKNOWN_SUBJECT, outcome.detail)
+            case Refused(RefusalCode.BEHIND_DEAD_LETTER):
+                raise PoisonError(DeadLetterReason.WAITS_BEHIND, outcome.detail)
             case _:
                 self.metrics.stage.skipped.labels(self.stage, "not_claimable").inc()
 

@@ -122,6 +122,9 @@ DEAD_LETTER_NOT_REDRIVABLE: Final = ProblemKind(
     "dead_letter_not_redrivable", 409, "The dead letter cannot be tried again"
 )
 NOT_CLAIMABLE: Final = ProblemKind("not_claimable", 409, "There is nothing to claim")
+BEHIND_DEAD_LETTER: Final = ProblemKind(
+    "behind_dead_letter", 409, "An earlier message of the payment is parked"
+)
 IDEMPOTENCY_KEY_IN_FLIGHT: Final = ProblemKind(
     "idempotency_key_in_flight",
     409,
@@ -211,6 +214,8 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return DEAD_LETTER_NOT_REDRIVABLE
         case RefusalCode.NOT_CLAIMABLE:
             return NOT_CLAIMABLE
+        case RefusalCode.BEHIND_DEAD_LETTER:
+            return BEHIND_DEAD_LETTER
         case _:
             assert_never(code)
 

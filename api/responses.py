@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from payments.account import Account
-from payments.dead_letter import DeadLetterState
+from payments.dead_letter import DeadLetter, DeadLetterState
 from payments.events import EventType
 from payments.ledger import TransactionType
 from payments.money import format_amount
@@ -234,6 +234,17 @@ class TransactionResponse(BaseModel):
 
 class DeadLetterResponse(DeadLetterData):
     """A dead letter with the original bytes in base64."""
+
+
+class DeadLetterDetailResponse(DeadLetterResponse):
+    """A dead letter, and the letters that wait behind it, in the order of their messages."""
+
+    waiting: list[UUID]
+
+    @classmethod
+    def detailed(cls, letter: DeadLetter, waiting: list[UUID]) -> Self:
+        """The letter with its queue."""
+        return cls(**vars(DeadLetterData.of(letter)), waiting=waiting)
 
 
 class Page(BaseModel, Generic[ItemT]):

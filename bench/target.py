@@ -28,7 +28,9 @@ _READY_WITHIN_S: Final = 180.0
 _STOP_WITHIN_S: Final = 90.0
 _AT_REST_WITHIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 0.05
-_IN_FLIGHT: Final = "SELECT EXISTS (SELECT FROM payments WHERE due_at IS NOT NULL)"
+_IN_FLIGHT: Final = (
+    "SELECT EXISTS (SELECT FROM payments WHERE due_at IS NOT NULL AND operation IS NOT NULL)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,12 @@ from payments.decision import Refused
 from payments.progress import Policy
 from store.circumstances import live
 from store.commit import Reply, commit
-from store.dead_letters import DeadLetterFilters, dead_letter_by_id, dead_letters_page
+from store.dead_letters import (
+    DeadLetterFilters,
+    dead_letter_by_id,
+    dead_letters_page,
+    letters_behind,
+)
 from store.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
 from store.pool import connect
 from telemetry.metrics import Metrics
@@ -73,7 +78,7 @@ def list_letters(
         for letter in letters:
             click.echo(DeadLetterData.of(letter).model_dump_json())
         return
-    table = Table("id", "last failed", "stage", "reason", "state", "payment", "error")
+    table = Table("id", "last failed", "stage", "reason", "state", "payment", "behind", "error")
     for letter in letters:
         table.add_row(
             str(letter.id),
@@ -81,7 +86,8 @@ def list_letters(
             escape(letter.stage),
             letter.reason.value,
             letter.state.value,
-            str(letter.payment_id or "-"),
+            str(letter.payment_id or letter.queued_for or "-"),
+            str(letter.waits_behind or "-"),
             escape(letter.error),
         )
     Console().print(table)
@@ -92,16 +98,17 @@ def list_letters(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, bytes in base64.")
 def show(*, letter_id: UUID, as_json: bool) -> None:
     """Show one letter with the message as it came."""
-    letter = asyncio.run(_letter(letter_id))
+    letter, waiting = asyncio.run(_letter(letter_id))
     if letter is None:
         raise click.ClickException(f"there is no dead letter {letter_id}")
-    data = DeadLetterData.of(letter).model_dump(mode="json")
+    data = {**DeadLetterData.of(letter).model_dump(mode="json"), "waiting": [*map(str, waiting)]}
     if as_json:
         click.echo(json.dumps(data))
         return
     for name, value in data.items():
         if not name.endswith("_base64"):
-            click.echo(f"{name:16} {value if value is not None else '-'}")
+            shown = (", ".join(value) or None) if isinstance(value, list) else value
+            click.echo(f"{name:16} {shown if shown is not None else '-'}")
     click.echo(f"{'key':16} {_readable(letter.source.key)}")
     click.echo(f"{'value':16} {_readable(letter.source.value)}")
 
@@ -215,14 +222,17 @@ def _told(reply: Reply) -> DeadLetter | str:
 
 
 async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
-    """The letters in the order they failed, so that what happened first is tried first."""
+    """The letters in the order they failed, so that what happened first is tried first.
+
+    Those that wait behind another are sent with that one.
+    """
     newest_first: list[UUID] = []
     before: tuple[datetime, UUID] | None = None
     async with _database() as pool, pool.acquire() as connection:
         while page := await dead_letters_page(
             connection, _ANY_TENANT, filters, before=before, limit=_PAGE
         ):
-            newest_first += [letter.id for letter in page]
+            newest_first += [letter.id for letter in page if letter.waits_behind is None]
             before = (page[-1].last_failed_at, page[-1].id)
     return newest_first[::-1][:limit]
 
@@ -232,9 +242,11 @@ async def _page(filters: DeadLetterFilters, limit: int) -> list[DeadLetter]:
         return await dead_letters_page(connection, _ANY_TENANT, filters, before=None, limit=limit)
 
 
-async def _letter(letter_id: UUID) -> DeadLetter | None:
+async def _letter(letter_id: UUID) -> tuple[DeadLetter | None, list[UUID]]:
+    """The letter, and those that wait behind it."""
     async with _database() as pool, pool.acquire() as connection:
-        return await dead_letter_by_id(connection, _ANY_TENANT, letter_id)
+        letter = await dead_letter_by_id(connection, _ANY_TENANT, letter_id)
+        return letter, await letters_behind(connection, letter) if letter else []
 
 
 @asynccontextmanager

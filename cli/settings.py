@@ -168,6 +168,10 @@ class PaymentSettings(_Section):
     )
     lock_ttl_seconds: Seconds = Field(default=30.0, validation_alias="PAYMENTS_PAYMENT_LOCK_TTL")
     lease_seconds: Seconds = Field(default=30.0, validation_alias="PAYMENTS_PAYMENT_LEASE")
+    # Seven days, as Stripe holds an online card payment; PayPal holds for longer.
+    authorization_ttl_seconds: Seconds = Field(
+        default=604_800.0, validation_alias="PAYMENTS_PAYMENT_AUTHORIZATION_TTL"
+    )
 
 
 class DeadLetterSettings(_Section):

@@ -28,26 +28,14 @@ def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Dec
     if isinstance(payment, Refused):
         return payment
     unasked = payment.status is PaymentStatus.PENDING and payment.progress.attempt_count == 0
-    voidable = payment.status is PaymentStatus.AUTHORIZED and payment.operation is None
+    voidable = payment.awaits_capture
     if not (unasked or voidable):
         return Refused(
             RefusalCode.PAYMENT_NOT_CANCELLABLE,
             f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
             payment,
         )
-    moved = holds.void(payment, book, at)
-    cancelled = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
-    if voidable:
-        cancelled = owing(cancelled, Operation.VOID, payment.amount, at)
-    change = changed(cancelled, EventType.PAYMENT_CANCELLED, at)
-    return Decision(
-        result=change.payment,
-        accounts=moved.accounts,
-        payments=(change.payment,),
-        transfers=(moved.transfer,),
-        events=(change.event,),
-        work=(charge_work(change.payment, at, change.event),) if voidable else (),
-    )
+    return cancelled(payment, book, at, is_held_there=voidable)
 
 
 def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> Decision | Refused:
@@ -55,10 +43,12 @@ def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> D
     payment = _owned(book, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
-    if payment.status is not PaymentStatus.AUTHORIZED or payment.operation is not None:
+    # Expired it is whether or not the schedule has been there: no answer may hang on that.
+    if not payment.awaits_capture or is_expired(payment, at):
+        state = "expired" if payment.awaits_capture else payment.status.value
         return Refused(
             RefusalCode.PAYMENT_NOT_CAPTURABLE,
-            f"payment {payment.id} is {payment.status.value} and cannot be captured now",
+            f"payment {payment.id} is {state} and cannot be captured now",
             payment,
         )
     amount = command.amount or payment.amount
@@ -112,6 +102,29 @@ def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Dec
         events=(change.event,),
         work=(refund_work(refund, at, change.event),),
     )
+
+
+def cancelled(payment: Payment, book: Book, at: Circumstances, *, is_held_there: bool) -> Decision:
+    """Release the hold; a provider that holds the money too is owed a void."""
+    moved = holds.void(payment, book, at)
+    ended = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
+    if is_held_there:
+        ended = owing(ended, Operation.VOID, payment.amount, at)
+    change = changed(ended, EventType.PAYMENT_CANCELLED, at)
+    return Decision(
+        result=change.payment,
+        accounts=moved.accounts,
+        payments=(change.payment,),
+        transfers=(moved.transfer,),
+        events=(change.event,),
+        work=(charge_work(change.payment, at, change.event),) if is_held_there else (),
+    )
+
+
+def is_expired(payment: Payment, at: Circumstances) -> bool:
+    """Whether it awaits a capture, and has done so for too long."""
+    until = payment.authorization_expires_at
+    return payment.awaits_capture and until is not None and until <= at.now
 
 
 def refunded(payment: Payment, amount_minor: int) -> Payment:

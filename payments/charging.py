@@ -11,13 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
 from payments import holds
+from payments.amend import owing
 from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
 from payments.change import changed, charge_work
 from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
-from payments.payment import CAPTURED, OPEN, Payment, PaymentStatus
+from payments.payment import CAPTURED, OPEN, TERMINAL, Payment, PaymentStatus
 from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decis
             RefusalCode.NOT_CLAIMABLE,
             f"attempt {command.attempt} of payment {payment.id} is taken or not needed",
         )
+    if payment.charge_blocked_by:
+        return behind(payment.charge_blocked_by)
     attempt = _attempt(command, payment, payment.operation, at)
     begins = payment.status is PaymentStatus.PENDING
     claimed = replace(
@@ -81,7 +84,7 @@ def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decisio
     if payment is None:
         return _not_found(command.payment_id)
     progress = payment.progress
-    if progress.due_at is None or progress.due_at > at.now:
+    if payment.operation is None or progress.due_at is None or progress.due_at > at.now:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"payment {payment.id} is not due")
     patience = at.now + timedelta(seconds=at.policy.patience_s)
     expired: tuple[AttemptResult, ...] = ()
@@ -171,20 +174,27 @@ def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
                 account_events=holds.balance_facts(moved, at),
             )
         case Operation.AUTHORIZE:
-            authorized = replace(done, status=PaymentStatus.AUTHORIZED)
+            until = at.now + timedelta(seconds=at.policy.authorization_ttl_s)
+            authorized = replace(payment, authorization_expires_at=until).left_to_client()
             return _changed(authorized, EventType.PAYMENT_AUTHORIZED, at)
         case _:
             return _changed(done, EventType.VOIDED, at)
 
 
 def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
-    """Certainly nothing happened at the provider: the hold is released."""
+    """Certainly nothing was taken: the hold is released, and the provider is to let go its own."""
     moved = holds.void(payment, book, at)
     failed = replace(payment.owed_nothing(), status=PaymentStatus.FAILED)
+    is_held_there = payment.operation is Operation.CAPTURE
+    if is_held_there:
+        failed = owing(failed, Operation.VOID, payment.amount, at)
+    decision = _changed(failed, EventType.PAYMENT_FAILED, at)
+    (after,), (event,) = decision.payments, decision.events
     return replace(
-        _changed(failed, EventType.PAYMENT_FAILED, at),
+        decision,
         accounts=moved.accounts,
         transfers=(moved.transfer,),
+        work=(charge_work(after, at, event),) if is_held_there else (),
     )
 
 
@@ -200,12 +210,15 @@ def _retried(payment: Payment, command: SettlePayment, book: Book, at: Circumsta
 
 def _given_up(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
     """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
-    letter = _letter(payment, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
+    assert isinstance(command.outcome, Declined | Retriable | Unknown), "something went wrong"
+    blamed = _blamed(payment, command.outcome)
+    letter = _letter(blamed, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
     if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
         return replace(_failed(payment, book, at), dead_letters=(letter,))
     # A capture leaves the authorization as it was, a void the cancellation.
-    idle = _changed(payment.owed_nothing(), EventType.RETRY_SCHEDULED, at)
-    return replace(idle, dead_letters=(letter,))
+    is_capture = payment.operation is Operation.CAPTURE
+    idle = payment.left_to_client() if is_capture else payment.owed_nothing()
+    return replace(_changed(idle, EventType.RETRY_SCHEDULED, at), dead_letters=(letter,))
 
 
 def _unknown(payment: Payment, at: Circumstances) -> Decision:
@@ -250,8 +263,8 @@ def contradicts(payment: Payment, succeeded: Operation) -> bool:
         case Operation.CHARGE | Operation.CAPTURE:
             return payment.status not in CAPTURED
         case Operation.AUTHORIZE:
-            # Of a cancelled payment the provider was told to let go.
-            return payment.status is PaymentStatus.FAILED
+            # Whose authorization we knew of has been voided since, or is about to be.
+            return payment.status is PaymentStatus.FAILED and not payment.was_authorized
         case _:
             return False
 
@@ -262,6 +275,11 @@ def _changed(payment: Payment, what: EventType, at: Circumstances) -> Decision:
 
 
 def _with_error(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
+    """What went wrong last; but why a payment ended is not hidden by the troubles of its void."""
+    return payment if payment.status in TERMINAL else _blamed(payment, outcome)
+
+
+def _blamed(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
     return replace(payment, last_error_code=outcome.code, last_error=outcome.message)
 
 
@@ -269,6 +287,11 @@ def _letter(
     payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Circumstances
 ) -> DeadLetter:
     return letter_about(payment, STAGE, reason, command.source, at.now)
+
+
+def behind(letter_id: UUID) -> Refused:
+    """An earlier message of the payment is parked: this one is to wait for its turn."""
+    return Refused(RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {letter_id} is in its way")
 
 
 def _not_found(payment_id: UUID) -> Refused:

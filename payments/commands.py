@@ -155,6 +155,17 @@ class WakePayment:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpireAuthorization:
+    """Give back what was authorized and not captured in time."""
+
+    payment_id: UUID
+
+    def needs(self) -> Needs:
+        """The payment."""
+        return Needs(payment_ids=(self.payment_id,))
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimRefund:
     """Take attempt number `attempt` of a refund."""
 
@@ -230,10 +241,8 @@ class ConfrontPayment:
     found: Finding
 
     def needs(self) -> Needs:
-        """The payment, and whether the event is known."""
-        return Needs(
-            payment_ids=(self.payment_id,), provider_events=(self.event.key,), payments_only=True
-        )
+        """The payment, whose hold may end, and whether the event is known."""
+        return Needs(payment_ids=(self.payment_id,), provider_events=(self.event.key,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +262,10 @@ class ConfrontRefund:
 
 @dataclass(frozen=True, slots=True)
 class ParkMessage:
-    """Put a message no stage can process among the dead letters, once."""
+    """Put a message no stage can process, or may process now, among the dead letters, once.
+
+    `payment_id` is whose message it is, if that can be told: its later ones wait behind it.
+    """
 
     letter_id: UUID
     tenant_id: str
@@ -261,10 +273,15 @@ class ParkMessage:
     reason: DeadLetterReason
     error: str
     source: SourceMessage
+    payment_id: UUID | None = None
 
     def needs(self) -> Needs:
-        """The letter, if it was parked before."""
-        return Needs(dead_letter_ids=(self.letter_id,))
+        """The letter, if it was parked before, and the payment, if there is one."""
+        return Needs(
+            dead_letter_ids=(self.letter_id,),
+            payment_ids=(self.payment_id,) if self.payment_id else (),
+            payments_only=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +294,7 @@ class RedriveDeadLetter:
     tenant_id: str | None = None
 
     def needs(self) -> Needs:
-        """The letter with its payment."""
+        """The letter with its payment, and with all that wait with it."""
         return Needs(dead_letter_ids=(self.letter_id,))
 
 
@@ -291,7 +308,7 @@ class DiscardDeadLetter:
     tenant_id: str | None = None
 
     def needs(self) -> Needs:
-        """The letter."""
+        """The letter, and all that wait with it."""
         return Needs(dead_letter_ids=(self.letter_id,))
 
 
@@ -304,6 +321,7 @@ Command = (
     | ClaimPayment
     | SettlePayment
     | WakePayment
+    | ExpireAuthorization
     | ClaimRefund
     | SettleRefund
     | WakeRefund

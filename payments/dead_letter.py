@@ -39,6 +39,8 @@ class DeadLetterReason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     OUTCOME_UNRESOLVED = "outcome_unresolved"
     CONTRADICTION = "contradiction"
+    # Nothing is wrong with it: an earlier message of its payment is parked.
+    WAITS_BEHIND = "waits_behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,11 @@ class SourceMessage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One letter; `version` counts its changes."""
+    """One letter; `version` counts its changes.
+
+    A letter of a payment's message is `queued_for` that payment, whose later messages to
+    the stage are parked behind it; `waits_behind` is the letter that is in its own way.
+    """
 
     id: UUID
     tenant_id: str
@@ -68,6 +74,8 @@ class DeadLetter:
     last_failed_at: datetime
     payment_id: UUID | None = None
     refund_id: UUID | None = None
+    queued_for: UUID | None = None
+    waits_behind: UUID | None = None
     state: DeadLetterState = DeadLetterState.PARKED
     resolved_at: datetime | None = None
     resolved_by: str | None = None

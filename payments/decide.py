@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from payments import accept, amend, charging, commands, hinting, parking, refunding
+from payments import accept, amend, charging, commands, expiry, hinting, parking, refunding
 
 if TYPE_CHECKING:
     from payments.decision import Book, Circumstances, Decision, Refused
@@ -31,6 +31,8 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             return charging.settle_payment(command, book, at)
         case commands.WakePayment():
             return charging.wake_payment(command, book, at)
+        case commands.ExpireAuthorization():
+            return expiry.expire_authorization(command, book, at)
         case commands.ClaimRefund():
             return refunding.claim_refund(command, book, at)
         case commands.SettleRefund():

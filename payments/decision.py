@@ -49,6 +49,7 @@ class RefusalCode(StrEnum):
     DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
     NOT_CLAIMABLE = "not_claimable"
+    BEHIND_DEAD_LETTER = "behind_dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +120,7 @@ class Decision:
     work: tuple[Work, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     provider_events: tuple[NotedEvent, ...] = ()
+    # Payments whose messages wait behind another dead letter than before, or behind none.
+    blocked: tuple[Payment, ...] = ()
     # A parked message to publish again as it came (an operator's redrive of poison).
     republished: tuple[Republication, ...] = ()

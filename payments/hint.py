@@ -57,6 +57,8 @@ class HintEffect(StrEnum):
     DOUBTED = "doubted"
     # The provider was asked, and agrees with us.
     CONFIRMED = "confirmed"
+    # The provider was asked, and holds nothing any more: the payment is cancelled.
+    LAPSED = "lapsed"
     # The provider was asked, and does not: a dead letter.
     CONTRADICTION = "contradiction"
     # The provider was asked, and cannot tell either, now or later: a dead letter.

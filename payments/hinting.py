@@ -2,7 +2,7 @@
 
 A hint moves no money and closes nothing. What is open is made due, so that the ordinary
 inquiry asks; what is closed otherwise is doubted, and only the provider's own answer to a
-question (`confront_*`) makes a dead letter of it.
+question (`confront_*`) makes a dead letter of it, or ends an authorization it let go.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from payments.charging import contradicts
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
 from payments.events import EventType
+from payments.expiry import lapse
 from payments.hint import Hinted, HintEffect, NotedEvent, ProviderEvent, Question, Said
 from payments.ids import dead_letter_id
 from payments.money import Money
@@ -98,6 +99,12 @@ def confront_payment(command: ConfrontPayment, book: Book, at: Circumstances) ->
     if payment.operation is not None:
         # Redriven while the provider was asked: whoever works on it now will learn more.
         return _noted(event, HintEffect.NOTHING, at, payment)
+    is_about_hold = payment.awaits_capture and command.operation is Operation.AUTHORIZE
+    if is_about_hold and isinstance(command.found, Declined):
+        ended = lapse(payment, command.found, book, at)
+        (cancelled,) = ended.payments
+        noted = _noted(event, HintEffect.LAPSED, at, cancelled)
+        return replace(ended, result=noted.result, provider_events=noted.provider_events)
     effect = _effect(_is_contradicted(payment, command.operation, command.found), command.found)
     error = _error(event, command.operation, command.found, payment.status)
     return _answered(_noted(event, effect, at, payment), error, payment.progress)

@@ -6,17 +6,16 @@ queue only signed.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from payments import holds
+from payments import holds, letter_queue
 from payments.amend import owing
 from payments.change import changed, charge_work, refund_work
-from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+from payments.dead_letter import DeadLetter, DeadLetterState
 from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
-from payments.events import EventType, Republication
+from payments.events import EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund
@@ -24,18 +23,9 @@ from payments.refund import REFUND_OPEN, Refund
 if TYPE_CHECKING:
     from payments.commands import DiscardDeadLetter, ParkMessage, RedriveDeadLetter
 
-# The bytes came through a decoder once the reader learned them: worth another look.
-_REPUBLISHABLE = frozenset(
-    {
-        DeadLetterReason.UNKNOWN_TYPE,
-        DeadLetterReason.UNKNOWN_SUBJECT,
-        DeadLetterReason.HANDLER_ERROR,
-    }
-)
 
-
-def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decision:
-    """A letter for a message that cannot be processed; a second delivery changes nothing."""
+def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decision | Refused:
+    """A letter for a message; a second delivery changes nothing."""
     known = book.dead_letters.get(command.letter_id)
     if known is not None:
         return Decision(result=known)
@@ -50,18 +40,18 @@ def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decisio
         first_failed_at=at.now,
         last_failed_at=at.now,
     )
-    return Decision(result=letter, dead_letters=(letter,))
+    payment = book.payments.get(command.payment_id) if command.payment_id else None
+    return letter_queue.join(letter, payment)
 
 
 def discard_dead_letter(
     command: DiscardDeadLetter, book: Book, at: Circumstances
 ) -> Decision | Refused:
-    """Close a parked letter, signed."""
+    """Close a parked letter, signed; what waited for nothing else is sent."""
     letter = _parked(command, book)
     if isinstance(letter, Refused):
         return letter
-    closed = _signed(letter, command, DeadLetterState.DISCARDED, at)
-    return Decision(result=closed, dead_letters=(closed,))
+    return letter_queue.discard(letter, command, book, at)
 
 
 def redrive_dead_letter(
@@ -71,17 +61,14 @@ def redrive_dead_letter(
     letter = _parked(command, book)
     if isinstance(letter, Refused):
         return letter
-    closed = _signed(letter, command, DeadLetterState.REDRIVEN, at)
+    closed = letter_queue.signed(letter, command, DeadLetterState.REDRIVEN, at)
     again: Decision | Refused
     if letter.refund_id:
         again = _ask_about_refund(book.refunds[letter.refund_id], at)
     elif letter.payment_id:
         again = _redrive_payment(book.payments[letter.payment_id], book, at)
-    elif letter.reason in _REPUBLISHABLE and _is_json(letter.source.value):
-        message = Republication(at.new_id(), letter, at.now)
-        again = Decision(result=closed, republished=(message,))
     else:
-        again = _not_redrivable(letter, "its bytes cannot be read, now or later")
+        return letter_queue.redrive(letter, command, book, at)
     if isinstance(again, Refused):
         return again
     return replace(again, result=closed, dead_letters=(closed,))
@@ -93,9 +80,11 @@ def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decisio
         case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
             asked = replace(payment, progress=payment.progress.waiting(patience))
             return _sent(asked, EventType.WOKEN, at)
-        case PaymentStatus.FAILED:
+        case PaymentStatus.FAILED if not payment.was_authorized:
             return _charge_again(payment, book, at)
-        case PaymentStatus.CANCELLED if payment.provider_reference and not payment.operation:
+        case PaymentStatus.CANCELLED | PaymentStatus.FAILED if (
+            payment.provider_reference and not payment.operation
+        ):
             # Its void was given up; one that is void already stays so at the provider.
             return _sent(owing(payment, Operation.VOID, payment.amount, at), EventType.WOKEN, at)
         case _:
@@ -152,20 +141,6 @@ def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
     )
 
 
-def _is_json(value: bytes | None) -> bool:
-    """Whether the outbox can carry it: a payload is JSON text in UTF-8, as RFC 8259 defines it."""
-    try:
-        json.loads((value or b"").decode(), parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _no_number(name: str) -> NoReturn:
-    """Python's parser takes NaN and Infinity; JSON does not, nor does Postgres."""
-    raise ValueError(name)
-
-
 def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadLetter | Refused:
     letter = book.dead_letters.get(command.letter_id)
     if letter is None or command.tenant_id not in {None, letter.tenant_id}:
@@ -179,25 +154,3 @@ def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadL
             letter,
         )
     return letter
-
-
-def _signed(
-    letter: DeadLetter,
-    command: RedriveDeadLetter | DiscardDeadLetter,
-    state: DeadLetterState,
-    at: Circumstances,
-) -> DeadLetter:
-    return replace(
-        letter,
-        state=state,
-        resolved_at=at.now,
-        resolved_by=command.actor,
-        resolution=command.reason,
-        version=letter.version + 1,
-    )
-
-
-def _not_redrivable(letter: DeadLetter, why: str) -> Refused:
-    return Refused(
-        RefusalCode.DEAD_LETTER_NOT_REDRIVABLE, f"dead letter {letter.id} cannot be redriven: {why}"
-    )

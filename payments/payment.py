@@ -80,7 +80,10 @@ class Payment:
     """One payment; amounts in minor units of `amount.currency`.
 
     `operation` is what a provider is owed next, of `operation_minor`; `sequence`
-    counts the public events, `version` every change.
+    counts the public events, `version` every change. What was authorized by hand is
+    to be captured before `authorization_expires_at`. While one of its messages to a
+    stage is parked, `..._blocked_by` names the dead letter the later ones wait behind;
+    no event says so, for it changes nothing of the payment itself.
     """
 
     id: UUID
@@ -110,6 +113,9 @@ class Payment:
     last_error_code: str | None = None
     last_error: str | None = None
     completed_at: datetime | None = None
+    authorization_expires_at: datetime | None = None
+    charge_blocked_by: UUID | None = None
+    refund_blocked_by: UUID | None = None
 
     @property
     def currency(self) -> str:
@@ -121,6 +127,26 @@ class Payment:
         """What was captured and neither refunded nor promised back."""
         return self.captured_minor - self.refunded_minor - self.refund_pending_minor
 
+    @property
+    def awaits_capture(self) -> bool:
+        """Whether it is the client's turn: the money is held, and no provider is owed a call."""
+        return self.status is PaymentStatus.AUTHORIZED and self.operation is None
+
+    @property
+    def was_authorized(self) -> bool:
+        """Whether its provider held its money, by what it answered."""
+        return self.authorization_expires_at is not None
+
     def owed_nothing(self) -> Payment:
         """The same payment, with no provider work left."""
         return replace(self, operation=None, operation_minor=None, progress=self.progress.settled())
+
+    def left_to_client(self) -> Payment:
+        """The same payment, authorized: it is looked at again when that ends."""
+        until = self.authorization_expires_at
+        assert until is not None, "an authorization has an end"
+        return replace(
+            self.owed_nothing(),
+            status=PaymentStatus.AUTHORIZED,
+            progress=self.progress.waiting(until),
+        )

@@ -14,6 +14,7 @@ from payments import holds, ledger
 from payments.amend import refunded
 from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
 from payments.change import changed, refund_work
+from payments.charging import behind
 from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
@@ -42,6 +43,8 @@ def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decisio
             RefusalCode.NOT_CLAIMABLE,
             f"attempt {command.attempt} of refund {refund.id} is taken or not needed",
         )
+    if payment.refund_blocked_by:
+        return behind(payment.refund_blocked_by)
     attempt = Attempt(
         id=at.new_id(),
         tenant_id=refund.tenant_id,

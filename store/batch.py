@@ -48,6 +48,7 @@ class Working:
         """Let the next command see what this one decided."""
         self.accounts.update((each.id, each) for each in decision.accounts)
         self.payments.update((each.id, each) for each in decision.payments)
+        self.payments.update((each.id, each) for each in decision.blocked)
         self.refunds.update((each.id, each) for each in decision.refunds)
         self.dead_letters.update((each.id, each) for each in decision.dead_letters)
         self.provider_events.update(each.event.key for each in decision.provider_events)
@@ -60,10 +61,12 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
     refund_ids = {each for need in needs for each in need.refund_ids}
     letter_ids = {each for need in needs for each in need.dead_letter_ids}
     account_ids = {each for need in needs for each in need.account_ids}
+    queues: set[UUID] = set()
     if letter_ids:
         for row in await connection.fetch(query("subjects_of_dead_letters"), list(letter_ids)):
-            payment_ids.add(row["payment_id"])
+            payment_ids.update(filter(None, [row["payment_id"], row["queued_for"]]))
             refund_ids.update(filter(None, [row["refund_id"]]))
+            queues.update(filter(None, [row["queued_for"]]))
     if refund_ids:
         for row in await connection.fetch(query("payments_of_refunds"), list(refund_ids)):
             payment_ids.add(row["payment_id"])
@@ -78,7 +81,7 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
         rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
         working.refunds = {row["id"]: refund_from(row) for row in rows}
     if letter_ids:
-        rows = await connection.fetch(query("lock_dead_letters"), list(letter_ids))
+        rows = await connection.fetch(query("lock_dead_letters"), list(letter_ids), list(queues))
         working.dead_letters = {row["id"]: dead_letter_from(row) for row in rows}
     account_ids |= _accounts_of(working, commands)
     if account_ids:

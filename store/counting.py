@@ -27,6 +27,7 @@ _FINISHED: Final = frozenset(
 _NO_ERROR: Final = frozenset(
     {
         RefusalCode.NOT_CLAIMABLE,
+        RefusalCode.BEHIND_DEAD_LETTER,
         RefusalCode.PAYMENT_NOT_FOUND,
         RefusalCode.REFUND_NOT_FOUND,
     }
@@ -46,7 +47,7 @@ def count(outcome: Decision | Refused, metrics: Metrics) -> None:
             stage = "charge" if outcome.payments else "refund"
             metrics.stage.lease_expiries.labels(stage).inc()
     for letter in outcome.dead_letters:
-        if letter.state is DeadLetterState.PARKED:
+        if letter.state is DeadLetterState.PARKED and letter.version == 1:
             metrics.stage.dead_letters.labels(letter.stage, letter.reason.value).inc()
 
 

@@ -38,6 +38,12 @@ async def dead_letter_by_id(
     return dead_letter_from(row) if row else None
 
 
+async def letters_behind(connection: PoolConnectionProxy, letter: DeadLetter) -> list[UUID]:
+    """The letters that wait behind this one, in the order in which they will be sent."""
+    rows = await connection.fetch(query("dead_letters_behind"), letter.queued_for, letter.id)
+    return [row["id"] for row in rows]
+
+
 async def dead_letters_page(
     connection: PoolConnectionProxy,
     tenant_id: str | None,

@@ -63,12 +63,7 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
         rows.account_inserted,
         rows.account_updated,
     )
-    await write.versioned(
-        "payments",
-        (each for decision in decisions for each in decision.payments),
-        rows.payment_inserted,
-        rows.payment_updated,
-    )
+    await _payments(write, decisions)
     await write.versioned(
         "refunds",
         (each for decision in decisions for each in decision.refunds),
@@ -106,6 +101,18 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
         ],
     )
     await _say(write, batch)
+
+
+async def _payments(write: _Writer, decisions: Sequence[Decision]) -> None:
+    await write.versioned(
+        "payments",
+        (each for decision in decisions for each in decision.payments),
+        rows.payment_inserted,
+        rows.payment_updated,
+    )
+    # As the last decision left it, like the rest of the row.
+    blocked = {each.id: each for decision in decisions for each in decision.blocked}
+    await write.insert("block_payments", [rows.payment_blocked(each) for each in blocked.values()])
 
 
 async def _without_repeated_letters(

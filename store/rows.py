@@ -106,6 +106,9 @@ def payment_from(row: Record) -> Payment:
         last_error_code=row["last_error_code"],
         last_error=row["last_error"],
         completed_at=row["completed_at"],
+        authorization_expires_at=row["authorization_expires_at"],
+        charge_blocked_by=row["charge_blocked_by"],
+        refund_blocked_by=row["refund_blocked_by"],
     )
 
 
@@ -154,7 +157,13 @@ def payment_updated(payment: Payment, version_before: int) -> Values:
         payment.sequence,
         payment.updated_at,
         payment.completed_at,
+        payment.authorization_expires_at,
     )
+
+
+def payment_blocked(payment: Payment) -> Values:
+    """Which letters its messages wait behind."""
+    return (payment.id, payment.charge_blocked_by, payment.refund_blocked_by)
 
 
 def refund_from(row: Record) -> Refund:
@@ -290,6 +299,8 @@ def dead_letter_from(row: Record) -> DeadLetter:
         last_failed_at=row["last_failed_at"],
         payment_id=row["payment_id"],
         refund_id=row["refund_id"],
+        queued_for=row["queued_for"],
+        waits_behind=row["waits_behind"],
         state=DeadLetterState(row["state"]),
         resolved_at=row["resolved_at"],
         resolved_by=row["resolved_by"],
@@ -318,6 +329,8 @@ def dead_letter_inserted(letter: DeadLetter) -> Values:
         letter.attempts,
         letter.first_failed_at,
         letter.last_failed_at,
+        letter.queued_for,
+        letter.waits_behind,
     )
 
 
@@ -330,6 +343,7 @@ def dead_letter_updated(letter: DeadLetter, version_before: int) -> Values:
         letter.resolved_at,
         letter.resolved_by,
         letter.resolution,
+        letter.waits_behind,
         letter.version,
     )
 

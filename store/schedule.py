@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from payments.commands import ExpireAuthorization, WakePayment, WakeRefund
 from store.queries import query
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     import asyncpg
 
 # Days of partitions made ahead: a schedule that is down over a weekend is noticed before.
@@ -21,14 +20,21 @@ _KEYS_KEPT: Final = timedelta(days=30)
 _FORGET_MAX: Final = 10_000
 
 
-async def due_payments(pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int) -> list[UUID]:
-    """Payments whose time has come, the longest due first."""
-    return [row["id"] for row in await pool.fetch(query("due_payments"), now, limit)]
+async def due_payments(
+    pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int
+) -> list[WakePayment | ExpireAuthorization]:
+    """What is to be done about the payments whose time has come, the longest due first."""
+    return [
+        ExpireAuthorization(row["id"]) if row["has_expired"] else WakePayment(row["id"])
+        for row in await pool.fetch(query("due_payments"), now, limit)
+    ]
 
 
-async def due_refunds(pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int) -> list[UUID]:
-    """Refunds whose time has come, the longest due first."""
-    return [row["id"] for row in await pool.fetch(query("due_refunds"), now, limit)]
+async def due_refunds(
+    pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int
+) -> list[WakeRefund]:
+    """The same of refunds."""
+    return [WakeRefund(row["id"]) for row in await pool.fetch(query("due_refunds"), now, limit)]
 
 
 async def keep_house(

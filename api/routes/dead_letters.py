@@ -8,12 +8,17 @@ from api.cursors import after_instant, instant_of
 from api.problems import DEAD_LETTER_NOT_FOUND, Problem
 from api.requests.bodies import ResolveDeadLetterBody
 from api.requests.queries import DeadLettersQuery
-from api.responses import DeadLetterResponse, Page, json_answer
+from api.responses import DeadLetterDetailResponse, DeadLetterResponse, Page, json_answer
 from api.routing import KeyUse, Route, Scope, Success
 from api.submission import commit
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter
-from store.dead_letters import DeadLetterFilters, dead_letter_by_id, dead_letters_page
+from store.dead_letters import (
+    DeadLetterFilters,
+    dead_letter_by_id,
+    dead_letters_page,
+    letters_behind,
+)
 
 if TYPE_CHECKING:
     from api.call import Call
@@ -40,9 +45,10 @@ async def get_dead_letter(call: Call) -> Answer:
     letter_id = call.path_id(DEAD_LETTER_NOT_FOUND)
     async with call.database() as connection:
         letter = await dead_letter_by_id(connection, call.tenant_id, letter_id)
+        waiting = await letters_behind(connection, letter) if letter else []
     if letter is None:
         raise Problem(DEAD_LETTER_NOT_FOUND, f"there is no dead letter {letter_id}")
-    return json_answer(200, DeadLetterResponse.of(letter))
+    return json_answer(200, DeadLetterDetailResponse.detailed(letter, waiting))
 
 
 async def redrive_dead_letter(call: Call) -> Answer:
@@ -86,7 +92,7 @@ ROUTES: Final = (
         scope=Scope.OPS,
         summary="A dead letter, with the message as it came.",
         tag="Operations",
-        successes={200: Success("The dead letter.", DeadLetterResponse)},
+        successes={200: Success("The dead letter.", DeadLetterDetailResponse)},
     ),
     Route(
         method="POST",

@@ -51,6 +51,7 @@ _CHECKS: Final = (
     _Check("I2", "verify_holds", "accounts"),
     _Check("I3", "verify_unowned", "payments"),
     _Check("I3", "verify_forgotten", "payments"),
+    _Check("I3", "verify_queues", "dead_letters"),
     _Check("I5", "verify_answers", "idempotency_keys"),
     _Check("I6", "verify_keys", "idempotency_keys"),
     _Check("I7", "verify_outbox", "payment_events"),

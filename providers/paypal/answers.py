@@ -12,6 +12,7 @@ from typing import Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from payments.expiry import AUTHORIZATION_EXPIRED
 from payments.money import AmountError, CurrencyError, Money, parse_amount
 from payments.outcome import Declined, NotFound, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble
@@ -144,6 +145,7 @@ _MAYBE_DONE: Final = frozenset(
 # Captured, whatever was refunded since.
 _CAPTURED: Final = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
 _VOIDED: Final = Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
+_EXPIRED: Final = Declined(AUTHORIZATION_EXPIRED, "the authorization was not captured in time")
 # ISO 4217 gives them two digits, PayPal none. Source: .../api/rest/reference/currency-codes.
 _WHOLE_UNITS_ONLY: Final = frozenset({"HUF", "TWD"})
 
@@ -180,6 +182,8 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
     issue = error.details[0] if error.details else _Detail(issue=error.name)
     code = vendor_text(issue.issue)
     message = vendor_text(issue.description or error.message)
+    if code == "AUTHORIZATION_EXPIRED":
+        return _EXPIRED
     if code in _MAYBE_DONE:
         return Unknown(code, message)
     if error.name in {"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE"}:
@@ -200,6 +204,8 @@ def captured(asked: Money, order: Order) -> Finding:
             return NotFound()
         case "VOIDED":
             return _VOIDED
+        case "EXPIRED":
+            return _EXPIRED
         case _:
             return _not_moved(payments.authorizations[-1])
 
@@ -215,6 +221,8 @@ def authorized(asked: Money, order: Order) -> Finding:
             return _moved(str(reference), authorization, asked)
         case "VOIDED":
             return _VOIDED
+        case "EXPIRED":
+            return _EXPIRED
         case _:
             return _not_moved(authorization)
 
@@ -224,7 +232,7 @@ def voided(reference: Reference, order: Order) -> Finding:
     for authorization in order.payments.authorizations:
         if authorization.id == reference.id:
             match authorization.status:
-                case "VOIDED":
+                case "VOIDED" | "EXPIRED":
                     return Succeeded(str(reference))
                 case "CAPTURED" | "PARTIALLY_CAPTURED":
                     return Declined("PREVIOUSLY_CAPTURED", "the authorization was captured")

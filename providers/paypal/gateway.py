@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
 
+from payments.expiry import AUTHORIZATION_EXPIRED
 from payments.outcome import (
     Declined,
     InquiryOutcome,
@@ -119,6 +120,8 @@ class PayPalGateway:
         judge = partial(voided, reference)
         made = answered(exchange, Movement)
         outcome = _void_made(reference, made) if isinstance(made, Movement) else made
+        if isinstance(outcome, Declined) and outcome.code == AUTHORIZATION_EXPIRED:
+            return Succeeded(str(reference))  # there is nothing left to void
         return await self._settled(request, reference.order, outcome, judge)
 
     async def refund(self, request: RefundRequest) -> Outcome:

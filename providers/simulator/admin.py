@@ -1,7 +1,7 @@
 """The simulator's own API under `/_simulator`: script faults, read the journal, hear testimony.
 
 It needs no key and is meant for loopback. Nothing here changes what a vendor has on record,
-but for standing in for a buyer.
+but for standing in for the time after which an authorization lapses.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from providers.simulator.faults import ArmedFault, FaultSpec
 from providers.simulator.journal import Recovery
 from providers.simulator.settlements import instant, settlement_report
 from providers.simulator.testimony import PaymentTestimony, Testimony
+from providers.simulator.vendor import Vendor
 
 _PAGE_DEFAULT: Final = 1000
 _PAGE_MAX: Final = 100_000
@@ -32,6 +33,7 @@ class Admin:
 
     exchange: Exchange
     recovery: Recovery
+    vendors: tuple[Vendor, ...]
 
     def routes(self) -> list[web.RouteDef]:
         """Where each handler is mounted."""
@@ -44,6 +46,7 @@ class Admin:
             web.get("/_simulator/settlements", self.settlements),
             web.get("/_simulator/payments", self.list_payments),
             web.get("/_simulator/payments/{payment_id}", self.one_payment),
+            web.post("/_simulator/payments/{payment_id}/expire", self.expire),
         ]
 
     async def arm_fault(self, request: web.Request) -> web.Response:
@@ -124,6 +127,14 @@ class Admin:
             if (vendor, payment_id) in payments
         ]
         return _json({"payments": [asdict(payment) for payment in known]})
+
+    async def expire(self, request: web.Request) -> web.Response:
+        """POST: let a payment's authorization lapse at whichever vendor holds it."""
+        payment_id = request.match_info["payment_id"]
+        expired = [
+            vendor.name for vendor in self.vendors if await self.exchange.expire(vendor, payment_id)
+        ]
+        return _json({"expired": expired}, 200 if expired else 404)
 
     def _page(self, after: int, limit: int, wanted: dict[str, str]) -> dict[str, object]:
         entries: list[object] = []

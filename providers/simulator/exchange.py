@@ -58,6 +58,17 @@ class Exchange:
             return wreckage.response(answer)
         return await self._answer(vendor, ask, request)
 
+    async def expire(self, vendor: Vendor, payment_id: str) -> bool:
+        """Let the payment's authorization lapse, as time does; whether there was one."""
+        at = self.now()
+        decision = vendor.expire(payment_id, at)
+        if decision is None:
+            return False
+        wire = Wire("POST", "/_simulator", "", {}, b"", at, vendor.new_request_id())
+        ask = Ask(wire=wire, operation="expire", work=_never)
+        await self._settle(vendor, ask, decision, NO_FAULTS)
+        return True
+
     def replay(self, vendors: Mapping[str, Vendor], entry: Entry) -> None:
         """Make a journalled entry part of the state again."""
         self.last_seq = entry.seq
@@ -136,7 +147,7 @@ def _refusal(refused: Refused) -> Decision:
 
 
 def _never(_faults: Faults) -> Decision:
-    raise AssertionError("a refused request has no work")
+    raise AssertionError("what nobody asked for, or was refused, has no work")
 
 
 def _entry(seq: int, vendor: str, ask: Ask, decision: Decision, faults: Faults) -> Entry:

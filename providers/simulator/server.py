@@ -83,7 +83,7 @@ class Simulator:
     def application(self) -> web.Application:
         """The routes: our own first, then PayPal's paths; the rest of /v1 is Stripe's."""
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
-        app.add_routes(Admin(self.exchange, self.recovery).routes())
+        app.add_routes(Admin(self.exchange, self.recovery, (self.stripe, self.paypal)).routes())
         for path in ("/health", "/health/live", "/health/ready"):
             app.router.add_get(path, _alive)
         app.router.add_get("/metrics", self._metrics_page)

@@ -126,6 +126,10 @@ class Vendor(Protocol):
         """The work stands although its answer is an error: what the key will replay."""
         ...
 
+    def expire(self, payment_id: str, at: float, /) -> Decision | None:
+        """Let a payment's authorization lapse; None when nothing is held for it."""
+        ...
+
     def apply(self, entry: Entry, /) -> None:
         """Make an entry part of the present state."""
         ...

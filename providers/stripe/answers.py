@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from payments.expiry import AUTHORIZATION_EXPIRED
 from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble
 from providers.stripe.amounts import StripeAmount
@@ -83,6 +84,8 @@ CONTRADICTIONS = frozenset(
         "payment_intent_unexpected_state",
     }
 )
+# The reasons Stripe itself gives, docs.stripe.com/api/payment_intents/object.
+_LAPSED = frozenset({"automatic", "expired"})
 
 
 def parse(model: type[ObjectT], answer: Answer) -> ObjectT | Unknown:
@@ -133,7 +136,7 @@ def confirmed(operation: Operation, asked: StripeAmount, intent: Intent) -> Find
         case "requires_payment_method" if intent.last_payment_error is not None:
             return _declined(intent.last_payment_error)
         case "canceled":
-            return Declined("canceled", vendor_text(intent.cancellation_reason) or "canceled")
+            return _canceled(intent)
         case status:
             # requires_confirmation and a bare requires_payment_method too: an intent looks like
             # that while the confirmation we asked for is still under way.
@@ -150,7 +153,7 @@ def captured(asked: StripeAmount, intent: Intent) -> Finding:
         case "processing":
             return Unknown(Trouble.PENDING, "the capture is processing")
         case "canceled":
-            return Declined("canceled", vendor_text(intent.cancellation_reason) or "canceled")
+            return _canceled(intent)
         case status:
             return _unexpected(status)
 
@@ -206,6 +209,12 @@ def _moved(reference: str, moved: StripeAmount, asked: StripeAmount) -> Succeede
         f"{reference}: asked for {asked.value} {asked.currency}, found {moved.value} "
         f"{vendor_text(moved.currency)}",
     )
+
+
+def _canceled(intent: Intent) -> Declined:
+    """By somebody, or by Stripe, which lets go what nobody captured in time."""
+    reason = vendor_text(intent.cancellation_reason) or "canceled"
+    return Declined(AUTHORIZATION_EXPIRED if reason in _LAPSED else "canceled", reason)
 
 
 def _declined(fault: Fault) -> Declined:

@@ -7,8 +7,8 @@ SELECT id, payment_id FROM refunds
 WHERE id = any($1::uuid[]);
 
 -- name: subjects_of_dead_letters
-SELECT payment_id, refund_id FROM dead_letters
-WHERE id = any($1::uuid[]) AND payment_id IS NOT NULL;
+SELECT payment_id, refund_id, queued_for FROM dead_letters
+WHERE id = any($1::uuid[]);
 
 -- name: lock_payments
 SELECT * FROM payments
@@ -22,8 +22,9 @@ SELECT * FROM refunds
 WHERE id = any($1::uuid[]);
 
 -- name: lock_dead_letters
+-- With those that are parked in the same queues, which only who holds the payment changes.
 SELECT * FROM dead_letters
-WHERE id = any($1::uuid[])
+WHERE id = any($1::uuid[]) OR (queued_for = any($2::uuid[]) AND state = 'parked')
 ORDER BY id
 FOR NO KEY UPDATE;
 

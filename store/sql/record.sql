@@ -43,7 +43,7 @@ INSERT INTO payments (
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at
+    completed_at, authorization_expires_at
 )
 SELECT
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
@@ -51,7 +51,7 @@ SELECT
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at
+    completed_at, authorization_expires_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], $12::integer[],
@@ -59,14 +59,14 @@ FROM unnest(
     $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::text[],
     $23::bigint[], $24::timestamptz[], $25::uuid[], $26::integer[], $27::integer[],
     $28::integer[], $29::text[], $30::text[], $31::integer[], $32::integer[],
-    $33::timestamptz[], $34::timestamptz[]
+    $33::timestamptz[], $34::timestamptz[], $35::timestamptz[]
 ) AS new (
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
     amount_minor, currency, capture_method, provider, description, metadata, max_retries,
     created_at, id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at
+    sequence, updated_at, completed_at, authorization_expires_at
 );
 
 -- name: update_payments
@@ -89,19 +89,30 @@ UPDATE payments SET
     version = new.version,
     sequence = new.sequence,
     updated_at = new.updated_at,
-    completed_at = new.completed_at
+    completed_at = new.completed_at,
+    authorization_expires_at = new.authorization_expires_at
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::uuid[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::timestamptz[],
     $12::uuid[], $13::integer[], $14::integer[], $15::integer[], $16::text[],
-    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[]
+    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[],
+    $22::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at
+    sequence, updated_at, completed_at, authorization_expires_at
 )
 WHERE payments.id = new.id AND payments.version = new.version_before;
+
+-- name: block_payments
+-- Which letter a payment's messages wait behind. It raises no version, since it is told of no
+-- event; who changes it holds the row.
+UPDATE payments SET
+    charge_blocked_by = new.charge_blocked_by,
+    refund_blocked_by = new.refund_blocked_by
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS new (id, charge_blocked_by, refund_blocked_by)
+WHERE payments.id = new.id;
 
 -- name: insert_refunds
 INSERT INTO refunds (
@@ -217,12 +228,13 @@ WHERE id = any($1::uuid[]);
 INSERT INTO dead_letters (
     id, tenant_id, stage, reason, error, payment_id, refund_id, topic, message_partition,
     message_offset, message_key, message_value, message_headers, attempts,
-    first_failed_at, last_failed_at, state, version
+    first_failed_at, last_failed_at, queued_for, waits_behind, state, version
 )
 SELECT new.*, 'parked', 1 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
     $7::uuid[], $8::text[], $9::integer[], $10::bigint[], $11::bytea[], $12::bytea[],
-    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[]
+    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[], $17::uuid[],
+    $18::uuid[]
 ) AS new;
 
 -- name: update_dead_letters
@@ -231,11 +243,12 @@ UPDATE dead_letters SET
     resolved_at = new.resolved_at,
     resolved_by = new.resolved_by,
     resolution = new.resolution,
+    waits_behind = new.waits_behind,
     version = new.version
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::integer[]
-) AS new (id, version_before, state, resolved_at, resolved_by, resolution, version)
+    $7::uuid[], $8::integer[]
+) AS new (id, version_before, state, resolved_at, resolved_by, resolution, waits_behind, version)
 WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 
 -- name: insert_provider_events

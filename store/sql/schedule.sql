@@ -1,15 +1,19 @@
 -- What is due, and what has been kept long enough.
 
 -- name: due_payments
-SELECT id FROM payments
-WHERE due_at <= $1
+-- Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
+-- letter is let be: another message would only join the queue.
+SELECT id, operation IS NULL AS has_expired FROM payments
+WHERE due_at <= $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
 ORDER BY due_at
 LIMIT $2;
 
 -- name: due_refunds
-SELECT id FROM refunds
-WHERE due_at <= $1
-ORDER BY due_at
+SELECT refunds.id
+FROM refunds
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE refunds.due_at <= $1 AND payments.refund_blocked_by IS NULL
+ORDER BY refunds.due_at
 LIMIT $2;
 
 -- name: create_outbox_partition

@@ -73,14 +73,15 @@ WHERE id = any($1::uuid[]) AND recorded_at >= $2;
 
 -- name: verify_poison
 -- How often each message that could not be processed was parked, by topic and bytes, and
--- how many of these letters were sent again, which may have been parked again.
+-- how many of these letters were sent again, which may have been parked again. What waits
+-- behind another can be processed.
 SELECT
     topic,
     decode(md5(coalesce(message_value, ''::bytea)), 'hex') AS digest,
     count(*) AS letters,
     count(*) FILTER (WHERE state = 'redriven') AS redriven
 FROM dead_letters
-WHERE payment_id IS NULL
+WHERE payment_id IS NULL AND reason <> 'waits_behind'
 GROUP BY topic, digest;
 
 -- name: verify_subjects

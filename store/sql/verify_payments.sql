@@ -3,12 +3,14 @@
 
 -- name: verify_unowned
 -- A payment or refund that has not ended has somebody who will look again, and one in
--- review has a letter too. An authorized payment waits for its client.
+-- review has a letter too. An authorized payment waits for its client, but not for ever.
 SELECT
     format('payment %s', id) AS subject,
     format('%s, and nobody will ever look again', status) AS problem
 FROM payments
-WHERE due_at IS NULL AND status IN ('pending', 'processing', 'unknown', 'review')
+WHERE
+    due_at IS NULL
+    AND status IN ('pending', 'processing', 'authorized', 'unknown', 'review')
 UNION ALL
 SELECT format('refund %s', id), format('%s, and nobody will ever look again', status)
 FROM refunds
@@ -32,27 +34,78 @@ WHERE
         WHERE dead_letters.refund_id = refunds.id
     );
 
+-- name: verify_queues
+-- Who waits behind a dead letter waits behind one that is parked, and who is parked in a queue
+-- is waited for.
+WITH waiting AS (
+    SELECT id, 'charge' AS stage, charge_blocked_by AS blocked_by FROM payments
+    WHERE charge_blocked_by IS NOT NULL
+    UNION ALL
+    SELECT id, 'refund', refund_blocked_by FROM payments
+    WHERE refund_blocked_by IS NOT NULL
+),
+
+parked AS (
+    SELECT id, stage, queued_for FROM dead_letters
+    WHERE queued_for IS NOT NULL AND state = 'parked'
+)
+
+SELECT
+    format('payment %s', waiting.id) AS subject,
+    format('waits at %s behind letter %s, which is not parked', waiting.stage, waiting.blocked_by)
+    AS problem
+FROM waiting
+LEFT JOIN parked
+    ON
+        waiting.blocked_by = parked.id
+        AND waiting.id = parked.queued_for AND waiting.stage = parked.stage
+WHERE parked.id IS NULL
+UNION ALL
+SELECT format('dead letter %s', parked.id), 'is parked in a queue that nothing holds up'
+FROM parked
+LEFT JOIN waiting ON parked.queued_for = waiting.id AND parked.stage = waiting.stage
+WHERE waiting.id IS NULL;
+
 -- name: verify_forgotten
--- Due for more than $1 seconds: whoever should look does not.
+-- Due for more than $1 seconds: whoever should look does not. Who waits behind a dead letter
+-- rests in its queue, which has an owner and an age.
 SELECT
     format('payment %s', id) AS subject,
     format('%s, due since %s', status, due_at) AS problem
 FROM payments
-WHERE due_at < now() - make_interval(secs => $1)
+WHERE
+    due_at < now() - make_interval(secs => $1)
+    AND (charge_blocked_by IS NULL OR operation IS NULL)
 UNION ALL
-SELECT format('refund %s', id), format('%s, due since %s', status, due_at)
+SELECT
+    format('refund %s', refunds.id),
+    format('%s, due since %s', refunds.status, refunds.due_at)
 FROM refunds
-WHERE due_at < now() - make_interval(secs => $1);
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE
+    refunds.due_at < now() - make_interval(secs => $1)
+    AND payments.refund_blocked_by IS NULL;
 
 -- name: verify_in_flight
--- What is not at rest: everything that owes a provider a call, but what is in review.
+-- What is not at rest: everything that owes a provider a call, but what is in review; and
+-- whoever is due. An authorized payment rests until it expires, and who waits behind a dead
+-- letter until that is resolved.
 SELECT format('payment %s', id) AS subject, format('%s, due %s', status, due_at) AS problem
 FROM payments
-WHERE due_at IS NOT NULL AND status <> 'review'
+WHERE
+    (operation IS NOT NULL OR due_at <= now())
+    AND (charge_blocked_by IS NULL OR operation IS NULL)
+    AND status <> 'review'
 UNION ALL
-SELECT format('refund %s', id), format('%s, due %s', status, due_at)
+SELECT
+    format('refund %s', refunds.id),
+    format('%s, due %s', refunds.status, refunds.due_at)
 FROM refunds
-WHERE due_at IS NOT NULL AND status <> 'review';
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE
+    refunds.due_at IS NOT NULL
+    AND refunds.status <> 'review'
+    AND payments.refund_blocked_by IS NULL;
 
 -- name: verify_answers
 -- What a client was told it had made is there.

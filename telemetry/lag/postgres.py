@@ -33,18 +33,20 @@ FROM pg_replication_slots
 WHERE slot_type = 'logical' AND database = current_database()
 ORDER BY slot_name
 """
+# What waits behind a dead letter is that letter's matter: it alone is counted.
 _WAITING: Final = """
 SELECT 'payments' AS kind, count(*) AS count, min(due_at) AS oldest_at
 FROM payments
-WHERE due_at < $1
+WHERE due_at < $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
 UNION ALL
-SELECT 'refunds', count(*), min(due_at)
+SELECT 'refunds', count(*), min(refunds.due_at)
 FROM refunds
-WHERE due_at < $1
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE refunds.due_at < $1 AND payments.refund_blocked_by IS NULL
 UNION ALL
 SELECT 'dead_letters', count(*), min(first_failed_at)
 FROM dead_letters
-WHERE state = 'parked'
+WHERE state = 'parked' AND reason <> 'waits_behind'
 UNION ALL
 SELECT 'breaks', count(*), min(occurred_at)
 FROM reconciliation_breaks

@@ -170,3 +170,48 @@ async def test_our_own_migrations_go_forward_and_all_the_way_back(
     assert [step.label for step in await migrate_up(connection, known)] == [
         step.label for step in known
     ]
+
+
+async def test_an_authorization_from_before_they_ended_gets_a_week(connection: Connection) -> None:
+    """Nobody's money is given back the moment we migrate; on the way back it is held again."""
+    known = read_migrations()
+    await migrate_up(connection, known[:5])
+    await connection.execute(
+        """
+        INSERT INTO payments (
+            id, tenant_id, payment_type, source_account_id, amount_minor, currency,
+            capture_method, status, metadata, max_retries, version, sequence, created_at, updated_at
+        ) VALUES (
+            gen_random_uuid(), 'default', 'external_payment', gen_random_uuid(), 1, 'USD',
+            'manual', 'authorized', '{}', 4, 1, 1, now() - interval '1 month', now()
+        )
+        """
+    )
+    await migrate_up(connection, known[:6])
+    left = "SELECT round(extract(epoch FROM due_at - now()) / 86400) FROM payments"
+    assert await connection.fetchval(left) == 7
+    await migrate_down(connection, known[:6])
+    assert await connection.fetchval("SELECT due_at FROM payments") is None
+    await migrate_up(connection, known[:6])
+
+
+async def test_a_letter_that_waited_can_be_redriven_by_the_release_before(
+    connection: Connection,
+) -> None:
+    """That one knows no such reason: on the way back it becomes one that it knows."""
+    known = read_migrations()
+    await migrate_up(connection, known[:7])
+    await connection.execute(
+        """
+        INSERT INTO dead_letters (
+            id, tenant_id, stage, reason, error, topic, message_partition, message_offset,
+            message_headers, attempts, state, first_failed_at, last_failed_at, version,
+            queued_for, waits_behind
+        ) VALUES (
+            gen_random_uuid(), 'default', 'charge', 'waits_behind', 'no', 'payments.charges', 0, 1,
+            '{}', 1, 'parked', now(), now(), 1, gen_random_uuid(), gen_random_uuid()
+        )
+        """
+    )
+    await migrate_down(connection, known[:7])
+    assert await connection.fetchval("SELECT reason FROM dead_letters") == "handler_error"

@@ -55,6 +55,8 @@ class PaymentData(BaseModel):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    # Until when what was authorized may be captured; messages from before it was told lack it.
+    authorization_expires_at: datetime | None = None
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
@@ -84,6 +86,7 @@ class PaymentData(BaseModel):
             created_at=payment.created_at,
             updated_at=payment.updated_at,
             completed_at=payment.completed_at,
+            authorization_expires_at=payment.authorization_expires_at,
         )
 
 
@@ -218,6 +221,9 @@ class DeadLetterData(BaseModel):
     resolved_at: datetime | None
     resolved_by: str | None
     resolution: str | None
+    # Whose queue it stands in and which letter is in its way there; older messages lack both.
+    queued_for: UUID | None = None
+    waits_behind: UUID | None = None
 
     @classmethod
     def of(cls, letter: DeadLetter) -> Self:
@@ -243,6 +249,8 @@ class DeadLetterData(BaseModel):
             resolved_at=letter.resolved_at,
             resolved_by=letter.resolved_by,
             resolution=letter.resolution,
+            queued_for=letter.queued_for,
+            waits_behind=letter.waits_behind,
         )
 
     def original(self) -> SourceMessage:

@@ -71,18 +71,15 @@ def void(desk: Desk, _body: Reader, authorization_id: str) -> Decision:
         return declined("PREVIOUSLY_VOIDED", held.custom_id, held.id, kept=False)
     if held.status != "CREATED":
         return declined("PREVIOUSLY_CAPTURED", held.custom_id, held.id, kept=False)
-    return Decision(
-        status=204,
-        outcome="ok",
-        writes=(replace(held, status="VOIDED", updated=desk.at),),
-        keeps_key=True,
-        effect="voided",
-        reference=held.id,
-        payment_id=held.custom_id,
-        amount_minor=held.amount,
-        currency=held.currency,
-        events=("PAYMENT.AUTHORIZATION.VOIDED",),
-    )
+    return _released(held, desk.at)
+
+
+def expire(books: Books, at: float, payment_id: str) -> Decision | None:
+    """What PayPal does by itself at the end of the validity: VOIDED, and told as if voided."""
+    for held in books.authorizations.values():
+        if held.custom_id == payment_id and held.status == "CREATED":
+            return _released(held, at)
+    return None
 
 
 def refund(desk: Desk, body: Reader, capture_id: str) -> Decision:
@@ -140,6 +137,21 @@ def captured(books: Books, capture_id: str) -> Capture:
     if taken is None:
         raise problems.not_found("capture_id")
     return taken
+
+
+def _released(held: Authorization, at: float) -> Decision:
+    return Decision(
+        status=204,
+        outcome="ok",
+        writes=(replace(held, status="VOIDED", updated=at),),
+        keeps_key=True,
+        effect="voided",
+        reference=held.id,
+        payment_id=held.custom_id,
+        amount_minor=held.amount,
+        currency=held.currency,
+        events=("PAYMENT.AUTHORIZATION.VOIDED",),
+    )
 
 
 def _not_capturable(held: Authorization, money: tuple[int, str] | None) -> str | None:

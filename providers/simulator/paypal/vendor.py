@@ -137,6 +137,10 @@ class PayPal:
         """The work stands; the request id gives its latest state, never the 500."""
         return decision
 
+    def expire(self, payment_id: str, at: float) -> Decision | None:
+        """Let the payment's authorization lapse, if there is one."""
+        return payments.expire(self.books, at, payment_id)
+
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
         for record in entry.writes:

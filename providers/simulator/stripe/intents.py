@@ -182,24 +182,24 @@ def cancel(desk: Desk, form: Form, intent_id: str) -> Decision:
             "Only a PaymentIntent with one of the following statuses may be canceled: "
             f"{', '.join(_CANCELABLE)}.",
         )
-    charges = intent.charges
-    held = intent.status == "requires_capture"
-    if held:
-        charges = (*charges[:-1], replace(charges[-1], cancelled=True))
+    if intent.status == "requires_capture":
+        return _released(intent, desk.at, reason, "charge.refunded")
     cancelled = replace(
-        intent,
-        status="canceled",
-        charges=charges,
-        canceled_at=int(desk.at),
-        cancellation_reason=reason,
+        intent, status="canceled", canceled_at=int(desk.at), cancellation_reason=reason
     )
-    events = ("payment_intent.canceled",)
-    if held:
-        return _moved(cancelled, "voided", intent.amount, ("charge.refunded", *events))
     return Decision(
-        status=200, outcome="ok", writes=(cancelled,), keeps_key=True, events=events,
-        reference=intent.id,
+        status=200, outcome="ok", writes=(cancelled,), keeps_key=True,
+        events=("payment_intent.canceled",), reference=intent.id,
     )  # fmt: skip
+
+
+def expire(books: Books, at: float, payment_id: str) -> Decision | None:
+    """What Stripe does by itself with an authorization nobody captured; None if there is none."""
+    for intent_id in books.intents_with(PAYMENT_ID, payment_id):
+        intent = books.intents[intent_id]
+        if intent.status == "requires_capture":
+            return _released(intent, at, "automatic", "charge.expired")
+    return None
 
 
 def found(books: Books, intent_id: str, param: str = "intent") -> Intent:
@@ -319,6 +319,19 @@ def _decline(desk: Desk, intent: Intent, card: cards.Card) -> Decline | None:
         return cards.AUTHENTICATION
     amount_minor = currencies.iso_minor(intent.amount, intent.currency)
     return card.decline or cards.MAGIC_AMOUNTS.get(amount_minor)
+
+
+def _released(intent: Intent, at: float, reason: str | None, event: str) -> Decision:
+    """Cancel an intent that holds money."""
+    *earlier, held = intent.charges
+    cancelled = replace(
+        intent,
+        status="canceled",
+        charges=(*earlier, replace(held, cancelled=True)),
+        canceled_at=int(at),
+        cancellation_reason=reason,
+    )
+    return _moved(cancelled, "voided", intent.amount, (event, "payment_intent.canceled"))
 
 
 def _refused(intent: Intent, charge: Charge, decline: Decline, events: tuple[str, ...]) -> Decision:

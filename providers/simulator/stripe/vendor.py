@@ -130,6 +130,10 @@ class Stripe:
         failure = failures.api_error(spec.status)
         return _with_failure(decision, failure)
 
+    def expire(self, payment_id: str, at: float) -> Decision | None:
+        """Let the payment's authorization lapse, if there is one."""
+        return intents.expire(self.books, at, payment_id)
+
     def apply(self, entry: Entry) -> None:
         """Make an entry's records, events and key the present state."""
         for record in entry.writes:

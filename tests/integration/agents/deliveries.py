@@ -77,9 +77,15 @@ class Topic:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._offset = 0
 
-    def deliver(self, value: bytes | None, headers: Mapping[str, bytes] | None) -> Event:
-        """Append one."""
-        event = Event(self._offset, value, headers, self.acked)
+    def deliver(
+        self,
+        value: bytes | None,
+        headers: Mapping[str, bytes] | None,
+        key: bytes | None = None,
+    ) -> Event:
+        """Append one, of a key of its own unless said."""
+        key = key or b"key %d" % self._offset
+        event = Event(self._offset, value, headers, self.acked, key)
         self._offset += 1
         self._events.put_nowait(event)
         return event

@@ -11,15 +11,19 @@ from uuid import uuid4
 
 import pytest
 
-from payments.commands import RedriveDeadLetter
-from payments.payment import Provider
+from payments.commands import CapturePayment, DiscardDeadLetter, RedriveDeadLetter
+from payments.payment import CaptureMethod, Provider
+from tests.factories import TENANT
 from tests.integration.agents.deliveries import headers_of_work, work
 from tests.integration.agents.stream import Charges, Record
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from redis.asyncio import Redis
 
+    from payments.payment import Payment
     from tests.fixtures.processes import OurProcess, Platform
     from tests.integration.agents.shop import Shop
 
@@ -68,6 +72,95 @@ async def test_poison_among_good_messages_costs_only_itself(
         (record.key, record.value) for record in bad
     }
     await shop.assert_right(customer)
+
+
+async def queue_of(shop: Shop, payment: Payment) -> list[tuple[str, UUID | None]]:
+    """Why each of the payment's messages that are parked is, and behind which letter."""
+    rows = await shop.pool.fetch(
+        "SELECT reason, waits_behind FROM dead_letters WHERE queued_for = $1 AND state = 'parked'"
+        " ORDER BY message_offset",
+        payment.id,
+    )
+    return [(row["reason"], row["waits_behind"]) for row in rows]
+
+
+async def held_up(shop: Shop, worker: OurProcess, charges: Charges) -> tuple[Payment, UUID]:
+    """An authorized payment whose capture came on the topic after poison of its own; the letter."""
+    payment = await shop.bought(await shop.customer(), capture_method=CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    worker.freeze()
+    key = str(payment.id).encode()
+    strange = headers_of_work() | {"ce_type": b"charge.reconsidered"}
+    await charges.append([Record(key, work(payment.id, 7), strange)])
+    await shop.did(CapturePayment(TENANT, payment.id, None))
+    # One without its attempt's number is of no use to anybody, and of a type that is known.
+    await charges.append([Record(key, work(payment.id, 2), headers_of_work())])
+    worker.thaw()
+
+    async def is_held_up() -> bool:
+        return len(await queue_of(shop, payment)) == 3
+
+    await eventually(is_held_up)
+    letter_id = await shop.pool.fetchval(
+        "SELECT charge_blocked_by FROM payments WHERE id = $1", payment.id
+    )
+    assert await queue_of(shop, payment) == [
+        ("unknown_type", None),
+        ("waits_behind", letter_id),
+        ("waits_behind", letter_id),
+    ]
+    return payment, letter_id
+
+
+async def test_later_messages_of_a_payment_wait_behind_its_dead_letter(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """Others go on; not even a restart, or the schedule, gets past it; discarded, it is past."""
+    payment, letter_id = await held_up(shop, worker, charges)
+    await worker.kill()
+    await shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
+    await worker.start()
+    customer = await shop.customer()
+    await shop.settles([await shop.bought(customer, each) for each in Provider])
+    await eventually(charges.is_read)
+    assert await shop.status(payment) == "authorized"
+    assert len(await queue_of(shop, payment)) == 3, "the schedule piles up nothing"
+    await shop.did(DiscardDeadLetter(letter_id, "operator", "never of ours"))
+    await shop.settles([payment])
+    assert await shop.status(payment) == "completed"
+    assert await queue_of(shop, payment) == []
+    assert await shop.attempts(payment) == [(1, False, "succeeded"), (2, False, "succeeded")]
+    await shop.assert_right(customer)
+
+
+async def test_a_redriven_letter_takes_along_what_waits_behind_it_in_order(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """All are on the topic again, once each, as they stood; still poison, they wait again."""
+    payment, letter_id = await held_up(shop, worker, charges)
+    before = await messages_of(charges, payment)
+    await shop.did(RedriveDeadLetter(letter_id, "operator", "mended, it is hoped"))
+
+    async def waits_again() -> bool:
+        reasons = [reason for reason, _ in await queue_of(shop, payment)]
+        return reasons == ["unknown_type", "waits_behind", "waits_behind"]
+
+    await eventually(waits_again)
+    after = await messages_of(charges, payment)
+    assert [each.value for each in after[len(before) :]] == [each.value for each in before[-3:]]
+    again = await shop.pool.fetchval(
+        "SELECT charge_blocked_by FROM payments WHERE id = $1", payment.id
+    )
+    assert again != letter_id
+    await shop.did(DiscardDeadLetter(again, "operator", "never of ours"))
+    await shop.settles([payment])
+    assert await shop.status(payment) == "completed"
+    assert worker.is_running
+
+
+async def messages_of(charges: Charges, payment: Payment) -> list[Record]:
+    """The payment's messages on the topic, in order: a key has but one partition."""
+    return [each for each in await charges.all() if each.key == str(payment.id).encode()]
 
 
 async def test_a_message_whose_handler_raises_waits_for_an_operator_and_nobody_for_it(

@@ -98,6 +98,19 @@ async def test_an_authorization_is_captured_in_part(shop: Shop, vendor: Provider
     await shop.assert_right(customer)
 
 
+async def test_a_declined_capture_leaves_nothing_held(shop: Shop) -> None:
+    """The payment failed here; there the authorization is voided, not left to lapse."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, Provider.PAYPAL, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    shop.provider.arm("decline", vendor="paypal", operation="capture", times=1)
+    await shop.did(CapturePayment(TENANT, payment.id, None))
+    await shop.settles([payment])
+    assert await shop.status(payment) == "failed"
+    assert shop.provider.payment(str(payment.id))["voids"] == 1
+    await shop.assert_right(customer)
+
+
 @pytest.mark.parametrize("vendor", Provider)
 async def test_a_cancelled_authorization_is_let_go(shop: Shop, vendor: Provider) -> None:
     """Cancelled is final at once; the provider is told as often as it takes."""
@@ -109,6 +122,38 @@ async def test_a_cancelled_authorization_is_let_go(shop: Shop, vendor: Provider)
     assert await shop.status(payment) == "cancelled"
     await shop.settles([payment])
     assert shop.provider.payment(str(payment.id))["voids"] == 1
+    await shop.assert_right(customer)
+
+
+@pytest.mark.parametrize("vendor", Provider)
+async def test_an_authorization_ends_by_itself(shop: Shop, vendor: Provider) -> None:
+    """Its week over, the customer has the money back, and the provider is told."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, vendor, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    await shop.pool.execute(
+        "UPDATE payments SET due_at = now(), authorization_expires_at = now() WHERE id = $1",
+        payment.id,
+    )
+    await shop.settles([payment])
+    assert await shop.status(payment) == "cancelled"
+    assert shop.provider.payment(str(payment.id))["voids"] == 1
+    await shop.assert_right(customer)
+
+
+@pytest.mark.parametrize("vendor", Provider)
+async def test_a_capture_of_what_the_provider_let_go_fails(shop: Shop, vendor: Provider) -> None:
+    """It comes too late, and says so; nothing is held, and nobody is asked to look."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, vendor, CaptureMethod.MANUAL)
+    await shop.becomes(payment, "authorized")
+    shop.provider.expire(str(payment.id))
+    await shop.did(CapturePayment(TENANT, payment.id, None))
+    await shop.settles([payment])
+    row = await shop.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
+    assert row is not None
+    assert row["status"] == "failed"
+    assert row["last_error_code"] in {"authorization_expired", "AUTHORIZATION_VOIDED"}
     await shop.assert_right(customer)
 
 

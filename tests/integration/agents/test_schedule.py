@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from structlog.testing import capture_logs
 
 from agents.schedule import Schedule
-from payments.commands import ClaimPayment
-from payments.decision import Claimed
+from cli.verify.database import connected, violations
+from payments.commands import (
+    CapturePayment,
+    ClaimPayment,
+    DiscardDeadLetter,
+    ExpireAuthorization,
+    ParkMessage,
+    SettlePayment,
+)
+from payments.dead_letter import DeadLetterReason
+from payments.decision import Claimed, RefusalCode, Refused
+from payments.ids import dead_letter_id
+from payments.outcome import Succeeded
+from payments.payment import CaptureMethod
+from payments.progress import Policy
+from store.circumstances import live
+from store.group_commit import GroupCommitter
 from store.pool import DatabaseAddress, connect
+from tests.factories import SOURCE, TENANT
+from tests.integration.agents.shop import PRICE
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from store.group_commit import GroupCommitter
+    from payments.payment import Payment
     from telemetry.metrics import Metrics
     from tests.integration.agents.shop import Shop
 
 _WEEK_S: Final = 604_800.0
 _MORE_THAN_A_PAGE: Final = 520
+_TTL: Final = timedelta(seconds=Policy().authorization_ttl_s)
 
 
 @pytest.fixture
@@ -62,6 +80,125 @@ async def test_a_claim_whose_worker_fell_silent_is_asked_after(
     assert isinstance(claim, Claimed)
     assert claim.attempt.inquiry
     assert claim.attempt.provider_key == f"charge-{payment.id}"
+
+
+async def authorized(shop: Shop) -> Payment:
+    """A payment whose money is held, by us and by its provider."""
+    customer = await shop.customer()
+    payment = await shop.bought(customer, capture_method=CaptureMethod.MANUAL)
+    claim = await shop.did(ClaimPayment(payment.id, 1, "w"))
+    assert isinstance(claim, Claimed)
+    attempt = claim.attempt
+    await shop.did(
+        SettlePayment(payment.id, attempt.id, attempt.operation, Succeeded("pi_1"), SOURCE)
+    )
+    return payment
+
+
+async def its_week_is_over(shop: Shop, payment: Payment) -> None:
+    await shop.pool.execute(
+        "UPDATE payments SET due_at = now(), authorization_expires_at = now() WHERE id = $1",
+        payment.id,
+    )
+
+
+async def held(shop: Shop) -> int:
+    return int(await shop.pool.fetchval("SELECT sum(debits_pending) FROM accounts"))
+
+
+async def test_an_authorization_in_its_time_is_let_be(
+    idle_shop: Shop, schedule: Schedule, database: DatabaseAddress
+) -> None:
+    """It is due in a week, which is rest, not neglect."""
+    payment = await authorized(idle_shop)
+    await schedule.wake_due()
+    assert await idle_shop.status(payment) == "authorized"
+    async with connected(database) as connection:
+        assert await violations(connection, "verify_in_flight") == ()
+        assert await violations(connection, "verify_unowned") == ()
+        await its_week_is_over(idle_shop, payment)
+        assert len(await violations(connection, "verify_in_flight")) == 1
+
+
+async def test_what_nobody_captured_is_cancelled_and_its_provider_told(
+    idle_shop: Shop, schedule: Schedule
+) -> None:
+    """The money is free at once, the event says why, and a void is asked of the charge stage."""
+    payment = await authorized(idle_shop)
+    assert await held(idle_shop) == PRICE.amount_minor
+    await its_week_is_over(idle_shop, payment)
+    await schedule.wake_due()
+    row = await idle_shop.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
+    assert row is not None
+    assert (row["status"], row["operation"]) == ("cancelled", "void")
+    assert await held(idle_shop) == 0
+    said = await idle_shop.pool.fetchval(
+        "SELECT payload -> 'payment' ->> 'last_error_code' FROM outbox"
+        " WHERE type = 'payment.cancelled'"
+    )
+    assert said == "authorization_expired"
+    assert await requests(idle_shop) == 2
+    capture = await idle_shop.did(CapturePayment(TENANT, payment.id, None))
+    assert isinstance(capture, Refused)
+    assert capture.code is RefusalCode.PAYMENT_NOT_CAPTURABLE
+
+
+async def test_a_capture_that_was_asked_for_is_not_expired(
+    idle_shop: Shop, schedule: Schedule
+) -> None:
+    """Its time is over while the provider is about to be asked: it is asked."""
+    payment = await authorized(idle_shop)
+    await idle_shop.did(CapturePayment(TENANT, payment.id, None))
+    await its_week_is_over(idle_shop, payment)
+    await schedule.wake_due()
+    assert await idle_shop.status(payment) == "authorized"
+    assert isinstance(await idle_shop.did(ClaimPayment(payment.id, 2, "w")), Claimed)
+
+
+async def test_an_expiry_and_a_capture_that_race_have_one_winner(
+    idle_shop: Shop, metrics: Metrics
+) -> None:
+    """In transactions of their own, over and over: it is captured, or it is given back."""
+    today = live(Policy())
+    async with GroupCommitter(
+        idle_shop.pool, lambda: replace(today(), now=datetime.now(UTC) + _TTL), metrics
+    ) as committer:
+        later = replace(idle_shop, committer=committer)
+        for _ in range(10):
+            payment = await authorized(idle_shop)
+            captured, *expired = await asyncio.gather(
+                idle_shop.did(CapturePayment(TENANT, payment.id, None)),
+                *(later.did(ExpireAuthorization(payment.id)) for _ in "12"),
+            )
+            outcomes = [captured, *expired]
+            assert sum(not isinstance(each, Refused) for each in outcomes) == 1
+            row = await idle_shop.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
+            assert row is not None
+            is_captured = not isinstance(captured, Refused)
+            ends = ("authorized", "capture") if is_captured else ("cancelled", "void")
+            assert (row["status"], row["operation"]) == ends
+
+
+async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
+    idle_shop: Shop, schedule: Schedule, database: DatabaseAddress
+) -> None:
+    """Another message would only join the queue: it rests there, and is not overdue."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    source = replace(SOURCE, key=str(payment.id).encode())
+    letter_id = dead_letter_id("charge", "1")
+    reason = DeadLetterReason.UNDECODABLE
+    await idle_shop.did(ParkMessage(letter_id, TENANT, "charge", reason, "no", source, payment.id))
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() - interval '1 hour'")
+    await schedule.wake_due()
+    assert not await was_woken(idle_shop, payment.id)
+    async with connected(database) as connection:
+        assert await violations(connection, "verify_forgotten", 60.0) == ()
+        assert await violations(connection, "verify_in_flight") == ()
+        assert await violations(connection, "verify_queues") == ()
+        await idle_shop.did(DiscardDeadLetter(letter_id, "ada", "noise"))
+        assert len(await violations(connection, "verify_forgotten", 60.0)) == 1
+    await schedule.wake_due()
+    assert await was_woken(idle_shop, payment.id)
 
 
 async def test_two_schedules_wake_a_payment_once(

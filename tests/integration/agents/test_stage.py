@@ -14,7 +14,11 @@ import pytest
 
 from agents.limiter import DeadLetterLimiter
 from agents.stage import PoisonError, Stage
+from payments.account import Account
 from payments.dead_letter import DeadLetterReason
+from payments.payment import Payment
+from store.group_commit import Submission
+from tests.factories import open_account, pay
 from tests.integration.agents.deliveries import TOPIC, Handler, Topic, headers_of_work, work
 from tests.waiting import eventually
 
@@ -153,6 +157,106 @@ async def test_nothing_is_acknowledged_before_it_is_recorded(
         recorded.set()
         await eventually(lambda: len(topic.acked) >= 2)
     assert (too_early, topic.acked) == ([], [0, 1])
+
+
+async def test_messages_of_one_key_do_not_overtake_each_other(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """Not even in another lane: the later begins when what became of the first is recorded."""
+    recorded = asyncio.Event()
+
+    async def first_waits(offset: int) -> None:
+        if offset == 0:
+            await recorded.wait()
+
+    topic, handler = Topic(), Handler(first_waits, lanes=lambda message: message.type)
+    topic.deliver(b"{}", headers_of_work("slow"), b"one")
+    topic.deliver(b"{}", headers_of_work("quick"), b"one")
+    topic.deliver(b"{}", headers_of_work("other"), b"another")
+    async with running(Stage(handler, committer, metrics), topic):
+        await eventually(lambda: topic.taken == 3 and 2 in handler.begun)
+        assert handler.begun == [0, 2]
+        recorded.set()
+        await eventually(lambda: topic.acked == [0, 1, 2])
+    assert handler.begun == [0, 2, 1]
+
+
+async def test_stopped_it_waits_for_nobody_s_turn(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """What had to wait is neither begun nor acknowledged: whoever comes next has both."""
+    recorded = asyncio.Event()
+
+    async def waits(_offset: int) -> None:
+        await recorded.wait()
+
+    topic, handler = Topic(), Handler(waits, lanes=lambda message: message.type)
+    stage = Stage(handler, committer, metrics)
+    topic.deliver(b"{}", headers_of_work("slow"), b"one")
+    topic.deliver(b"{}", headers_of_work("quick"), b"one")
+
+    def lanes() -> set[str]:
+        return {each.get_name() for each in asyncio.all_tasks()} & {"charge-slow", "charge-quick"}
+
+    async with running(stage, topic):
+        await eventually(lambda: topic.taken == 2 and handler.begun == [0] and len(lanes()) == 2)
+        stage.stop()
+        await eventually(lambda: lanes() == {"charge-slow"})
+        recorded.set()
+    assert handler.begun == [0]
+    assert topic.acked == [0]
+
+
+async def test_what_waits_behind_a_letter_does_not_stop_the_stage(
+    pool: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """One bug at one payment, and a hundred of its messages: one is a fault, and the rest wait."""
+    payment = await accepted(committer)
+    key = str(payment.id).encode()
+
+    async def is_held_up(offset: int) -> None:
+        reason = DeadLetterReason.WAITS_BEHIND if offset else DeadLetterReason.HANDLER_ERROR
+        raise PoisonError(reason, "no")
+
+    topic, handler = Topic(), Handler(is_held_up)
+    stage = Stage(handler, committer, metrics, DeadLetterLimiter(ratio_max=0.5, window=20))
+    async with running(stage, topic):
+        # In two batches: whether to pause is asked before each.
+        delivered = [topic.deliver(b"{}", headers_of_work(), key) for _ in range(50)]
+        await eventually(lambda: len(topic.acked) == len(delivered))
+        delivered += [topic.deliver(b"{}", headers_of_work(), key) for _ in range(50)]
+        await eventually(lambda: len(topic.acked) == len(delivered))
+    first, *behind = await letters(pool)
+    assert first["waits_behind"] is None
+    assert {each["waits_behind"] for each in behind} == {first["id"]}
+
+
+async def test_what_may_go_on_after_all_is_handled_again(
+    pool: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """The letter it was to wait behind left while it was about to be parked."""
+    payment = await accepted(committer)
+    refusals = iter([PoisonError(DeadLetterReason.WAITS_BEHIND, "no")])
+
+    async def is_refused_once(_offset: int) -> None:
+        for each in refusals:
+            raise each
+
+    topic, handler = Topic(), Handler(is_refused_once)
+    topic.deliver(b"{}", headers_of_work(), str(payment.id).encode())
+    async with running(Stage(handler, committer, metrics), topic):
+        await eventually(lambda: topic.acked == [0])
+    assert handler.begun == [0, 0]
+    assert await letters(pool) == []
+
+
+async def accepted(committer: GroupCommitter) -> Payment:
+    """A payment whose messages may be in each other's way."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    payment = (await committer.submit(Submission(pay(account.id)))).result
+    assert isinstance(payment, Payment)
+    return payment
 
 
 async def test_a_lane_without_room_begins_nothing_and_holds_up_no_other(

@@ -17,9 +17,10 @@ async def _park(
     ingress: Ingress,
     stage: str = "charge",
     reason: DeadLetterReason = DeadLetterReason.HANDLER_ERROR,
+    payment_id: uuid.UUID | None = None,
 ) -> str:
     source = SourceMessage("payments.charges", 3, 14, KEY, VALUE, {"ce_type": "charge.requested"})
-    command = ParkMessage(uuid.uuid4(), "default", stage, reason, "boom", source)
+    command = ParkMessage(uuid.uuid4(), "default", stage, reason, "boom", source, payment_id)
     letter = (await ingress.committer.submit(Submission(command))).result
     assert isinstance(letter, DeadLetter)
     return str(letter.id)
@@ -69,6 +70,24 @@ async def test_a_letter_is_resolved_once_and_signed(ingress: Ingress) -> None:
         assert reply.text("resolution") == "the bug is fixed"
         again = await ingress.client.post(f"{path}/{action}", body, key=None)
         assert (again.status, again.code) == (409, "dead_letter_not_parked")
+
+
+async def test_a_letter_shows_what_waits_behind_it(ingress: Ingress) -> None:
+    """And each of these what it waits behind; it cannot be redriven before, only with that."""
+    payment = uuid.UUID((await ingress.client.pay(await ingress.client.account())).text("id"))
+    first = await _park(ingress, payment_id=payment)
+    second = await _park(ingress, reason=DeadLetterReason.WAITS_BEHIND, payment_id=payment)
+    shown = (await ingress.client.get(f"/api/v1/dead-letters/{first}")).json
+    assert (shown["queued_for"], shown["waits_behind"]) == (str(payment), None)
+    assert shown["waiting"] == [second]
+    behind = (await ingress.client.get(f"/api/v1/dead-letters/{second}")).json
+    assert (behind["waits_behind"], behind["waiting"]) == (first, [])
+    body = {"reason": "mended"}
+    reply = await ingress.client.post(f"/api/v1/dead-letters/{second}/redrive", body, key=None)
+    assert (reply.status, reply.code) == (409, "dead_letter_not_redrivable")
+    await ingress.client.post(f"/api/v1/dead-letters/{first}/redrive", body, key=None)
+    behind = (await ingress.client.get(f"/api/v1/dead-letters/{second}")).json
+    assert behind["state"] == "redriven"
 
 
 async def test_poison_nobody_can_read_can_only_be_discarded(ingress: Ingress) -> None:

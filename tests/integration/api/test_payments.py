@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
@@ -219,6 +219,9 @@ async def test_an_authorized_payment_is_captured_in_part(ingress: Ingress) -> No
     assert (early.status, early.code) == (409, "payment_not_capturable")
     authorized = await settle(ingress.committer, payment)
     assert authorized.status.value == "authorized"
+    reply = await client.get(f"/api/v1/payments/{payment}")
+    until = datetime.fromisoformat(reply.text("authorization_expires_at"))
+    assert until == authorized.updated_at + timedelta(days=7)
     more = await client.post(path, {"amount": "50.01"})
     assert (more.status, more.code) == (422, "capture_exceeds_authorization")
     for amount in ("0", "1.001"):

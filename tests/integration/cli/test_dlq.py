@@ -3,18 +3,21 @@
 import asyncio
 import json
 from typing import TypeAlias
+from uuid import UUID
 
 import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.__main__ import main
+from payments.account import Account
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason
 from payments.ids import dead_letter_id
+from payments.payment import Payment
 from store.group_commit import GroupCommitter, Submission
 from store.pool import DatabaseAddress
-from tests.factories import SOURCE, TENANT
+from tests.factories import SOURCE, TENANT, open_account, pay
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -35,9 +38,15 @@ async def redrive(*arguments: str) -> Result:
     return await dlq("redrive", "--reason", "mended", *arguments)
 
 
-async def park(committer: GroupCommitter, name: str, stage: str, reason: DeadLetterReason) -> str:
+async def park(
+    committer: GroupCommitter,
+    name: str,
+    stage: str,
+    reason: DeadLetterReason,
+    payment_id: UUID | None = None,
+) -> str:
     letter_id = dead_letter_id(stage, name)
-    command = ParkMessage(letter_id, TENANT, stage, reason, "no", SOURCE)
+    command = ParkMessage(letter_id, TENANT, stage, reason, "no", SOURCE, payment_id)
     await committer.submit(Submission(command))
     return str(letter_id)
 
@@ -78,6 +87,32 @@ async def test_a_filter_redrives_what_it_finds_and_a_dry_run_nothing(
         **dict.fromkeys([first, second], "redriven"),
         **dict.fromkeys(others, "parked"),
     }
+
+
+async def test_what_waits_behind_what_is_shown_and_leaves_with_it(
+    pool: Pool, committer: GroupCommitter
+) -> None:
+    """Listed, it names the letter in its way; shown, that one names it; one redrive sends both."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    payment = (await committer.submit(Submission(pay(account.id)))).result
+    assert isinstance(payment, Payment)
+    strange, waits = DeadLetterReason.UNKNOWN_TYPE, DeadLetterReason.WAITS_BEHIND
+    first = await park(committer, "first", "charge", strange, payment.id)
+    second = await park(committer, "second", "charge", waits, payment.id)
+    listed = [json.loads(each) for each in (await dlq("list", "--json")).output.splitlines()]
+    assert {(each["id"], each["waits_behind"]) for each in listed} == {
+        (first, None),
+        (second, first),
+    }
+    shown = json.loads((await dlq("show", first, "--json")).output)
+    assert (shown["queued_for"], shown["waiting"]) == (str(payment.id), [second])
+    assert f"waiting          {second}" in (await dlq("show", first)).output
+    refused = await redrive(second)
+    assert refused.exit_code == 1
+    assert f"it waits behind dead letter {first}" in refused.output
+    assert (await redrive("--stage", "charge")).output == f"{first} is redriven.\n"
+    assert set((await states(pool)).values()) == {"redriven"}
 
 
 async def test_a_dry_run_foretells_a_refusal(pool: Pool, committer: GroupCommitter) -> None:

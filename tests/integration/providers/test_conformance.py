@@ -22,6 +22,7 @@ from providers.paypal import PayPalConfig, PayPalGateway
 from providers.simulator.faults import FaultKind, FaultSpec
 from providers.simulator.server import Simulator, SimulatorConfig, build, serve
 from providers.simulator.testimony import PaymentTestimony
+from providers.simulator.vendor import Vendor
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
 from telemetry.metrics import Metrics
@@ -57,6 +58,15 @@ class Provider:
         self.simulator.exchange.faults.arm(
             FaultSpec(kind=kind, operation=operation, times=times, milliseconds=_HANG_MS)
         )
+
+    async def lapses(self, payment: Payment) -> bool:
+        """The vendor lets the authorization go, if there is one."""
+        vendors: dict[str, Vendor] = {
+            "stripe": self.simulator.stripe,
+            "paypal": self.simulator.paypal,
+        }
+        vendor = vendors[self.gateway.name]
+        return await self.simulator.exchange.expire(vendor, str(payment.id))
 
     async def charged(self, payment: Payment) -> str:
         return _reference(await self.gateway.charge(payment.charge()))
@@ -170,6 +180,19 @@ async def test_a_capture_of_another_amount_than_was_captured_is_in_doubt(
     outcome = await provider.gateway.capture(other)
     assert isinstance(outcome, Unknown)
     assert outcome.code == "amount_mismatch"
+
+
+async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provider) -> None:
+    """Asked after it is declined, so is its capture, and there is nothing left to void."""
+    payment = Payment()
+    held = await provider.authorized(payment)
+    assert await provider.lapses(payment)
+    asked = payment.inquiry(Operation.AUTHORIZE, held)
+    assert isinstance(await provider.gateway.inquire(asked), Declined)
+    assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
+    assert await provider.gateway.void(payment.void(held)) == Succeeded(held)
+    assert provider.testimony(payment).charges == 0
+    assert not await provider.lapses(payment)
 
 
 async def test_an_authorization_is_voided_once_and_for_all(provider: Provider) -> None:

@@ -150,6 +150,18 @@ async def test_a_void_has_no_content() -> None:
         assert await paypal.void(payment.void(held)) == Succeeded(held)
 
 
+async def test_what_expired_is_as_good_as_voided_and_not_captured() -> None:
+    """PayPal refuses both; to us the one is done, and the other over for good."""
+    payment, held = Payment(), "O1/authorization/A1"
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), void=refusal(422, "AUTHORIZATION_EXPIRED"))
+        assert await paypal.void(payment.void(held)) == Succeeded(held)
+        server.route(capture=refusal(422, "AUTHORIZATION_EXPIRED"))
+        outcome = await paypal.capture(payment.capture(held))
+        assert isinstance(outcome, Declined)
+        assert outcome.code == "authorization_expired"
+
+
 async def test_a_reference_of_another_kind_is_refused_here() -> None:
     """A capture cannot be voided and an authorization not refunded: nothing is sent."""
     payment = Payment()

@@ -25,6 +25,11 @@ class Admin:
     def clear(self) -> None:
         requests.delete(f"{self.url}/_simulator/faults", timeout=5).raise_for_status()
 
+    def expire(self, payment_id: str) -> None:
+        """The vendor lets the payment's authorization go."""
+        url = f"{self.url}/_simulator/payments/{payment_id}/expire"
+        requests.post(url, timeout=5).raise_for_status()
+
     def journal(self, **filters: str) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.url}/_simulator/journal", params=filters, timeout=5)
         answer.raise_for_status()

@@ -293,19 +293,19 @@ async def test_a_redis_group_that_is_done_has_no_age(
 async def test_work_past_its_time_is_counted_although_nobody_does_it(
     pipeline: Pipeline, metrics: Metrics, pool: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:
-    """Parked dead letters, and nothing else in an idle database."""
-    await pool.execute(
+    """Parked dead letters, but none that only waits behind another, and nothing else here."""
+    await pool.executemany(
         """
         INSERT INTO dead_letters (
             id, tenant_id, stage, reason, error, topic, message_partition, message_offset,
             message_headers, attempts, state,
             first_failed_at, last_failed_at, version
         ) VALUES (
-            $1, 't', 'charge', 'undecodable', 'x', 'payments.charges', 0, 7, '{}', 1, 'parked',
+            $1, 't', 'charge', $2, 'x', 'payments.charges', 0, 7, '{}', 1, 'parked',
             now() - interval '1 hour', now(), 1
         )
         """,
-        uuid4(),
+        [(uuid4(), "undecodable"), (uuid4(), "waits_behind")],
     )
     async with exporter_of(pipeline, metrics) as exporter:
         waiting = {work.kind: work for work in (await exporter.refresh()).waiting}

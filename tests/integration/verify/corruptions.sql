@@ -37,6 +37,17 @@ UPDATE payments SET status = 'review' WHERE status = 'unknown';
 -- corruption: a payment due for an hour violates I3
 UPDATE payments SET due_at = now() - interval '1 hour' WHERE status = 'unknown';
 
+-- corruption: an authorization nobody ends violates I3
+ALTER TABLE payments DROP CONSTRAINT payments_waiting_is_due;
+UPDATE payments SET due_at = NULL WHERE status = 'authorized';
+
+-- corruption: a payment that waits behind a letter that left violates I3
+UPDATE dead_letters SET state = 'discarded', resolved_at = now(), resolved_by = 'nobody'
+WHERE queued_for IS NOT NULL AND waits_behind IS NULL;
+
+-- corruption: a queue that nothing holds up violates I3
+UPDATE payments SET charge_blocked_by = NULL;
+
 -- corruption: an answer about nothing violates I5
 UPDATE idempotency_keys
 SET body = convert_to(json_build_object('id', gen_random_uuid())::text, 'UTF8')

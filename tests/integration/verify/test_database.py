@@ -36,7 +36,7 @@ async def test_a_sound_database_satisfies_every_invariant(
     committer: GroupCommitter, database: DatabaseAddress
 ) -> None:
     """Payments in every state, refunds and letters made by commands violate nothing."""
-    await live(committer)
+    await (await live(committer)).hold_up()
     found = await snapshot(database)
     assert violated(found) == {}
     assert all(each.checked for each in found.findings)
@@ -53,7 +53,7 @@ async def test_each_corruption_is_found_by_the_invariants_it_violates(
     committer: GroupCommitter, database: DatabaseAddress
 ) -> None:
     """By those and by no others; each is done to the sound database and taken back."""
-    await live(committer)
+    await (await live(committer)).hold_up()
     found = {}
     async with connected(database) as connection:
         for name, (_, statements) in CORRUPTIONS.items():

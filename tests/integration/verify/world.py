@@ -90,12 +90,25 @@ class World:
             await self.ask(SettleRefund(refund.id, claimed.attempt.id, outcome, SOURCE))
         return refund.id
 
-    async def park(self, value: bytes = POISON, topic: str = "payments.charges") -> None:
+    async def park(
+        self,
+        value: bytes = POISON,
+        topic: str = "payments.charges",
+        payment_id: UUID | None = None,
+        reason: DeadLetterReason = DeadLetterReason.UNDECODABLE,
+    ) -> None:
         source = SourceMessage(topic, 0, self.keys, b"key", value)
         letter_id = dead_letter_id("charge", f"{topic}/{self.keys}")
         self.keys += 1
-        reason = DeadLetterReason.UNDECODABLE
-        await self.ask(ParkMessage(letter_id, TENANT, "charge", reason, "no JSON", source))
+        await self.ask(
+            ParkMessage(letter_id, TENANT, "charge", reason, "no JSON", source, payment_id)
+        )
+
+    async def hold_up(self) -> None:
+        """A payment whose message waits behind another of its own, which nobody can read."""
+        payment_id = await self.payment(await self.account())
+        await self.park(payment_id=payment_id)
+        await self.park(b"{}", payment_id=payment_id, reason=DeadLetterReason.WAITS_BEHIND)
 
 
 async def live(committer: GroupCommitter) -> World:

@@ -30,7 +30,7 @@ from payments.commands import (
 )
 from payments.decision import Claimed, Refused
 from payments.outcome import Operation, Outcome, Succeeded, Unknown
-from payments.payment import Payment, Provider
+from payments.payment import CaptureMethod, Payment, Provider
 from payments.refund import Refund
 from providers.gateway import ChargeRequest, RefundRequest
 from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
@@ -82,11 +82,14 @@ class Desk:
         assert not isinstance(result, Refused), result
         return result
 
-    async def claimed(self, provider: Provider) -> Claimed:
+    async def claimed(
+        self, provider: Provider, capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    ) -> Claimed:
         """A payment of 50 USD whose worker is about to ask."""
         account = await self.did(open_account())
         assert isinstance(account, Account)
-        payment = await self.did(pay(account.id, provider=provider))
+        wanted = pay(account.id, provider=provider, capture_method=capture_method)
+        payment = await self.did(wanted)
         assert isinstance(payment, Payment)
         claimed = await self.did(ClaimPayment(payment.id, 1, "w"))
         assert isinstance(claimed, Claimed)
@@ -100,6 +103,7 @@ class Desk:
                 payment_id=payment.id,
                 idempotency_key=claimed.attempt.provider_key,
                 amount=payment.amount,
+                capture=claimed.attempt.operation is Operation.CHARGE,
                 payment_method=payment_method,
             )
         )
@@ -142,6 +146,12 @@ class Desk:
             f"{self.url}/webhooks/stripe", data=body, headers=headers
         ) as answer:
             return answer.status, str((await answer.json())["outcome"])
+
+    async def lapses(self, claimed: Claimed) -> None:
+        """The provider lets go what it held, as it does after a week."""
+        url = f"{self.provider_url}/_simulator/payments/{claimed.payment.id}/expire"
+        async with self.session.post(url) as answer:
+            assert answer.status == 200
 
     async def row(self, claimed: Claimed) -> asyncpg.Record:
         row = await self.pool.fetchrow("SELECT * FROM payments WHERE id = $1", claimed.payment.id)

@@ -12,7 +12,7 @@ import pytest
 from payments.commands import HintPayment, WakePayment
 from payments.hint import Hinted, HintEffect, Said
 from payments.outcome import Declined, Succeeded
-from payments.payment import Payment, Provider
+from payments.payment import CaptureMethod, Payment, Provider
 from payments.progress import Policy
 from providers.simulator.faults import FaultKind, FaultSpec
 from store.circumstances import live
@@ -134,6 +134,30 @@ async def test_money_taken_for_a_failed_payment_is_a_dead_letter(
     assert f"it succeeded, as {reference}" in letter["error"]
     assert (await desk.row(claimed))["status"] == "failed"
     assert await desk.effects() == ["contradiction"]
+
+
+@pytest.mark.parametrize("provider", Provider)
+async def test_an_authorization_the_provider_let_go_is_cancelled(
+    desk: Desk, provider: Provider
+) -> None:
+    """It says so, is asked, and holds nothing: the customer has the money back, nobody voids."""
+    claimed = await desk.claimed(provider, CaptureMethod.MANUAL)
+    reference = await desk.charge(claimed)
+    await desk.settle(claimed, Succeeded(reference))
+    await eventually(desk.has_taken)
+    await desk.lapses(claimed)
+
+    async def is_cancelled() -> bool:
+        return bool((await desk.row(claimed))["status"] == "cancelled")
+
+    await eventually(is_cancelled)
+    row = await desk.row(claimed)
+    assert (row["due_at"], row["operation"]) == (None, None)
+    assert row["last_error_code"] in {"authorization_expired", "AUTHORIZATION_VOIDED"}
+    assert await desk.effects() == ["nothing", "lapsed"]
+    assert await desk.letters() == []
+    held = await desk.pool.fetchval("SELECT sum(debits_pending) FROM accounts")
+    assert held == 0
 
 
 async def test_a_claim_of_success_that_the_provider_denies_is_dismissed(desk: Desk) -> None:

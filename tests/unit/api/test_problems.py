@@ -30,6 +30,7 @@ STATUS = {
     RefusalCode.DEAD_LETTER_NOT_PARKED: 409,
     RefusalCode.DEAD_LETTER_NOT_REDRIVABLE: 409,
     RefusalCode.NOT_CLAIMABLE: 409,
+    RefusalCode.BEHIND_DEAD_LETTER: 409,
 }
 
 

@@ -16,6 +16,7 @@ from payments.commands import (
     ClaimPayment,
     ClaimRefund,
     Command,
+    ExpireAuthorization,
     HintPayment,
     RedriveDeadLetter,
     RefundPayment,
@@ -78,6 +79,7 @@ MANUAL: Final = {
     "voiding": "claim succeeded cancel claim",
     "last_void": "claim succeeded cancel claim retriable wake claim",
     "voided": "claim succeeded cancel claim succeeded",
+    "expired": "claim succeeded expire",
 }
 INTERNAL: Final = {"transferred": "", "returned": "refund_half refund_half"}
 SITUATIONS: Final = (*AUTOMATIC, *MANUAL, *INTERNAL)
@@ -102,8 +104,8 @@ class Scene:
                 granted(self.desk.ask(self.command(name)))
 
     def command(self, name: str) -> Command:
-        """The command of that name; to wake, time passes until the payment is due."""
-        if name == "wake" and self.payment.progress.due_at:
+        """The command of that name; to wake or expire, time passes until the payment is due."""
+        if name in {"wake", "expire"} and self.payment.progress.due_at:
             self.desk.now = self.payment.progress.due_at
         return COMMANDS[name](self)
 
@@ -152,6 +154,7 @@ COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "capture": lambda scene: CapturePayment(TENANT, scene.payment_id, None),
     "refund": lambda scene: RefundPayment(TENANT, scene.payment_id, None),
     "wake": lambda scene: WakePayment(scene.payment_id),
+    "expire": lambda scene: ExpireAuthorization(scene.payment_id),
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.payment), "operator", "why not"
     ),

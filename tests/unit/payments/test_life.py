@@ -25,6 +25,7 @@ from payments.commands import (
     ConfrontPayment,
     ConfrontRefund,
     DiscardDeadLetter,
+    ExpireAuthorization,
     HintPayment,
     HintRefund,
     RedriveDeadLetter,
@@ -212,7 +213,8 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def whoever_is_owed_is_due(self) -> None:
         for payment in self.payments:
-            assert (payment.operation is None) == (payment.progress.due_at is None)
+            waits = payment.operation is not None or payment.awaits_capture
+            assert waits == (payment.progress.due_at is not None)
             assert payment.operation or payment.progress.lease_id is None
         for refund in self.desk.working.refunds.values():
             ended = refund.status in {RefundStatus.COMPLETED, RefundStatus.FAILED}
@@ -255,9 +257,9 @@ class Lives(RuleBasedStateMachine):
             if not self._somebody_waits():
                 break
         for payment in self.payments:
-            assert payment.status in TERMINAL | {PaymentStatus.AUTHORIZED}
-            cancelled = payment.status is PaymentStatus.CANCELLED
-            if cancelled and payment.id in self.provider.authorized and not self._gave_up(payment):
+            assert payment.status in TERMINAL
+            ended = payment.status in {PaymentStatus.CANCELLED, PaymentStatus.FAILED}
+            if ended and payment.id in self.provider.authorized and not self._gave_up(payment):
                 assert payment.id in self.provider.voided
         self.the_books_balance()
         self.the_provider_agrees()
@@ -358,7 +360,7 @@ class Lives(RuleBasedStateMachine):
             confronting = ConfrontRefund(command.refund_id, command.event, found)
         answered = granted(self._ask(confronting)).result
         assert isinstance(answered, Hinted)
-        assert answered.effect is HintEffect.CONFIRMED
+        assert answered.effect is HintEffect.CONFIRMED, "an honest provider lets nothing go"
 
     def _meet(self, flight: Flight, fate: Fate) -> None:
         match fate:
@@ -392,6 +394,7 @@ class Lives(RuleBasedStateMachine):
     def _wake(self) -> None:
         for payment in self.payments:
             self._ask(WakePayment(payment.id))
+            self._ask(ExpireAuthorization(payment.id))
         for refund in self.refunds:
             self._ask(WakeRefund(refund.id))
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from payments.commands import ClaimPayment, ClaimRefund, WakePayment, WakeRefund
+from payments.commands import (
+    ClaimPayment,
+    ClaimRefund,
+    ExpireAuthorization,
+    WakePayment,
+    WakeRefund,
+)
 from payments.decision import Decision, RefusalCode, Refused
 from payments.hint import Hinted
 from payments.ledger import TransactionType, TransferState
@@ -127,6 +133,7 @@ def test_nothing_is_woken_before_its_time(situation: str) -> None:
     due_at = scene.payment.progress.due_at
     scene.desk.now = (due_at or scene.desk.now) - timedelta(microseconds=1)
     assert _is_not_claimable(scene.desk.ask(WakePayment(scene.payment_id)))
+    assert _is_not_claimable(scene.desk.ask(ExpireAuthorization(scene.payment_id)))
 
 
 @pytest.mark.parametrize("situation", REFUND_PATHS)
@@ -152,6 +159,9 @@ def _payment_line(before: Payment, outcome: Decision | Refused) -> str:
     assert after.sequence == before.sequence + event.is_public
     owed = _owed(before.progress, after.progress)
     doing = f"{after.operation.value} {owed}" if after.operation else owed
+    if after.awaits_capture:
+        assert after.progress.due_at == after.authorization_expires_at
+        doing = f"expiry {owed}"
     what = f"{after.status.value} | {event.type.value}"
     return f"{what} | {_money(outcome)} | {doing} | {_said(outcome)}"
 

@@ -108,6 +108,7 @@ def _movement(status: str, identifier: str = "X1", **fields: object) -> dict[str
 
 
 _VOIDED = Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
+_EXPIRED = Declined("authorization_expired", "the authorization was not captured in time")
 _HELD = [_movement("CREATED", "A1")]
 
 _CAPTURED: list[tuple[Order, Finding | str]] = [
@@ -149,6 +150,7 @@ _CAPTURED: list[tuple[Order, Finding | str]] = [
         Declined("DENIED", "PayPal answers DENIED"),
     ),
     (_order(authorizations=[_movement("VOIDED", "A1")]), _VOIDED),
+    (_order(authorizations=[_movement("EXPIRED", "A1")]), _EXPIRED),
     (_order("CREATED"), NotFound()),
     (_order("APPROVED"), NotFound()),
     (_order("SAVED"), NotFound()),
@@ -180,6 +182,11 @@ _AUTHORIZED: list[tuple[Order, Finding | str, Finding | str]] = [
     (
         _order(authorizations=[_movement("VOIDED", "A1")]),
         _VOIDED,
+        Succeeded("O1/authorization/A1"),
+    ),
+    (
+        _order(authorizations=[_movement("EXPIRED", "A1")]),
+        _EXPIRED,
         Succeeded("O1/authorization/A1"),
     ),
     (_order(authorizations=[_movement("PENDING", "A1")]), "pending", NotFound()),

@@ -164,9 +164,15 @@ _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
     ),
     (
         "canceled",
+        _intent("canceled", cancellation_reason="requested_by_customer"),
+        Declined("canceled", "requested_by_customer"),
+        Declined("canceled", "requested_by_customer"),
+    ),
+    (
+        "lapsed",
         _intent("canceled", cancellation_reason="automatic"),
-        Declined("canceled", "automatic"),
-        Declined("canceled", "automatic"),
+        Declined("authorization_expired", "automatic"),
+        Declined("authorization_expired", "automatic"),
     ),
     ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
     ("paid less", _intent("succeeded", amount_received=4000), "amount_mismatch", Succeeded("pi_1")),
@@ -204,6 +210,12 @@ _HANDLED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
     ("held", _intent("requires_capture", **_HELD), NotFound(), NotFound()),
     ("processing", _intent("processing"), "pending", "pending"),
     ("canceled", _intent("canceled"), Declined("canceled", "canceled"), Succeeded("pi_1")),
+    (
+        "lapsed",
+        _intent("canceled", cancellation_reason="expired"),
+        Declined("authorization_expired", "expired"),
+        Succeeded("pi_1"),
+    ),
     ("declined", _intent("requires_payment_method"), _UNEXPECTED, NotFound()),
     ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
     (

@@ -1,0 +1,57 @@
+"""Whose turn it is: messages of one key are worked on one after the other, as they were taken.
+
+Lanes and batches work on many messages at once; what of these has the same key must not
+overtake itself, or a message could be claimed that is to wait behind the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faust.types import TP, EventT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """A message's place: its turn comes when the one `before` it is over."""
+
+    before: asyncio.Event | None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def comes(self, stopping: asyncio.Event) -> bool:
+        """Wait for it; False when told to stop before it came."""
+        if self.before is None or self.before.is_set():
+            return True
+        coming = asyncio.ensure_future(self.before.wait())
+        told = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
+        coming.cancel()
+        told.cancel()
+        return self.before.is_set()
+
+
+class Turns:
+    """Gives turns, in the order in which it is asked for them."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[TP, bytes | None], Turn] = {}
+
+    def taken(self, event: EventT[bytes]) -> Turn:
+        """Every event must pass here in the order of its partition; without a key it is free."""
+        key = event.message.key
+        if key is None:
+            return Turn(None)
+        place = (event.message.tp, key)
+        last = self._last.get(place)
+        turn = self._last[place] = Turn(last.over if last else None)
+        return turn
+
+    def over(self, event: EventT[bytes], turn: Turn) -> None:
+        """What became of the message is recorded: the next of its key may begin."""
+        turn.over.set()
+        place = (event.message.tp, event.message.key)
+        if self._last.get(place) is turn:
+            del self._last[place]
