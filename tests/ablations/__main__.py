@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.ablations.copies import ForeignCode, Tree
 from tests.ablations.page import PAGE, written
-from tests.ablations.table import EditError, Safeguard, safeguards, tests_of
+from tests.ablations.table import EditError, Safeguard, expected_red, safeguards
 from tests.ablations.trial import Trial, tried
 from tests.project.tree import ROOT, tracked_files
 
@@ -52,7 +52,7 @@ def _is_named(row: Safeguard, names: Sequence[str]) -> bool:
 
 def _tried(row: Safeguard, rows: Sequence[Safeguard]) -> Trial:
     try:
-        trial = tried(row, tests_of(row, rows), Tree(ROOT, tracked_files()))
+        trial = tried(row, expected_red(row, rows), Tree(ROOT, tracked_files()))
     except (EditError, ForeignCode) as error:
         trial = Trial(row, 0.0, [str(error)], "")
     _say(trial)

@@ -56,7 +56,7 @@ def safeguards() -> Sequence[Safeguard]:
     ]
 
 
-def tests_of(row: Safeguard, rows: Sequence[Safeguard]) -> tuple[str, ...]:
+def expected_red(row: Safeguard, rows: Sequence[Safeguard]) -> tuple[str, ...]:
     """What to run without this safeguard: its tests, and all others' too if it only saves work."""
     if not row.only_saves_work:
         return row.tests

@@ -50,9 +50,9 @@ async def inhabited(
 
 
 async def _tried(ingress: Ingress, directory: Path, *arguments: str) -> str:
-    """What `st run` says, which found nothing."""
+    """What `schemathesis run` says, which found nothing."""
     process = await asyncio.create_subprocess_exec(
-        *(Path(sys.executable).with_name("st"), "--no-color", "run"),
+        *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run"),
         f"{ingress.client.address}/openapi.json",
         *("--header", f"Authorization: Bearer {await ingress.key(TENANT)}"),
         *("--checks", "all", "--continue-on-failure", *arguments),
