@@ -23,6 +23,7 @@ from store.group_commit import (
     Submission,
 )
 from tests.factories import TENANT, open_account, pay, transfer, usd
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from payments.commands import Command
@@ -38,6 +39,16 @@ async def opened(committer: GroupCommitter, balance: Money | None = None) -> Acc
     account = await submitted(committer, open_account(balance))
     assert isinstance(account, Account)
     return account
+
+
+async def is_blocked(pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+    """Whether a session of this database waits for a lock."""
+    return bool(
+        await pool.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+        )
+    )
 
 
 async def test_an_accepted_payment_is_recorded_with_its_hold_and_its_messages(
@@ -164,6 +175,20 @@ async def test_nobody_is_answered_before_the_commit(
     with pytest.raises(asyncpg.RaiseError):
         await submitted(committer, open_account())
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
+
+
+async def test_a_batch_that_waits_for_a_lock_holds_up_nobody_else(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Those who need other rows are answered while it still waits."""
+    held, free = await opened(committer), await opened(committer)
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+        waiting = asyncio.create_task(submitted(committer, pay(held.id)))
+        await eventually(lambda: is_blocked(pool))
+        assert isinstance(await submitted(committer, pay(free.id)), Payment)
+        assert not waiting.done()
+    assert isinstance(await waiting, Payment)
 
 
 async def test_a_full_queue_says_when_to_come_back(
