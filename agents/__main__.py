@@ -50,6 +50,7 @@ from providers.stripe import StripeConfig, StripeWebhooks
 from providers.transport import Endpoint
 from store.circumstances import live
 from store.group_commit import GroupCommitter
+from store.group_commit import Limits as CommitLimits
 from store.pool import connect
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
@@ -76,6 +77,9 @@ _STAGES: Final = (*_TOPICS, "schedule")
 _WEBHOOKS: Final = "webhooks"
 # A lock is worth little: a Redis that does not answer at once is gone without.
 _REDIS_TIMEOUT_S: Final = 0.25
+# Nobody waits at the other end of a claim: gathered for 20 ms, twice as many payments pass
+# through two cores as when each batch begins at once, and at 500 a second they pass sooner.
+_LIMITS: Final = CommitLimits(pace_s=0.02)
 # For closing connections and for the last spans, once the time to drain is over.
 _CLEANUP_S: Final = 3.0
 
@@ -153,7 +157,7 @@ class StageProcess:
             pool = await stack.enter_async_context(await self._pool())
             policy = _policy(self.settings)
             committer = await stack.enter_async_context(
-                GroupCommitter(pool, live(policy), self.metrics)
+                GroupCommitter(pool, live(policy), self.metrics, _LIMITS)
             )
             if self.stage == "schedule":
                 await self._schedule(pool, committer)

@@ -2,10 +2,10 @@
 
 A command waits in a bounded queue, is decided with the others of its batch under
 one set of row locks, and its caller is answered only after the COMMIT that backs
-the answer. Nothing waits for company: a batch is whatever came in while the one
-before it was being committed, and goes beside that one only if it is slow. A
-command that cannot be recorded fails alone, since a batch that fails is run again
-one by one.
+the answer. A batch is whatever came in while the one before it was being committed,
+and goes beside that one only if it is slow; who comes to an idle committer waits for
+nobody. A command that cannot be recorded fails alone, since a batch that fails is run
+again one by one.
 """
 
 from __future__ import annotations
@@ -93,17 +93,20 @@ class Overloaded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes: of a batch, of batches in flight, of the queue.
+    """Sizes, of a batch and of the queue, and paces.
 
     256 commands keep a transaction under ten milliseconds of locks. A batch in flight for
     `slow_s` seconds waits for a lock or a disk that others need not wait for, so a second
-    is begun; before, one batch of all costs a fifth less than two of half. 4,096 waiting
-    are about a second of work, and a client is better told than kept longer.
+    is begun; before, one batch of all costs a fifth less than two of half. For the same
+    reason no batch begins within `pace_s` seconds of the one before: a busy committer
+    gathers for so long, an idle one not at all. 4,096 waiting are about a second of work,
+    and a client is better told than kept longer.
     """
 
     batch_max: int = 256
     in_flight: int = 2
     slow_s: float = 0.05
+    pace_s: float = 0.005
     queue_max: int = 4096
 
 
@@ -133,6 +136,7 @@ class GroupCommitter:
         self._arrived = asyncio.Event()
         self._closing = False
         self._begun: list[float] = []  # when each batch in flight was
+        self._last_begun = -inf
         self._ended = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._drain_rate = 1000.0  # commands a second, a moving average
@@ -183,11 +187,12 @@ class GroupCommitter:
                 await self._in_flight(batch)
 
     def _patience_s(self) -> float:
-        """For how long the latest batch in flight is left to end before another begins."""
-        return max(self._begun, default=-inf) + self._limits.slow_s - perf_counter()
+        """For how long to gather before another batch begins."""
+        slow_at = max(self._begun, default=-inf) + self._limits.slow_s
+        return max(slow_at, self._last_begun + self._limits.pace_s) - perf_counter()
 
     async def _in_flight(self, batch: Sequence[_Waiting]) -> None:
-        begun = perf_counter()
+        begun = self._last_begun = perf_counter()
         self._begun.append(begun)
         try:
             await self._run(batch)
