@@ -244,7 +244,8 @@ async def test_a_worker_told_to_stop_ends_what_it_began(
 ) -> None:
     """SIGTERM: what is claimed is settled, what is settled is acknowledged, nothing comes again."""
     customer = await shop.customer()
-    shop.provider.arm("latency", operation="charge", milliseconds=500)
+    # Long enough to be told meanwhile, and well within the lease of a second on a busy machine.
+    shop.provider.arm("latency", operation="charge", milliseconds=200)
     payments = await shop.bought_many(customer, 30)
     await eventually(lambda: shop.is_claimed(payments[0]))
     assert await worker.drain() == 0
