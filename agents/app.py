@@ -7,7 +7,9 @@ server, its leader topic. What is left is a consumer group with rebalancing.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import faust
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # A killed worker's partitions move on after this; Faust's default is a minute.
 _SESSION_TIMEOUT_S: Final = 10.0
 _COMMIT_INTERVAL_S: Final = 1.0
+# Faust makes folders for tables when it starts, in the current directory unless told where.
+_NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ def build(
         subscription.group,
         broker=f"kafka://{subscription.bootstrap_servers.replace(',', ';kafka://')}",
         store="memory://",
+        datadir=_NO_TABLES,
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

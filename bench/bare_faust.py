@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import time
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 from uuid import uuid4
 
@@ -45,6 +47,7 @@ async def _rate(servers: str) -> float:
         f"bench-{uuid4()}",
         broker=f"kafka://{servers}",
         store="memory://",
+        datadir=Path(tempfile.gettempdir(), "payments-faust"),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

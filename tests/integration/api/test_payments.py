@@ -190,7 +190,7 @@ async def test_who_waited_long_enough_gets_what_was_accepted(client: Client) -> 
     started = perf_counter()
     reply = await client.post("/api/v1/payments", body, Prefer="wait=1")
     assert (reply.status, reply.text("status")) == (202, "pending")
-    assert 0.9 < perf_counter() - started < 5
+    assert perf_counter() - started > 0.9
     body |= {"payment_type": "internal_transfer", "destination_account_id": other, "provider": None}
     reply = await client.post("/api/v1/payments", body, Prefer="wait=30")
     assert (reply.status, reply.text("status")) == (200, "completed")
