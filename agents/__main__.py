@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import time
+from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from redis.backoff import NoBackoff
 
 from agents import app as faust_app
 from agents import webhooks
-from agents.calls import PER_PROVIDER_MAX, Calls, Tools
+from agents.calls import Calls, Tools
 from agents.charge import Charge
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
@@ -78,8 +79,9 @@ _WEBHOOKS: Final = "webhooks"
 # A lock is worth little: a Redis that does not answer at once is gone without.
 _REDIS_TIMEOUT_S: Final = 0.25
 # Nobody waits at the other end of a claim: gathered for 20 ms, a tenth to a fifth more payments
-# pass through two cores than begun at once, and at 500 a second they pass sooner.
-_LIMITS: Final = CommitLimits(pace_s=0.02)
+# pass through two cores than begun at once, and at 500 a second they pass sooner. Nor does a
+# provider mind when its webhook is answered: most tell what is known, and cost but the commit.
+_PACES_S: Final = defaultdict(lambda: 0.02, {_WEBHOOKS: 0.1})
 # For closing connections and for the last spans, once the time to drain is over.
 _CLEANUP_S: Final = 3.0
 
@@ -157,7 +159,9 @@ class StageProcess:
             pool = await stack.enter_async_context(await self._pool())
             policy = _policy(self.settings)
             committer = await stack.enter_async_context(
-                GroupCommitter(pool, live(policy), self.metrics, _LIMITS)
+                GroupCommitter(
+                    pool, live(policy), self.metrics, CommitLimits(pace_s=_PACES_S[self.stage])
+                )
             )
             if self.stage == "schedule":
                 await self._schedule(pool, committer)
@@ -206,7 +210,8 @@ class StageProcess:
 
     def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
         stripe, paypal = _stripe(self.settings), _paypal(self.settings)
-        limits = ProviderLimits(concurrent_calls_max=PER_PROVIDER_MAX)
+        at_once = self.settings.payment.provider_concurrency
+        limits = ProviderLimits(concurrent_calls_max=at_once)
         return gateways(stripe, paypal, limits, self.metrics, self.tracing.tracer)
 
     async def _work(self, committer: GroupCommitter) -> None:
@@ -220,7 +225,8 @@ class StageProcess:
             locks = await stack.enter_async_context(unkept.kept())
             opened = await stack.enter_async_context(self._gateways())
             tools = Tools(committer, opened, locks, self.metrics, tracer)
-            calls = await stack.enter_async_context(Calls(trade, tools))
+            at_once = settings.payment.provider_concurrency
+            calls = await stack.enter_async_context(Calls(trade, tools, at_once))
             await self._stream(Work(trade, committer, calls, self.metrics), committer)
 
     async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
@@ -273,14 +279,15 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
-def _endpoint(base_url: str, timeout_s: float) -> Endpoint:
-    return Endpoint(base_url=base_url, timeout_s=timeout_s, connections=PER_PROVIDER_MAX)
+def _endpoint(settings: Settings, base_url: str, timeout_s: float) -> Endpoint:
+    connections = settings.payment.provider_concurrency
+    return Endpoint(base_url=base_url, timeout_s=timeout_s, connections=connections)
 
 
 def _stripe(settings: Settings) -> StripeConfig:
     stripe = settings.stripe
     return StripeConfig(
-        endpoint=_endpoint(stripe.base_url, stripe.timeout_seconds),
+        endpoint=_endpoint(settings, stripe.base_url, stripe.timeout_seconds),
         api_key=stripe.api_key.get_secret_value(),
         default_payment_method=stripe.default_payment_method,
     )
@@ -289,7 +296,7 @@ def _stripe(settings: Settings) -> StripeConfig:
 def _paypal(settings: Settings) -> PayPalConfig:
     paypal = settings.paypal
     return PayPalConfig(
-        endpoint=_endpoint(paypal.base_url, paypal.timeout_seconds),
+        endpoint=_endpoint(settings, paypal.base_url, paypal.timeout_seconds),
         client_id=paypal.client_id,
         client_secret=paypal.client_secret.get_secret_value(),
         default_vault_id=paypal.vault_id,

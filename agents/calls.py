@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# As many as are asked at once (providers.protected): a claim does not wait, so its
-# lease is for the call alone.
-PER_PROVIDER_MAX: Final = 256
 _LOCKED: Final = Deferred("locked_elsewhere", 1.0)
 
 
@@ -78,9 +75,8 @@ class Tools:
 class Calls:
     """The calls in flight, so many a provider; leaving the context waits for them."""
 
-    def __init__(
-        self, errand: Errand, tools: Tools, per_provider_max: int = PER_PROVIDER_MAX
-    ) -> None:
+    def __init__(self, errand: Errand, tools: Tools, per_provider_max: int) -> None:
+        """As many a provider as are asked at once (`providers.protected`): no claim waits."""
         self._errand = errand
         self._tools = tools
         self._per_provider_max = per_provider_max

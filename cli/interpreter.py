@@ -1,4 +1,4 @@
-"""How our processes run Python: one event loop kind in every thread, and a patient collector.
+"""How our processes run Python: one kind of event loop, a patient collector, and room for sockets.
 
 Reference counts free nearly all of what a message or a request leaves behind. The cycle
 collector finds little, and looks at every object that is alive to do so: with its usual
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import uvloop
@@ -22,11 +24,16 @@ _YOUNG: Final = 20_000
 _MIDDLE: Final = 20
 _OLD: Final = 50
 
+# A shell's usual limit, 1,024 or 256, is less than the calls to one provider. The second is what
+# macOS grants whatever it says.
+_OPEN_FILES: Final = (65_536, 10_240)
+
 ResultT = TypeVar("ResultT")
 
 
 def run(main: Coroutine[object, object, ResultT]) -> ResultT:
     """Run a process's one coroutine to its end."""
+    _allow_open_files()
     # Modules and classes stay for good: nobody need look at them again.
     gc.collect()
     gc.freeze()
@@ -34,3 +41,15 @@ def run(main: Coroutine[object, object, ResultT]) -> ResultT:
     # Faust's consumer makes a loop of its own in a thread of its own.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return uvloop.run(main)
+
+
+def _allow_open_files() -> None:
+    """As many as are useful and the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    for wanted in _OPEN_FILES:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+            return

@@ -172,6 +172,11 @@ class PaymentSettings(_Section):
     authorization_ttl_seconds: Seconds = Field(
         default=604_800.0, validation_alias="PAYMENTS_PAYMENT_AUTHORIZATION_TTL"
     )
+    # Calls that one worker makes at once to one provider: at 200 ms a call, and as long again
+    # until it is recorded, enough for what two cores can do.
+    provider_concurrency: int = Field(
+        default=1024, ge=1, validation_alias="PAYMENTS_PAYMENT_PROVIDER_CONCURRENCY"
+    )
 
 
 class DeadLetterSettings(_Section):

@@ -98,9 +98,10 @@ class Limits:
     256 commands keep a transaction under ten milliseconds of locks. A batch in flight for
     `slow_s` seconds waits for a lock or a disk that others need not wait for, so a second
     is begun; before, one batch of all costs a fifth less than two of half. For the same
-    reason no batch begins within `pace_s` seconds of the one before: a busy committer
-    gathers for so long, an idle one not at all. 4,096 waiting are about a second of work,
-    and a client is better told than kept longer.
+    reason no batch begins within `pace_s` seconds of the one before, nor, after one of
+    several commands, within twice the time which that one took: a busy committer gathers
+    half of the time, an idle one not at all. 4,096 waiting are about a second of work, and
+    a client is better told than kept longer.
     """
 
     batch_max: int = 256
@@ -137,6 +138,7 @@ class GroupCommitter:
         self._closing = False
         self._begun: list[float] = []  # when each batch in flight was
         self._last_begun = -inf
+        self._last_took_s = 0.0
         self._ended = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._drain_rate = 1000.0  # commands a second, a moving average
@@ -189,7 +191,8 @@ class GroupCommitter:
     def _patience_s(self) -> float:
         """For how long to gather before another batch begins."""
         slow_at = max(self._begun, default=-inf) + self._limits.slow_s
-        return max(slow_at, self._last_begun + self._limits.pace_s) - perf_counter()
+        pace_s = max(self._limits.pace_s, 2 * min(self._last_took_s, self._limits.slow_s))
+        return max(slow_at, self._last_begun + pace_s) - perf_counter()
 
     async def _in_flight(self, batch: Sequence[_Waiting]) -> None:
         begun = self._last_begun = perf_counter()
@@ -198,6 +201,7 @@ class GroupCommitter:
             await self._run(batch)
         finally:
             self._begun.remove(begun)
+            self._last_took_s = perf_counter() - begun if len(batch) > 1 else 0.0
             self._ended.set()
 
     def _take(self) -> list[_Waiting]:
