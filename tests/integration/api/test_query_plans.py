@@ -41,10 +41,9 @@ WAYS = ("force_custom_plan", "force_generic_plan")
 
 
 async def test_a_hot_read_goes_by_its_indexes(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """No whole table is read; small tables would be, so that reading them is made dear."""
+    """No whole table is read, though these are small: they grow sooner than plans change."""
     for way, (name, (arguments, indexes)) in product(WAYS, PLANS.items()):
-        planned = (f"plan_cache_mode = {way}", "enable_seqscan = off")
-        plan = await _plan(pool, name, arguments, *planned)
+        plan = await _plan(pool, name, arguments, f"plan_cache_mode = {way}")
         assert "Seq Scan" not in plan, plan
         assert {index for index in indexes if index in plan} == indexes, plan
 
