@@ -1,4 +1,4 @@
-"""Claimed work on its way through a provider: bounded, traced, and recorded whatever happens.
+"""Claimed work on its way through a provider: paced, traced, and recorded whatever happens.
 
 A call belongs to nobody's stream any more: its claim is in Postgres, its event is
 acknowledged. It ends with its outcome recorded; if this process dies first, the
@@ -8,7 +8,8 @@ lease runs out and the schedule sends the work to an inquiry.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 import structlog
 
 from agents.durably import submit_durably
+from agents.pace import Pace
 from payments.outcome import Deferred, NotFound, Outcome, Unknown
 from store.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
@@ -79,10 +81,11 @@ class Calls:
         """As many a provider as are asked at once (`providers.protected`): no claim waits."""
         self._errand = errand
         self._tools = tools
-        self._per_provider_max = per_provider_max
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
+        self._paces: defaultdict[str, Pace] = defaultdict(lambda: Pace(per_provider_max))
         self._changed = asyncio.Event()
+        self._allowed = tools.metrics.stage.calls_allowed
         self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)
 
     async def __aenter__(self) -> Self:
@@ -101,10 +104,16 @@ class Calls:
 
     async def room(self, provider: str) -> int:
         """Wait until the provider may be asked more; how much more."""
-        while self._by_provider[provider] >= self._per_provider_max:
+        pace = self._paces[provider]
+        while True:
+            rest_s = pace.rests_until - perf_counter()
+            has_room = self._by_provider[provider] < pace.allowed
+            if has_room and rest_s <= 0:
+                return pace.allowed - self._by_provider[provider]
             self._changed.clear()
-            await self._changed.wait()
-        return self._per_provider_max - self._by_provider[provider]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                    await self._changed.wait()
 
     def start(self, claimed: Claimed, source: SourceMessage) -> None:
         """Make the call and record its outcome, in a task of its own."""
@@ -149,11 +158,20 @@ class Calls:
 
     async def _outcome(self, claimed: Claimed) -> Outcome:
         provider = claimed.attempt.provider
+        pace = self._paces[provider]
+        number = pace.begins()
+        outcome = await self._locked(claimed)
+        in_flight = self._by_provider[provider]
+        pace.heard(number, outcome, in_flight=in_flight, now=perf_counter())
+        self._allowed.labels(self._errand.stage, provider).set(pace.allowed)
+        return outcome
+
+    async def _locked(self, claimed: Claimed) -> Outcome:
         async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
             if not ours:
                 return _LOCKED
             try:
-                return await self._asked(self._tools.gateways[provider], claimed)
+                return await self._asked(self._tools.gateways[claimed.attempt.provider], claimed)
             except Exception as error:
                 # A bug between us and the provider: it may have been asked, so nobody knows.
                 log.exception("a provider call failed")

@@ -10,10 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from random import Random
-from typing import Final
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECOND: Final = 1.0
 
 
 class FaultKind(StrEnum):
@@ -48,7 +55,8 @@ _COMBINING: Final = {
 class FaultSpec(BaseModel):
     """A fault as the admin API takes it.
 
-    `times` None and `share` None mean every matching request until faults are deleted.
+    `times` None and `share` None mean every matching request until faults are deleted;
+    with `per_second`, those beyond so many in a second, as a vendor limits a rate.
     `milliseconds` is the length of a latency, of a hang, or the age up to which
     `not_found` hides an object (None: any age).
     """
@@ -61,6 +69,7 @@ class FaultSpec(BaseModel):
     payment_id: str | None = None
     times: int | None = Field(default=None, ge=1)
     share: float | None = Field(default=None, gt=0, le=1)
+    per_second: int | None = Field(default=None, ge=1)
     milliseconds: float | None = Field(default=None, ge=0)
     status: int = Field(default=500, ge=500, le=599)
     code: str | None = None
@@ -74,6 +83,8 @@ class ArmedFault:
     spec: FaultSpec
     left: int | None
     fired: int = 0
+    second_began: float = -inf
+    in_second: int = 0
 
     def matches(self, vendor: str, operation: str, payment_id: str | None) -> bool:
         """Whether a request is among those the fault is armed for."""
@@ -84,6 +95,15 @@ class ArmedFault:
             and spec.operation in ("*", operation)
             and spec.payment_id in (None, payment_id)
         )
+
+    def is_within_rate(self, now: float) -> bool:
+        """Count a request; whether its second has room for it."""
+        if self.spec.per_second is None:
+            return False
+        if now >= self.second_began + _SECOND:
+            self.second_began, self.in_second = now, 0
+        self.in_second += 1
+        return self.in_second <= self.spec.per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +141,7 @@ class FaultScript:
     """All armed faults, in the order they were armed."""
 
     entropy: Random
+    clock: Callable[[], float] = monotonic
     armed: list[ArmedFault] = field(default_factory=list)
     _armed_count: int = 0
 
@@ -160,6 +181,8 @@ class FaultScript:
     def _falls(self, fault: ArmedFault) -> bool:
         share = fault.spec.share
         if share is not None and self.entropy.random() >= share:
+            return False
+        if fault.is_within_rate(self.clock()):
             return False
         fault.fired += 1
         if fault.left is not None:

@@ -7,7 +7,8 @@ asked for, since `Succeeded` is what the ledger posts.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from http import HTTPStatus
+from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +17,8 @@ from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded
 from providers.gateway import Trouble
 from providers.stripe.amounts import StripeAmount
 from providers.transport import Answer, of_status, unreadable, vendor_text
+
+_LOCKED: Final = "lock_timeout"
 
 
 class _Object(BaseModel):
@@ -100,14 +103,19 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
     """The outcome of an answer that is not 2xx. Source: docs.stripe.com/api/errors.
 
     An `idempotency_error` says that this key came before with other parameters. That call
-    may have moved money, so it is asked after, although this one moved none.
+    may have moved money, so it is asked after, although this one moved none. A `lock_timeout`
+    is a 429 about one object, not about the rate (docs.stripe.com/rate-limits).
     """
-    if (outcome := of_status(answer)) is not None:
+    outcome = of_status(answer)
+    if outcome is not None and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
         return outcome
     try:
         fault = _Error.model_validate_json(answer.body).error
     except ValidationError:
-        return unreadable(answer)
+        return outcome or unreadable(answer)
+    if outcome is not None:
+        is_locked = fault.code == _LOCKED
+        return Retriable(_LOCKED, vendor_text(fault.message)) if is_locked else outcome
     match fault.type:
         case "card_error" | "invalid_request_error":
             return _declined(fault)

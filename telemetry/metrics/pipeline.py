@@ -83,6 +83,12 @@ class StageMetrics:
             "outcome",
         )
         self.in_flight = declare.gauges("stage_in_flight", "Claimed, without an outcome.", "stage")
+        self.calls_allowed = declare.gauges(
+            "stage_calls_allowed",
+            "Calls at once that the provider has shown to bear.",
+            "stage",
+            "provider",
+        )
         self.batch_size = declare.histograms(
             "stage_batch_size", "Events taken at once.", "stage", buckets=BATCH_SIZES
         )

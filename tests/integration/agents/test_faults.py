@@ -5,6 +5,7 @@ One worker, alive throughout; the simulator misbehaves as it is told.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -181,3 +182,16 @@ async def test_a_stage_says_what_it_did(shop: Shop, worker: OurProcess) -> None:
         return after == before + 3 and await worker.metric("payments_stage_in_flight") == 0
 
     await eventually(is_counted)
+
+
+@pytest.mark.parametrize("vendor", Provider)
+async def test_more_than_a_provider_takes_waits_and_fails_nobody(
+    shop: Shop, vendor: Provider
+) -> None:
+    """Seconds of work beyond the vendor's limit: nobody's five attempts are used up by it."""
+    customer = await shop.customer()
+    shop.provider.arm("rate_limit", vendor=vendor.value, operation="charge", per_second=40)
+    payments = await asyncio.gather(*(shop.bought(customer, vendor) for _ in range(240)))
+    await shop.settles(payments)
+    assert {await shop.status(payment) for payment in payments} == {"completed"}
+    await shop.assert_right(customer)

@@ -94,6 +94,10 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
         Answer(429, {"Retry-After": "2"}, b'{"error": {"type": "invalid_request_error"}}'),
         Retriable("rate_limited", "too many requests", 2.0),
     ),
+    (
+        Answer(429, {}, b'{"error": {"type": "invalid_request_error", "code": "lock_timeout"}}'),
+        Retriable("lock_timeout", ""),
+    ),
     (Answer(429, {}, b"slow down"), Retriable("rate_limited", "too many requests", None)),
     (_error(500, type="api_error"), Unknown("server_error", "HTTP 500")),
     (_error(502, type="api_error"), Unknown("server_error", "HTTP 502")),

@@ -14,6 +14,17 @@ def _script(*specs: FaultSpec) -> FaultScript:
     return script
 
 
+def test_a_rate_is_limited_second_by_second() -> None:
+    """What is within the rate is not hit, and the next second has room again."""
+    now = [100.0]
+    script = FaultScript(Random(7), clock=lambda: now[-1])
+    script.arm(FaultSpec(kind=FaultKind.RATE_LIMIT, per_second=2))
+    for at in (100.0, 101.0, 102.5):
+        now.append(at)
+        hit = [script.draw("stripe", "charge", "p1").replacing is not None for _ in range(4)]
+        assert hit == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("spec", "hit"),
     [
