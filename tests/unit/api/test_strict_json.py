@@ -26,7 +26,7 @@ REFUSED = {
     "leading zero": (b'{"amount": 01}', "Expecting ',' delimiter"),
     "leading plus": (b'{"amount": +1}', "Expecting value"),
     "bare point": (b'{"amount": .5}', "Expecting value"),
-    "trailing comma": (b'{"amount": 1,}', "Expecting property name"),
+    "trailing comma": (b'{"amount": 1,}', "at line 1 column 1"),
     "single quotes": (b"{'amount': 1}", "Expecting property name"),
     "two values": (b"{} {}", "Extra data"),
     "a comment": (b"{} // hello", "Extra data"),
