@@ -1,10 +1,11 @@
-"""How many calls at once a provider bears: more while it goes well, half when it says 429.
+"""How many calls at once a provider bears: more while it goes well, half when it limits our rate.
 
 Nobody tells us a vendor's limits, and they change: so they are found as TCP finds a line's
 capacity. From a modest beginning each success allows one call more, until the provider limits
-us for the first time; from then on a round of successes does. A limited call halves the number
-and rests everything for as long as the provider asks. What is not begun is not claimed: it
-waits on its topic, and burns no attempt.
+us for the first time; from then on a round of successes does. A few calls that are limited are
+tried again like any other and mean nothing. When they are many, each that is limited rests all
+the others for as long as the provider asks, and each round of them halves the number. What is
+not begun is not claimed: it waits on its topic, and burns no attempt.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
     from payments.outcome import Outcome
 
 _BEGINNING: Final = 64
-# Vendors count by the second, and say so in Retry-After or not at all.
-_REST_S: Final = 1.0
+# Of so many answers. Five attempts in a row are limited once in a hundred times at the first
+# share, where it begins to matter, and practically never at the second, where it ends.
+_MEMORY: Final = 64
+_MANY: Final = 0.4
+_FEW: Final = 0.1
+# Vendors count by the second; some say when to come back, and some do not.
+_REST_S: Final = 0.25
 # Whatever a provider wishes: it is asked again by then.
 _REST_S_MAX: Final = 30.0
 
@@ -33,6 +39,8 @@ class Pace:
     at_most: int
     rests_until: float = -inf
     _allowed: float = field(init=False)
+    _limited_share: float = 0.0
+    _is_limited: bool = False
     _has_been_limited: bool = False
     _begun: int = 0
     _begun_when_halved: int = 0
@@ -55,15 +63,27 @@ class Pace:
         """Learn from what a call ended in; `now` in seconds of the clock `rests_until` is of."""
         match outcome:
             case Retriable(Trouble.RATE_LIMITED, _, wished_s):
-                rest_s = _REST_S if wished_s is None else min(wished_s, _REST_S_MAX)
-                self.rests_until = max(self.rests_until, now + rest_s)
-                # Calls that had begun before the last halving say nothing new.
-                if number > self._begun_when_halved:
-                    self._allowed = max(1.0, self._allowed / 2)
-                    self._begun_when_halved = self._begun
-                    self._has_been_limited = True
-            case Succeeded() | Declined() if 2 * in_flight >= self._allowed:
-                more = 1 / self._allowed if self._has_been_limited else 1.0
-                self._allowed = min(float(self.at_most), self._allowed + more)
+                self._remember(1.0)
+                if self._is_limited:
+                    self._slow_down(number, _REST_S if wished_s is None else wished_s, now)
+            case Succeeded() | Declined():
+                self._remember(0.0)
+                if 2 * in_flight >= self._allowed:
+                    more = 1 / self._allowed if self._has_been_limited else 1.0
+                    self._allowed = min(float(self.at_most), self._allowed + more)
             case _:
                 return
+
+    def _remember(self, limited: float) -> None:
+        self._limited_share += (limited - self._limited_share) / _MEMORY
+        if self._limited_share > _MANY:
+            self._is_limited = self._has_been_limited = True
+        elif self._limited_share < _FEW:
+            self._is_limited = False
+
+    def _slow_down(self, number: int, wished_s: float, now: float) -> None:
+        self.rests_until = max(self.rests_until, now + min(wished_s, _REST_S_MAX))
+        # Calls that had begun before the last halving say nothing new.
+        if number > self._begun_when_halved:
+            self._allowed = max(1.0, self._allowed / 2)
+            self._begun_when_halved = self._begun

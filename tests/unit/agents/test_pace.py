@@ -49,29 +49,52 @@ def test_who_is_not_busy_learns_nothing() -> None:
     assert pace.allowed == before
 
 
-def test_a_round_of_refusals_halves_it_once() -> None:
-    """All that had begun meet the same limit; only one that begins later meets a new one."""
-    pace = Pace(64)
+def limited(at_most: int) -> Pace:
+    """One that has met the provider's limit with 64 calls at once."""
+    pace = Pace(at_most)
     numbers = [pace.begins() for _ in range(64)]
     for number in numbers:
         pace.heard(number, LIMITED, in_flight=64, now=0.0)
+    return pace
+
+
+def test_a_round_of_refusals_halves_it_once() -> None:
+    """All that had begun meet the same limit; only one that begins later meets a new one."""
+    pace = limited(64)
     assert pace.allowed == 32
     answered(pace, LIMITED)
     assert pace.allowed == 16
 
 
 def test_once_limited_it_grows_by_one_a_round() -> None:
-    """Thirty-two successes allow one more."""
-    pace = Pace(64)
-    answered(pace, LIMITED)
+    """Thirty-three successes allow one more."""
+    pace = limited(64)
     answered(pace, OK, 33)
     assert pace.allowed == 33
 
 
+def test_a_few_that_are_limited_slow_nobody_down() -> None:
+    """One in five is tried again by itself, and the others go on."""
+    pace = Pace(1024)
+    for _ in range(300):
+        answered(pace, LIMITED)
+        answered(pace, OK, 4)
+    assert pace.allowed == 1024
+    assert pace.rests_until < 0
+
+
+def test_it_recovers_once_the_provider_does() -> None:
+    """A limit that has gone is forgotten: a few limited calls mean nothing again."""
+    pace = limited(64)
+    answered(pace, OK, 1000)
+    answered(pace, LIMITED)
+    assert pace.allowed > 40
+
+
 def test_all_rest_for_as_long_as_the_provider_asks() -> None:
-    """A second unless it says otherwise, and no more than half a minute."""
-    pace = Pace(64)
-    for wished_s, rests_until in ((None, 101.0), (7.0, 107.0), (3600.0, 130.0), (0.0, 130.0)):
-        limited = Retriable(Trouble.RATE_LIMITED, "", wished_s)
-        pace.heard(pace.begins(), limited, in_flight=1, now=100.0)
+    """A quarter of a second unless it says otherwise, and no more than half a minute."""
+    pace = limited(64)
+    for wished_s, rests_until in ((None, 100.25), (7.0, 107.0), (3600.0, 130.0), (0.0, 130.0)):
+        refused = Retriable(Trouble.RATE_LIMITED, "", wished_s)
+        pace.heard(pace.begins(), refused, in_flight=1, now=100.0)
         assert pace.rests_until == rests_until
