@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -32,7 +32,7 @@ from store.group_commit import Submission
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from faust.types import EventT
 
@@ -94,6 +94,7 @@ class Delivery:
 
 
 _Lane = asyncio.Queue[Delivery]
+ResultT = TypeVar("ResultT")
 
 
 class Stage:
@@ -172,15 +173,18 @@ class Stage:
 
     async def _batch(self, name: str, lane: _Lane) -> list[Delivery]:
         """What has arrived and there is room for, at least one; nothing once stopped."""
-        first = await self._unless_stopped(lane)
+        first = await self._unless_stopped(lane.get())
         if first is None:
             return []
-        room = min(_BATCH_MAX, await self._handler.room(name))
+        room = await self._unless_stopped(self._handler.room(name))
+        if room is None:
+            return []
         if self._limiter.is_exceeded:
             await self._pause()
         if self._stopping.is_set():
             return []
-        return [first, *(lane.get_nowait() for _ in range(min(room - 1, lane.qsize())))]
+        more = min(room, _BATCH_MAX) - 1
+        return [first, *(lane.get_nowait() for _ in range(min(more, lane.qsize())))]
 
     async def _pause(self) -> None:
         """Wait to be stopped: a restart is the word of somebody who has looked."""
@@ -191,19 +195,16 @@ class Stage:
             log.error("paused: too many messages had to be parked", stage=stage)
         await self._stopping.wait()
 
-    async def _unless_stopped(self, lane: _Lane) -> Delivery | None:
-        if self._stopping.is_set():
-            return None
-        if not lane.empty():
-            return lane.get_nowait()
-        getting = asyncio.ensure_future(lane.get())
+    async def _unless_stopped(self, waiting: Coroutine[object, object, ResultT]) -> ResultT | None:
+        """What it waits for, or nothing once stopped."""
+        awaited = asyncio.ensure_future(waiting)
         told = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait({getting, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({awaited, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         if self._stopping.is_set():
-            getting.cancel()
+            awaited.cancel()
             return None
-        return getting.result()
+        return awaited.result()
 
     async def _recorded(self, delivery: Delivery) -> bool:
         """Whether it was its turn, so that it was handled or parked; else it comes again."""

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from telemetry.metrics import Metrics
 
 
+# Against a stage that would never stop.
+_STOPPED_WITHIN_S = 30.0
+
+
 @asynccontextmanager
 async def running(stage: Stage, topic: Topic) -> AsyncIterator[None]:
     """The loop and the agent that feeds it, until the block ends."""
@@ -325,6 +329,25 @@ async def test_stopped_it_ends_what_it_began_and_begins_nothing(
         release.set()
     assert handler.begun == [0]
     assert topic.acked == [0]
+
+
+async def test_stopped_it_waits_for_no_room(committer: GroupCommitter, metrics: Metrics) -> None:
+    """A provider that wants to be left alone holds up no stop; what waits for it comes again."""
+    has_been_asked = asyncio.Event()
+
+    async def room(_lane: str) -> int:
+        has_been_asked.set()
+        await asyncio.Event().wait()
+        return 1
+
+    topic, handler = Topic(), Handler(nothing, room_left=room)
+    topic.deliver(b"{}", headers_of_work())
+    async with (
+        asyncio.timeout(_STOPPED_WITHIN_S),
+        running(Stage(handler, committer, metrics), topic),
+    ):
+        await has_been_asked.wait()
+    assert (handler.begun, topic.acked) == ([], [])
 
 
 async def test_what_arrives_after_the_stop_is_let_be(
