@@ -18,7 +18,7 @@ import structlog
 
 from agents.durably import submit_durably
 from agents.pace import Pace
-from payments.outcome import Deferred, NotFound, Outcome, Unknown
+from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown
 from store.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
 
@@ -182,10 +182,19 @@ class Calls:
             found = await self._errand.inquire(gateway, claimed)
             if not isinstance(found, NotFound):
                 return found
-            # Past its window the provider may have forgotten the key: to ask again could be
-            # to charge again.
-            first_asked_at = (claimed.refund or claimed.payment).created_at
-            age = claimed.attempt.started_at - first_asked_at
-            if age.total_seconds() > gateway.key_window_s:
+            if _may_be_forgotten(gateway, claimed):
                 return Unknown("key_window_passed", "found nothing, and the key may be forgotten")
         return await self._errand.ask(gateway, claimed)
+
+
+def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:
+    """Whether to ask again could be to do it twice, though the inquiry found nothing.
+
+    Past its window the provider may have forgotten the key that names a new payment. What is
+    asked of one that exists is guarded by that object, which the inquiry has just read.
+    """
+    first_asked_at = claimed.payment.progress.first_asked_at
+    if claimed.attempt.operation not in MAKES_A_PAYMENT or first_asked_at is None:
+        return False
+    age = claimed.attempt.started_at - first_asked_at
+    return age.total_seconds() > gateway.key_window_s

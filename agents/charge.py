@@ -36,7 +36,14 @@ class Charge:
     def settle(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> SettlePayment:
         """Record what the attempt ended in."""
         attempt = claimed.attempt
-        return SettlePayment(attempt.payment_id, attempt.id, attempt.operation, outcome, source)
+        return SettlePayment(
+            payment_id=attempt.payment_id,
+            attempt_id=attempt.id,
+            operation=attempt.operation,
+            outcome=outcome,
+            source=source,
+            is_first=not attempt.inquiry,
+        )
 
     async def inquire(self, gateway: Gateway, claimed: Claimed) -> InquiryOutcome:
         """Ask what an earlier attempt at the same operation did."""
@@ -47,6 +54,7 @@ class Charge:
                 operation=claimed.attempt.operation,
                 amount=_owed(claimed.payment),
                 provider_reference=claimed.payment.provider_reference,
+                first_asked_at=claimed.payment.progress.first_asked_at,
             )
         )
 

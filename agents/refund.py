@@ -38,7 +38,10 @@ class RefundTrade:
 
     def settle(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> SettleRefund:
         """Record what the attempt ended in."""
-        return SettleRefund(_refund(claimed).id, claimed.attempt.id, outcome, source)
+        attempt = claimed.attempt
+        return SettleRefund(
+            _refund(claimed).id, attempt.id, outcome, source, is_first=not attempt.inquiry
+        )
 
     async def inquire(self, gateway: Gateway, claimed: Claimed) -> InquiryOutcome:
         """Ask what an earlier attempt at the same refund did."""
@@ -51,6 +54,7 @@ class RefundTrade:
                 amount=refund.amount,
                 provider_reference=claimed.payment.provider_reference,
                 refund_id=refund.id,
+                first_asked_at=refund.progress.first_asked_at,
             )
         )
 

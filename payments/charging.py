@@ -17,7 +17,15 @@ from payments.change import changed, charge_work
 from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
-from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+    was_asked,
+)
 from payments.payment import CAPTURED, OPEN, TERMINAL, Payment, PaymentStatus
 from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
     from payments.commands import ClaimPayment, SettlePayment, WakePayment
     from payments.dead_letter import DeadLetter
+    from payments.progress import Progress
 
 STAGE: Final = "charge"
 
@@ -44,12 +53,15 @@ def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decis
         )
     if payment.charge_blocked_by:
         return behind(payment.charge_blocked_by)
-    attempt = _attempt(command, payment, payment.operation, at)
+    if payment.asked_operation is not payment.operation:
+        progress = progress.unasked()
+    attempt = _attempt(command, payment, progress, at)
     begins = payment.status is PaymentStatus.PENDING
     claimed = replace(
         payment,
         status=PaymentStatus.PROCESSING if begins else payment.status,
-        progress=progress.leased(attempt.id, attempt.lease_expires_at),
+        progress=progress.leased(attempt.id, at.now, attempt.lease_expires_at),
+        asked_operation=payment.operation,
     )
     change = changed(claimed, EventType.ATTEMPT_STARTED, at)
     return Decision(
@@ -107,8 +119,11 @@ def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decisio
 
 
 def _attempt(
-    command: ClaimPayment, payment: Payment, operation: Operation, at: Circumstances
+    command: ClaimPayment, payment: Payment, progress: Progress, at: Circumstances
 ) -> Attempt:
+    """What was asked for before is asked after first, whatever was heard or recorded of it."""
+    operation = payment.operation
+    assert operation is not None, "only what is owed is claimed"
     key = provider_key(operation, payment.id)
     if operation is Operation.CAPTURE:
         # A capture asked for again after a failed one may be of another amount.
@@ -118,9 +133,9 @@ def _attempt(
         tenant_id=payment.tenant_id,
         payment_id=payment.id,
         refund_id=None,
-        number=payment.progress.attempt_count + 1,
+        number=progress.attempt_count + 1,
         operation=operation,
-        inquiry=payment.status in OPEN,
+        inquiry=progress.first_asked_at is not None,
         provider=holds.provider_of(payment),
         provider_key=key,
         worker=command.worker,
@@ -131,6 +146,8 @@ def _attempt(
 
 def _settled(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
     outcome = command.outcome
+    if command.is_first and not was_asked(outcome):
+        payment = replace(payment, progress=payment.progress.unasked())
     match outcome:
         case Succeeded():
             return _succeeded(replace(payment, provider_reference=outcome.reference), book, at)

@@ -130,13 +130,17 @@ class ClaimPayment:
 
 @dataclass(frozen=True, slots=True)
 class SettlePayment:
-    """Record what an attempt ended in; `source` is the message that asked for it."""
+    """Record what an attempt ended in; `source` is the message that asked for it.
+
+    `is_first`: nothing had been asked before, so if this attempt was not either, nothing was.
+    """
 
     payment_id: UUID
     attempt_id: UUID
     operation: Operation
     outcome: Outcome
     source: SourceMessage
+    is_first: bool = False
 
     def needs(self) -> Needs:
         """The payment."""
@@ -180,12 +184,13 @@ class ClaimRefund:
 
 @dataclass(frozen=True, slots=True)
 class SettleRefund:
-    """Record what an attempt at a refund ended in."""
+    """Record what an attempt at a refund ended in; `is_first` as for a payment's."""
 
     refund_id: UUID
     attempt_id: UUID
     outcome: Outcome
     source: SourceMessage
+    is_first: bool = False
 
     def needs(self) -> Needs:
         """The refund with its payment."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Operation(StrEnum):
@@ -21,6 +22,10 @@ class Operation(StrEnum):
     CAPTURE = "capture"
     VOID = "void"
     REFUND = "refund"
+
+
+# These make something new at the provider; the others are asked of what is there already.
+MAKES_A_PAYMENT: Final = frozenset({Operation.CHARGE, Operation.AUTHORIZE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,15 @@ class Declined:
 class Retriable:
     """Certainly no effect, and another try may succeed (never sent, 429, 503 before work).
 
-    `retry_after_s` is the provider's own wish in seconds, if it gave one.
+    `retry_after_s` is the provider's own wish in seconds, if it gave one. `is_asked` is
+    whether the provider took the request in at all: one it never got, or turned away at
+    its door (credentials, rate), leaves nothing to ask after.
     """
 
     code: str
     message: str
     retry_after_s: float | None = None
+    is_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +87,10 @@ Outcome = Succeeded | Declined | Retriable | Deferred | Unknown
 # What an inquiry found, where it found anything out.
 Finding = Succeeded | Declined | Unknown | NotFound
 InquiryOutcome = Succeeded | Declined | Retriable | Deferred | Unknown | NotFound
+
+
+def was_asked(outcome: Outcome) -> bool:
+    """Whether the provider may know of the call that ended so."""
+    return not isinstance(outcome, Deferred) and not (
+        isinstance(outcome, Retriable) and not outcome.is_asked
+    )

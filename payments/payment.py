@@ -107,6 +107,8 @@ class Payment:
     hold_id: UUID | None = None
     operation: Operation | None = None
     operation_minor: int | None = None
+    # What `progress.first_asked_at` is about: the last operation a provider was asked for.
+    asked_operation: Operation | None = None
     captured_minor: int = 0
     refunded_minor: int = 0
     refund_pending_minor: int = 0

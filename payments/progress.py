@@ -2,7 +2,8 @@
 
 One value serves payments and refunds alike. While something is owed `due_at` is
 set, so nothing can wait in silence; while an attempt is in flight `lease_id` names
-it, and `due_at` is when its worker is given up for dead.
+it, and `due_at` is when its worker is given up for dead. Once a provider may know of
+it `first_asked_at` is set, and whatever is tried later asks before it acts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Claims so far, burned retries, fruitless inquiries, and who holds it until when."""
+    """Claims so far, burned retries, fruitless inquiries, and who holds it until when.
+
+    `first_asked_at` is when the provider was first asked for what is owed, None as long
+    as it certainly was not: its memory of our idempotency key is counted from there.
+    """
 
     max_retries: int
     due_at: datetime | None
@@ -57,17 +62,26 @@ class Progress:
     attempt_count: int = 0
     retry_count: int = 0
     inquiry_count: int = 0
+    first_asked_at: datetime | None = None
 
     @property
     def exhausted(self) -> bool:
         """Whether one more failed try is one too many."""
         return self.retry_count >= self.max_retries
 
-    def leased(self, attempt_id: UUID, until: datetime) -> Progress:
-        """The next attempt is in flight."""
+    def leased(self, attempt_id: UUID, now: datetime, until: datetime) -> Progress:
+        """The next attempt is in flight; from now on the provider may know of it."""
         return replace(
-            self, lease_id=attempt_id, due_at=until, attempt_count=self.attempt_count + 1
+            self,
+            lease_id=attempt_id,
+            due_at=until,
+            attempt_count=self.attempt_count + 1,
+            first_asked_at=self.first_asked_at or now,
         )
+
+    def unasked(self) -> Progress:
+        """The first attempt did not get as far as the provider, which knows of nothing."""
+        return replace(self, first_asked_at=None)
 
     def waiting(self, until: datetime) -> Progress:
         """Nobody holds it; somebody must look at `until`."""

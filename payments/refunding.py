@@ -18,7 +18,15 @@ from payments.charging import behind
 from payments.dead_letter import DeadLetterReason, letter_about
 from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
-from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+    was_asked,
+)
 from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
 from payments.refund import REFUND_OPEN, Refund, RefundStatus
 
@@ -52,7 +60,7 @@ def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decisio
         refund_id=refund.id,
         number=progress.attempt_count + 1,
         operation=Operation.REFUND,
-        inquiry=refund.status in REFUND_OPEN,
+        inquiry=progress.first_asked_at is not None,
         provider=holds.provider_of(payment),
         provider_key=provider_key(Operation.REFUND, refund.id),
         worker=command.worker,
@@ -65,7 +73,8 @@ def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decisio
         at,
         status=RefundStatus.PROCESSING if begins else refund.status,
     )
-    claimed = replace(claimed, progress=progress.leased(attempt.id, attempt.lease_expires_at))
+    leased = progress.leased(attempt.id, at.now, attempt.lease_expires_at)
+    claimed = replace(claimed, progress=leased)
     return Decision(
         result=Claimed(attempt, payment, claimed), refunds=(claimed,), attempts=(attempt,)
     )
@@ -114,6 +123,8 @@ def wake_refund(command: WakeRefund, book: Book, at: Circumstances) -> Decision 
 
 def _settled(refund: Refund, command: SettleRefund, book: Book, at: Circumstances) -> Decision:
     outcome, payment = command.outcome, book.payments[refund.payment_id]
+    if command.is_first and not was_asked(outcome):
+        refund = replace(refund, progress=refund.progress.unasked())
     match outcome:
         case Succeeded():
             return _succeeded(refund, outcome.reference, book, at)

@@ -148,7 +148,7 @@ def of_broken(exchange: NotSent | Lost) -> Retriable | Unknown:
     """The outcome of a call that got no answer."""
     match exchange:
         case NotSent(reason):
-            return Retriable(Trouble.NOT_SENT, f"no connection: {reason}")
+            return Retriable(Trouble.NOT_SENT, f"no connection: {reason}", is_asked=False)
         case Lost(reason):
             return Unknown(Trouble.NO_ANSWER, f"no whole answer: {reason}")
 
@@ -163,16 +163,20 @@ def of_status(answer: Answer) -> Retriable | Unknown | None:
     """
     match answer.status:
         case 401:
-            return Retriable(Trouble.UNAUTHORIZED, "the provider refused our credentials")
+            return Retriable(
+                Trouble.UNAUTHORIZED, "the provider refused our credentials", is_asked=False
+            )
         case 403:
-            return Retriable(Trouble.FORBIDDEN, "the provider does not allow us this call")
+            return Retriable(
+                Trouble.FORBIDDEN, "the provider does not allow us this call", is_asked=False
+            )
         case 404:
             return Retriable(Trouble.MISSING, "the provider finds no such object")
         case 409:
             return Unknown(Trouble.IN_PROGRESS, "the same request is already being processed")
         case 429:
             wish = answer.retry_after_s
-            return Retriable(Trouble.RATE_LIMITED, "too many requests", wish)
+            return Retriable(Trouble.RATE_LIMITED, "too many requests", wish, is_asked=False)
         case 408 | 424:
             return Unknown(Trouble.SERVER_ERROR, f"HTTP {answer.status}")
         case status if status >= 500:  # noqa: PLR2004 - the class of server errors, RFC 9110

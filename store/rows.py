@@ -100,6 +100,7 @@ def payment_from(row: Record) -> Payment:
         hold_id=row["hold_id"],
         operation=Operation(row["operation"]) if row["operation"] else None,
         operation_minor=row["operation_minor"],
+        asked_operation=Operation(row["asked_operation"]) if row["asked_operation"] else None,
         captured_minor=row["captured_minor"],
         refunded_minor=row["refunded_minor"],
         refund_pending_minor=row["refund_pending_minor"],
@@ -158,6 +159,8 @@ def payment_updated(payment: Payment, version_before: int) -> Values:
         payment.updated_at,
         payment.completed_at,
         payment.authorization_expires_at,
+        payment.asked_operation.value if payment.asked_operation else None,
+        progress.first_asked_at,
     )
 
 
@@ -222,6 +225,7 @@ def refund_updated(refund: Refund, version_before: int) -> Values:
         refund.version,
         refund.updated_at,
         refund.completed_at,
+        progress.first_asked_at,
     )
 
 
@@ -371,4 +375,5 @@ def _progress(row: Record) -> Progress:
         attempt_count=row["attempt_count"],
         retry_count=row["retry_count"],
         inquiry_count=row["inquiry_count"],
+        first_asked_at=row["first_asked_at"],
     )

@@ -177,6 +177,7 @@ def _without_effect(outcome: Retriable | Unknown) -> Retriable:
         outcome.code,
         f"no access token: {outcome.message}",
         outcome.retry_after_s if isinstance(outcome, Retriable) else None,
+        is_asked=False,
     )
 
 

@@ -43,7 +43,7 @@ INSERT INTO payments (
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at, authorization_expires_at
+    completed_at, authorization_expires_at, asked_operation, first_asked_at
 )
 SELECT
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
@@ -51,7 +51,7 @@ SELECT
     created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at, authorization_expires_at
+    completed_at, authorization_expires_at, asked_operation, first_asked_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], $12::integer[],
@@ -59,14 +59,16 @@ FROM unnest(
     $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::text[],
     $23::bigint[], $24::timestamptz[], $25::uuid[], $26::integer[], $27::integer[],
     $28::integer[], $29::text[], $30::text[], $31::integer[], $32::integer[],
-    $33::timestamptz[], $34::timestamptz[], $35::timestamptz[]
+    $33::timestamptz[], $34::timestamptz[], $35::timestamptz[], $36::text[],
+    $37::timestamptz[]
 ) AS new (
     tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
     amount_minor, currency, capture_method, provider, description, metadata, max_retries,
     created_at, id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at, authorization_expires_at
+    sequence, updated_at, completed_at, authorization_expires_at, asked_operation,
+    first_asked_at
 );
 
 -- name: update_payments
@@ -90,18 +92,21 @@ UPDATE payments SET
     sequence = new.sequence,
     updated_at = new.updated_at,
     completed_at = new.completed_at,
-    authorization_expires_at = new.authorization_expires_at
+    authorization_expires_at = new.authorization_expires_at,
+    asked_operation = new.asked_operation,
+    first_asked_at = new.first_asked_at
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::uuid[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::timestamptz[],
     $12::uuid[], $13::integer[], $14::integer[], $15::integer[], $16::text[],
     $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[],
-    $22::timestamptz[]
+    $22::timestamptz[], $23::text[], $24::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, hold_id, captured_minor,
     refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at, authorization_expires_at
+    sequence, updated_at, completed_at, authorization_expires_at, asked_operation,
+    first_asked_at
 )
 WHERE payments.id = new.id AND payments.version = new.version_before;
 
@@ -119,24 +124,24 @@ INSERT INTO refunds (
     tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
     max_retries, created_at, id, status, provider_reference, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    updated_at, completed_at
+    updated_at, completed_at, first_asked_at
 )
 SELECT
     tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
     max_retries, created_at, id, status, provider_reference, due_at, lease_id,
     attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    updated_at, completed_at
+    updated_at, completed_at, first_asked_at
 FROM unnest(
     $1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
     $7::text[], $8::integer[], $9::timestamptz[], $10::uuid[], $11::integer[],
     $12::text[], $13::text[], $14::timestamptz[], $15::uuid[], $16::integer[],
     $17::integer[], $18::integer[], $19::text[], $20::text[], $21::integer[],
-    $22::timestamptz[], $23::timestamptz[]
+    $22::timestamptz[], $23::timestamptz[], $24::timestamptz[]
 ) AS new (
     tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
     max_retries, created_at, id, version_before, status, provider_reference, due_at,
     lease_id, attempt_count, inquiry_count, retry_count, last_error_code, last_error,
-    version, updated_at, completed_at
+    version, updated_at, completed_at, first_asked_at
 );
 
 -- name: update_refunds
@@ -152,15 +157,16 @@ UPDATE refunds SET
     last_error = new.last_error,
     version = new.version,
     updated_at = new.updated_at,
-    completed_at = new.completed_at
+    completed_at = new.completed_at,
+    first_asked_at = new.first_asked_at
 FROM unnest(
     $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::uuid[],
     $7::integer[], $8::integer[], $9::integer[], $10::text[], $11::text[],
-    $12::integer[], $13::timestamptz[], $14::timestamptz[]
+    $12::integer[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]
 ) AS new (
     id, version_before, status, provider_reference, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, updated_at,
-    completed_at
+    completed_at, first_asked_at
 )
 WHERE refunds.id = new.id AND refunds.version = new.version_before;
 

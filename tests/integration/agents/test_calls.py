@@ -19,12 +19,21 @@ from structlog.testing import capture_logs
 from agents.calls import Calls, Tools
 from agents.charge import Charge
 from agents.locks import Locks
-from payments.commands import CancelPayment, CapturePayment, ClaimPayment, WakePayment
+from cli.program import free_port
+from payments.commands import (
+    CancelPayment,
+    CapturePayment,
+    ClaimPayment,
+    RedriveDeadLetter,
+    SettlePayment,
+    WakePayment,
+)
 from payments.decision import Claimed
-from payments.outcome import Succeeded
+from payments.outcome import Declined, Operation, Succeeded
 from payments.payment import CaptureMethod, Provider
 from payments.progress import Policy
 from providers.breaker import BreakerPolicy
+from providers.gateway import ChargeRequest
 from providers.paypal import PayPalConfig
 from providers.protected import Limits
 from providers.registry import gateways
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
 
     from payments.outcome import Outcome
     from payments.payment import Payment
-    from providers.gateway import ChargeRequest, Gateway
+    from providers.gateway import Gateway
     from telemetry.metrics import Metrics
     from tests.fixtures.simulator import SimulatorProcess
     from tests.integration.agents.shop import Shop
@@ -376,3 +385,84 @@ async def test_past_the_key_window_nothing_is_charged_on_the_strength_of_a_key(
     assert idle_shop.asked(payment, "charge") == ["charge/reset_before"]
     code = "SELECT last_error_code FROM payments WHERE id = $1"
     assert await idle_shop.pool.fetchval(code, payment.id) == "key_window_passed"
+
+
+async def redriven(shop: Shop, payment: Payment) -> Claimed:
+    """Failed, found to have succeeded after all, and tried again by an operator: its next claim."""
+    claim = await claimed(shop, payment)
+    ended = partial(SettlePayment, payment.id, claim.attempt.id, Operation.CHARGE)
+    await shop.did(ended(Declined("card_declined", "no"), SOURCE))
+    await shop.did(ended(Succeeded("pi_late"), SOURCE))
+    letters = "SELECT id FROM dead_letters WHERE payment_id = $1 AND reason = 'contradiction'"
+    letter_id = await shop.pool.fetchval(letters, payment.id)
+    await shop.did(RedriveDeadLetter(letter_id, "ada", "the runbook says so"))
+    return await claimed(shop, payment, 2)
+
+
+async def test_a_redriven_payment_is_asked_after_before_it_is_charged_again(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+) -> None:
+    """Its books said failed, its provider had charged it: redriven, it is found and completed."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    request = ChargeRequest(
+        payment_id=payment.id, idempotency_key="whatever", amount=payment.amount
+    )
+    assert isinstance(await opened["stripe"].charge(request), Succeeded)
+    async with calling(idle_shop, metrics, redis_client, opened) as calls:
+        calls.start(await redriven(idle_shop, payment), SOURCE)
+    assert idle_shop.asked(payment, "charge") == ["charge/ok"]
+    assert await idle_shop.status(payment) == "completed"
+    await idle_shop.assert_right(customer)
+
+
+async def test_a_redriven_payment_past_the_key_window_is_not_charged_again(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, simulator: SimulatorProcess
+) -> None:
+    """Nothing found, and the key may be forgotten: that is for a person, not for a new charge."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    async with (
+        only(_Forgetful, simulator.url) as forgetful,
+        calling(idle_shop, metrics, redis_client, forgetful) as calls,
+    ):
+        calls.start(await redriven(idle_shop, payment), SOURCE)
+    assert idle_shop.asked(payment, "charge") == []
+    assert await idle_shop.status(payment) == "unknown"
+
+
+async def test_what_never_reached_the_provider_needs_no_question(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis
+) -> None:
+    """No connection was made, so there is nothing to ask after, and no key to be forgotten."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer)
+    async with (
+        only(StripeGateway, f"http://127.0.0.1:{free_port()}") as unreachable,
+        calling(idle_shop, metrics, redis_client, unreachable) as calls,
+    ):
+        calls.start(await claimed(idle_shop, payment), SOURCE)
+    again = await claimed_again(idle_shop, payment, 2)
+    assert (again.attempt.number, again.attempt.inquiry) == (2, False)
+
+
+async def test_a_late_capture_is_made_once_its_authorization_was_read(
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, simulator: SimulatorProcess
+) -> None:
+    """No key guards it but the authorization itself, however old the payment is."""
+    customer = await idle_shop.customer()
+    payment = await idle_shop.bought(customer, capture_method=CaptureMethod.MANUAL)
+    async with (
+        only(_Forgetful, simulator.url) as forgetful,
+        calling(idle_shop, metrics, redis_client, forgetful) as calls,
+    ):
+        calls.start(await claimed(idle_shop, payment), SOURCE)
+        await idle_shop.becomes(payment, "authorized")
+        await idle_shop.did(CapturePayment(TENANT, payment.id, None))
+        idle_shop.provider.arm("reset_before", vendor="stripe", operation="capture", times=1)
+        calls.start(await claimed(idle_shop, payment, 2), SOURCE)
+        await idle_shop.becomes(payment, "unknown")
+        calls.start(await claimed_again(idle_shop, payment, 3), SOURCE)
+    assert idle_shop.asked(payment, "capture") == ["capture/reset_before", "capture/ok"]
+    assert await idle_shop.status(payment) == "completed"
+    await idle_shop.assert_right(customer)

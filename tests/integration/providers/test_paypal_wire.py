@@ -196,7 +196,10 @@ async def test_calls_that_wait_for_a_token_share_its_failure() -> None:
         server.route(token=wire.reply(503, {}, after_s=0.05))
         outcomes = await asyncio.gather(*(paypal.charge(Payment().charge()) for _ in range(20)))
         assert _paths(server) == ["/v1/oauth2/token"]
-        assert outcomes == [Retriable("server_error", "no access token: HTTP 503")] * 20
+        assert (
+            outcomes
+            == [Retriable("server_error", "no access token: HTTP 503", is_asked=False)] * 20
+        )
         await paypal.charge(Payment().charge())
         assert len(server.seen) == 2
 

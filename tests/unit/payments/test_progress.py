@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -61,11 +62,15 @@ def test_each_step_says_who_holds_it_and_when_to_look() -> None:
     """Leased, waiting, retrying, inquiring, settled: exactly one counter moves at each."""
     lease, later = UUID(int=1), NOW + timedelta(seconds=5)
     start = Progress(max_retries=1, due_at=NOW)
-    leased = start.leased(lease, later)
-    assert leased == Progress(1, later, lease, attempt_count=1)
-    assert leased.waiting(NOW) == Progress(1, NOW, None, attempt_count=1)
-    assert leased.retrying(NOW) == Progress(1, NOW, None, attempt_count=1, retry_count=1)
-    assert leased.inquiring(NOW) == Progress(1, NOW, None, attempt_count=1, inquiry_count=1)
-    assert leased.settled() == Progress(1, None, None, attempt_count=1)
+    leased = start.leased(lease, NOW, later)
+    held = Progress(1, later, lease, attempt_count=1, first_asked_at=NOW)
+    assert leased == held
+    free = replace(held, lease_id=None, due_at=NOW)
+    assert leased.waiting(NOW) == free
+    assert leased.retrying(NOW) == replace(free, retry_count=1)
+    assert leased.inquiring(NOW) == replace(free, inquiry_count=1)
+    assert leased.settled() == replace(free, due_at=None)
+    assert leased.waiting(NOW).leased(lease, later, later).first_asked_at == NOW
+    assert leased.unasked().first_asked_at is None
     assert not leased.exhausted
     assert leased.retrying(NOW).exhausted

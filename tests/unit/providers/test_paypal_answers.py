@@ -64,11 +64,11 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (
         _error(401, "AUTHENTICATION_FAILURE"),
-        Retriable("unauthorized", "the provider refused our credentials"),
+        Retriable("unauthorized", "the provider refused our credentials", is_asked=False),
     ),
     (
         _error(403, "NOT_AUTHORIZED", "PERMISSION_DENIED"),
-        Retriable("forbidden", "the provider does not allow us this call"),
+        Retriable("forbidden", "the provider does not allow us this call", is_asked=False),
     ),
     (
         _error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),
@@ -76,7 +76,7 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (
         _error(429, "RATE_LIMIT_REACHED"),
-        Retriable("rate_limited", "too many requests", None),
+        Retriable("rate_limited", "too many requests", None, is_asked=False),
     ),
     (_error(500, "INTERNAL_SERVER_ERROR"), Unknown("server_error", "HTTP 500")),
     (_error(503, "SERVICE_UNAVAILABLE"), Unknown("server_error", "HTTP 503")),

@@ -75,11 +75,11 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     (_error(400, type="a_new_type", message="?"), Unknown("server_error", "a_new_type: ?")),
     (
         _error(401, type="invalid_request_error", message="Invalid API Key provided: sk_test_x"),
-        Retriable("unauthorized", "the provider refused our credentials"),
+        Retriable("unauthorized", "the provider refused our credentials", is_asked=False),
     ),
     (
         _error(403, type="invalid_request_error", message="no permission"),
-        Retriable("forbidden", "the provider does not allow us this call"),
+        Retriable("forbidden", "the provider does not allow us this call", is_asked=False),
     ),
     (
         _error(404, type="invalid_request_error", code="resource_missing", message="No such pi"),
@@ -92,13 +92,16 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (
         Answer(429, {"Retry-After": "2"}, b'{"error": {"type": "invalid_request_error"}}'),
-        Retriable("rate_limited", "too many requests", 2.0),
+        Retriable("rate_limited", "too many requests", 2.0, is_asked=False),
     ),
     (
         Answer(429, {}, b'{"error": {"type": "invalid_request_error", "code": "lock_timeout"}}'),
         Retriable("lock_timeout", ""),
     ),
-    (Answer(429, {}, b"slow down"), Retriable("rate_limited", "too many requests", None)),
+    (
+        Answer(429, {}, b"slow down"),
+        Retriable("rate_limited", "too many requests", None, is_asked=False),
+    ),
     (_error(500, type="api_error"), Unknown("server_error", "HTTP 500")),
     (_error(502, type="api_error"), Unknown("server_error", "HTTP 502")),
     (Answer(503, {}, b"<html>"), Unknown("server_error", "HTTP 503")),
