@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Extra arguments of a command: make run ARGS=--demo, make test ARGS="-k refund".
 ARGS ?=
 
-# Where the jars of Apache Kafka live; tests/fixtures/apache_kafka.py looks there.
+# Where the jars of Apache Kafka live; tests/support/fixtures/apache_kafka.py looks there.
 KAFKA := .cache/kafka
 
 .PHONY: help deps lock build check format test test-unit test-integration test-long test-kafka \

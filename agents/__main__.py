@@ -27,32 +27,32 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from agents import app as faust_app
-from agents import webhooks
-from agents.calls import Calls, Tools
-from agents.charge import Charge
+from agents import notifications
+from agents.consumer import app as faust_app
+from agents.consumer.dead_letter_limiter import DeadLetterLimiter
+from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
 from agents.durably import patiently
 from agents.fleet import run_all
-from agents.leaving import leave, leave_within
-from agents.limiter import DeadLetterLimiter
-from agents.locks import Locks
-from agents.refund import RefundTrade
+from agents.provider_work.calls import Calls, Tools
+from agents.provider_work.charge import Charge
+from agents.provider_work.claims import Work
+from agents.provider_work.locks import Locks
+from agents.provider_work.refund import RefundTrade
 from agents.schedule import Schedule
-from agents.stage import Handler, Stage
-from agents.work import Work
-from cli import interpreter
-from cli.settings import Settings, read_settings
 from payments.progress import Policy
+from process import event_loop
+from process.exit import leave, leave_within
+from process.settings import Settings, read_settings
 from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
 from providers.protected import Limits as ProviderLimits
 from providers.registry import gateways
 from providers.stripe import StripeConfig, StripeWebhooks
 from providers.transport import Endpoint
-from store.circumstances import live
-from store.group_commit import GroupCommitter
-from store.group_commit import Limits as CommitLimits
 from store.pool import connect
+from store.write.context import live
+from store.write.group_commit import GroupCommitter
+from store.write.group_commit import Limits as CommitLimits
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
 from telemetry.tracing import Tracing
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from providers.gateway import Gateway
-    from providers.webhooks import WebhookSource
+    from providers.notifications import WebhookSource
 
 log = structlog.get_logger()
 
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.stage == "all":
         return asyncio.run(run_all(_STAGES, settings.observability.metrics_port))
     configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
-    return interpreter.run(_run(parsed.stage, parsed.member, settings))
+    return event_loop.run(_run(parsed.stage, parsed.member, settings))
 
 
 async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:
@@ -201,9 +201,11 @@ class StageProcess:
                 client = PayPalClient(_paypal(settings))
                 stack.push_async_callback(client.aclose)
                 sources.append(PayPalWebhooks(client, webhook_id))
-            receiver = webhooks.Receiver(committer, opened, self.metrics)
-            app = webhooks.application(receiver, sources)
-            port = await stack.enter_async_context(webhooks.serving(app, listen.host, listen.port))
+            receiver = notifications.Receiver(committer, opened, self.metrics)
+            app = notifications.application(receiver, sources)
+            port = await stack.enter_async_context(
+                notifications.serving(app, listen.host, listen.port)
+            )
             log.info("listening", port=port, providers=[each.name for each in sources])
             self._is_ready()
             await self.stopping.wait()

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic import ValidationError
 
+from agents.consumer.stage import PoisonError
 from agents.durably import submit_durably
-from agents.stage import PoisonError
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, DeadLetterState, SourceMessage
-from store.group_commit import Submission
+from store.write.group_commit import Submission
 from topics.contracts.payloads import DeadLetterEventData
 
 if TYPE_CHECKING:
-    from store.group_commit import GroupCommitter
+    from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
     from topics.contracts.envelope import Message
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from store.group_commit import Overloaded, StoreUnavailable
+from store.write.group_commit import Overloaded, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from payments.decision import Refused, Result
-    from store.group_commit import GroupCommitter, Submission
+    from store.write.group_commit import GroupCommitter, Submission
 
 log = structlog.get_logger()
 

@@ -17,16 +17,16 @@ import structlog
 from agents.durably import submit_durably
 from payments.commands import ExpireAuthorization
 from payments.decision import Refused
-from store.group_commit import Submission
 from store.schedule import due_payments, due_refunds, keep_house
-from store.seals import ROWS_MAX, seal_settled
+from store.write.group_commit import Submission
+from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from payments.commands import WakePayment, WakeRefund
-    from store.group_commit import GroupCommitter
+    from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()

@@ -24,28 +24,28 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api import app
-from api.authentication import ApiKeys, Authenticator, Open
-from api.dependencies import Dependencies
-from api.health import Readiness
-from api.rate_limits import Limit, RateLimiter
-from api.reads import reading
-from api.replay_cache import ReplayCache
-from api.server import AddressError, Listen, is_loopback, serving
-from api.watch import PaymentWatch
-from cli import interpreter
+from api.access.authentication import ApiKeys, Authenticator, Open
+from api.access.rate_limits import Limit, RateLimiter
+from api.http import app
+from api.http.dependencies import Dependencies
+from api.http.readiness import Readiness
+from api.http.reads import reading
+from api.http.server import AddressError, Listen, is_loopback, serving
+from api.http.watch import PaymentWatch
+from api.idempotency.replay_cache import ReplayCache
 from cli.pipeline import measured
-from cli.settings import Settings, read_settings
+from lag import LagExporter
 from payments.progress import Policy
-from store import batched_redis
+from process import event_loop
+from process.settings import Settings, read_settings
+from store import redis as batched_redis
 from store.api_keys import ApiKey, api_key_by_id
-from store.batched_redis import BatchedRedis
-from store.circumstances import live
-from store.group_commit import GroupCommitter, Limits
 from store.migrations import read_migrations
-from store.payments import settled_payments
 from store.pool import connect
-from telemetry.lag import LagExporter
+from store.read.payments import settled_payments
+from store.redis import BatchedRedis
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
 from telemetry.tracing import configure as configure_tracing
@@ -79,7 +79,7 @@ def main() -> int:
         )
         return 2
     try:
-        interpreter.run(_run(settings))
+        event_loop.run(_run(settings))
     except AddressError as error:
         sys.stderr.write(f"{error}\n")
         return 1

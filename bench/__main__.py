@@ -18,7 +18,7 @@ import psutil
 
 from bench import accepted, completed, isolation, latency, memory, stage
 from bench.target import started
-from cli.program import CODE, StartError
+from local.program import CODE, StartError
 
 if TYPE_CHECKING:
     from bench.figures import Figure

@@ -19,8 +19,8 @@ from uuid import uuid4
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.leaving import leave
-from cli import interpreter
+from process import event_loop
+from process.exit import leave
 from topics.names import CHARGES
 
 if TYPE_CHECKING:
@@ -78,4 +78,4 @@ async def _main(servers: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    interpreter.run(_main(sys.argv[1]))
+    event_loop.run(_main(sys.argv[1]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from bench.figures import Figure
-from cli.crew import SERVERS_STOP_ORDER
+from local.processes import SERVERS_STOP_ORDER
 
 if TYPE_CHECKING:
     from bench.target import Target

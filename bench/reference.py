@@ -13,7 +13,7 @@ import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from cli.embedded.wheel import binary
+from local.embedded.wheel import binary
 from store.migrations import connect_to_migrate, migrate_up, read_migrations
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import asyncpg
 
-from cli.home import Home
-from cli.program import CODE, Program, free_port, running
-from cli.record import RunRecord, is_running, read_record
-from cli.supervisor import State
+from local.home import Home
+from local.program import CODE, Program, free_port, running
+from local.run_record import RunRecord, is_running, read_record
+from local.supervisor import State
 from store.pool import DatabaseAddress
 
 if TYPE_CHECKING:

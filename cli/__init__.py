@@ -1,1 +1,1 @@
-"""The `payments` command and everything that composes the processes from settings."""
+"""The `payments` command."""

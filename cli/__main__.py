@@ -13,7 +13,7 @@ import click
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
     "asyncapi": "cli.asyncapi:asyncapi",
-    "demo": "cli.demo:demo",
+    "demo": "local.demo:demo",
     "dlq": "cli.dlq:dlq",
     "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",
@@ -24,7 +24,7 @@ _COMMANDS: Final = {
     "run": "cli.run:run",
     "status": "cli.status:status",
     "tail": "cli.tail:tail",
-    "verify": "cli.verify.command:verify",
+    "verify": "cli.verify:verify",
 }
 
 
@@ -48,7 +48,7 @@ class _Commands(click.Group):
 def main(context: click.Context) -> None:
     """A payments platform: run it, look at it, mend it."""
     if context.invoked_subcommand != "run":
-        from cli.record import variables_of_run  # noqa: PLC0415 # `run` starts sooner without it
+        from local.run_record import variables_of_run  # noqa: PLC0415 # `run` starts sooner without it
 
         os.environ.update(variables_of_run(os.environ))
 

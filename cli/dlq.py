@@ -21,21 +21,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.settings import read_settings
 from payments.commands import Command, DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Refused
 from payments.progress import Policy
-from store.circumstances import live
-from store.commit import Reply, commit
-from store.dead_letters import (
+from process.settings import read_settings
+from store.pool import connect
+from store.read.dead_letters import (
     DeadLetterFilters,
     dead_letter_by_id,
     dead_letters_page,
     letters_behind,
 )
-from store.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
-from store.pool import connect
+from store.write.commit import Reply, commit
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
 from telemetry.metrics import Metrics
 from topics.contracts.payloads import DeadLetterData
 

@@ -5,8 +5,8 @@
     {"seal": {...}}
     {"end": {"rows": 1, "seals": 1, "sealed_up_to": "..."}}
 
-The fields of rows and seals are those of `payments.journal`, so a file can be verified without
-the database it came from. A file without its end is the beginning of one.
+The fields of rows and seals are those of `payments.journal.seals`, so a file can be verified
+without the database it came from. A file without its end is the beginning of one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from payments.journal import FORMAT, JournalRow, Seal
+from payments.journal.seals import FORMAT, JournalRow, Seal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from payments.journal_audit import JournalItem
+    from payments.journal.audit import JournalItem
 
 
 class JournalFileError(ValueError):

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.authentication import new_secret
-from api.routing import Scope
+from api.access.authentication import new_secret
+from api.http.routing import Scope
 from cli.durations import Duration
-from cli.settings import read_settings
+from process.settings import read_settings
 from store.api_keys import (
     ApiKey,
     api_key_by_id,

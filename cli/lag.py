@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.pipeline import measured
-from cli.settings import read_settings
+from lag import GroupState, LagExporter, Pipeline, StreamsReport
+from process.settings import read_settings
 from telemetry import logging as telemetry_logging
-from telemetry.lag import GroupState, LagExporter, Pipeline, StreamsReport
 from telemetry.metrics import Metrics
 
 # Two measurements make a rate; a second apart they cost no patience.

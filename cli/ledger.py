@@ -19,17 +19,17 @@ import asyncpg
 import click
 
 from cli.journal_file import JournalFile, JournalFileError, Title, lines_of, newest_seals
-from cli.settings import read_settings
-from payments.journal import FORMAT
-from payments.journal_audit import Audit
+from payments.journal.audit import Audit
+from payments.journal.seals import FORMAT
+from process.settings import read_settings
 from store.pool import server_settings
-from store.seals import journal, sealed_up_to, verify_ledger
+from store.write.seals import journal, sealed_up_to, verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from payments.journal import Seal
-    from payments.journal_audit import Problem
+    from payments.journal.audit import Problem
+    from payments.journal.seals import Seal
 
 # A journal of years takes as long to read as it takes.
 _STATEMENT_TIMEOUT: Final = "30min"

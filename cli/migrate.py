@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 import click
 
-from cli.settings import read_settings
+from process.settings import read_settings
 from store.migrations import (
     MigrationError,
     connect_to_migrate,

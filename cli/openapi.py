@@ -4,7 +4,7 @@ import json
 
 import click
 
-from api.openapi import document
+from api.contract.openapi import document
 from api.routes import ROUTES
 
 

@@ -5,8 +5,8 @@ The one place where the names of the stages' consumer groups meet the topics the
 
 from typing import Final
 
-from cli.settings import Settings
-from telemetry.lag import Pipeline
+from lag import Pipeline
+from process.settings import Settings
 from topics.names import CHARGES, DEAD_LETTERS, PUBLIC_TOPICS, REFUNDS
 
 STAGES: Final = {

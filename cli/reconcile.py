@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.settings import Settings, read_settings
-from payments.breaks import BreakState, Run, TrackedBreak
 from payments.money import Money
 from payments.payment import Provider
-from payments.reconciliation import BreakType, Period, Reconciliation
+from payments.reconciliation.breaks import BreakState, Run, TrackedBreak
+from payments.reconciliation.differences import BreakType, Period, Reconciliation
+from process.settings import Settings, read_settings
 from providers.settlements import ReportError, fetch_report, read_report
 from store.pool import connect
 from store.reconciliation import BreakFilters, breaks_page, keep_run, records_of, resolve_break

@@ -17,14 +17,14 @@ from typing import Final
 import aiohttp
 import click
 
-from cli.crew import crew
-from cli.home import Home
-from cli.platform import Given, Platform
-from cli.program import StartError, is_free
-from cli.record import end_leftovers, is_running, read_record
-from cli.settings import Settings, read_settings
-from cli.stack import prepare_stack
 from cli.status import table
+from local.home import Home
+from local.platform import Given, Platform
+from local.processes import crew
+from local.program import StartError, is_free
+from local.run_record import end_leftovers, is_running, read_record
+from local.servers import prepare_stack
+from process.settings import Settings, read_settings
 
 _LEFTOVERS_END_SECONDS: Final = 10.0
 # A terminal, make and timeout may each pass the same key press on.

@@ -9,9 +9,9 @@ from typing import Final
 
 import click
 
-from cli.home import Home
-from cli.record import RunRecord, is_alive, is_running, read_record
-from cli.supervisor import Snapshot, State
+from local.home import Home
+from local.run_record import RunRecord, is_alive, is_running, read_record
+from local.supervisor import Snapshot, State
 
 _EXIT_NOT_ALL_READY: Final = 1
 _EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers

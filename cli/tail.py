@@ -15,7 +15,7 @@ import click
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from cli.settings import read_settings
+from process.settings import read_settings
 from telemetry import logging as telemetry_logging
 from topics.contracts import channels
 from topics.contracts.envelope import EnvelopeError, Message

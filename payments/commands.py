@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.dead_letter import DeadLetterReason, SourceMessage
-    from payments.hint import ProviderEvent
     from payments.money import Money
+    from payments.notification import ProviderEvent
     from payments.outcome import Finding, Operation, Outcome
     from payments.payment import CaptureMethod, PaymentType, Provider
 

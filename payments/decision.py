@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from payments.attempt import Attempt, AttemptResult
     from payments.dead_letter import DeadLetter
     from payments.events import AccountEvent, Event, Republication, Work
-    from payments.hint import Hinted, NotedEvent
     from payments.ledger import LedgerTransfer
+    from payments.notification import Hinted, NotedEvent
     from payments.payment import Payment
     from payments.refund import Refund
 

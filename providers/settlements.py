@@ -19,8 +19,8 @@ import aiohttp
 
 from payments.money import parse_amount
 from payments.payment import Provider
-from payments.reconciliation import Kind, Period, Settlement, SettlementStatus
-from providers.webhooks import our_id
+from payments.reconciliation.differences import Kind, Period, Settlement, SettlementStatus
+from providers.notifications import our_id
 
 _COLUMNS: Final = frozenset(
     {"kind", "reference", "payment_id", "refund_id", "currency", "amount", "status", "occurred_at"}

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from payments.breaks import BreakState, Resolution, Run, TrackedBreak, after_run, resolved
 from payments.money import Money
 from payments.payment import CAPTURED, TERMINAL, Provider
-from payments.reconciliation import MARGIN, Break, BreakType, Kind, Period, Record
+from payments.reconciliation.breaks import (
+    BreakState,
+    Resolution,
+    Run,
+    TrackedBreak,
+    after_run,
+    resolved,
+)
+from payments.reconciliation.differences import MARGIN, Break, BreakType, Kind, Period, Record
 from payments.refund import RefundStatus
-from store.id_ranges import LAST_ID, first_id_of
 from store.queries import query
+from store.read.id_ranges import LAST_ID, first_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

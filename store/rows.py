@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from payments.attempt import Attempt, AttemptResult
-    from payments.hint import NotedEvent
     from payments.ledger import LedgerTransfer
+    from payments.notification import NotedEvent
 
 Values = tuple[object, ...]
 

@@ -1,4 +1,4 @@
-"""What a running process says about itself: logs, traces, metrics and how far behind it is.
+"""What a running process says about itself: logs, traces and metrics.
 
 Imports nothing of ours, so every other package may import it. Nothing here holds
 global state beyond what structlog and stdlib logging keep: a `Tracing` and a

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.cursors import after_id, id_of
-from api.preconditions import entity_tag
-from api.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
-from api.requests.bodies import CreateAccountBody
-from api.requests.queries import BalanceQuery, PageQuery
-from api.responses import (
+from api.contract.requests.bodies import CreateAccountBody
+from api.contract.requests.queries import BalanceQuery, PageQuery
+from api.contract.responses import (
     AccountResponse,
     BalanceResponse,
     Page,
     TransactionResponse,
     json_answer,
 )
-from api.routing import KeyUse, Route, Scope, Success
-from api.submission import commit
+from api.http.cursors import after_id, id_of
+from api.http.preconditions import entity_tag
+from api.http.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
+from api.http.routing import KeyUse, Route, Scope, Success
+from api.idempotency.submission import commit
 from payments.account import Account
-from store.accounts import account_by_id
-from store.ledger import balance_at, statement
+from store.read.accounts import account_by_id
+from store.read.ledger import balance_at, statement
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
 
-    from api.call import Call
+    from api.http.call import Call
     from payments.decision import Result
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 async def create_account(call: Call) -> Answer:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.cursors import after_instant, instant_of
-from api.problems import DEAD_LETTER_NOT_FOUND, Problem
-from api.requests.bodies import ResolveDeadLetterBody
-from api.requests.queries import DeadLettersQuery
-from api.responses import DeadLetterDetailResponse, DeadLetterResponse, Page, json_answer
-from api.routing import KeyUse, Route, Scope, Success
-from api.submission import commit
+from api.contract.requests.bodies import ResolveDeadLetterBody
+from api.contract.requests.queries import DeadLettersQuery
+from api.contract.responses import DeadLetterDetailResponse, DeadLetterResponse, Page, json_answer
+from api.http.cursors import after_instant, instant_of
+from api.http.problems import DEAD_LETTER_NOT_FOUND, Problem
+from api.http.routing import KeyUse, Route, Scope, Success
+from api.idempotency.submission import commit
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter
-from store.dead_letters import (
+from store.read.dead_letters import (
     DeadLetterFilters,
     dead_letter_by_id,
     dead_letters_page,
@@ -21,9 +21,9 @@ from store.dead_letters import (
 )
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
     from payments.decision import Result
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 async def list_dead_letters(call: Call) -> Answer:

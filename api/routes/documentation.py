@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from api.documents import DOCUMENTS, PAGE_HEADERS
-from api.problems import NOT_FOUND, Problem
-from api.routing import Everyone, Route, Success
-from store.group_commit import Answer
+from api.contract.documents import DOCUMENTS, PAGE_HEADERS
+from api.http.problems import NOT_FOUND, Problem
+from api.http.routing import Everyone, Route, Success
+from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
 
 
 async def get_openapi(call: Call) -> Answer:

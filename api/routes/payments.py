@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from api.call import Call
-from api.cursors import after_id, id_of
-from api.preconditions import accepted_versions
-from api.preferences import wait_seconds
-from api.problems import PAYMENT_NOT_FOUND, Problem
-from api.requests.bodies import (
+from api.contract.requests.bodies import (
     CancelPaymentBody,
     CapturePaymentBody,
     CreatePaymentBody,
     positive_amount_in,
 )
-from api.requests.queries import PaymentQuery, PaymentsQuery
-from api.responses import Page, PaymentDetailResponse, PaymentResponse, json_answer
-from api.routing import KeyUse, Route, Scope, Success
-from api.submission import Committed, Rendering, commit
+from api.contract.requests.queries import PaymentQuery, PaymentsQuery
+from api.contract.responses import Page, PaymentDetailResponse, PaymentResponse, json_answer
+from api.http.call import Call
+from api.http.cursors import after_id, id_of
+from api.http.preconditions import accepted_versions
+from api.http.preferences import wait_seconds
+from api.http.problems import PAYMENT_NOT_FOUND, Problem
+from api.http.routing import KeyUse, Route, Scope, Success
+from api.idempotency.submission import Committed, Rendering, commit
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import TERMINAL, Payment
-from store.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
+from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.decision import Result
     from payments.money import Money
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 async def create_payment(call: Call) -> Answer:

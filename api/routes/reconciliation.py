@@ -9,20 +9,20 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from api.cursors import after_instant, instant_of
-from api.requests.fields import one_of
-from api.requests.queries import PageQuery
-from api.responses import Page, json_answer
-from api.routing import Route, Scope, Success
-from payments.breaks import BreakState, TrackedBreak
+from api.contract.requests.fields import one_of
+from api.contract.requests.queries import PageQuery
+from api.contract.responses import Page, json_answer
+from api.http.cursors import after_instant, instant_of
+from api.http.routing import Route, Scope, Success
 from payments.payment import Provider
-from payments.reconciliation import BreakType, Kind
+from payments.reconciliation.breaks import BreakState, TrackedBreak
+from payments.reconciliation.differences import BreakType, Kind
 from store.reconciliation import BreakFilters, breaks_page
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
     from payments.money import Money
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 class ReconciliationBreaksQuery(PageQuery):

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from api.problems import PAYMENT_NOT_FOUND, REFUND_NOT_FOUND, Problem
-from api.requests.bodies import RefundPaymentBody
-from api.responses import RefundResponse, json_answer
+from api.contract.requests.bodies import RefundPaymentBody
+from api.contract.responses import RefundResponse, json_answer
+from api.http.problems import PAYMENT_NOT_FOUND, REFUND_NOT_FOUND, Problem
+from api.http.routing import KeyUse, Route, Scope, Success
+from api.idempotency.submission import commit
 from api.routes.payments import amount_of
-from api.routing import KeyUse, Route, Scope, Success
-from api.submission import commit
 from payments.commands import RefundPayment
 from payments.refund import Refund
-from store.refunds import refund_by_id
+from store.read.refunds import refund_by_id
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
     from payments.decision import Result
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 async def refund_payment(call: Call) -> Answer:

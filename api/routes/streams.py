@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.problems import UNAVAILABLE, Problem
-from api.reads import RETRY_SOON
-from api.responses import JSON, StreamsResponse
-from api.routing import Route, Scope, Success
-from store.group_commit import Answer
+from api.contract.responses import JSON, StreamsResponse
+from api.http.problems import UNAVAILABLE, Problem
+from api.http.reads import RETRY_SOON
+from api.http.routing import Route, Scope, Success
+from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
 
 
 async def get_streams(call: Call) -> Answer:

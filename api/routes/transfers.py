@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.requests.bodies import CreateTransferBody
-from api.responses import PaymentResponse
+from api.contract.requests.bodies import CreateTransferBody
+from api.contract.responses import PaymentResponse
+from api.http.routing import KeyUse, Route, Scope, Success
 from api.routes.payments import accepted, payment_answer
-from api.routing import KeyUse, Route, Scope, Success
 
 if TYPE_CHECKING:
-    from api.call import Call
+    from api.http.call import Call
     from payments.decision import Result
-    from store.group_commit import Answer
+    from store.write.group_commit import Answer
 
 
 async def create_transfer(call: Call) -> Answer:

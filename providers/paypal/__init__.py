@@ -7,6 +7,6 @@ Source throughout: developer.paypal.com/docs/api/orders/v2 and .../payments/v2. 
 
 from providers.paypal.client import PayPalClient, PayPalConfig
 from providers.paypal.gateway import PayPalGateway
-from providers.paypal.webhooks import PayPalWebhooks, verify_paypal
+from providers.paypal.notifications import PayPalWebhooks, verify_paypal
 
 __all__ = ["PayPalClient", "PayPalConfig", "PayPalGateway", "PayPalWebhooks", "verify_paypal"]

@@ -12,7 +12,7 @@ from typing import Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from payments.expiry import AUTHORIZATION_EXPIRED
+from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.money import AmountError, CurrencyError, Money, parse_amount
 from payments.outcome import Declined, NotFound, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble

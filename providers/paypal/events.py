@@ -10,10 +10,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from payments.hint import ProviderEvent, Said
+from payments.notification import ProviderEvent, Said
 from payments.payment import Provider
+from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
 from providers.paypal.answers import Kind, Reference
-from providers.webhooks import Notification, PaymentNotification, RefundNotification, our_id
 
 _OF_PAYMENTS: Final = {
     "PAYMENT.AUTHORIZATION.CREATED": Said.HELD,

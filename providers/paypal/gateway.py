@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
 
-from payments.expiry import AUTHORIZATION_EXPIRED
+from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import (
     Declined,
     InquiryOutcome,

@@ -6,6 +6,6 @@ the PaymentIntent's id (`pi_...`), for a refund the refund's (`re_...`).
 
 from providers.stripe.client import STRIPE_VERSION, StripeConfig
 from providers.stripe.gateway import StripeGateway
-from providers.stripe.webhooks import StripeWebhooks, verify_stripe
+from providers.stripe.notifications import StripeWebhooks, verify_stripe
 
 __all__ = ["STRIPE_VERSION", "StripeConfig", "StripeGateway", "StripeWebhooks", "verify_stripe"]

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from payments.expiry import AUTHORIZATION_EXPIRED
+from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble
 from providers.stripe.amounts import StripeAmount

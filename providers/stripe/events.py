@@ -10,9 +10,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from payments.hint import ProviderEvent, Said
+from payments.notification import ProviderEvent, Said
 from payments.payment import Provider
-from providers.webhooks import Notification, PaymentNotification, RefundNotification, our_id
+from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
 
 _OF_INTENTS: Final = {
     "payment_intent.succeeded": Said.DONE,

@@ -6,7 +6,7 @@ SELECT pg_try_advisory_xact_lock($1);
 
 -- name: settled_before
 -- The moment before which every row that there will ever be can be seen by the next statement.
--- A row's id is made inside its transaction (store/commit.py decides after BEGIN), so a
+-- A row's id is made inside its transaction (store/write/commit.py decides after BEGIN), so a
 -- transaction at work adds no row older than its own beginning; one that begins later,
 -- none older than now(). This, and no constant, is how long the longest transaction is.
 -- A reader with an old snapshot counts too, for it looks the same: sealing waits for it.

@@ -1,4 +1,4 @@
-"""How far behind everything is, as `telemetry.lag` measures it from outside.
+"""How far behind everything is, as `lag` measures it from outside.
 
 These gauges describe the pipeline, not the process that serves them: whoever runs a
 `LagExporter` serves them all, so take the maximum over instances, never the sum.

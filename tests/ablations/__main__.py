@@ -14,7 +14,7 @@ from tests.ablations.copies import ForeignCode, Tree
 from tests.ablations.page import PAGE, written
 from tests.ablations.table import EditError, Safeguard, expected_red, safeguards
 from tests.ablations.trial import Trial, tried
-from tests.project.tree import ROOT, tracked_files
+from tests.support.project.tree import ROOT, tracked_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from bench.figures import Figure, percentile
 from bench.target import Target
 
 if TYPE_CHECKING:
-    from tests.acceptance.running import Installation
+    from tests.support.acceptance.running import Installation
 
 _SECONDS = 0.5
 

@@ -6,9 +6,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.running import Installation
-    from tests.acceptance.simulator import Simulator
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.running import Installation
+    from tests.support.acceptance.simulator import Simulator
 
 PROVIDERS = ("stripe", "paypal")
 FAULTS = (

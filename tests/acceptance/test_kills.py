@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.acceptance.client import client_of
-from tests.acceptance.traffic import traffic
+from tests.support.acceptance.client import client_of
+from tests.support.acceptance.traffic import traffic
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.running import Installation
-    from tests.fixtures.installation import ApacheBroker
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.running import Installation
+    from tests.support.fixtures.installation import ApacheBroker
 
 # The simulator first: its death opens the circuits for 30 s, which pass while others die.
 VICTIMS: Final = (

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.running import Installation
-    from tests.acceptance.simulator import Simulator
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.running import Installation
+    from tests.support.acceptance.simulator import Simulator
 
 # The simulator's issuers decline this amount, whatever the card.
 DECLINED = "4000.02"

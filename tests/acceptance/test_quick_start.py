@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.simulator import Simulator
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.simulator import Simulator
 
 
 async def test_the_quick_start_works_as_it_is_written(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from cli.supervisor import State
-from tests.acceptance.client import client_of
-from tests.acceptance.traffic import traffic
+from local.supervisor import State
+from tests.support.acceptance.client import client_of
+from tests.support.acceptance.traffic import traffic
 
 if TYPE_CHECKING:
-    from tests.acceptance.running import Installation
+    from tests.support.acceptance.running import Installation
 
 
 async def test_an_interrupted_platform_drains_and_goes_on_after_its_next_start(

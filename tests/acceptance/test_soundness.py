@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.running import Installation
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.running import Installation
 
 
 async def test_verify_is_clean(installation: Installation, client: Client) -> None:

@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.acceptance.client import Client, Json
-    from tests.acceptance.consumers import Received, Topics
-    from tests.acceptance.running import Installation
+    from tests.support.acceptance.client import Client, Json
+    from tests.support.acceptance.consumers import Received, Topics
+    from tests.support.acceptance.running import Installation
 
 
 def _has(last: str) -> Callable[[list[Received]], bool]:

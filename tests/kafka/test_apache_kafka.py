@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.fixtures.apache_kafka import apache_kafka
+from tests.support.fixtures.apache_kafka import apache_kafka
 
 pytestmark = pytest.mark.kafka
 

@@ -9,7 +9,7 @@ import pytest
 from tests.ablations.copies import Tree
 from tests.ablations.table import Safeguard, expected_red, safeguards
 from tests.ablations.trial import tried
-from tests.project.tree import ROOT, tracked_files
+from tests.support.project.tree import ROOT, tracked_files
 
 _ROWS: Final = safeguards()
 

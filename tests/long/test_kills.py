@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.test_kills import VICTIMS
-from tests.acceptance.traffic import traffic
+from tests.support.acceptance.traffic import traffic
 
 if TYPE_CHECKING:
-    from tests.acceptance.client import Client
-    from tests.acceptance.running import Installation
+    from tests.support.acceptance.client import Client
+    from tests.support.acceptance.running import Installation
 
 pytestmark = pytest.mark.long
 

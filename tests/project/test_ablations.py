@@ -14,7 +14,7 @@ from tests.ablations.copies import Tree
 from tests.ablations.page import PAGE, written
 from tests.ablations.table import EditError, Safeguard, safeguards
 from tests.ablations.trial import tried
-from tests.project.tree import ROOT
+from tests.support.project.tree import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from cli.settings import Settings
-from tests.project.tree import PACKAGES, ROOT
+from process.settings import Settings
+from tests.support.project.tree import PACKAGES, ROOT
 
 DOCKERFILE: Final = ROOT / "deploy/Dockerfile"
 PORTS: Final = {
@@ -35,7 +35,7 @@ OUR_PROCESSES: Final = {
     "schedule": "agents schedule",
     "dead-letters": "agents dead-letters",
     "webhooks": "agents webhooks",
-    "simulator": "providers.simulator",
+    "simulator": "simulator",
 }
 # Runs each command in one process, because what they import is the cost of starting one.
 ASK_FOR_HELP: Final = """

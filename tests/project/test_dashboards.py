@@ -11,7 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from telemetry.metrics import Metrics
-from tests.project.tree import ROOT
+from tests.support.project.tree import ROOT
 
 DASHBOARDS: Final = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 ALERTS: Final = ROOT / "deploy/prometheus/alerts.yml"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.fingerprint import Fingerprint, measure, percentile, python_files
-from tests.project.tree import PACKAGES, ROOT
+from tests.support.project.fingerprint import Fingerprint, measure, percentile, python_files
+from tests.support.project.tree import PACKAGES, ROOT
 
 MODULE_LINES_MEDIAN_MAX = 120
 MODULE_LINES_P90_MAX = 350

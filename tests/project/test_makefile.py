@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from tests.project.tree import ROOT
+from tests.support.project.tree import ROOT
 
 PROMISED = frozenset(
     "help deps build check format test test-unit test-integration test-long test-kafka test-all "

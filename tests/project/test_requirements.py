@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.tree import ROOT, tracked_files
+from tests.support.project.tree import ROOT, tracked_files
 
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 # Spelt in two parts, so that this file does not name what it looks for.

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from cli.settings import Settings
-from tests.project.tree import ROOT
+from process.settings import Settings
+from tests.support.project.tree import ROOT
 
 ASSIGNMENT = re.compile(r"(PAYMENTS_[A-Z_]+)=(.*)")
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
-from tests.project.tree import PACKAGES, ROOT, tracked_files
+from tests.support.project.tree import PACKAGES, ROOT, tracked_files
 
 DATA = frozenset(
     {".py", ".sql", ".lua", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".typed"}

@@ -15,8 +15,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 from psycopg.conninfo import make_conninfo
 
-from cli import interpreter
-from cli.settings import Settings, read_settings
+from process import event_loop
+from process.settings import Settings, read_settings
 from telemetry.logging import configure
 from telemetry.metrics import Metrics, serve
 from topics.relay.relay import Relay, RelayOptions
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = RelayOptions(
         conninfo=_conninfo(settings, parsed.sink), slot=parsed.slot or SLOTS[parsed.sink]
     )
-    interpreter.run(_run(settings, options, parsed.sink))
+    event_loop.run(_run(settings, options, parsed.sink))
 
 
 async def _run(settings: Settings, options: RelayOptions, sink_name: str) -> None:

@@ -1,6 +1,6 @@
 """The fixtures of this folder: one platform for all its tests."""
 
-from tests.integration.agents.fixtures import (
+from tests.support.agents.fixtures import (
     crew,
     idle_shop,
     platform,

@@ -10,16 +10,16 @@ from payments.account import Account
 from payments.commands import ClaimPayment
 from payments.decision import Claimed
 from payments.progress import Policy
-from store.circumstances import live
-from store.group_commit import GroupCommitter, Limits, Submission
-from tests.factories import open_account
-from tests.waiting import eventually
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Limits, Submission
+from tests.support.factories import open_account
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     import asyncpg
 
     from telemetry.metrics import Metrics
-    from tests.integration.agents.shop import Shop
+    from tests.support.agents.shop import Shop
 
 
 async def test_a_session_that_postgres_ends_is_not_the_end_of_its_command(idle_shop: Shop) -> None:

@@ -12,13 +12,13 @@ import pytest
 
 from payments.commands import CancelPayment, CapturePayment
 from payments.payment import CaptureMethod, Provider
-from tests.factories import TENANT, usd
-from tests.integration.agents.shop import PRICE
-from tests.waiting import eventually
+from tests.support.agents.shop import PRICE
+from tests.support.factories import TENANT, usd
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.fixtures.processes import OurProcess
-    from tests.integration.agents.shop import Shop
+    from tests.support.agents.shop import Shop
+    from tests.support.fixtures.processes import OurProcess
 
 
 @pytest.fixture(autouse=True)

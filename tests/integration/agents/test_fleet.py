@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.fixtures.processes import OurProcess, Platform
+    from tests.support.fixtures.processes import OurProcess, Platform
 
 pytestmark = pytest.mark.long
 

@@ -13,28 +13,28 @@ import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
-from cli.embedded import postgres, valkey
-from cli.program import free_port, running
+from local.embedded import postgres, valkey
+from local.program import free_port, running
 from payments.progress import Policy
-from store.circumstances import live
-from store.group_commit import GroupCommitter
 from store.migrations import connect_to_migrate, migrate_up, read_migrations
 from store.pool import DatabaseAddress, connect
+from store.write.context import live
+from store.write.group_commit import GroupCommitter
 from telemetry.metrics import Metrics
-from tests.fixtures.kafka import broker
-from tests.fixtures.processes import Platform
-from tests.fixtures.simulator import SimulatorProcess
-from tests.fixtures.valkey import RedisAddress
-from tests.integration.agents.shop import HASTY, Shop
-from tests.integration.agents.stream import Charges
-from tests.integration.simulator.admin import Admin
-from tests.waiting import eventually
+from tests.support.agents.shop import HASTY, Shop
+from tests.support.agents.stream import Charges
+from tests.support.fixtures.kafka import broker
+from tests.support.fixtures.processes import Platform
+from tests.support.fixtures.simulator import SimulatorProcess
+from tests.support.fixtures.valkey import RedisAddress
+from tests.support.simulator.admin import Admin
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.fixtures.processes import OurProcess
+    from tests.support.fixtures.processes import OurProcess
 
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 

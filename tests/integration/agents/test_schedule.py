@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from agents.schedule import Schedule
-from cli.verify.database import connected, violations
 from payments.commands import (
     CapturePayment,
     ClaimPayment,
@@ -26,17 +25,18 @@ from payments.ids import dead_letter_id
 from payments.outcome import Succeeded
 from payments.payment import CaptureMethod
 from payments.progress import Policy
-from store.circumstances import live
-from store.group_commit import GroupCommitter
 from store.pool import DatabaseAddress, connect
-from tests.factories import SOURCE, TENANT
-from tests.integration.agents.shop import PRICE
-from tests.waiting import eventually
+from store.write.context import live
+from store.write.group_commit import GroupCommitter
+from tests.support.agents.shop import PRICE
+from tests.support.factories import SOURCE, TENANT
+from tests.support.waiting import eventually
+from verify.database import connected, violations
 
 if TYPE_CHECKING:
     from payments.payment import Payment
     from telemetry.metrics import Metrics
-    from tests.integration.agents.shop import Shop
+    from tests.support.agents.shop import Shop
 
 _WEEK_S: Final = 604_800.0
 _MORE_THAN_A_PAGE: Final = 520

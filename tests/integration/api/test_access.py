@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.http.routing import Everyone, Scope
 from api.routes import ROUTES
-from api.routing import Everyone, Scope
 from store.api_keys import revoke_api_key
-from tests.integration.api.ingress import Ingress
-from tests.integration.api.possessions import Possessions, possessions
+from tests.support.api.ingress import Ingress
+from tests.support.api.possessions import Possessions, possessions
 
 GUARDED = [route for route in ROUTES if not isinstance(route.scope, Everyone)]
 

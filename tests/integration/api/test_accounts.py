@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from payments.outcome import Declined
-from tests.integration.api.ingress import Client, Ingress
-from tests.integration.api.stage import settle
+from tests.support.api.ingress import Client, Ingress
+from tests.support.api.stage import settle
 
 
 async def _transfer(client: Client, source: str, destination: str, amount: str) -> None:

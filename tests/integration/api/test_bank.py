@@ -16,10 +16,10 @@ import structlog
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cli.verify.database import connected, taken
 from telemetry import logging as telemetry_logging
-from tests.integration.api.customers import POLICY, Customers, Floor
-from tests.integration.api.ingress import Options, running
+from tests.support.api.customers import POLICY, Customers, Floor
+from tests.support.api.ingress import Options, running
+from verify.database import connected, taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from store.pool import DatabaseAddress
-    from tests.fixtures.valkey import RedisAddress
+    from tests.support.fixtures.valkey import RedisAddress
 
 # Every state and every refusal there is; a run that misses one has shown too little.
 _MET: Final = frozenset(

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from cli.__main__ import main
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
-from store.group_commit import Submission
+from store.write.group_commit import Submission
 
 if TYPE_CHECKING:
     from store.pool import DatabaseAddress
-    from tests.integration.api.ingress import Ingress
+    from tests.support.api.ingress import Ingress
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import uuid
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.outcome import Retriable
-from store.group_commit import Submission
-from tests.integration.api.ingress import Ingress
-from tests.integration.api.stage import settle
+from store.write.group_commit import Submission
+from tests.support.api.ingress import Ingress
+from tests.support.api.stage import settle
 
 KEY, VALUE = b"\xff\x00key", b'{"payment_id": 7}'
 

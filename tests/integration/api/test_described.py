@@ -9,15 +9,15 @@ import pytest
 from aiohttp import web
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
-from api.app import build
-from api.documents import DOCUMENTS
+from api.contract.documents import DOCUMENTS
+from api.http.app import build
 from api.routes import ROUTES
 from payments.outcome import Declined
 from store.migrations import connect_to_migrate
 from store.pool import DatabaseAddress
-from tests.fixtures.valkey import RedisAddress
-from tests.integration.api.ingress import Ingress, Options, running
-from tests.integration.api.stage import settle
+from tests.support.api.ingress import Ingress, Options, running
+from tests.support.api.stage import settle
+from tests.support.fixtures.valkey import RedisAddress
 
 
 async def test_the_document_is_equal_to_the_router(ingress: Ingress) -> None:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from api.rate_limits import Limit
+from api.access.rate_limits import Limit
+from api.http.routing import Everyone, RateClass
 from api.routes import ROUTES
-from api.routing import Everyone, RateClass
-from store.group_commit import Limits
-from tests.factories import TENANT
-from tests.integration.api.ingress import Options, running
-from tests.integration.api.possessions import Possessions, possessions
+from store.write.group_commit import Limits
+from tests.support.api.ingress import Options, running
+from tests.support.api.possessions import Possessions, possessions
+from tests.support.factories import TENANT
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from tests.fixtures.valkey import RedisAddress
-    from tests.integration.api.ingress import Client
+    from tests.support.api.ingress import Client
+    from tests.support.fixtures.valkey import RedisAddress
 
 GUARDED: Final = [route for route in ROUTES if not isinstance(route.scope, Everyone)]
 WRITING: Final = [route for route in GUARDED if route.method == "POST"]

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from api.http.routing import Everyone
 from api.routes import ROUTES
-from api.routing import Everyone
-from tests.factories import TENANT
-from tests.integration.api import hostile
-from tests.integration.api.possessions import Possessions, possessions
-from tests.integration.verify.world import live
+from tests.support.api import hostile
+from tests.support.api.possessions import Possessions, possessions
+from tests.support.factories import TENANT
+from tests.support.verify.world import live
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import asyncpg
 
-    from tests.integration.api.ingress import Client, Ingress, Reply
+    from tests.support.api.ingress import Client, Ingress, Reply
 
 
 @pytest.fixture

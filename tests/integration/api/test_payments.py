@@ -8,8 +8,8 @@ from uuid import UUID
 
 from payments.account import TURNOVER_MINOR_MAX
 from payments.outcome import Declined
-from tests.integration.api.ingress import Client, Ingress, Reply
-from tests.integration.api.stage import settle, settle_refund
+from tests.support.api.ingress import Client, Ingress, Reply
+from tests.support.api.stage import settle, settle_refund
 
 
 async def _pages(client: Client, query: str) -> list[str]:

@@ -17,8 +17,8 @@ import aiohttp
 import orjson
 import pytest
 
-from cli.program import Program, free_port, running, start, stop, until_ready
-from tests.integration.api.ingress import Client, Reply
+from local.program import Program, free_port, running, start, stop, until_ready
+from tests.support.api.ingress import Client, Reply
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from store.pool import DatabaseAddress
-    from tests.fixtures.valkey import RedisAddress
+    from tests.support.fixtures.valkey import RedisAddress
 
 ROOT = Path(__file__).parents[3]
 # Readiness promises an answer within a second; a busy machine may need some more.

@@ -4,11 +4,11 @@ import asyncio
 
 import asyncpg
 
-from api.rate_limits import Limit
-from store.group_commit import Limits
-from tests.fixtures.valkey import RedisAddress
-from tests.integration.api.ingress import Options, running
-from tests.waiting import eventually
+from api.access.rate_limits import Limit
+from store.write.group_commit import Limits
+from tests.support.api.ingress import Options, running
+from tests.support.fixtures.valkey import RedisAddress
+from tests.support.waiting import eventually
 
 
 async def test_a_tenant_over_its_limit_is_told_when_to_try_again(

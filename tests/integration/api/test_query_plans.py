@@ -7,8 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from store.id_ranges import FIRST_ID, LAST_ID
 from store.queries import query
+from store.read.id_ranges import FIRST_ID, LAST_ID
 
 if TYPE_CHECKING:
     import asyncpg

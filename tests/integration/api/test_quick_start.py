@@ -2,7 +2,7 @@
 
 import uuid
 
-from tests.integration.api.ingress import Client
+from tests.support.api.ingress import Client
 
 ACCOUNT = b"""{
     "user_id": "user1",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from store.pool import connect
-from tests.fixtures.valkey import RedisAddress
-from tests.integration.api.ingress import Client, Ingress, Options, Reply, running
-from tests.integration.api.stage import settle
+from tests.support.api.ingress import Client, Ingress, Options, Reply, running
+from tests.support.api.stage import settle
+from tests.support.fixtures.valkey import RedisAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from payments.payment import Provider
-from payments.reconciliation import Break, BreakType, Kind, Period
+from payments.reconciliation.differences import Break, BreakType, Kind, Period
 from store.reconciliation import keep_run, resolve_break
-from tests.factories import usd
-from tests.integration.api.ingress import ALL_SCOPES, Ingress
+from tests.support.api.ingress import ALL_SCOPES, Ingress
+from tests.support.factories import usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from api.rate_limits import Limit
-from cli.program import CODE
-from cli.verify.database import connected, taken
-from tests.factories import TENANT
-from tests.integration.api.ingress import Ingress, Options, running
-from tests.integration.api.stage import settling
-from tests.integration.verify.world import live
+from api.access.rate_limits import Limit
+from local.program import CODE
+from tests.support.api.ingress import Ingress, Options, running
+from tests.support.api.stage import settling
+from tests.support.factories import TENANT
+from tests.support.verify.world import live
+from verify.database import connected, taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from store.pool import DatabaseAddress
-    from tests.fixtures.valkey import RedisAddress
+    from tests.support.fixtures.valkey import RedisAddress
 
-_HOOKS: Final = Path(__file__).with_name("schemathesis_hooks.py")
+_HOOKS: Final = Path(__file__).parents[2] / "support" / "api" / "schemathesis_hooks.py"
 # Of 88: enough to know that stories get beyond their first account.
 _LINKS_COVERED_MIN: Final = 5
 # Every answer says what is left of a limit, and nobody comes near it.

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.__main__ import main
-from cli.home import Home
-from cli.program import free_port
+from local.home import Home
+from local.program import free_port
 from store.pool import DatabaseAddress
 
 

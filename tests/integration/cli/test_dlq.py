@@ -15,9 +15,9 @@ from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason
 from payments.ids import dead_letter_id
 from payments.payment import Payment
-from store.group_commit import GroupCommitter, Submission
 from store.pool import DatabaseAddress
-from tests.factories import SOURCE, TENANT, open_account, pay
+from store.write.group_commit import GroupCommitter, Submission
+from tests.support.factories import SOURCE, TENANT, open_account, pay
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 

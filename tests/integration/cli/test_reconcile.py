@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from cli.__main__ import main
 from payments.outcome import Declined, Succeeded
 from payments.payment import Provider
-from payments.reconciliation import Kind
+from payments.reconciliation.differences import Kind
 from providers.gateway import ChargeRequest
 from providers.settlements import read_report
-from providers.simulator.faults import FaultKind, FaultSpec
-from tests.factories import usd
-from tests.integration.providers.requests import new_id
-from tests.integration.webhooks.desk import NO_ANSWER, Desk, desk_at_work
+from simulator.faults import FaultKind, FaultSpec
+from tests.support.agents.notifications import NO_ANSWER, Desk, desk_at_work
+from tests.support.factories import usd
+from tests.support.providers.requests import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import asyncpg
     from click.testing import Result
 
-    from store.group_commit import GroupCommitter
     from store.pool import DatabaseAddress
+    from store.write.group_commit import GroupCommitter
 
 DECLINED = Declined("card_declined", "no")
 # So that what moves now is not within the margin of the period's ends.

@@ -13,8 +13,8 @@ from typing import Final
 
 import aiohttp
 
-from cli.program import free_port, kill_group
-from tests.waiting import eventually
+from local.program import free_port, kill_group
+from tests.support.waiting import eventually
 
 # Nine interpreters start at once, on a machine that may have two busy cores.
 _READY_WITHIN: Final = 120.0

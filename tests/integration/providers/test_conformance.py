@@ -19,14 +19,14 @@ from payments.money import Money
 from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
 from providers.gateway import Gateway
 from providers.paypal import PayPalConfig, PayPalGateway
-from providers.simulator.faults import FaultKind, FaultSpec
-from providers.simulator.server import Simulator, SimulatorConfig, build, serve
-from providers.simulator.testimony import PaymentTestimony
-from providers.simulator.vendor import Vendor
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
+from simulator.faults import FaultKind, FaultSpec
+from simulator.server import Simulator, SimulatorConfig, build, serve
+from simulator.testimony import PaymentTestimony
+from simulator.vendor import Vendor
 from telemetry.metrics import Metrics
-from tests.integration.providers.requests import Payment, new_id
+from tests.support.providers.requests import Payment, new_id
 
 _AFTER = [
     FaultKind.ERROR_AFTER,

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from providers.notifications import Verdict
 from providers.paypal import PayPalClient, PayPalConfig, PayPalGateway, verify_paypal
 from providers.transport import Endpoint
-from providers.webhooks import Verdict
-from tests.integration.providers import wire
-from tests.integration.providers.requests import Payment
+from tests.support.providers import wire
+from tests.support.providers.requests import Payment
 
 _SECRET = "do-not-tell"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

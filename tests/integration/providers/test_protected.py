@@ -21,9 +21,9 @@ from providers.registry import gateways
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
 from telemetry.metrics import Metrics
-from tests.integration.providers import wire
-from tests.integration.providers.requests import Payment
-from tests.waiting import eventually
+from tests.support.providers import wire
+from tests.support.providers.requests import Payment
+from tests.support.waiting import eventually
 
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _DECLINED = wire.reply(402, {"error": {"type": "card_error", "code": "card_declined"}})

@@ -15,8 +15,8 @@ from payments.outcome import Declined, NotFound, Operation, Outcome, Retriable, 
 from providers.gateway import Gateway
 from providers.stripe import STRIPE_VERSION, StripeConfig, StripeGateway
 from providers.transport import Endpoint
-from tests.integration.providers import wire
-from tests.integration.providers.requests import Payment
+from tests.support.providers import wire
+from tests.support.providers.requests import Payment
 
 _KEY = "sk_test_do_not_tell"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

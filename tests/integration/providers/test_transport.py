@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from providers.transport import Answer, Call, Endpoint, Exchange, Lost, NotSent, Transport
-from tests.integration.providers import wire
-from tests.waiting import eventually
+from tests.support.providers import wire
+from tests.support.waiting import eventually
 
 _POST = Call(method="POST", path="/charge", headers={"X-Test": "1"}, body=b"amount=1")
 _GARBAGE = {

@@ -3,9 +3,9 @@
 import pytest
 import stripe
 
-from tests.fixtures.simulator import SimulatorProcess
-from tests.integration.simulator.admin import Admin
-from tests.integration.simulator.clients import PayPal, stripe_client
+from tests.support.fixtures.simulator import SimulatorProcess
+from tests.support.simulator.admin import Admin
+from tests.support.simulator.clients import PayPal, stripe_client
 
 
 @pytest.fixture

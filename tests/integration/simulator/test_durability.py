@@ -9,9 +9,9 @@ import pytest
 import requests
 import stripe
 
-from tests.fixtures.simulator import SimulatorProcess
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import PayPal, card_charge, order_body, stripe_client
+from tests.support.fixtures.simulator import SimulatorProcess
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import PayPal, card_charge, order_body, stripe_client
 
 
 def test_kill_9_keeps_every_answered_charge_and_key(own_simulator: SimulatorProcess) -> None:

@@ -6,8 +6,8 @@ import pytest
 import requests
 import stripe
 
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import PayPal, card_charge, order_body, stripe_client
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import PayPal, card_charge, order_body, stripe_client
 
 # Longer than any client waits.
 _FOR_EVER_MS = 600_000

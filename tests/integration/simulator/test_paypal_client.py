@@ -6,8 +6,8 @@ from paypalserversdk.exceptions.error_exception import (  # type: ignore[import-
     ErrorException,
 )
 
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import Json, PayPal, order_body, paypal_bearer
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import Json, PayPal, order_body, paypal_bearer
 
 
 def _issue(refused: pytest.ExceptionInfo[ErrorException]) -> str:

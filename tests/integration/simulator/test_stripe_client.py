@@ -3,8 +3,8 @@
 import pytest
 import stripe
 
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import Json, card_charge
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import Json, card_charge
 
 
 def _error(raised: pytest.ExceptionInfo[Json]) -> Json:

@@ -6,8 +6,8 @@ import pytest
 import requests
 import stripe
 
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import Json, card_charge, stripe_client
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import Json, card_charge, stripe_client
 
 
 def _post(url: str, path: str, key: str, **form: object) -> requests.Response:

@@ -9,15 +9,15 @@ import orjson
 import pytest
 import stripe
 
-from tests.integration.simulator.admin import Admin, new_id
-from tests.integration.simulator.clients import (
+from tests.support.simulator.admin import Admin, new_id
+from tests.support.simulator.clients import (
     PayPal,
     PayPalHooks,
     card_charge,
     order_body,
     paypal_bearer,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(slots=True)

@@ -9,13 +9,13 @@ import pytest
 
 from payments.account import Account
 from payments.commands import CancelPayment, CreatePayment, HintPayment
-from payments.hint import Said
+from payments.notification import Said
 from payments.payment import Payment
-from store.group_commit import Submission
-from tests.factories import TENANT, open_account, pay, said
+from store.write.group_commit import Submission
+from tests.support.factories import TENANT, open_account, pay, said
 
 if TYPE_CHECKING:
-    from store.group_commit import GroupCommitter
+    from store.write.group_commit import GroupCommitter
 
 # Of a customer with a payment that is accepted and one that is cancelled: one hold is released.
 _REFUSED: Final = {

@@ -6,16 +6,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.verify.database import connected, taken
-from tests.integration.verify.world import live
+from tests.support.verify.world import live
+from verify.database import connected, taken
 
 if TYPE_CHECKING:
-    from cli.verify.database import Snapshot
-    from store.group_commit import GroupCommitter
     from store.pool import DatabaseAddress
+    from store.write.group_commit import GroupCommitter
+    from verify.database import Snapshot
 
 _HEADING = re.compile(r"^-- corruption: (.+) violates (.+)$", re.MULTILINE)
-_, *_PARTS = _HEADING.split(Path(__file__).with_name("corruptions.sql").read_text())
+_CORRUPTIONS = Path(__file__).parents[2] / "support" / "verify" / "corruptions.sql"
+_, *_PARTS = _HEADING.split(_CORRUPTIONS.read_text())
 CORRUPTIONS = dict(zip(_PARTS[::3], zip(_PARTS[1::3], _PARTS[2::3], strict=True), strict=True))
 
 

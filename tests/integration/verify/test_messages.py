@@ -8,20 +8,20 @@ from uuid import uuid4
 
 import pytest
 
-from cli.verify.database import connected, taken
-from cli.verify.messages import compare
-from tests.integration.verify.tape import Tape, outbox_rows, published, read_back
-from tests.integration.verify.world import POISON, World, live
+from tests.support.verify.tape import Tape, outbox_rows, published, read_back
+from tests.support.verify.world import POISON, World, live
 from topics.contracts.envelope import headers_of
 from topics.names import TOPICS
+from verify.database import connected, taken
+from verify.messages import compare
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from cli.verify.topics import Published
-    from store.group_commit import GroupCommitter
     from store.pool import DatabaseAddress
+    from store.write.group_commit import GroupCommitter
     from topics.contracts.envelope import OutboxRow
+    from verify.topics import Published
 
 NAMES = [topic.name for topic in TOPICS]
 

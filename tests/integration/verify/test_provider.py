@@ -8,18 +8,18 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from cli.verify import provider
-from cli.verify.database import Charge, charges, connected
-from cli.verify.provider import Deeds, disagreement
 from payments.outcome import Declined, Succeeded
-from tests.integration.simulator.clients import card_charge, stripe_client
-from tests.integration.verify.world import World
+from tests.support.simulator.clients import card_charge, stripe_client
+from tests.support.verify.world import World
+from verify import provider
+from verify.database import Charge, charges, connected
+from verify.provider import Deeds, disagreement
 
 if TYPE_CHECKING:
-    from cli.verify.findings import Finding
-    from store.group_commit import GroupCommitter
     from store.pool import DatabaseAddress
-    from tests.fixtures.simulator import SimulatorProcess
+    from store.write.group_commit import GroupCommitter
+    from tests.support.fixtures.simulator import SimulatorProcess
+    from verify.findings import Finding
 
 
 def charge(

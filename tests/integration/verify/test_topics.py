@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from cli.program import free_port
-from cli.verify.topics import Memory, Published, kafka, redis_streams
-from tests.integration.verify.tape import outbox_rows
-from tests.integration.verify.world import live
+from local.program import free_port
+from tests.support.verify.tape import outbox_rows
+from tests.support.verify.world import live
 from topics.contracts.envelope import headers_of
 from topics.names import EVENTS, create_missing
+from verify.topics import Memory, Published, kafka, redis_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import asyncpg
     import redis.asyncio
 
-    from cli.verify.topics import Log
-    from store.group_commit import GroupCommitter
-    from tests.fixtures.valkey import RedisAddress
+    from store.write.group_commit import GroupCommitter
+    from tests.support.fixtures.valkey import RedisAddress
     from topics.contracts.envelope import OutboxRow
+    from verify.topics import Log
 
 
 @pytest.fixture

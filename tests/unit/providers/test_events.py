@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from payments.hint import Said
+from payments.notification import Said
 from payments.payment import Provider
+from providers.notifications import PaymentNotification, RefundNotification
 from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.paypal.events import read_paypal_event
 from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
 from providers.stripe.events import read_stripe_event
-from providers.webhooks import PaymentNotification, RefundNotification
 
 OURS: Final = UUID("0198c0de-0000-7000-8000-000000000001")
 

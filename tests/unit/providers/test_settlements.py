@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from payments.money import Money
-from payments.reconciliation import Kind, Settlement, SettlementStatus
+from payments.reconciliation.differences import Kind, Settlement, SettlementStatus
 from providers.settlements import ReportError, read_report
 
 HEADER = "kind,reference,payment_id,refund_id,currency,amount,fee,status,occurred_at\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.simulator.identifiers import Identifiers
-from providers.simulator.paypal import amounts as paypal
-from providers.simulator.stripe import currencies as stripe
-from providers.simulator.vendor import Refused
+from simulator.identifiers import Identifiers
+from simulator.paypal import amounts as paypal
+from simulator.stripe import currencies as stripe
+from simulator.vendor import Refused
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from providers.simulator.faults import FaultKind, FaultScript, FaultSpec
+from simulator.faults import FaultKind, FaultScript, FaultSpec
 
 
 def _script(*specs: FaultSpec) -> FaultScript:

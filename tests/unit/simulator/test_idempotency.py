@@ -2,8 +2,8 @@
 
 import pytest
 
-from providers.simulator.entries import Entry
-from providers.simulator.idempotency import Claim, Kept, Keys
+from simulator.entries import Entry
+from simulator.idempotency import Claim, Kept, Keys
 
 _DAY_S = 24 * 3600.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.simulator.journal import Journal, JournalError
+from simulator.journal import Journal, JournalError
 
 
 @asynccontextmanager

@@ -7,13 +7,13 @@ from random import Random
 import orjson
 import pytest
 
-from providers.simulator.entries import Entry, decode, encode
-from providers.simulator.faults import NO_FAULTS
-from providers.simulator.identifiers import Identifiers
-from providers.simulator.paypal import tokens
-from providers.simulator.paypal.vendor import PayPal
-from providers.simulator.stripe.vendor import Stripe
-from providers.simulator.vendor import Decision, Refused, Vendor, Wire
+from simulator.entries import Entry, decode, encode
+from simulator.faults import NO_FAULTS
+from simulator.identifiers import Identifiers
+from simulator.paypal import tokens
+from simulator.paypal.vendor import PayPal
+from simulator.stripe.vendor import Stripe
+from simulator.vendor import Decision, Refused, Vendor, Wire
 
 
 class Counter:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from providers.simulator.stripe.forms import Form, parse
-from providers.simulator.stripe.reads import _clauses
-from providers.simulator.vendor import Refused
+from simulator.stripe.forms import Form, parse
+from simulator.stripe.reads import _clauses
+from simulator.vendor import Refused
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from jsonschema import (  # type: ignore[import-untyped]  # it ships no types
 from pydantic import BaseModel, create_model
 
 from cli.__main__ import main
-from store.outbox import event_payload, messages
-from tests.unit.payments.payment_paths import SITUATIONS, scene_of
-from tests.unit.payments.refund_paths import PATHS, refund_scene_of
+from store.write.outbox import event_payload, messages
+from tests.support.payments.payment_paths import SITUATIONS, scene_of
+from tests.support.payments.refund_paths import PATHS, refund_scene_of
 from topics.contracts import schema_files
 from topics.contracts.catalogue import CHANNELS, PAYLOADS, Payload
 from topics.contracts.schema_files import (
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from payments.decision import Decision
-    from store.outbox import OutboxValues
-    from tests.unit.payments.desk import Desk
+    from store.write.outbox import OutboxValues
+    from tests.support.payments.desk import Desk
 
 each_payload = pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.label)
 

@@ -1,0 +1,1 @@
+"""The work of a stage: what is claimed, who is called, what came of it."""

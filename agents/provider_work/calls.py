@@ -1,0 +1,200 @@
+"""Claimed work on its way through a provider: paced, traced, and recorded whatever happens.
+
+A call belongs to nobody's stream any more: its claim is in Postgres, its event is
+acknowledged. It ends with its outcome recorded; if this process dies first, the
+lease runs out and the schedule sends the work to an inquiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import structlog
+
+from agents.durably import submit_durably
+from agents.provider_work.concurrency_limit import Pace
+from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown
+from store.write.group_commit import Submission
+from telemetry.tracing import current_traceparent, remote_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from opentelemetry.trace import Tracer
+
+    from agents.provider_work.locks import Locks
+    from payments.commands import Command
+    from payments.dead_letter import SourceMessage
+    from payments.decision import Claimed
+    from payments.outcome import InquiryOutcome
+    from providers.gateway import Gateway
+    from store.write.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_LOCKED: Final = Deferred("locked_elsewhere", 1.0)
+
+
+class Errand(Protocol):
+    """How a stage asks a provider, and how it records the answer."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name, for metrics."""
+        ...
+
+    async def inquire(self, gateway: Gateway, claimed: Claimed) -> InquiryOutcome:
+        """What became of an earlier attempt."""
+        ...
+
+    async def ask(self, gateway: Gateway, claimed: Claimed) -> Outcome:
+        """The operation itself, with the key it has always had."""
+        ...
+
+    def settle(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> Command:
+        """The command that records the outcome."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every call uses."""
+
+    committer: GroupCommitter
+    gateways: Mapping[str, Gateway]
+    locks: Locks
+    metrics: Metrics
+    tracer: Tracer
+
+
+class Calls:
+    """The calls in flight, so many a provider; leaving the context waits for them."""
+
+    def __init__(self, errand: Errand, tools: Tools, per_provider_max: int) -> None:
+        """As many a provider as are asked at once (`providers.protected`): no claim waits."""
+        self._errand = errand
+        self._tools = tools
+        self._tasks = asyncio.TaskGroup()
+        self._by_provider: Counter[str] = Counter()
+        self._paces: defaultdict[str, Pace] = defaultdict(lambda: Pace(per_provider_max))
+        self._changed = asyncio.Event()
+        self._allowed = tools.metrics.stage.calls_allowed
+        self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for every call to be recorded."""
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def room(self, provider: str) -> int:
+        """Wait until the provider may be asked more; how much more."""
+        pace = self._paces[provider]
+        while True:
+            rest_s = pace.rests_until - perf_counter()
+            has_room = self._by_provider[provider] < pace.allowed
+            if has_room and rest_s <= 0:
+                return pace.allowed - self._by_provider[provider]
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                    await self._changed.wait()
+
+    def start(self, claimed: Claimed, source: SourceMessage) -> None:
+        """Make the call and record its outcome, in a task of its own."""
+        self._count(claimed, +1)
+        task = self._tasks.create_task(self._made(claimed, source))
+        task.add_done_callback(lambda _: self._count(claimed, -1))
+
+    def _count(self, claimed: Claimed, change: int) -> None:
+        self._by_provider[claimed.attempt.provider] += change
+        self._gauge.set(self._by_provider.total())
+        self._changed.set()
+
+    async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
+        started = perf_counter()
+        payment_id, stage = claimed.payment.id, self._errand.stage
+        parent = remote_parent(source.headers.get("traceparent"))
+        with (
+            structlog.contextvars.bound_contextvars(payment_id=str(payment_id)),
+            self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
+        ):
+            span.set_attribute("payment.id", str(payment_id))
+            kind = await self._recorded(claimed, await self._outcome(claimed), source)
+            log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
+        self._tools.metrics.stage.processed.labels(stage, kind).inc()
+        seconds = perf_counter() - started
+        self._tools.metrics.stage.handler_seconds.labels(stage).observe(seconds)
+
+    async def _recorded(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> str:
+        """Record the outcome, or that nobody knows it; the name of what was recorded."""
+        for each in (outcome, Unknown("unrecordable_outcome", type(outcome).__name__)):
+            command = self._errand.settle(claimed, each, source)
+            submission = Submission(command, traceparent=current_traceparent())
+            try:
+                await submit_durably(self._tools.committer, submission)
+            except Exception:
+                # One payment's answer that no column holds must not end everybody's calls.
+                log.exception("an outcome could not be recorded", stage=self._errand.stage)
+            else:
+                return type(each).__name__.lower()
+        # The lease runs out, and the provider is asked again.
+        return "unrecorded"
+
+    async def _outcome(self, claimed: Claimed) -> Outcome:
+        provider = claimed.attempt.provider
+        pace = self._paces[provider]
+        number = pace.begins()
+        outcome = await self._locked(claimed)
+        in_flight = self._by_provider[provider]
+        pace.heard(number, outcome, in_flight=in_flight, now=perf_counter())
+        self._allowed.labels(self._errand.stage, provider).set(pace.allowed)
+        return outcome
+
+    async def _locked(self, claimed: Claimed) -> Outcome:
+        async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
+            if not ours:
+                return _LOCKED
+            try:
+                return await self._asked(self._tools.gateways[claimed.attempt.provider], claimed)
+            except Exception as error:
+                # A bug between us and the provider: it may have been asked, so nobody knows.
+                log.exception("a provider call failed")
+                return Unknown("internal_error", type(error).__name__)
+
+    async def _asked(self, gateway: Gateway, claimed: Claimed) -> Outcome:
+        if claimed.attempt.inquiry:
+            found = await self._errand.inquire(gateway, claimed)
+            if not isinstance(found, NotFound):
+                return found
+            if _may_be_forgotten(gateway, claimed):
+                return Unknown("key_window_passed", "found nothing, and the key may be forgotten")
+        return await self._errand.ask(gateway, claimed)
+
+
+def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:
+    """Whether to ask again could be to do it twice, though the inquiry found nothing.
+
+    Past its window the provider may have forgotten the key that names a new payment. What is
+    asked of one that exists is guarded by that object, which the inquiry has just read.
+    """
+    first_asked_at = claimed.payment.progress.first_asked_at
+    if claimed.attempt.operation not in MAKES_A_PAYMENT or first_asked_at is None:
+        return False
+    age = claimed.attempt.started_at - first_asked_at
+    return age.total_seconds() > gateway.key_window_s

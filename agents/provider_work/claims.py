@@ -1,0 +1,115 @@
+"""A work message becomes a claim, and a claim a call: what charge and refund have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pydantic import ValidationError
+
+from agents.consumer.stage import PoisonError
+from agents.durably import submit_durably
+from payments.dead_letter import DeadLetterReason
+from payments.decision import Claimed, RefusalCode, Refused
+from store.write.group_commit import Submission
+from topics.contracts.payloads import WorkData
+
+if TYPE_CHECKING:
+    from agents.provider_work.calls import Calls
+    from payments.commands import ClaimPayment, ClaimRefund
+    from payments.dead_letter import SourceMessage
+    from payments.decision import Result
+    from payments.events import WorkType
+    from store.write.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+    from topics.contracts.envelope import Message
+
+# A glance at the bytes: the message is read, and refused if it must be, in `handle`.
+_PROVIDER: Final = re.compile(rb'"provider":"([a-z]{1,32})"')
+_ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NOT_FOUND})
+
+
+# Two seconds in all: a synchronous standby that answers slowly keeps a commit invisible.
+_NOT_YET_VISIBLE_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0)
+
+
+class Trade(Protocol):
+    """What a stage understands and how it claims it."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        ...
+
+    @property
+    def understands(self) -> WorkType:
+        """The one type of message on its topic."""
+        ...
+
+    def claim(self, work: WorkData) -> ClaimPayment | ClaimRefund:
+        """The claim a message asks for. Raises PoisonError when it cannot be one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A stage's handler: claims what a message asks for and starts the call."""
+
+    trade: Trade
+    committer: GroupCommitter
+    calls: Calls
+    metrics: Metrics
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        return self.trade.stage
+
+    def lane(self, message: Message) -> str:
+        """A provider's work waits for that provider only."""
+        match = _PROVIDER.search(message.value)
+        return match[1].decode() if match else ""
+
+    async def room(self, lane: str) -> int:
+        """Wait while too many calls to the lane's provider are in flight."""
+        return await self.calls.room(lane)
+
+    async def handle(self, message: Message, source: SourceMessage) -> None:
+        """Claim, then start the call; a claim refused means that somebody else did or has."""
+        submission = Submission(self._claim(message), traceparent=message.traceparent)
+        outcome = await self._visible(submission)
+        match outcome:
+            case Claimed():
+                self.metrics.stage.claims.labels(self.stage).inc()
+                self.calls.start(outcome, source)
+            case Refused(code) if code in _ABSENT:
+                raise PoisonError(DeadLetterReason.UNKNOWN_SUBJECT, outcome.detail)
+            case Refused(RefusalCode.BEHIND_DEAD_LETTER):
+                raise PoisonError(DeadLetterReason.WAITS_BEHIND, outcome.detail)
+            case _:
+                self.metrics.stage.skipped.labels(self.stage, "not_claimable").inc()
+
+    async def _visible(self, submission: Submission) -> Result | Refused:
+        """The claim's outcome, asked for again while its subject is not to be seen.
+
+        A commit is in the WAL, and with this relay in the stage, a moment before other
+        transactions see it: a subject that is missing now may be there in a millisecond.
+        """
+        for wait_s in _NOT_YET_VISIBLE_S:
+            outcome = await submit_durably(self.committer, submission)
+            if not (isinstance(outcome, Refused) and outcome.code in _ABSENT):
+                return outcome
+            await asyncio.sleep(wait_s)
+        return await submit_durably(self.committer, submission)
+
+    def _claim(self, message: Message) -> ClaimPayment | ClaimRefund:
+        if message.type != self.trade.understands:
+            raise PoisonError(
+                DeadLetterReason.UNKNOWN_TYPE, f"{self.stage} does not know {message.type!r}"
+            )
+        try:
+            return self.trade.claim(WorkData.model_validate_json(message.value))
+        except ValidationError as error:
+            raise PoisonError(DeadLetterReason.UNDECODABLE, str(error)) from error

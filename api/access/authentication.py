@@ -1,0 +1,154 @@
+"""Who asks: an API key `pk_<id>_<secret>`, or in open mode the one tenant there is.
+
+A key is looked up by its id and its secret compared by SHA-256 in constant time. What was
+looked up is believed for a few seconds, which is how long a revocation takes to be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from api.http.problems import UNAUTHORIZED, Problem
+from api.http.routing import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from store.api_keys import ApiKey
+
+OPEN_TENANT: Final = "default"
+# How long a revocation may take to be seen; half a minute would be too long for a stolen key.
+BELIEVED_SECONDS: Final = 5.0
+# Keys in use at once, with ample room; beyond that those unused for longest are looked up anew.
+_KNOWN_MAX: Final = 10_000
+
+_BEARER: Final = re.compile(r"bearer +pk_([a-z0-9]{8,32})_([A-Za-z0-9_-]{16,128})", re.IGNORECASE)
+_ID_BYTES: Final = 8
+_SECRET_BYTES: Final = 32
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="payments"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, for which tenant, and what for it may."""
+
+    tenant_id: str
+    actor: str
+    scopes: frozenset[str]
+
+
+class Authenticator(Protocol):
+    """Finds out who asks."""
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """Who an `Authorization` header's value names. Raises Problem (401)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """A key that was just made: its id, what to store of it, and the text to hand out once."""
+
+    key_id: str
+    secret_sha256: bytes
+    text: str
+
+
+def new_secret() -> NewSecret:
+    """A key with 256 bits nobody can guess."""
+    key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    return NewSecret(key_id, _sha256(secret), f"pk_{key_id}_{secret}")
+
+
+class Open:
+    """Everyone is the one tenant and may do everything: for a developer's own machine."""
+
+    def __init__(self) -> None:
+        scopes = frozenset(scope.value for scope in Scope)
+        self._principal = Principal(OPEN_TENANT, "open", scopes)
+
+    async def principal(self, authorization: str | None) -> Principal:  # noqa: ARG002 - the protocol's
+        """The one tenant, whatever was sent."""
+        return self._principal
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key: ApiKey
+    principal: Principal
+    until: float
+
+
+class ApiKeys:
+    """Keys as they are stored; `find` reads one, `now` is the wall clock, `monotonic` the other."""
+
+    def __init__(
+        self,
+        find: Callable[[str], Awaitable[ApiKey | None]],
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._find = find
+        self._now = now
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._asking: dict[str, asyncio.Lock] = {}
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """Whose key this is. Raises Problem (401), which does not say what was wrong with it."""
+        if authorization is None:
+            raise Problem(UNAUTHORIZED, "no API key was sent", headers=_CHALLENGE)
+        sent = _BEARER.fullmatch(authorization)
+        if sent is None:
+            raise _refused()
+        known = self._believed(sent[1]) or await self._looked_up(sent[1])
+        if (
+            known is None
+            or not hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2]))
+            or not known.key.is_valid_at(self._now())
+        ):
+            raise _refused()
+        return known.principal
+
+    def _believed(self, key_id: str) -> _Known | None:
+        known = self._known.get(key_id)
+        return known if known is not None and known.until >= self._monotonic() else None
+
+    async def _looked_up(self, key_id: str) -> _Known | None:
+        """The stored key, asked for once however many requests wait for it."""
+        async with self._asking.setdefault(key_id, asyncio.Lock()):
+            if known := self._believed(key_id):
+                return known
+            try:
+                key = await self._find(key_id)
+            finally:
+                self._asking.pop(key_id, None)
+            if key is None:
+                return None
+            known = _Known(key, _principal_of(key), self._monotonic() + BELIEVED_SECONDS)
+            self._known[key_id] = known
+            self._known.move_to_end(key_id)
+            if len(self._known) > _KNOWN_MAX:
+                self._known.popitem(last=False)
+            return known
+
+
+def _principal_of(key: ApiKey) -> Principal:
+    return Principal(key.tenant_id, f"{key.name} ({key.id})", key.scopes)
+
+
+def _sha256(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _refused() -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer realm="payments", error="invalid_token"'}
+    return Problem(UNAUTHORIZED, "the API key is not valid", headers=headers)

@@ -1,0 +1,1 @@
+"""What clients are promised: bodies, answers, links and the document of it all."""

@@ -1,0 +1,82 @@
+"""What clients ask for after the question mark; unknown and repeated parameters are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.contract.requests.fields import Currency, Id, Instant, Stage, one_of, refused
+from payments.dead_letter import DeadLetterReason, DeadLetterState
+from payments.payment import PaymentStatus, Provider
+
+_STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
+LIMIT_MAX: Final = 100
+LIMIT_DEFAULT: Final = 20
+
+
+def _limit(value: object) -> object:
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-9]{1,3}", text) and 1 <= int(text) <= LIMIT_MAX:
+        return int(text)
+    raise refused("limit", f"must be a number from 1 to {LIMIT_MAX}")
+
+
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_limit)]
+Cursor = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="`next_cursor` of the page before, with the same filters.",
+    ),
+]
+
+
+class PageQuery(BaseModel):
+    """Which page of a list."""
+
+    model_config = _STRICT
+
+    cursor: Cursor | None = None
+    limit: Limit = LIMIT_DEFAULT
+
+
+class PaymentsQuery(PageQuery):
+    """Which payments; all filters apply together."""
+
+    status: Annotated[PaymentStatus, one_of(PaymentStatus)] | None = None
+    account_id: Annotated[Id | None, Field(description="Payments from or to this account.")] = None
+    provider: Annotated[Provider, one_of(Provider)] | None = None
+    currency: Currency | None = None
+    created_gte: Annotated[Instant | None, Field(alias="created[gte]")] = None
+    created_lt: Annotated[Instant | None, Field(alias="created[lt]")] = None
+
+
+class PaymentQuery(BaseModel):
+    """What to show of one payment."""
+
+    model_config = _STRICT
+
+    expand: Annotated[Literal["events"] | None, Field(description="`events` adds its history.")] = (
+        None
+    )
+
+
+class BalanceQuery(BaseModel):
+    """As of when."""
+
+    model_config = _STRICT
+
+    as_of: Annotated[
+        Instant | None, Field(description="The balance as it was then; left out, as it is.")
+    ] = None
+
+
+class DeadLettersQuery(PageQuery):
+    """Which dead letters; all filters apply together."""
+
+    state: Annotated[DeadLetterState, one_of(DeadLetterState)] | None = None
+    stage: Stage | None = None
+    reason: Annotated[DeadLetterReason, one_of(DeadLetterReason)] | None = None

@@ -1,0 +1,1 @@
+"""HTTP itself: the application, its routes' wiring, what all requests have in common."""

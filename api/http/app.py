@@ -1,0 +1,104 @@
+"""The aiohttp application, built from its dependencies and the one list of routes.
+
+Nothing is served that is not declared as a `Route`, so nothing is served without saying
+who may use it; a route added behind this module's back fails the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from api.contract.documents import DOCUMENTS, documents_of
+from api.http.call import Call
+from api.http.observer import BODY_BYTES_MAX, UNMATCHED, Observer
+from api.http.preconditions import conditional
+from api.routes import ROUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from api.http.dependencies import Dependencies
+    from api.http.problems import Asked
+    from api.http.routing import Route
+    from store.write.group_commit import Answer
+
+ROUTES_DECLARED: Final = web.AppKey("routes", tuple)
+OBSERVER: Final = web.AppKey("observer", Observer)
+
+
+def build(deps: Dependencies, routes: Iterable[Route] = ROUTES) -> web.Application:
+    """The application. Raises RuntimeError for a route nobody declared."""
+    observer = Observer(deps.metrics, deps.tracer, deps.new_request_id)
+    declared = tuple(routes)
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_unmatched(observer)])
+    for route in declared:
+        endpoint = _Endpoint(route, deps, observer)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            app.router.add_route(
+                method, route.path, endpoint.respond, expect_handler=_continue_if_asked
+            )
+    app[ROUTES_DECLARED] = declared
+    app[OBSERVER] = observer
+    app[DOCUMENTS] = documents_of(declared)
+    app.on_startup.append(_refuse_undeclared)
+    return app
+
+
+class _Endpoint:
+    """One route at work."""
+
+    def __init__(self, route: Route, deps: Dependencies, observer: Observer) -> None:
+        self._route = route
+        self._deps = deps
+        self._observer = observer
+
+    async def respond(self, request: web.Request) -> web.Response:
+        route, deps = self._route, self._deps
+
+        async def work(asked: Asked, headers: dict[str, str]) -> Answer:
+            call = Call(request, asked, route, deps)
+            try:
+                await call.admit()
+                answer = await route.handler(call)
+                return conditional(request.headers, answer) if route.method == "GET" else answer
+            finally:
+                headers.update(call.headers)
+
+        return await self._observer.respond(request, route.path, work, quiet=route.quiet)
+
+
+def _unmatched(observer: Observer) -> Middleware:
+    """A middleware for what no route takes: 404 and 405 are answered like everything else."""
+
+    @web.middleware
+    async def respond(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = request.match_info.http_exception
+        if refusal is None:
+            return await handler(request)
+
+        async def work(_: Asked, __: dict[str, str]) -> Answer:
+            raise refusal
+
+        return await observer.respond(request, UNMATCHED, work)
+
+    return respond
+
+
+async def _continue_if_asked(request: web.Request) -> None:
+    """Ask for the body of who waits for that; other expectations are not met, nor refused."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+async def _refuse_undeclared(app: web.Application) -> None:
+    declared = {(route.method, route.path) for route in app[ROUTES_DECLARED]}
+    for served in app.router.routes():
+        path = served.resource.canonical if served.resource else ""
+        method = "GET" if served.method == "HEAD" else served.method
+        if (method, path) not in declared:
+            raise RuntimeError(f"{method} {path} is served and not declared: who may use it?")

@@ -1,0 +1,157 @@
+"""One request on its way through a handler: who asks, what was sent, what is within reach."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel
+
+from api.access.rate_limits import Subject
+from api.contract.requests.fields import parse_uuid
+from api.contract.requests.reading import parse_body, read_body, read_query
+from api.http.problems import (
+    INSUFFICIENT_SCOPE,
+    REQUEST_TIMEOUT,
+    UNSUPPORTED_MEDIA_TYPE,
+    Problem,
+    ProblemKind,
+)
+from api.http.reads import reading
+from api.http.routing import Everyone, Scope
+from api.idempotency.key import HEADER, key_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from aiohttp import web
+    from asyncpg.pool import PoolConnectionProxy
+
+    from api.access.authentication import Principal
+    from api.http.dependencies import Dependencies
+    from api.http.problems import Asked
+    from api.http.routing import Route
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Call:
+    """What a handler gets. Its methods raise Problem for what the client did wrong."""
+
+    __slots__ = (
+        "asked",
+        "body_value",
+        "deps",
+        "headers",
+        "idempotency_key",
+        "principal",
+        "request",
+        "route",
+    )
+
+    def __init__(
+        self, request: web.Request, asked: Asked, route: Route, deps: Dependencies
+    ) -> None:
+        self.request = request
+        self.asked = asked
+        self.route = route
+        self.deps = deps
+        self.principal: Principal | None = None
+        # Of this answer alone: they are not stored with it.
+        self.headers: dict[str, str] = {}
+        self.idempotency_key: str | None = None
+        # The body as it was parsed; `{}` where none was sent.
+        self.body_value: object = {}
+
+    async def admit(self) -> None:
+        """Let the request in, or raise Problem: 401, 403, 429, or 400 for its key."""
+        if isinstance(self.route.scope, Everyone):
+            return
+        sent = self.request.headers.get("Authorization")
+        self.principal = await self.deps.authenticator.principal(sent)
+        if self.route.scope.value not in self.principal.scopes:
+            raise _out_of_scope(self.route.scope)
+        assert self.route.rate_class is not None, "what needs a key is limited"
+        subject = Subject(self.route.rate_class.value, self.principal.tenant_id)
+        self.headers |= await self.deps.rate_limiter.pass_or_refuse(subject)
+        self.idempotency_key = key_of(self.request.headers.getall(HEADER, ()), self.route.key_use)
+
+    @property
+    def asker(self) -> Principal:
+        """Who asks; only for routes that need a key."""
+        assert self.principal is not None, f"{self.route.path} is for everyone"
+        return self.principal
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant of whoever asks."""
+        return self.asker.tenant_id
+
+    def path_id(self, kind: ProblemKind) -> UUID:
+        """The `{id}` of the path; what is no id names nothing, so it is not found."""
+        text = self.request.match_info["id"]
+        found = parse_uuid(text)
+        if found is None:
+            raise Problem(kind, f"{text[:100]!r} is no id")
+        return found
+
+    def query(self, model: type[ModelT]) -> ModelT:
+        """The parameters of the query string."""
+        raw = self.request.rel_url.raw_query_string
+        # aiohttp's own reading turns what is not UTF-8 into U+FFFD; this one keeps it refusable.
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+        return read_query(model, pairs)
+
+    async def body(self, model: type[ModelT]) -> ModelT:
+        """The body, read whole and checked."""
+        sent = await self._sent()
+        if sent or not self.route.body_optional:
+            self._require_json()
+            self.body_value = parse_body(sent)
+        return read_body(model, self.body_value)
+
+    async def limit_account(self, account_id: UUID) -> None:
+        """Count this payment against its source account's limit. Raises Problem (429)."""
+        subject = Subject("account", self.tenant_id, str(account_id))
+        for name, value in (await self.deps.rate_limiter.pass_or_refuse(subject)).items():
+            others = self.headers.get(name)
+            self.headers[name] = f"{others}, {value}" if others else value
+
+    def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        """A connection to read with; raises Problem (503) when Postgres is away."""
+        return reading(self.deps.pool)
+
+    async def _sent(self) -> bytes:
+        request = self.request
+        if request.content.is_eof():  # it came with the headers, as most do
+            return await request.read()
+        try:
+            async with asyncio.timeout(self.deps.read_timeout_seconds):
+                return await request.read()
+        except TimeoutError:
+            seconds = f"{self.deps.read_timeout_seconds:g}"
+            raise Problem(REQUEST_TIMEOUT, f"the body took longer than {seconds} s") from None
+
+    def _require_json(self) -> None:
+        sent = self.request.headers.get("Content-Type", "")
+        if sent == "application/json" and "Content-Encoding" not in self.request.headers:
+            return
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
+        if self.request.content_type != "application/json" or not sent:
+            raise Problem(
+                UNSUPPORTED_MEDIA_TYPE, "send the body with Content-Type: application/json"
+            )
+        if (self.request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body in UTF-8")
+
+
+def _out_of_scope(scope: Scope) -> Problem:
+    challenge = f'Bearer realm="payments", error="insufficient_scope", scope="{scope.value}"'
+    return Problem(
+        INSUFFICIENT_SCOPE,
+        f"the API key does not have the scope {scope.value}",
+        headers={"WWW-Authenticate": challenge},
+    )

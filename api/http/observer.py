@@ -1,0 +1,167 @@
+"""The outermost layer: every request gets an id, a span, a log line and figures, and one answer.
+
+Whatever goes wrong below becomes a problem here, so that nothing but problems and
+successes leaves this process, and no client ever reads an exception's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiohttp import web
+from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
+
+from api.http import problems
+from api.http.problems import Asked, Problem
+from telemetry.tracing import current_traceparent, remote_parent
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+    from store.write.group_commit import Answer
+    from telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+Work = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
+
+# What others may have called the request: anything a log line or a header can carry safely.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# Clients may invent methods, and each would be another series.
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER: Final = "other"
+# No request of ours is a tenth as long, metadata at its limit included.
+BODY_BYTES_MAX: Final = 65_536
+UNMATCHED: Final = "unmatched"
+_CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
+_SERVER_ERROR: Final = 500
+_REJECTED: Final = {
+    problems.OVERLOADED: "overload",
+    problems.RATE_LIMITED: "rate_limit",
+    problems.BODY_TOO_LARGE: "too_large",
+    problems.UNAUTHORIZED: "unauthorized",
+}
+_EVERY_ANSWER: Final = {
+    "Server": "payments",
+    "X-Content-Type-Options": "nosniff",
+    # Balances and payments are nobody's to keep.
+    "Cache-Control": "no-store",
+}
+
+
+class Observer:
+    """Runs the work of a request and makes its response."""
+
+    def __init__(self, metrics: Metrics, tracer: Tracer, new_request_id: Callable[[], str]) -> None:
+        self._http = metrics.http
+        self._tracer = tracer
+        self._new_request_id = new_request_id
+
+    async def respond(
+        self, request: web.Request, template: str, work: Work, *, quiet: bool = False
+    ) -> web.Response:
+        """The response to a request whose route is `template`; `quiet` leaves no line or span."""
+        started = perf_counter()
+        asked = Asked(request.rel_url.raw_path, self._request_id(request))
+        structlog.contextvars.bind_contextvars(request_id=asked.request_id)
+        headers = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id}
+        span = self._span(request, template)
+        self._http.in_flight.inc()
+        try:
+            with use_span(span, end_on_exit=True, record_exception=False):
+                headers["traceparent"] = current_traceparent() or ""
+                answer = await self._answer(asked, headers, work)
+                span.set_attribute("http.response.status_code", answer.status)
+                if answer.status >= _SERVER_ERROR:
+                    span.set_status(Status(StatusCode.ERROR))
+                seconds = perf_counter() - started
+                self._count(request.method, template, answer.status, seconds)
+                if not quiet:
+                    self._log(request, template, answer.status, seconds)
+        finally:
+            self._http.in_flight.dec()
+        return web.Response(
+            body=answer.body, status=answer.status, headers={**headers, **answer.headers}
+        )
+
+    def refuse_connection(self, error: BaseException | None) -> web.Response:
+        """The response to what is no HTTP request, and so has neither route nor headers."""
+        asked = Asked("/", self._new_request_id())
+        structlog.contextvars.bind_contextvars(request_id=asked.request_id)
+        span = self._tracer.start_span("unreadable request", kind=SpanKind.SERVER)
+        with use_span(span, end_on_exit=True):
+            trace = {"X-Request-ID": asked.request_id, "traceparent": current_traceparent() or ""}
+            log.info("unreadable request", reason=type(error).__name__)
+        problem = Problem(problems.MALFORMED_HTTP, "these bytes are not an HTTP request")
+        answer = problems.answer(problem, asked)
+        self._count(_OTHER, UNMATCHED, answer.status, 0.0)
+        return web.Response(
+            body=answer.body,
+            status=answer.status,
+            headers={**_EVERY_ANSWER, **trace, **answer.headers},
+        )
+
+    async def _answer(self, asked: Asked, headers: dict[str, str], work: Work) -> Answer:
+        try:
+            return await work(asked, headers)
+        except Problem as problem:
+            refused = problem
+        except web.HTTPException as error:
+            refused = _from_http(error)
+        except web.RequestPayloadError:
+            refused = Problem(problems.MALFORMED_HTTP, "the body ended early or was not readable")
+        except Exception:
+            log.exception("request failed")
+            refused = Problem(
+                problems.INTERNAL, "something went wrong here; the request_id tells us what"
+            )
+        if reason := _REJECTED.get(refused.kind):
+            self._http.rejected.labels(reason).inc()
+        return problems.answer(refused, asked)
+
+    def _request_id(self, request: web.Request) -> str:
+        sent = request.headers.get("X-Request-ID")
+        if sent is not None and _REQUEST_ID.fullmatch(sent):
+            return sent
+        return self._new_request_id()
+
+    def _span(self, request: web.Request, template: str) -> Span:
+        return self._tracer.start_span(
+            f"{request.method} {template}",
+            context=remote_parent(request.headers.get("traceparent")),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": request.method, "http.route": template},
+        )
+
+    def _count(self, sent: str, template: str, status: int, seconds: float) -> None:
+        method = sent if sent in _METHODS else _OTHER
+        self._http.requests.labels(template, method, _CLASSES[status // 100]).inc()
+        self._http.duration.labels(template, method).observe(seconds)
+
+    def _log(self, request: web.Request, template: str, status: int, seconds: float) -> None:
+        log.info(
+            "request",
+            method=request.method,
+            route=template,
+            status=status,
+            duration_ms=round(seconds * 1000, 3),
+        )
+
+
+def _from_http(error: web.HTTPException) -> Problem:
+    """What aiohttp refuses by itself, as a problem."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            detail = f"{error.method[:20]} is not taken here; {allowed} is"
+            return Problem(problems.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
+        case web.HTTPNotFound():
+            return Problem(problems.NOT_FOUND, "no resource has this address; see /docs")
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(problems.BODY_TOO_LARGE, f"it has more than {BODY_BYTES_MAX} bytes")
+        case _:
+            return Problem(problems.MALFORMED_HTTP, error.reason or "the request is not acceptable")

@@ -1,0 +1,119 @@
+"""Whether the ingress can do its work: what it needs, asked all at once, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Self
+
+import asyncpg
+
+from api.contract.responses import CheckResponse, CheckStatus, HealthResponse
+from store.migrations import pending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from store.migrations import Migration
+
+# Shorter than the second or more an orchestrator waits, so that it gets an answer, not silence.
+_SECONDS_MAX: Final = 0.9
+
+
+@dataclass(slots=True)
+class _Check:
+    # Answers None when all is well, or what is wrong.
+    ask: Callable[[], Awaitable[str | None]]
+    # What it means when it is not well.
+    otherwise: CheckStatus
+    # The question under way: one that hangs is not asked again beside it.
+    asking: asyncio.Task[CheckResponse] | None = None
+
+
+class Readiness:
+    """Asks Postgres, for its migrations too, and Redis, without which the ingress is degraded."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        redis: Redis,
+        migrations: Sequence[Migration],
+    ) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._migrations = migrations
+        self._draining = False
+        self._tasks = asyncio.TaskGroup()
+        self._checks: Mapping[str, _Check] = {
+            "postgres": _Check(self._postgres, CheckStatus.UNAVAILABLE),
+            "migrations": _Check(self._migrated, CheckStatus.UNAVAILABLE),
+            "redis": _Check(self._redis_answers, CheckStatus.DEGRADED),
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Answers can be had until the context is left."""
+        async with self._tasks:
+            try:
+                yield self
+            finally:
+                for check in self._checks.values():
+                    if check.asking is not None:
+                        check.asking.cancel()
+
+    def drain(self) -> None:
+        """From now on the answer is no: this process is on its way out."""
+        self._draining = True
+
+    async def ask(self) -> HealthResponse:
+        """How everything is, after at most a second, whatever hangs."""
+        checks = dict(zip(self._checks, await self._answers(), strict=True))
+        found = {check.status for check in checks.values()}
+        if self._draining or CheckStatus.UNAVAILABLE in found:
+            return HealthResponse(status=CheckStatus.UNAVAILABLE, checks=checks)
+        worst = CheckStatus.DEGRADED if CheckStatus.DEGRADED in found else CheckStatus.OK
+        return HealthResponse(status=worst, checks=checks)
+
+    async def _answers(self) -> list[CheckResponse]:
+        asked = list(self._checks.values())
+        for check in asked:
+            if check.asking is None or check.asking.done():
+                check.asking = self._tasks.create_task(_answer(check))
+        # Not by cancelling: a driver may take long to let go of what it was cancelled in.
+        await asyncio.wait([each.asking for each in asked if each.asking], timeout=_SECONDS_MAX)
+        return [_answered(check) for check in asked]
+
+    async def _postgres(self) -> str | None:
+        async with self._pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        return None
+
+    async def _migrated(self) -> str | None:
+        async with self._pool.acquire() as connection:
+            missing = await pending(connection, self._migrations)
+        return f"not applied: {', '.join(step.label for step in missing)}" if missing else None
+
+    async def _redis_answers(self) -> str | None:
+        await self._redis.ping()
+        return None
+
+
+async def _answer(check: _Check) -> CheckResponse:
+    started = perf_counter()
+    try:
+        detail = await check.ask()
+    except Exception as error:  # noqa: BLE001 - a check that fails in a new way has failed
+        detail = f"does not answer ({type(error).__name__})"
+    status = CheckStatus.OK if detail is None else check.otherwise
+    return CheckResponse(status=status, seconds=round(perf_counter() - started, 6), detail=detail)
+
+
+def _answered(check: _Check) -> CheckResponse:
+    if check.asking is not None and check.asking.done():
+        return check.asking.result()
+    return CheckResponse(status=check.otherwise, seconds=_SECONDS_MAX, detail="does not answer")

@@ -1,0 +1,1 @@
+"""One Idempotency-Key, one effect: the key, the submission, the answer again."""

@@ -1,0 +1,121 @@
+"""From a command to its answer: replayed, or committed now and remembered.
+
+The answer to a request with a key is rendered inside the commit and stored with its
+effect; what is sent is what is stored, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from api.http.call import Call
+from api.http.preconditions import refuse_if_match
+from api.http.problems import (
+    IDEMPOTENCY_KEY_IN_FLIGHT,
+    IDEMPOTENCY_KEY_REUSED,
+    OVERLOADED,
+    UNAVAILABLE,
+    Problem,
+    answer,
+    refusal,
+)
+from api.http.reads import RETRY_SOON
+from api.idempotency.key import fingerprint
+from payments.decision import Refused
+from store.write.group_commit import (
+    Answer,
+    Idempotency,
+    KeyInFlight,
+    KeyReused,
+    Overloaded,
+    Reply,
+    StoreUnavailable,
+    Submission,
+    is_kept,
+)
+from telemetry.tracing import current_traceparent
+
+if TYPE_CHECKING:
+    from payments.commands import Command
+    from payments.decision import Result
+
+Rendering = Callable[["Result"], Answer]
+
+_REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What to send, and the outcome behind it: None if it was decided before this request."""
+
+    answer: Answer
+    result: Result | Refused = None
+
+
+async def commit(call: Call, command: Command, render: Rendering) -> Committed:
+    """Have the command decided and recorded, once a key. Raises Problem.
+
+    Call it after the body was read, which is part of what a key stands for.
+    """
+    if not call.route.takes_if_match:
+        refuse_if_match(call.request.headers)
+    asked = _idempotency(call)
+    try:
+        if asked is not None and (first := await call.deps.replay_cache.first_answer(asked)):
+            call.headers |= _REPLAYED
+            call.deps.metrics.idempotency.replays.labels("cache").inc()
+            return Committed(first)
+        reply = await call.deps.committer.submit(_submission(call, command, asked, render))
+    except KeyReused:
+        call.deps.metrics.idempotency.conflicts.labels("reused").inc()
+        raise Problem(
+            IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for a different request"
+        ) from None
+    except KeyInFlight:
+        call.deps.metrics.idempotency.conflicts.labels("in_flight").inc()
+        detail = "the first request with this Idempotency-Key has not ended yet"
+        raise Problem(IDEMPOTENCY_KEY_IN_FLIGHT, detail, headers=RETRY_SOON) from None
+    except Overloaded as error:
+        wait = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+        raise Problem(
+            OVERLOADED, "more requests are waiting than is useful", headers=wait
+        ) from None
+    except StoreUnavailable as error:
+        detail = "the database is away; try again with the same Idempotency-Key"
+        raise Problem(UNAVAILABLE, detail, headers=RETRY_SOON) from error
+    return _committed(call, asked, reply)
+
+
+def _idempotency(call: Call) -> Idempotency | None:
+    if call.idempotency_key is None:
+        return None
+    request = call.request
+    same = fingerprint(request.method, request.rel_url.raw_path, call.body_value)
+    return Idempotency(call.tenant_id, call.idempotency_key, same)
+
+
+def _submission(
+    call: Call, command: Command, asked: Idempotency | None, render: Rendering
+) -> Submission:
+    about = call.asked
+
+    def rendered(outcome: Result | Refused) -> Answer:
+        if isinstance(outcome, Refused):
+            return answer(refusal(outcome), about)
+        return render(outcome)
+
+    return Submission(command, current_traceparent(), asked, rendered)
+
+
+def _committed(call: Call, asked: Idempotency | None, reply: Reply) -> Committed:
+    assert reply.answer is not None, "a submission with a rendering has an answer"
+    if asked is not None and is_kept(reply.result):
+        call.deps.replay_cache.keep(asked, reply.answer)
+    if reply.replayed:
+        call.headers |= _REPLAYED
+        call.deps.metrics.idempotency.replays.labels("postgres").inc()
+        return Committed(reply.answer)
+    return Committed(reply.answer, reply.result)

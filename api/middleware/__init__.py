@@ -1,1 +1,0 @@
-"""What happens to every request, whatever it asks for."""

@@ -1,0 +1,32 @@
+"""How far behind everything is, measured from outside: it works while the measured is dead.
+
+Four sources are asked, each on its own: the broker (consumer groups), Postgres (replication
+slots, and work that waits in tables) and Redis (stream groups). A `LagExporter`
+asks them for as long as a process lives (`running`) or when told (`refresh`). It writes nothing.
+"""
+
+from lag.exporter import LagExporter
+from lag.report import (
+    GroupLag,
+    GroupState,
+    PartitionLag,
+    RedisGroupLag,
+    SlotLag,
+    StreamsReport,
+    Unavailable,
+    WaitingWork,
+)
+from lag.sources import Pipeline
+
+__all__ = [
+    "GroupLag",
+    "GroupState",
+    "LagExporter",
+    "PartitionLag",
+    "Pipeline",
+    "RedisGroupLag",
+    "SlotLag",
+    "StreamsReport",
+    "Unavailable",
+    "WaitingWork",
+]

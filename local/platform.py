@@ -1,0 +1,150 @@
+"""Brings the whole platform up, keeps its record, and takes it down in order.
+
+`bring_up` may be cancelled at any moment and `take_down` ends whatever had been started by then,
+so that there is one way to stop, whether somebody asked for it or something failed.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import asyncpg
+
+from local.home import Home
+from local.processes import (
+    SERVERS_STOP_ORDER,
+    STOP_ORDER,
+    Surroundings,
+    ingress_address,
+    provider_variables,
+    simulator_address,
+)
+from local.program import Program, StartError
+from local.run_record import Addresses, RunRecord, write_record
+from local.servers import Stack
+from local.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
+from process.settings import Settings
+from store.migrations import MigrationError, connect_to_migrate, migrate_up, read_migrations
+from store.pool import DatabaseAddress
+
+# Ten interpreters on two slow cores; whoever fails ends the wait much sooner.
+_READY_WITHIN_SECONDS: Final = 120.0
+_DRAIN_SECONDS: Final = 30.0
+# After the drain nobody writes any more: servers only save what they hold.
+_SERVERS_STOP_SECONDS: Final = 30.0
+_LOG_CHECK_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a run is given from outside: where, with what, which servers and which processes."""
+
+    home: Home
+    settings: Settings
+    environment: Mapping[str, str]
+    prepare: Callable[[], Awaitable[Stack]]
+    processes: Callable[[Surroundings], list[Program]]
+    say: Callable[[str], None]
+
+
+class Platform:
+    """Every server and every process of one run."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._watcher = Watcher(changed=self._write_record, say=given.say)
+        self._supervised: list[Supervised] = []
+        self._killed: list[str] = []
+        self._stack: Stack | None = None
+        self._variables: dict[str, str] = {}
+        self._started_at = datetime.now(UTC)
+
+    @property
+    def logs(self) -> Path:
+        return self._given.home.log("*")
+
+    async def bring_up(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession) -> None:
+        """Return when everything is ready. Raises `StartError`."""
+        given = self._given
+        providers = provider_variables(given.home, given.settings, given.environment)
+        self._stack = stack = await given.prepare()
+        self._variables = stack.variables | providers
+        await self._start(tasks, stack.programs)
+        await _migrate(stack.database_address)
+        if stack.kafka.settle is not None:
+            await stack.kafka.settle()
+        environment = {**given.environment, **self._variables}
+        around = Surroundings(given.home, given.settings, environment, http)
+        await self._start(tasks, given.processes(around))
+
+    async def take_down(self) -> list[str]:
+        """Stop everything in order, our processes first; names of those that had to be killed."""
+        ours = await stop_in_order(self._groups(STOP_ORDER), within_seconds=_DRAIN_SECONDS)
+        servers = await stop_in_order(
+            self._groups(SERVERS_STOP_ORDER), within_seconds=_SERVERS_STOP_SECONDS
+        )
+        return self._killed + ours + servers
+
+    def kill(self) -> None:
+        """End everything at once, for somebody who asked a second time."""
+        self._killed = [each.program.name for each in self._supervised if each.kill()]
+
+    def record(self) -> RunRecord | None:
+        """What runs now; None before it is decided where the servers are."""
+        if self._stack is None:
+            return None
+        return RunRecord(
+            pid=os.getpid(),
+            started_at=self._started_at,
+            addresses=Addresses(
+                ingress=ingress_address(self._given.settings),
+                database=self._stack.database.address,
+                redis=self._stack.redis.address,
+                kafka=self._stack.kafka.address,
+                simulator=simulator_address(self._variables),
+            ),
+            environment=self._variables,
+            processes=tuple(each.snapshot() for each in self._supervised),
+        )
+
+    async def keep_logs_short(self) -> None:
+        """For ever: a process writes to its log for as long as the run lasts."""
+        while True:
+            await asyncio.sleep(_LOG_CHECK_SECONDS)
+            self._given.home.shorten_logs()
+
+    async def _start(self, tasks: asyncio.TaskGroup, programs: Sequence[Program]) -> None:
+        supervised = [Supervised(program, self._watcher) for program in programs]
+        self._supervised += supervised
+        for each in supervised:
+            tasks.create_task(each.keep())
+        await until_all_ready(supervised, within_seconds=_READY_WITHIN_SECONDS)
+
+    def _groups(self, order: Sequence[Sequence[str]]) -> list[list[Supervised]]:
+        by_name = {each.program.name: each for each in self._supervised}
+        return [[by_name[name] for name in names if name in by_name] for names in order]
+
+    def _write_record(self) -> None:
+        record = self.record()
+        if record is not None:
+            write_record(self._given.home, record)
+
+
+async def _migrate(address: DatabaseAddress) -> None:
+    try:
+        connection = await connect_to_migrate(address)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise StartError(
+            f"Postgres at {address.host}:{address.port} cannot be used: {error}."
+        ) from error
+    try:
+        await migrate_up(connection, read_migrations())
+    except (MigrationError, asyncpg.PostgresError) as error:
+        raise StartError(f"The migrations failed: {error}.") from error
+    finally:
+        await connection.close()

@@ -1,0 +1,174 @@
+"""One program run as a child process: started, ready, stopped, and why it did not start.
+
+The child is its own process group, so that Ctrl-C in the terminal reaches only whoever owns the
+child. It is ready when its own check says so, never because time has passed. Nothing here
+restarts anything: see `local/supervisor.py`.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypedDict
+
+# Where `python -m` finds our packages: the clone, or the folder they are installed in.
+CODE: Final = Path(__file__).parent.parent
+POLL_SECONDS: Final = 0.05
+_LOG_TAIL_BYTES: Final = 8192
+_LOG_TAIL_LINES: Final = 8
+
+
+class StartError(Exception):
+    """Something cannot be started; the message is one sentence for whoever ran the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to run, where it logs and how to tell that it is ready."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    log: Path
+    address: str
+    is_ready: Callable[[], Awaitable[bool]]
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    stop_signal: signal.Signals = signal.SIGTERM
+    # Only root can start a program as somebody else.
+    user_id: int | None = None
+
+
+@asynccontextmanager
+async def running(
+    program: Program, *, ready_within_seconds: float = 30.0, stop_within_seconds: float = 10.0
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program, ready inside the block and ended after it. Raises `StartError`."""
+    process = await start(program)
+    try:
+        await until_ready(program, process, within_seconds=ready_within_seconds)
+        yield process
+    finally:
+        await stop(program, process, within_seconds=stop_within_seconds)
+
+
+async def start(program: Program) -> asyncio.subprocess.Process:
+    """Start the program; what it prints is appended to its log."""
+    try:
+        with program.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *program.command,
+                cwd=program.directory,
+                env=dict(program.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                **as_user(program.user_id),
+            )
+    except OSError as error:
+        raise StartError(f"{program.name} cannot be started: {error}.") from error
+
+
+class _User(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def as_user(user_id: int | None) -> _User:
+    """Arguments of a subprocess that gives up being root, or none to stay who we are."""
+    return _User() if user_id is None else _User(user=user_id, group=user_id, extra_groups=[])
+
+
+async def until_ready(
+    program: Program, process: asyncio.subprocess.Process, *, within_seconds: float
+) -> None:
+    """Return once the program is ready; raise `StartError` when it ends or takes too long."""
+    try:
+        async with asyncio.timeout(within_seconds):
+            while not await program.is_ready():
+                if process.returncode is not None:
+                    raise StartError(why_it_ended(program, process.returncode))
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise StartError(
+            f"{program.name} was not ready within {within_seconds:.0f} s; see {program.log}."
+        ) from None
+
+
+async def stop(
+    program: Program, process: asyncio.subprocess.Process, *, within_seconds: float
+) -> bool:
+    """End the program by its own signal, or by force after `within_seconds`; say if it obeyed."""
+    if process.returncode is None:
+        process.send_signal(program.stop_signal)
+    try:
+        async with asyncio.timeout(within_seconds):
+            await process.wait()
+    except TimeoutError:
+        kill_group(process.pid)
+        await process.wait()
+        return False
+    return True
+
+
+def kill_group(process_id: int) -> None:
+    """End a child that did not obey, with whatever it started itself."""
+    try:
+        os.killpg(process_id, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def why_it_ended(program: Program, exit_code: int | None) -> str:
+    """Why the program stopped, from the end of its log."""
+    lines = last_lines(program.log)
+    return known_cause(program.name, "\n".join(lines), program.directory, program.address) or (
+        f"{program.name} ended with exit code {exit_code}; the end of {program.log}:\n  "
+        + "\n  ".join(lines)
+    )
+
+
+def known_cause(name: str, log: str, directory: Path, address: str = "") -> str | None:
+    """One sentence for what commonly stops a server, from what it printed."""
+    if "Address already in use" in log:
+        return f"{name} cannot listen on {address}: the port is taken."
+    if "No space left on device" in log:
+        return f"{name} cannot start: the disk that holds {directory} is full."
+    if "Permission denied" in log:
+        return f"{name} cannot start: no permission for {directory}."
+    return None
+
+
+def last_lines(log: Path, count: int = _LOG_TAIL_LINES) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now; somebody may take it before it is used."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

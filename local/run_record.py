@@ -1,0 +1,113 @@
+"""The record of a run: what `payments run` writes at every change and `payments status` reads.
+
+It also carries the `PAYMENTS_*` variables of the embedded servers, so that the other commands
+find them without being told.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from local.home import Home, write_atomically
+from local.processes import SERVERS_STOP_ORDER
+from local.supervisor import Snapshot
+
+# The kernel counts a process's start in hundredths of a second from a boot time it rounds.
+_CLOCK_TOLERANCE_SECONDS: Final = 1.0
+
+
+class Addresses(BaseModel):
+    """Where the servers are, embedded or not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ingress: str
+    database: str
+    redis: str
+    kafka: str
+    simulator: str
+
+
+class RunRecord(BaseModel):
+    """A run: its own pid, what it connects, and every process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started_at: datetime
+    addresses: Addresses
+    environment: dict[str, str]
+    processes: tuple[Snapshot, ...]
+
+
+def read_record(home: Home) -> RunRecord | None:
+    """The last run's record; None when there was none or it cannot be understood."""
+    try:
+        return RunRecord.model_validate_json(home.record.read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_record(home: Home, record: RunRecord) -> None:
+    write_atomically(home.record, record.model_dump_json(indent=2))
+
+
+def is_running(record: RunRecord) -> bool:
+    """Whether the run that wrote this still goes on."""
+    return _lives(record.pid, record.started_at)
+
+
+def is_alive(process: Snapshot) -> bool:
+    """Whether the recorded process still runs."""
+    return process.pid is not None and _lives(process.pid, process.since)
+
+
+def _lives(pid: int, since: datetime) -> bool:
+    """Whether this pid runs and has not been given to another process since."""
+    try:
+        found = psutil.Process(pid)
+        is_same = found.create_time() <= since.timestamp() + _CLOCK_TOLERANCE_SECONDS
+        return is_same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def variables_of_run(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which a command reaches what runs here, where none of their kind is set."""
+    record = read_record(Home.of(environment))
+    if record is None or not is_running(record):
+        return {}
+    taken = {_section(name) for name in environment}
+    return {
+        name: value for name, value in record.environment.items() if _section(name) not in taken
+    }
+
+
+def _section(variable: str) -> tuple[str, ...]:
+    return tuple(variable.split("_")[:2])
+
+
+def end_leftovers(record: RunRecord, *, within_seconds: float) -> list[str]:
+    """End what a killed run left running, servers last, so that ports and data are free; names."""
+    left = [one for one in record.processes if is_alive(one)]
+    servers = {name for group in SERVERS_STOP_ORDER for name in group}
+    _end([one for one in left if one.name not in servers], within_seconds)
+    _end([one for one in left if one.name in servers], within_seconds)
+    return [one.name for one in left]
+
+
+def _end(processes: Sequence[Snapshot], within_seconds: float) -> None:
+    signalled = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(one.pid)
+            process.send_signal(one.stop_signal)
+            signalled.append(process)
+    _, stubborn = psutil.wait_procs(signalled, timeout=within_seconds)
+    for process in stubborn:
+        process.kill()
+    psutil.wait_procs(stubborn, timeout=within_seconds)

@@ -1,0 +1,1 @@
+"""The decisions: what follows from each command, given the rows it needs."""

@@ -1,0 +1,157 @@
+"""What stages and operators ask about dead letters: park a message, redrive, discard.
+
+A letter is parked once however often its message is delivered, and leaves the
+queue only signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from payments import holds
+from payments.change import changed, charge_work, refund_work
+from payments.dead_letter import DeadLetter, DeadLetterState
+from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decisions import dead_letter_queue
+from payments.decisions.amend import owing
+from payments.events import EventType
+from payments.outcome import Operation
+from payments.payment import CaptureMethod, Payment, PaymentStatus
+from payments.refund import REFUND_OPEN, Refund
+
+if TYPE_CHECKING:
+    from payments.commands import DiscardDeadLetter, ParkMessage, RedriveDeadLetter
+
+
+def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decision | Refused:
+    """A letter for a message; a second delivery changes nothing."""
+    known = book.dead_letters.get(command.letter_id)
+    if known is not None:
+        return Decision(result=known)
+    letter = DeadLetter(
+        id=command.letter_id,
+        tenant_id=command.tenant_id,
+        stage=command.stage,
+        reason=command.reason,
+        error=command.error,
+        source=command.source,
+        attempts=1,
+        first_failed_at=at.now,
+        last_failed_at=at.now,
+    )
+    payment = book.payments.get(command.payment_id) if command.payment_id else None
+    return dead_letter_queue.join(letter, payment)
+
+
+def discard_dead_letter(
+    command: DiscardDeadLetter, book: Book, at: Circumstances
+) -> Decision | Refused:
+    """Close a parked letter, signed; what waited for nothing else is sent."""
+    letter = _parked(command, book)
+    if isinstance(letter, Refused):
+        return letter
+    return dead_letter_queue.discard(letter, command, book, at)
+
+
+def redrive_dead_letter(
+    command: RedriveDeadLetter, book: Book, at: Circumstances
+) -> Decision | Refused:
+    """Try again: the message as it came, or the payment or refund it was about."""
+    letter = _parked(command, book)
+    if isinstance(letter, Refused):
+        return letter
+    closed = dead_letter_queue.signed(letter, command, DeadLetterState.REDRIVEN, at)
+    again: Decision | Refused
+    if letter.refund_id:
+        again = _ask_about_refund(book.refunds[letter.refund_id], at)
+    elif letter.payment_id:
+        again = _redrive_payment(book.payments[letter.payment_id], book, at)
+    else:
+        return dead_letter_queue.redrive(letter, command, book, at)
+    if isinstance(again, Refused):
+        return again
+    return replace(again, result=closed, dead_letters=(closed,))
+
+
+def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
+    patience = at.now + timedelta(seconds=at.policy.patience_s)
+    match payment.status:
+        case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
+            asked = replace(payment, progress=payment.progress.waiting(patience))
+            return _sent(asked, EventType.WOKEN, at)
+        case PaymentStatus.FAILED if not payment.was_authorized:
+            return _charge_again(payment, book, at)
+        case PaymentStatus.CANCELLED | PaymentStatus.FAILED if (
+            payment.provider_reference and not payment.operation
+        ):
+            # Its void was given up; one that is void already stays so at the provider.
+            return _sent(owing(payment, Operation.VOID, payment.amount, at), EventType.WOKEN, at)
+        case _:
+            return Refused(
+                RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
+                f"payment {payment.id} is {payment.status.value}: there is nothing to try again",
+                payment,
+            )
+
+
+def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
+    """From the start, with a new hold: the old one was released when the payment failed."""
+    source = book.accounts[payment.source_account_id]
+    if source.available < payment.amount.amount_minor:
+        return Refused(
+            RefusalCode.INSUFFICIENT_FUNDS,
+            f"account {source.id} has less than {payment.amount} available",
+        )
+    manual = payment.capture_method is CaptureMethod.MANUAL
+    operation = Operation.AUTHORIZE if manual else Operation.CHARGE
+    pending = replace(
+        owing(payment, operation, payment.amount, at),
+        status=PaymentStatus.PENDING,
+        hold_id=at.new_id(),
+    )
+    moved = holds.reserve(pending, source, at)
+    sent = _sent(pending, EventType.PAYMENT_REDRIVEN, at)
+    return replace(sent, accounts=moved.accounts, transfers=(moved.transfer,))
+
+
+def _ask_about_refund(refund: Refund, at: Circumstances) -> Decision | Refused:
+    if refund.status not in REFUND_OPEN:
+        return Refused(
+            RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
+            f"refund {refund.id} is {refund.status.value}: ask for a new refund instead",
+        )
+    patience = at.now + timedelta(seconds=at.policy.patience_s)
+    asked = replace(
+        refund,
+        progress=refund.progress.waiting(patience),
+        version=refund.version + 1,
+        updated_at=at.now,
+    )
+    return Decision(result=asked, refunds=(asked,), work=(refund_work(asked, at),))
+
+
+def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
+    change = changed(payment, what, at)
+    return Decision(
+        result=change.payment,
+        payments=(change.payment,),
+        events=(change.event,),
+        work=(charge_work(change.payment, at, change.event),),
+    )
+
+
+def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadLetter | Refused:
+    letter = book.dead_letters.get(command.letter_id)
+    if letter is None or command.tenant_id not in {None, letter.tenant_id}:
+        return Refused(
+            RefusalCode.DEAD_LETTER_NOT_FOUND, f"there is no dead letter {command.letter_id}"
+        )
+    if letter.state is not DeadLetterState.PARKED:
+        return Refused(
+            RefusalCode.DEAD_LETTER_NOT_PARKED,
+            f"dead letter {letter.id} was {letter.state.value} by {letter.resolved_by}",
+            letter,
+        )
+    return letter

@@ -1,0 +1,267 @@
+"""What follows from a provider's notification: ask sooner, doubt what is closed, or nothing.
+
+A hint moves no money and closes nothing. What is open is made due, so that the ordinary
+inquiry asks; what is closed otherwise is doubted, and only the provider's own answer to a
+question (`confront_*`) makes a dead letter of it, or ends an authorization it let go.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, assert_never
+
+from payments.change import changed
+from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
+from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decisions.authorization import lapse
+from payments.decisions.provider_work.payment import contradicts
+from payments.events import EventType
+from payments.ids import dead_letter_id
+from payments.money import Money
+from payments.notification import Hinted, HintEffect, NotedEvent, ProviderEvent, Question, Said
+from payments.outcome import Declined, NotFound, Operation, Succeeded, Unknown
+from payments.payment import CAPTURED, OPEN, CaptureMethod, Payment, PaymentStatus
+from payments.refund import REFUND_OPEN, Refund, RefundStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.commands import ConfrontPayment, ConfrontRefund, HintPayment, HintRefund
+    from payments.outcome import Finding
+    from payments.progress import Progress
+
+STAGE: Final = "webhooks"
+_REASONS: Final = {
+    HintEffect.CONTRADICTION: DeadLetterReason.CONTRADICTION,
+    HintEffect.UNRESOLVED: DeadLetterReason.OUTCOME_UNRESOLVED,
+}
+
+
+def hint_payment(command: HintPayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Make an open payment due; doubt a closed one that the provider speaks of otherwise."""
+    event = command.event
+    payment = _payment(command.payment_id, event, book)
+    if isinstance(payment, Refused):
+        return payment
+    if event.key in book.provider_events:
+        return Decision(Hinted(HintEffect.DUPLICATE, payment))
+    if payment.operation is None:
+        question = _question_about(payment, event)
+        if question is not None:
+            return Decision(Hinted(HintEffect.DOUBTED, payment, None, question))
+        return _noted(event, HintEffect.NOTHING, at, payment)
+    until = _sooner(payment.progress, at, is_open=payment.status in OPEN)
+    if until is None:
+        return _noted(event, HintEffect.NOTHING, at, payment)
+    hinted = replace(payment, progress=replace(payment.progress, due_at=until))
+    change = changed(hinted, EventType.HINTED, at)
+    noted = _noted(event, HintEffect.ASKED, at, change.payment)
+    return replace(noted, payments=(change.payment,), events=(change.event,))
+
+
+def hint_refund(command: HintRefund, book: Book, at: Circumstances) -> Decision | Refused:
+    """Make an open refund due; doubt a closed one that the provider speaks of otherwise."""
+    event = command.event
+    refund = _refund(command.refund_id, event, book)
+    if isinstance(refund, Refused):
+        return refund
+    payment = book.payments[refund.payment_id]
+    if event.key in book.provider_events:
+        return Decision(Hinted(HintEffect.DUPLICATE, payment, refund))
+    if refund.progress.due_at is None:
+        if _differs(refund, event.said):
+            question = Question(Operation.REFUND, refund.amount, payment.provider_reference)
+            return Decision(Hinted(HintEffect.DOUBTED, payment, refund, question))
+        return _noted(event, HintEffect.NOTHING, at, payment, refund)
+    until = _sooner(refund.progress, at, is_open=refund.status in REFUND_OPEN)
+    if until is None:
+        return _noted(event, HintEffect.NOTHING, at, payment, refund)
+    hinted = replace(
+        refund,
+        progress=replace(refund.progress, due_at=until),
+        version=refund.version + 1,
+        updated_at=at.now,
+    )
+    return replace(_noted(event, HintEffect.ASKED, at, payment, hinted), refunds=(hinted,))
+
+
+def confront_payment(command: ConfrontPayment, book: Book, at: Circumstances) -> Decision | Refused:
+    """Hold what the provider answered against a payment that is closed."""
+    event = command.event
+    payment = _payment(command.payment_id, event, book)
+    if isinstance(payment, Refused):
+        return payment
+    if event.key in book.provider_events:
+        return Decision(Hinted(HintEffect.DUPLICATE, payment))
+    if payment.operation is not None:
+        # Redriven while the provider was asked: whoever works on it now will learn more.
+        return _noted(event, HintEffect.NOTHING, at, payment)
+    is_about_hold = payment.awaits_capture and command.operation is Operation.AUTHORIZE
+    if is_about_hold and isinstance(command.found, Declined):
+        ended = lapse(payment, command.found, book, at)
+        (cancelled,) = ended.payments
+        noted = _noted(event, HintEffect.LAPSED, at, cancelled)
+        return replace(ended, result=noted.result, provider_events=noted.provider_events)
+    effect = _effect(_is_contradicted(payment, command.operation, command.found), command.found)
+    error = _error(event, command.operation, command.found, payment.status)
+    return _answered(_noted(event, effect, at, payment), error, payment.progress)
+
+
+def confront_refund(command: ConfrontRefund, book: Book, at: Circumstances) -> Decision | Refused:
+    """Hold what the provider answered against a refund that is closed."""
+    event = command.event
+    refund = _refund(command.refund_id, event, book)
+    if isinstance(refund, Refused):
+        return refund
+    payment = book.payments[refund.payment_id]
+    if event.key in book.provider_events:
+        return Decision(Hinted(HintEffect.DUPLICATE, payment, refund))
+    effect = _effect(_is_refund_contradicted(refund, command.found), command.found)
+    error = _error(event, Operation.REFUND, command.found, refund.status)
+    return _answered(_noted(event, effect, at, payment, refund), error, refund.progress)
+
+
+def _sooner(progress: Progress, at: Circumstances, *, is_open: bool) -> datetime | None:
+    """When to ask instead; None where asking sooner is no use.
+
+    A worker at its call is given a moment for its own answer, which is what the provider has
+    just told the world. Who waits for a retry has a provider that certainly did nothing:
+    asking it sooner than it wished would only burn the tries.
+    """
+    if progress.lease_id is not None:
+        until = at.now + timedelta(seconds=at.policy.hint_patience_s)
+    elif is_open:
+        until = at.now
+    else:
+        return None
+    return until if progress.due_at is None or until < progress.due_at else None
+
+
+def _question_about(payment: Payment, event: ProviderEvent) -> Question | None:
+    """What would settle the doubt, if what is said of a closed payment is not what we say."""
+    manual = payment.capture_method is CaptureMethod.MANUAL
+    taking = Operation.CAPTURE if manual else Operation.CHARGE
+    taken = payment.status in CAPTURED
+    known = payment.provider_reference
+    match event.said:
+        case Said.DONE if not taken:
+            return Question(taking, payment.amount, event.reference or known)
+        case Said.NOT_DONE if taken:
+            captured = Money(payment.captured_minor, payment.currency)
+            return Question(taking, captured, known or event.reference)
+        case Said.NOT_DONE if payment.status is PaymentStatus.AUTHORIZED:
+            return Question(Operation.AUTHORIZE, payment.amount, known or event.reference)
+        case Said.HELD if payment.status is PaymentStatus.FAILED:
+            return Question(Operation.AUTHORIZE, payment.amount, event.reference or known)
+        case Said.DONE | Said.NOT_DONE | Said.HELD:
+            return None
+        case _:
+            assert_never(event.said)
+
+
+def _is_contradicted(payment: Payment, operation: Operation, found: Finding) -> bool:
+    if isinstance(found, Succeeded):
+        return contradicts(payment, operation)
+    if operation is Operation.AUTHORIZE:
+        return payment.status is PaymentStatus.AUTHORIZED
+    return payment.status in CAPTURED
+
+
+def _is_refund_contradicted(refund: Refund, found: Finding) -> bool:
+    given_back = refund.status is RefundStatus.COMPLETED
+    return given_back is not isinstance(found, Succeeded)
+
+
+def _effect(is_contradicted: bool, found: Finding) -> HintEffect:  # noqa: FBT001 - the first says what of the second
+    if isinstance(found, Unknown):
+        return HintEffect.UNRESOLVED
+    return HintEffect.CONTRADICTION if is_contradicted else HintEffect.CONFIRMED
+
+
+def _differs(refund: Refund, said: Said) -> bool:
+    return said is (Said.NOT_DONE if refund.status is RefundStatus.COMPLETED else Said.DONE)
+
+
+def _error(
+    event: ProviderEvent,
+    operation: Operation,
+    found: Finding,
+    status: PaymentStatus | RefundStatus,
+) -> str:
+    match found:
+        case Succeeded(reference):
+            answer = f"it succeeded, as {reference}"
+        case NotFound():
+            answer = "nothing is known of it"
+        case Declined(code, message) | Unknown(code, message):
+            answer = f"{code}: {message}"
+        case _:
+            assert_never(found)
+    return (
+        f"{status.value} here, but asked after the {operation.value} {event.provider.value} "
+        f"answers: {answer} (asked because of {event.type} {event.id})"
+    )
+
+
+def _answered(decision: Decision, error: str, progress: Progress) -> Decision:
+    """With a letter where the answer is no confirmation.
+
+    One an event, whose name stands in for what was sent: that holds more than may be passed on.
+    """
+    (noted,) = decision.provider_events
+    reason = _REASONS.get(noted.effect)
+    if reason is None:
+        return decision
+    event = noted.event
+    named = {"event_id": event.id, "event_type": event.type, "reference": event.reference}
+    letter = DeadLetter(
+        id=dead_letter_id(STAGE, "/".join(event.key)),
+        tenant_id=noted.tenant_id,
+        stage=STAGE,
+        reason=reason,
+        error=error,
+        source=SourceMessage(
+            topic=f"{STAGE}/{event.provider.value}",
+            partition=0,
+            offset=0,
+            key=str(noted.refund_id or noted.payment_id).encode(),
+            value=json.dumps(named).encode(),
+        ),
+        attempts=progress.attempt_count,
+        first_failed_at=noted.received_at,
+        last_failed_at=noted.received_at,
+        payment_id=noted.payment_id,
+        refund_id=noted.refund_id,
+    )
+    return replace(decision, dead_letters=(letter,))
+
+
+def _noted(
+    event: ProviderEvent,
+    effect: HintEffect,
+    at: Circumstances,
+    payment: Payment,
+    refund: Refund | None = None,
+) -> Decision:
+    refund_id = refund.id if refund else None
+    noted = NotedEvent(event, payment.tenant_id, payment.id, refund_id, effect, at.now)
+    return Decision(Hinted(effect, payment, refund), provider_events=(noted,))
+
+
+def _payment(payment_id: UUID, event: ProviderEvent, book: Book) -> Payment | Refused:
+    payment = book.payments.get(payment_id)
+    if payment is None or payment.provider is not event.provider:
+        what = f"{event.provider.value} has no payment {payment_id} of ours"
+        return Refused(RefusalCode.PAYMENT_NOT_FOUND, what)
+    return payment
+
+
+def _refund(refund_id: UUID, event: ProviderEvent, book: Book) -> Refund | Refused:
+    refund = book.refunds.get(refund_id)
+    if refund is None or refund.provider is not event.provider:
+        what = f"{event.provider.value} has no refund {refund_id} of ours"
+        return Refused(RefusalCode.REFUND_NOT_FOUND, what)
+    return refund

@@ -1,0 +1,1 @@
+"""The journal: seals over the ledger, and what was done to a sealed one."""

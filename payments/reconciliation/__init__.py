@@ -1,0 +1,1 @@
+"""A settlement report against our books, and what becomes of a difference."""

@@ -1,0 +1,198 @@
+"""The simulator's own API under `/_simulator`: script faults, read the journal, hear testimony.
+
+It needs no key and is meant for loopback. Nothing here changes what a vendor has on record,
+but for standing in for the time after which an authorization lapses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Final
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from simulator.exchange import Exchange
+from simulator.faults import ArmedFault, FaultSpec
+from simulator.journal import Recovery
+from simulator.settlements import instant, settlement_report
+from simulator.testimony import PaymentTestimony, Testimony
+from simulator.vendor import Vendor
+
+_PAGE_DEFAULT: Final = 1000
+_PAGE_MAX: Final = 100_000
+_FILTERS: Final = ("vendor", "operation", "payment_id", "key", "outcome", "effect")
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Handlers over one exchange."""
+
+    exchange: Exchange
+    recovery: Recovery
+    vendors: tuple[Vendor, ...]
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where each handler is mounted."""
+        return [
+            web.post("/_simulator/faults", self.arm_fault),
+            web.get("/_simulator/faults", self.list_faults),
+            web.delete("/_simulator/faults", self.clear_faults),
+            web.get("/_simulator/journal", self.read_journal),
+            web.get("/_simulator/journal/summary", self.summarize),
+            web.get("/_simulator/settlements", self.settlements),
+            web.get("/_simulator/payments", self.list_payments),
+            web.get("/_simulator/payments/{payment_id}", self.one_payment),
+            web.post("/_simulator/payments/{payment_id}/expire", self.expire),
+        ]
+
+    async def arm_fault(self, request: web.Request) -> web.Response:
+        """POST a fault; answers it with its id."""
+        try:
+            spec = FaultSpec.model_validate_json(await request.read())
+        except ValidationError as error:
+            return _json({"error": error.errors(include_url=False, include_context=False)}, 422)
+        return _json(_fault_object(self.exchange.faults.arm(spec)), 201)
+
+    async def list_faults(self, _request: web.Request) -> web.Response:
+        """GET what is armed, and how often each has fired."""
+        return _json({"faults": [_fault_object(fault) for fault in self.exchange.faults.armed]})
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        """DELETE everything armed, or one `?vendor=`'s."""
+        return _json({"removed": self.exchange.faults.clear(request.query.get("vendor", "*"))})
+
+    async def read_journal(self, request: web.Request) -> web.Response:
+        """GET entries from byte offset `after`, filtered; `next` is null at the end."""
+        try:
+            after = int(request.query.get("after", "0"))
+            limit = min(int(request.query.get("limit", _PAGE_DEFAULT)), _PAGE_MAX)
+        except ValueError:
+            return _json({"error": "after and limit are integers"}, 422)
+        wanted = {name: request.query[name] for name in _FILTERS if name in request.query}
+        page = await asyncio.to_thread(self._page, after, max(limit, 1), wanted)
+        return _json(page)
+
+    async def settlements(self, request: web.Request) -> web.Response:
+        """GET what moved at a `provider` `from` a time (in it) `to` another (not in it), as CSV."""
+        try:
+            period = (instant(request.query.get("from")), instant(request.query.get("to")))
+        except ValueError:
+            return _json({"error": "from and to are times, such as 2026-01-01T00:00:00Z"}, 422)
+        vendor = request.query.get("provider", "")
+        if vendor not in ("stripe", "paypal"):
+            return _json({"error": "provider is stripe or paypal"}, 422)
+        entries = (line for _, line in self.exchange.journal.read_lines(0))
+        report = await asyncio.to_thread(settlement_report, entries, vendor, period)
+        return web.Response(text=report, content_type="text/csv")
+
+    async def summarize(self, _request: web.Request) -> web.Response:
+        """GET counts, sums and whatever no correct client would have caused."""
+        summary = _summary(self.exchange.testimony)
+        summary["journal"] = asdict(self.recovery) | {"last_seq": self.exchange.last_seq}
+        summary["webhooks"] = {
+            "delivered": self.exchange.webhooks.delivered,
+            "waiting": self.exchange.webhooks.waiting,
+            "given_up": self.exchange.webhooks.given_up,
+        }
+        return _json(summary)
+
+    async def list_payments(self, request: web.Request) -> web.Response:
+        """GET the testimony on every payment, in order of first effect, by `after` and `limit`."""
+        try:
+            after = int(request.query.get("after", "0"))
+            limit = min(int(request.query.get("limit", _PAGE_DEFAULT)), _PAGE_MAX)
+        except ValueError:
+            return _json({"error": "after and limit are integers"}, 422)
+        payments = self.exchange.testimony.payments
+        page = list(islice(payments.values(), after, after + limit))
+        following = after + len(page)
+        return _json(
+            {
+                "payments": [asdict(payment) for payment in page],
+                "next": following if following < len(payments) else None,
+            }
+        )
+
+    async def one_payment(self, request: web.Request) -> web.Response:
+        """GET the testimony on one payment at each vendor that knows it."""
+        payment_id = request.match_info["payment_id"]
+        payments = self.exchange.testimony.payments
+        known = [
+            payments[vendor, payment_id]
+            for vendor in ("stripe", "paypal")
+            if (vendor, payment_id) in payments
+        ]
+        return _json({"payments": [asdict(payment) for payment in known]})
+
+    async def expire(self, request: web.Request) -> web.Response:
+        """POST: let a payment's authorization lapse at whichever vendor holds it."""
+        payment_id = request.match_info["payment_id"]
+        expired = [
+            vendor.name for vendor in self.vendors if await self.exchange.expire(vendor, payment_id)
+        ]
+        return _json({"expired": expired}, 200 if expired else 404)
+
+    def _page(self, after: int, limit: int, wanted: dict[str, str]) -> dict[str, object]:
+        entries: list[object] = []
+        following: int | None = None
+        for offset, line in self.exchange.journal.read_lines(after):
+            entry = orjson.loads(line)
+            if all(entry.get(name) == value for name, value in wanted.items()):
+                entries.append(entry)
+            if len(entries) == limit:
+                following = offset
+                break
+        return {"entries": entries, "next": following}
+
+
+def _summary(testimony: Testimony) -> dict[str, object]:
+    return {
+        "entries": testimony.entries,
+        "payments": len(testimony.payments),
+        "requests": [
+            {"vendor": vendor, "operation": operation, "outcome": outcome, "count": count}
+            for (vendor, operation, outcome), count in sorted(testimony.requests.items())
+        ],
+        "effects": [
+            {
+                "vendor": vendor,
+                "effect": effect,
+                "currency": currency,
+                "amount_minor": amount_minor,
+                "count": testimony.effects[vendor, effect, currency],
+            }
+            for (vendor, effect, currency), amount_minor in sorted(testimony.moved.items())
+        ],
+        "faults": dict(sorted(testimony.faults.items())),
+        "charged_more_than_once": [
+            asdict(payment) for payment in testimony.charged_more_than_once()
+        ],
+        "refunded_more_than_charged": [asdict(payment) for payment in _over_refunded(testimony)],
+    }
+
+
+def _over_refunded(testimony: Testimony) -> list[PaymentTestimony]:
+    return [
+        payment
+        for payment in testimony.payments.values()
+        if payment.refunded_minor > payment.charged_minor
+    ]
+
+
+def _fault_object(fault: ArmedFault) -> dict[str, object]:
+    return {
+        "id": fault.id,
+        "fired": fault.fired,
+        "left": fault.left,
+        **fault.spec.model_dump(mode="json"),
+    }
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body), status=status, headers={"Content-Type": "application/json"}
+    )

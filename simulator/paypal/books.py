@@ -1,0 +1,65 @@
+"""Everything PayPal has on record. Changed only by `put`, which journal entries drive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from simulator.entries import Record
+from simulator.paypal.records import (
+    Authorization,
+    Capture,
+    Listener,
+    Order,
+    PayPalRefund,
+)
+
+_PAID = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED", "CREATED", "CAPTURED", "PARTIALLY_CAPTURED")
+
+
+@dataclass(slots=True)
+class Books:
+    """Orders and what was made of them, of one merchant."""
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    authorizations: dict[str, Authorization] = field(default_factory=dict)
+    captures: dict[str, Capture] = field(default_factory=dict)
+    refunds: dict[str, PayPalRefund] = field(default_factory=dict)
+    listeners: dict[str, Listener] = field(default_factory=dict)
+    _order_of_invoice: dict[str, str] = field(default_factory=dict)
+    _refunds_of_capture: dict[str, dict[str, PayPalRefund]] = field(default_factory=dict)
+
+    def put(self, record: Record) -> None:
+        """Take a record as the present state of its object."""
+        match record:
+            case Order():
+                self.orders[record.id] = record
+            case Authorization():
+                self.authorizations[record.id] = record
+                self._note_invoice(record)
+            case Capture():
+                self.captures[record.id] = record
+                self._note_invoice(record)
+            case PayPalRefund():
+                self.refunds[record.id] = record
+                self._refunds_of_capture.setdefault(record.capture_id, {})[record.id] = record
+            case Listener():
+                self.listeners[record.id] = record
+            case _:
+                raise TypeError(f"no book for a {record.kind}")
+
+    def refunds_of(self, captures: Iterable[str]) -> list[PayPalRefund]:
+        """The refunds of these captures, oldest first per capture."""
+        return [
+            given for one in captures for given in self._refunds_of_capture.get(one, {}).values()
+        ]
+
+    def is_invoiced_elsewhere(self, invoice_id: str | None, order_id: str) -> bool:
+        """Whether another order was paid, or holds money, under this invoice id."""
+        if invoice_id is None:
+            return False
+        return self._order_of_invoice.get(invoice_id, order_id) != order_id
+
+    def _note_invoice(self, paid: Authorization | Capture) -> None:
+        if paid.invoice_id is not None and paid.status in _PAID:
+            self._order_of_invoice.setdefault(paid.invoice_id, paid.order_id)

@@ -1,0 +1,255 @@
+"""Orders: create, capture, authorize, as decisions over the books. Nothing is changed here.
+
+An order with a card, a vault id or a token is paid in the call that names it; one without
+waits until the payer approves it (the admin API stands in for the payer).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from simulator.entries import JsonObject, Record
+from simulator.faults import FaultKind, Faults
+from simulator.identifiers import Identifiers
+from simulator.paypal import declines, problems
+from simulator.paypal.bodies import Reader
+from simulator.paypal.books import Books
+from simulator.paypal.records import Authorization, Capture, Order
+from simulator.vendor import Decision
+
+_INTENTS: Final = ("CAPTURE", "AUTHORIZE")
+_PAYABLE: Final = ("CREATED", "APPROVED", "PAYER_ACTION_REQUIRED")
+_TOKENS: Final = ("vault_id", "billing_agreement_id", "single_use_token", "number", "id")
+_CUSTOM_ID_LENGTH_MAX: Final = 255
+_INVOICE_ID_LENGTH_MAX: Final = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a decision needs beside its body: books, ids, time, header and faults."""
+
+    books: Books
+    ids: Identifiers
+    at: float
+    faults: Faults
+    key: str | None
+    mock: str | None
+
+
+def create(desk: Desk, body: Reader) -> Decision:
+    """POST /v2/checkout/orders."""
+    order = _new_order(desk, body)
+    source = body.nested("payment_source")
+    paying = pays_now(source.values)
+    if paying and desk.key is None:
+        raise problems.malformed("PAYPAL_REQUEST_ID_REQUIRED", "PayPal-Request-Id")
+    if paying:
+        return _paid(desk, order, source.values, status=201)
+    if (issue := declines.mocked(desk.mock)) is not None:
+        raise problems.unprocessable(issue)
+    if source.values:
+        order = replace(order, status="PAYER_ACTION_REQUIRED", source=_shown(source.values))
+    return Decision(
+        status=200 if source.values else 201,
+        outcome="ok",
+        writes=(order,),
+        keeps_key=True,
+        payment_id=order.custom_id,
+        reference=order.id,
+    )
+
+
+def capture(desk: Desk, body: Reader, order_id: str) -> Decision:
+    """POST /v2/checkout/orders/{id}/capture."""
+    return _complete(desk, body, order_id, "CAPTURE")
+
+
+def authorize(desk: Desk, body: Reader, order_id: str) -> Decision:
+    """POST /v2/checkout/orders/{id}/authorize."""
+    return _complete(desk, body, order_id, "AUTHORIZE")
+
+
+def approve(desk: Desk, _body: Reader, order_id: str) -> Decision:
+    """What the payer does on PayPal's pages; reached through the `payer-action` link."""
+    order = found(desk.books, order_id)
+    if order.status in ("CREATED", "PAYER_ACTION_REQUIRED"):
+        source: JsonObject = {"paypal": {"email_address": "payer@example.com"}}
+        order = replace(
+            order, status="APPROVED", updated=desk.at, source=order.source or _shown(source)
+        )
+    return Decision(
+        status=200,
+        outcome="ok",
+        writes=(order,),
+        reference=order.id,
+        payment_id=order.custom_id,
+        events=("CHECKOUT.ORDER.APPROVED",),
+    )
+
+
+def found(books: Books, order_id: str) -> Order:
+    """The order of a path, or PayPal's 404."""
+    order = books.orders.get(order_id)
+    if order is None:
+        raise problems.not_found("order_id")
+    return order
+
+
+def pays_now(source: JsonObject) -> bool:
+    """Whether a payment source needs no payer: a card, a vaulted instrument or a token."""
+    return any(
+        isinstance(instrument, dict) and any(name in instrument for name in _TOKENS)
+        for instrument in source.values()
+    )
+
+
+def declined(issue: str, payment_id: str | None, reference: str, *, kept: bool = True) -> Decision:
+    """A refusal of business; nothing was made. A wrong state is not `kept`: it may pass."""
+    return Decision(
+        status=422,
+        outcome=f"declined:{issue}",
+        error=problems.problem("UNPROCESSABLE_ENTITY", issue),
+        keeps_key=kept,
+        payment_id=payment_id,
+        reference=reference,
+    )
+
+
+def _new_order(desk: Desk, body: Reader) -> Order:
+    intent = body.required("intent")
+    if intent not in _INTENTS:
+        raise problems.malformed("INVALID_PARAMETER_VALUE", "/intent")
+    units = body.value("purchase_units")
+    if not isinstance(units, list) or not units or not isinstance(units[0], dict):
+        raise problems.malformed("MISSING_REQUIRED_PARAMETER", "/purchase_units")
+    if len(units) > 1:
+        raise problems.unprocessable("MSP_NOT_SUPPORTED", "/purchase_units")
+    unit = Reader(units[0], "/purchase_units/@reference_id=='default'")
+    money = unit.amount()
+    if money is None:
+        raise problems.malformed("MISSING_REQUIRED_PARAMETER", f"{unit.at}/amount")
+    return Order(
+        id=desk.ids.paypal(),
+        created=desk.at,
+        updated=desk.at,
+        intent=intent,
+        status="CREATED",
+        amount=money[0],
+        currency=money[1],
+        reference_id=unit.text("reference_id") or "default",
+        custom_id=unit.text("custom_id", _CUSTOM_ID_LENGTH_MAX),
+        invoice_id=unit.text("invoice_id", _INVOICE_ID_LENGTH_MAX),
+        description=unit.text("description", 3000),
+    )
+
+
+def _complete(desk: Desk, body: Reader, order_id: str, intent: str) -> Decision:
+    order = found(desk.books, order_id)
+    source = body.nested("payment_source").values
+    if order.intent != intent:
+        return declined("ACTION_DOES_NOT_MATCH_INTENT", order.custom_id, order.id, kept=False)
+    if order.status == "COMPLETED":
+        issue = "ORDER_ALREADY_CAPTURED" if intent == "CAPTURE" else "ORDER_ALREADY_AUTHORIZED"
+        return declined(issue, order.custom_id, order.id, kept=False)
+    if order.status != "APPROVED" and not pays_now(source):
+        return declined("ORDER_NOT_APPROVED", order.custom_id, order.id, kept=False)
+    assert order.status in _PAYABLE
+    return _paid(desk, order, source, status=201)
+
+
+def _paid(desk: Desk, order: Order, source: JsonObject, *, status: int) -> Decision:
+    """Charge or authorize the order, unless its source, amount or invoice says otherwise."""
+    decline = _decline(desk, order, source)
+    if decline is None and desk.books.is_invoiced_elsewhere(order.invoice_id, order.id):
+        decline = "DUPLICATE_INVOICE_ID"
+    if decline is not None and not declines.is_response_code(decline):
+        return declined(decline, order.custom_id, order.id)
+    order = replace(
+        order,
+        status="COMPLETED",
+        updated=desk.at,
+        source=_shown(source) if source else order.source,
+    )
+    writes: tuple[Record, ...]
+    if order.intent == "CAPTURE":
+        taken = _capture_of(desk, order, decline)
+        writes = (replace(order, captures=(taken.id,)), taken)
+        reference, effect = taken.id, "charged"
+        events = "PAYMENT.CAPTURE.COMPLETED" if decline is None else "PAYMENT.CAPTURE.DENIED"
+    else:
+        held = _authorization_of(desk, order, decline)
+        writes = (replace(order, authorizations=(held.id,)), held)
+        reference, effect = held.id, "authorized"
+        events = "PAYMENT.AUTHORIZATION.CREATED"
+    return Decision(
+        status=status,
+        outcome="ok" if decline is None else f"declined:{decline}",
+        writes=writes,
+        keeps_key=True,
+        effect=effect if decline is None else None,
+        reference=reference,
+        payment_id=order.custom_id,
+        amount_minor=order.amount,
+        currency=order.currency,
+        events=(events,),
+    )
+
+
+def _decline(desk: Desk, order: Order, source: JsonObject) -> str | None:
+    spec = desk.faults.replacing
+    if spec is not None and spec.kind is FaultKind.DECLINE:
+        return spec.code or "INSTRUMENT_DECLINED"
+    asked = declines.mocked(desk.mock) or declines.of_source(source)
+    return asked or declines.MAGIC_AMOUNTS.get(order.amount)
+
+
+def _capture_of(desk: Desk, order: Order, response_code: str | None) -> Capture:
+    return Capture(
+        id=desk.ids.paypal(),
+        order_id=order.id,
+        created=desk.at,
+        updated=desk.at,
+        status="COMPLETED" if response_code is None else "DECLINED",
+        amount=order.amount,
+        currency=order.currency,
+        custom_id=order.custom_id,
+        invoice_id=order.invoice_id,
+        response_code=response_code,
+    )
+
+
+def _authorization_of(desk: Desk, order: Order, response_code: str | None) -> Authorization:
+    return Authorization(
+        id=desk.ids.paypal(),
+        order_id=order.id,
+        created=desk.at,
+        updated=desk.at,
+        status="CREATED" if response_code is None else "DENIED",
+        amount=order.amount,
+        currency=order.currency,
+        custom_id=order.custom_id,
+        invoice_id=order.invoice_id,
+        response_code=response_code,
+    )
+
+
+def _shown(source: JsonObject) -> dict[str, object]:
+    """A payment source as it may be shown: never a number or a token."""
+    shown: dict[str, object] = {}
+    for kind, instrument in source.items():
+        details = instrument if isinstance(instrument, dict) else {}
+        match kind:
+            case "card":
+                number = details.get("number")
+                digits = number[-4:] if isinstance(number, str) else "1881"
+                shown["card"] = {"last_digits": digits, "brand": "VISA", "type": "CREDIT"}
+            case "token":
+                shown["token"] = {"id": "***", "type": details.get("type", "BILLING_AGREEMENT")}
+            case _:
+                shown[kind] = {
+                    "email_address": "payer@example.com",
+                    "account_id": "PAYERSIMULATOR",
+                    "account_status": "VERIFIED",
+                }
+    return shown

@@ -1,0 +1,131 @@
+"""What PayPal remembers: orders, authorizations, captures, refunds, webhooks, refusals.
+
+Frozen. Amounts are ISO 4217 minor units; PayPal's decimal strings are made of them on the
+way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from simulator.entries import Decoders, JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order with its one purchase unit; `source` is how it was paid, as shown."""
+
+    id: str
+    created: float
+    updated: float
+    intent: str
+    status: str
+    amount: int
+    currency: str
+    reference_id: str = "default"
+    custom_id: str | None = None
+    invoice_id: str | None = None
+    description: str | None = None
+    source: Mapping[str, object] = field(default_factory=dict)
+    captures: tuple[str, ...] = ()
+    authorizations: tuple[str, ...] = ()
+    kind: str = "order"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """Money held for an order; `captured` of it was taken so far."""
+
+    id: str
+    order_id: str
+    created: float
+    updated: float
+    status: str
+    amount: int
+    currency: str
+    captured: int = 0
+    custom_id: str | None = None
+    invoice_id: str | None = None
+    response_code: str | None = None
+    kind: str = "authorization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """Money taken, directly or from an authorization; `refunded` of it was given back."""
+
+    id: str
+    order_id: str
+    created: float
+    updated: float
+    status: str
+    amount: int
+    currency: str
+    authorization_id: str | None = None
+    refunded: int = 0
+    final: bool = True
+    custom_id: str | None = None
+    invoice_id: str | None = None
+    response_code: str | None = None
+    kind: str = "capture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayPalRefund:
+    """Money given back from a capture."""
+
+    id: str
+    capture_id: str
+    created: float
+    status: str
+    amount: int
+    currency: str
+    custom_id: str | None = None
+    invoice_id: str | None = None
+    note: str | None = None
+    total_refunded: int = 0
+    kind: str = "paypal_refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A webhook: where notifications of which types are posted."""
+
+    id: str
+    url: str
+    event_types: tuple[str, ...] = ("*",)
+    deleted: bool = False
+    kind: str = "listener"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error answer; `issue` is the machine-readable reason PayPal clients go by."""
+
+    status: int
+    name: str
+    message: str
+    issue: str | None = None
+    description: str | None = None
+    field: str | None = None
+    kind: str = "problem"
+
+
+def _fields(values: JsonObject) -> dict[str, Any]:  # Any: a constructor's keywords from JSON
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name != "kind"
+    }
+
+
+DECODERS: Final[Decoders] = {
+    "order": lambda values: Order(**_fields(values)),
+    "authorization": lambda values: Authorization(**_fields(values)),
+    "capture": lambda values: Capture(**_fields(values)),
+    "paypal_refund": lambda values: PayPalRefund(**_fields(values)),
+    "listener": lambda values: Listener(**_fields(values)),
+    "problem": lambda values: Problem(**_fields(values)),
+}

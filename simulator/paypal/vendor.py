@@ -1,0 +1,290 @@
+"""PayPal as the exchange sees it: routes, tokens, idempotency rules, answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+from urllib.parse import parse_qs
+
+import orjson
+
+from simulator.entries import Entry, Record
+from simulator.faults import FaultKind, Faults, FaultSpec
+from simulator.idempotency import Kept, Keys
+from simulator.identifiers import Identifiers
+from simulator.paypal import bodies, orders, payments, problems, reads, render, tokens, webhooks
+from simulator.paypal.books import Books
+from simulator.paypal.orders import Desk
+from simulator.paypal.records import DECODERS, Problem
+from simulator.vendor import Answer, Ask, Decision, Wire
+from simulator.webhooks import Delivery
+
+Work: TypeAlias = Callable[..., Decision]
+
+
+# "The server stores keys for 6 hours" in Orders v2, "for 45 days" in Payments v2.
+_ORDERS_WINDOW_S: Final = 6 * 3600
+_PAYMENTS_WINDOW_S: Final = 45 * 24 * 3600
+_KEY_LENGTH_MAX: Final = 108
+_CREATED, _OK, _NO_CONTENT = 201, 200, 204
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    method: str
+    pattern: re.Pattern[str]
+    operation: str
+    work: Work
+
+
+def _route(method: str, path: str, operation: str, work: Work) -> _Route:
+    return _Route(method, re.compile(path), operation, work)
+
+
+_ID: Final = r"/([A-Za-z0-9]{1,40})"
+_ORDERS: Final = r"/v2/checkout/orders"
+_AUTHORIZATIONS: Final = r"/v2/payments/authorizations"
+_CAPTURES: Final = r"/v2/payments/captures"
+_LISTENERS: Final = r"/v1/notifications/webhooks"
+_ROUTES: Final = (
+    _route("POST", _ORDERS, "create", orders.create),
+    _route("GET", _ORDERS + _ID, "retrieve", reads.order),
+    _route("POST", _ORDERS + _ID + "/capture", "charge", orders.capture),
+    _route("POST", _ORDERS + _ID + "/authorize", "authorize", orders.authorize),
+    _route("GET", _AUTHORIZATIONS + _ID, "retrieve_authorization", reads.authorization),
+    _route("POST", _AUTHORIZATIONS + _ID + "/capture", "capture", payments.capture),
+    _route("POST", _AUTHORIZATIONS + _ID + "/void", "void", payments.void),
+    _route("GET", _CAPTURES + _ID, "retrieve_capture", reads.capture),
+    _route("POST", _CAPTURES + _ID + "/refund", "refund", payments.refund),
+    _route("GET", r"/v2/payments/refunds" + _ID, "retrieve_refund", reads.refund),
+    _route("POST", _LISTENERS, "webhook", webhooks.create),
+    _route("GET", _LISTENERS, "webhook", webhooks.listed),
+    _route("DELETE", _LISTENERS + _ID, "webhook", webhooks.delete),
+    _route("POST", r"/v1/notifications/verify-webhook-signature", "verify", webhooks.verify),
+)
+_APPROVE: Final = _route("GET", r"/checkoutnow", "approve", orders.approve)
+
+
+class PayPal:
+    """One PayPal merchant. `credentials`, when set, are the only ones accepted."""
+
+    name = "paypal"
+    decoders = DECODERS
+
+    def __init__(self, ids: Identifiers, credentials: tuple[str, str] | None = None) -> None:
+        self.keys = Keys(_window_s)
+        self.books = Books()
+        self._ids = ids
+        self._credentials = credentials
+
+    def new_request_id(self) -> str:
+        """The debug id of an answer."""
+        return self._ids.hexadecimal(13)
+
+    def understand(self, wire: Wire) -> Ask:
+        """Authenticate, route and parse; raises Refused."""
+        if wire.path == "/v1/oauth2/token":
+            return Ask(wire=wire, operation="token", work=partial(self._issue_token, wire))
+        if wire.path == "/checkoutnow":
+            return self._approval(wire)
+        scheme, _, token = wire.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not tokens.is_valid(token, wire.at):
+            raise problems.unauthorized("Token signature verification failed")
+        for route in _ROUTES:
+            match = route.pattern.fullmatch(wire.path) if route.method == wire.method else None
+            if match is not None:
+                return self._ask(wire, route, match.groups())
+        raise problems.not_found("path")
+
+    def repeat(self, _ask: Ask, kept: Kept) -> Decision:
+        """The latest state of what the first request made, or its refusal again.
+
+        Another body under the same request id is not looked at: PayPal documents no check.
+        """
+        latest = self._latest(kept.subject) if kept.subject is not None else None
+        status = _OK if kept.status == _CREATED else kept.status
+        return Decision(
+            status=status, outcome="ok", subject=latest, error=kept.error, replayed=True
+        )
+
+    def key_in_use(self, _ask: Ask) -> Decision:
+        """409: a racing twin."""
+        found = problems.problem("RESOURCE_CONFLICT", "PREVIOUS_REQUEST_IN_PROGRESS")
+        return Decision(status=409, outcome="PREVIOUS_REQUEST_IN_PROGRESS", error=found)
+
+    def broken(self, spec: FaultSpec) -> Decision:
+        """What a failing PayPal answers; no trace of it is kept under the request id."""
+        found = (
+            problems.problem("RATE_LIMIT_REACHED")
+            if spec.kind is FaultKind.RATE_LIMIT
+            else problems.server_error(spec.status)
+        )
+        return Decision(status=found.status, outcome=f"fault:{spec.kind}", error=found)
+
+    def spoiled(self, decision: Decision, _spec: FaultSpec) -> Decision:
+        """The work stands; the request id gives its latest state, never the 500."""
+        return decision
+
+    def expire(self, payment_id: str, at: float) -> Decision | None:
+        """Let the payment's authorization lapse, if there is one."""
+        return payments.expire(self.books, at, payment_id)
+
+    def apply(self, entry: Entry) -> None:
+        """Make an entry's records and request id the present state."""
+        for record in entry.writes:
+            self.books.put(record)
+        if entry.key is not None:
+            self.keys.apply(entry.key, entry)
+
+    def answer(self, ask: Ask, decision: Decision) -> Answer:
+        """The decision as PayPal's JSON."""
+        debug_id = ask.wire.request_id
+        headers = {"Content-Type": "application/json", "Paypal-Debug-Id": debug_id}
+        if isinstance(decision.error, Problem):
+            shown: object = problems.body(decision.error, debug_id)
+        elif decision.body is not None:
+            shown = decision.body
+        else:
+            assert decision.shown is not None
+            host = _host(ask.wire)
+            shown = render.resource(decision.shown, self.books, host, minimal=ask.minimal)
+        status = decision.status
+        if status == _NO_CONTENT and ask.operation == "void" and not ask.minimal:
+            status = _OK
+        body = b"" if status == _NO_CONTENT else orjson.dumps(shown)
+        return Answer(status, body, headers)
+
+    def deliveries(self, entry: Entry) -> Iterable[Delivery]:
+        """The entry's notifications, signed, for every listener that wants them."""
+        for listener in self.books.listeners.values() if entry.events else ():
+            for kind in entry.events:
+                if not listener.deleted and {"*", kind} & set(listener.event_types):
+                    yield self._delivery(listener.id, listener.url, kind, entry)
+
+    def _delivery(self, listener_id: str, url: str, kind: str, entry: Entry) -> Delivery:
+        event = webhook_event(kind, entry, self.books)
+        transmission_id = self._ids.hexadecimal(32)
+        time = render.stamp(entry.at)
+        headers = {
+            "Content-Type": "application/json",
+            "Paypal-Auth-Algo": "SHA256withRSA",
+            "Paypal-Cert-Url": "https://api.paypal.com/v1/notifications/certs/simulator",
+            "Paypal-Transmission-Id": transmission_id,
+            "Paypal-Transmission-Time": time,
+            "Paypal-Transmission-Sig": webhooks.sign(transmission_id, time, listener_id, event),
+            "User-Agent": "PayPal/AUHD-214.0-58843860",
+        }
+        return Delivery(url, orjson.dumps(event), headers)
+
+    def _issue_token(self, wire: Wire, _faults: Faults) -> Decision:
+        credentials = tokens.basic_credentials(wire.headers.get("Authorization", ""))
+        if credentials is None or self._credentials not in (None, credentials):
+            raise problems.unauthorized("Client Authentication failed", "invalid_client")
+        grant = parse_qs(wire.body.decode("utf-8", "replace")).get("grant_type")
+        if grant != ["client_credentials"]:
+            raise problems.malformed("INVALID_PARAMETER_VALUE", "grant_type")
+        token = {
+            "scope": "https://uri.paypal.com/services/payments/payment",
+            "access_token": tokens.issue(wire.at),
+            "token_type": "Bearer",
+            "app_id": "APP-SIMULATOR",
+            "expires_in": tokens.LIFETIME_S,
+            "nonce": f"{render.stamp(wire.at)}{wire.request_id}",
+        }
+        return Decision(status=200, outcome="ok", body=token)
+
+    def _approval(self, wire: Wire) -> Ask:
+        order_id = parse_qs(wire.query).get("token", [""])[0]
+        return self._ask(wire, _APPROVE, (order_id,))
+
+    def _ask(self, wire: Wire, route: _Route, path_ids: tuple[str, ...]) -> Ask:
+        body = bodies.Reader(bodies.parse(wire.body) if wire.method == "POST" else {})
+        request_id = wire.headers.get("PayPal-Request-Id") if wire.method == "POST" else None
+        if request_id is not None and not 0 < len(request_id) <= _KEY_LENGTH_MAX:
+            raise problems.malformed("INVALID_STRING_LENGTH", "PayPal-Request-Id")
+        # A request id belongs to its endpoint: the same one elsewhere is another request.
+        key = f"{wire.path} {request_id}" if request_id is not None else None
+        return Ask(
+            wire=wire,
+            operation=_refined(route.operation, body),
+            work=partial(self._work, route.work, wire, body, (key, path_ids)),
+            key=key,
+            payment_id=self._payment_id(body, path_ids),
+            minimal="return=representation" not in wire.headers.get("Prefer", "")
+            and wire.method == "POST",
+        )
+
+    def _work(
+        self,
+        work: Work,
+        wire: Wire,
+        body: bodies.Reader,
+        named: tuple[str | None, tuple[str, ...]],
+        faults: Faults,
+    ) -> Decision:
+        mock = wire.headers.get("PayPal-Mock-Response")
+        desk = Desk(self.books, self._ids, wire.at, faults, named[0], mock)
+        return work(desk, body, *named[1])
+
+    def _payment_id(self, body: bodies.Reader, path_ids: tuple[str, ...]) -> str | None:
+        for path_id in path_ids:
+            for shelf in (self.books.orders, self.books.authorizations, self.books.captures):
+                record = shelf.get(path_id)
+                if record is not None:
+                    return record.custom_id
+        units = body.value("purchase_units")
+        if isinstance(units, list) and units and isinstance(units[0], dict):
+            custom_id = units[0].get("custom_id")
+            return custom_id if isinstance(custom_id, str) else None
+        return None
+
+    def _latest(self, record: Record) -> Record:
+        for shelf in (
+            self.books.orders,
+            self.books.authorizations,
+            self.books.captures,
+            self.books.refunds,
+        ):
+            latest = shelf.get(getattr(record, "id", ""))
+            if latest is not None:
+                return latest
+        return record
+
+
+def webhook_event(kind: str, entry: Entry, books: Books) -> dict[str, object]:
+    """A notification about the entry's capture, authorization, refund or order."""
+    wanted = kind.split(".")[1].lower() if kind.startswith("PAYMENT.") else "order"
+    if kind == "PAYMENT.CAPTURE.REFUNDED":
+        wanted = "paypal_refund"
+    subject = next(record for record in entry.writes if record.kind == wanted)
+    resource_type = "refund" if wanted == "paypal_refund" else wanted
+    return {
+        "id": f"WH-{entry.request_id.upper()}-{entry.seq}",
+        "event_version": "1.0",
+        "create_time": render.stamp(entry.at),
+        "resource_type": resource_type,
+        "resource_version": "2.0",
+        "event_type": kind,
+        "summary": f"A {resource_type} changed: {kind}",
+        "resource": render.resource(subject, books, "https://api.paypal.com", minimal=False),
+    }
+
+
+def _window_s(key: str) -> float:
+    """How long a request id is kept, by the path it begins with."""
+    return _PAYMENTS_WINDOW_S if key.startswith("/v2/payments/") else _ORDERS_WINDOW_S
+
+
+def _refined(operation: str, body: bodies.Reader) -> str:
+    """Tell an order that is paid in the call that creates it from one that is not."""
+    source = body.value("payment_source")
+    if operation != "create" or not isinstance(source, dict) or not orders.pays_now(source):
+        return operation
+    return "authorize" if body.value("intent") == "AUTHORIZE" else "charge"
+
+
+def _host(wire: Wire) -> str:
+    return f"http://{wire.headers.get('Host', 'localhost')}"

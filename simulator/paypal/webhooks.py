@@ -1,0 +1,88 @@
+"""PayPal's webhooks: listeners by API, notifications, and the endpoint that verifies them.
+
+The signature covers transmission id, time, webhook id and the event, as PayPal's does, but is
+this simulator's own and can be verified only by asking it; PayPal's certificates, for
+verification without asking, are not simulated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import orjson
+
+from simulator.entries import JsonValue
+from simulator.paypal import problems
+from simulator.paypal.bodies import Reader
+from simulator.paypal.orders import Desk
+from simulator.paypal.records import Listener
+from simulator.vendor import Decision
+
+_KEY: Final = b"provider simulator"
+_VERIFIED: Final = ("auth_algo", "cert_url", "transmission_id", "transmission_sig",
+                    "transmission_time", "webhook_id")  # fmt: skip
+
+
+def create(desk: Desk, body: Reader) -> Decision:
+    """POST /v1/notifications/webhooks."""
+    types = body.value("event_types")
+    names = [
+        str(one["name"])
+        for one in (types if isinstance(types, list) else [])
+        if isinstance(one, dict) and "name" in one
+    ]
+    listener = Listener(
+        id=desk.ids.paypal(), url=body.required("url"), event_types=tuple(names) or ("*",)
+    )
+    return Decision(status=201, outcome="ok", writes=(listener,), body=shown(listener))
+
+
+def listed(desk: Desk, _body: Reader) -> Decision:
+    """GET /v1/notifications/webhooks."""
+    live = [one for one in desk.books.listeners.values() if not one.deleted]
+    return Decision(status=200, outcome="ok", body={"webhooks": [shown(one) for one in live]})
+
+
+def delete(desk: Desk, _body: Reader, listener_id: str) -> Decision:
+    """DELETE /v1/notifications/webhooks/{id}."""
+    listener = desk.books.listeners.get(listener_id)
+    if listener is None or listener.deleted:
+        raise problems.not_found("webhook_id")
+    return Decision(status=204, outcome="ok", writes=(replace(listener, deleted=True),), body={})
+
+
+def verify(_desk: Desk, body: Reader) -> Decision:
+    """POST /v1/notifications/verify-webhook-signature."""
+    values = {name: body.required(name) for name in _VERIFIED}
+    expected = sign(
+        values["transmission_id"],
+        values["transmission_time"],
+        values["webhook_id"],
+        body.nested("webhook_event").values,
+    )
+    genuine = hmac.compare_digest(expected, values["transmission_sig"])
+    status = "SUCCESS" if genuine else "FAILURE"
+    return Decision(status=200, outcome="ok", body={"verification_status": status})
+
+
+def sign(
+    transmission_id: str,
+    transmission_time: str,
+    webhook_id: str,
+    event: Mapping[str, JsonValue] | Mapping[str, object],
+) -> str:
+    """The signature over a notification, whatever order its members are in."""
+    canonical = orjson.dumps(dict(event), option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(canonical).hexdigest()
+    signed = f"{transmission_id}|{transmission_time}|{webhook_id}|{digest}"
+    return hmac.new(_KEY, signed.encode(), hashlib.sha256).hexdigest()
+
+
+def shown(listener: Listener) -> dict[str, object]:
+    """A webhook as PayPal shows it."""
+    types = [{"name": name} for name in listener.event_types]
+    return {"id": listener.id, "url": listener.url, "event_types": types}

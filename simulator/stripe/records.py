@@ -1,0 +1,148 @@
+"""What Stripe remembers: intents with their charges, refunds, webhook endpoints, failures.
+
+Frozen, so that a record kept under an idempotency key is the object as it was then. Amounts
+are integers in Stripe's own smallest units, which differ from ISO 4217 for a few currencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from simulator.entries import Decoders, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Why an issuer said no: Stripe's `code`, `decline_code` and message."""
+
+    code: str
+    decline_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One attempt to move money for an intent."""
+
+    id: str
+    created: float
+    amount: int
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    captured: bool = False
+    cancelled: bool = False
+    decline: Decline | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A PaymentIntent; `extra` holds parameters that are echoed and mean nothing here."""
+
+    id: str
+    created: float
+    amount: int
+    currency: str
+    status: str
+    capture_method: str
+    confirmation_method: str = "automatic"
+    payment_method: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+    charges: tuple[Charge, ...] = ()
+    decline: Decline | None = None
+    redirects: bool = False
+    canceled_at: int | None = None
+    cancellation_reason: str | None = None
+    kind: str = "intent"
+
+    @property
+    def charge(self) -> Charge | None:
+        """The latest charge, failed or not."""
+        return self.charges[-1] if self.charges else None
+
+    @property
+    def amount_capturable(self) -> int:
+        """What a capture may still take, in Stripe's units."""
+        return self.charges[-1].amount if self.status == "requires_capture" else 0
+
+    @property
+    def amount_received(self) -> int:
+        """What was captured, in Stripe's units."""
+        return sum(charge.amount_captured for charge in self.charges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money given back from a charge, in Stripe's units."""
+
+    id: str
+    created: float
+    amount: int
+    currency: str
+    charge: str
+    payment_intent: str
+    status: str
+    reason: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    failure_reason: str | None = None
+    kind: str = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A webhook endpoint; its secret signs what is posted there."""
+
+    id: str
+    created: float
+    url: str
+    secret: str
+    enabled_events: tuple[str, ...] = ("*",)
+    deleted: bool = False
+    kind: str = "endpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error answer; card and state errors carry the intent they are about."""
+
+    status: int
+    type: str
+    message: str
+    code: str | None = None
+    param: str | None = None
+    decline_code: str | None = None
+    charge: str | None = None
+    with_intent: bool = False
+    kind: str = "failure"
+
+
+def _untag(fields: JsonObject) -> dict[str, Any]:  # Any: a constructor's keywords from JSON
+    return {name: value for name, value in fields.items() if name != "kind"}
+
+
+def _decline(fields: Any) -> Decline | None:  # noqa: ANN401 -- JSON
+    return None if fields is None else Decline(**fields)
+
+
+def _intent(fields: JsonObject) -> Intent:
+    values = _untag(fields)
+    values["decline"] = _decline(values["decline"])
+    values["charges"] = tuple(
+        Charge(**{**charge, "decline": _decline(charge["decline"])}) for charge in values["charges"]
+    )
+    return Intent(**values)
+
+
+def _endpoint(fields: JsonObject) -> Endpoint:
+    values = _untag(fields)
+    return Endpoint(**{**values, "enabled_events": tuple(values["enabled_events"])})
+
+
+DECODERS: Final[Decoders] = {
+    "intent": _intent,
+    "refund": lambda fields: Refund(**_untag(fields)),
+    "endpoint": _endpoint,
+    "failure": lambda fields: Failure(**_untag(fields)),
+}

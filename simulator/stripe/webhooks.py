@@ -1,0 +1,79 @@
+"""Stripe's webhooks: endpoints by API, and the signature over what is posted to them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from simulator.stripe import failures, render
+from simulator.stripe.books import Books
+from simulator.stripe.forms import Form
+from simulator.stripe.intents import Desk
+from simulator.stripe.records import Endpoint
+from simulator.vendor import Decision
+
+_CREATE: Final = ("api_version", "connect", "description", "enabled_events", "expand", "metadata",
+                  "url")  # fmt: skip
+
+
+def create(desk: Desk, form: Form) -> Decision:
+    """POST /v1/webhook_endpoints; the answer alone shows the signing secret."""
+    form.allow(_CREATE)
+    url = form.required("url")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise failures.invalid(
+            "Invalid URL: must be http or https", param="url", code="url_invalid"
+        )
+    endpoint = Endpoint(
+        id=desk.ids.stripe("we_1"),
+        created=desk.at,
+        url=url,
+        secret=desk.ids.stripe("whsec_", length=32),
+        enabled_events=form.names("enabled_events") or ("*",),
+    )
+    return Decision(status=200, outcome="ok", writes=(endpoint,), keeps_key=True)
+
+
+def retrieve(desk: Desk, form: Form, endpoint_id: str) -> Decision:
+    """GET /v1/webhook_endpoints/{id}."""
+    form.allow(("expand",))
+    endpoint = _found(desk.books, endpoint_id)
+    return Decision(
+        status=200, outcome="ok", body=render.endpoint_object(endpoint, with_secret=False)
+    )
+
+
+def delete(desk: Desk, form: Form, endpoint_id: str) -> Decision:
+    """DELETE /v1/webhook_endpoints/{id}."""
+    form.allow(())
+    endpoint = replace(_found(desk.books, endpoint_id), deleted=True)
+    body = {"id": endpoint.id, "object": "webhook_endpoint", "deleted": True}
+    return Decision(status=200, outcome="ok", writes=(endpoint,), body=body)
+
+
+def listed(desk: Desk, form: Form) -> Decision:
+    """GET /v1/webhook_endpoints; an account may have at most sixteen, so one page is all."""
+    form.allow(("ending_before", "expand", "limit", "starting_after"))
+    data = [
+        render.endpoint_object(endpoint, with_secret=False)
+        for endpoint in reversed(desk.books.endpoints.values())
+        if not endpoint.deleted
+    ]
+    return Decision(status=200, outcome="ok", body=render.page(data, "/v1/webhook_endpoints"))
+
+
+def signature(body: bytes, secret: str, at: float) -> str:
+    """The `Stripe-Signature` header: HMAC-SHA256 over `<time>.<body>`."""
+    moment = str(int(at))
+    signed = hmac.new(secret.encode(), moment.encode() + b"." + body, hashlib.sha256)
+    return f"t={moment},v1={signed.hexdigest()}"
+
+
+def _found(books: Books, endpoint_id: str) -> Endpoint:
+    endpoint = books.endpoints.get(endpoint_id)
+    if endpoint is None or endpoint.deleted:
+        raise failures.no_such("webhook endpoint", endpoint_id, "webhook_endpoint")
+    return endpoint

@@ -1,0 +1,143 @@
+"""The words the exchange and a vendor share: a request, what it asks, what was decided.
+
+A vendor is pure between requests: it reads its books to decide, and changes them only in
+`apply`, from a journal entry. It never awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulator.entries import Decoders, Entry, Record
+from simulator.faults import Faults, FaultSpec
+from simulator.idempotency import Kept, Keys
+from simulator.webhooks import Delivery
+
+
+class Refused(Exception):
+    """The vendor refuses before any work: nothing is written and the key stays free."""
+
+    def __init__(self, error: Record, status: int, code: str) -> None:
+        super().__init__(code)
+        self.error = error
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A request as it came: `at` in Unix seconds, the body read whole."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the vendor decided: the answer, what to remember, what to testify.
+
+    A list sets `body`, a read of one object its `subject`; everything else is answered from
+    `writes[0]` or `error`, so that a replayed key can be answered from the same records.
+    """
+
+    status: int
+    outcome: str
+    writes: tuple[Record, ...] = ()
+    subject: Record | None = None
+    body: Mapping[str, object] | None = None
+    error: Record | None = None
+    keeps_key: bool = False
+    effect: str | None = None
+    reference: str | None = None
+    payment_id: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    events: tuple[str, ...] = ()
+    replayed: bool = False
+
+    @property
+    def shown(self) -> Record | None:
+        """The record the answer is about."""
+        return self.subject or (self.writes[0] if self.writes else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request as the vendor understands it.
+
+    `work` decides it against the present state and may raise Refused; the amount and the
+    payment id are known here only to be journalled and matched against faults.
+    """
+
+    wire: Wire
+    operation: str
+    work: Callable[[Faults], Decision]
+    key: str | None = None
+    fingerprint: str | None = None
+    payment_id: str | None = None
+    expand: tuple[str, ...] = ()
+    minimal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Bytes for the client."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Vendor(Protocol):
+    """What the exchange needs of a vendor."""
+
+    name: str
+    keys: Keys
+    decoders: Decoders
+
+    def new_request_id(self) -> str:
+        """What the vendor names this request by."""
+        ...
+
+    def understand(self, wire: Wire, /) -> Ask:
+        """Authenticate, route and parse; raises Refused."""
+        ...
+
+    def repeat(self, ask: Ask, kept: Kept, /) -> Decision:
+        """Answer a request whose key is bound to an answer."""
+        ...
+
+    def key_in_use(self, ask: Ask, /) -> Decision:
+        """Refuse a request whose key is held by another in flight."""
+        ...
+
+    def broken(self, spec: FaultSpec, /) -> Decision:
+        """Fail as the vendor fails; nothing is kept under the key."""
+        ...
+
+    def spoiled(self, decision: Decision, spec: FaultSpec, /) -> Decision:
+        """The work stands although its answer is an error: what the key will replay."""
+        ...
+
+    def expire(self, payment_id: str, at: float, /) -> Decision | None:
+        """Let a payment's authorization lapse; None when nothing is held for it."""
+        ...
+
+    def apply(self, entry: Entry, /) -> None:
+        """Make an entry part of the present state."""
+        ...
+
+    def answer(self, ask: Ask, decision: Decision, /) -> Answer:
+        """The decision in the vendor's JSON and headers."""
+        ...
+
+    def deliveries(self, entry: Entry, /) -> Iterable[Delivery]:
+        """What an entry tells the webhook endpoints."""
+        ...

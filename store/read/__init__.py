@@ -1,0 +1,1 @@
+"""What is only looked at: accounts, payments, refunds, dead letters, the ledger."""

@@ -1,0 +1,65 @@
+"""Reading dead letters; None as tenant means any, which only an operator's console says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from store.queries import query
+from store.read.id_ranges import LAST_ID
+from store.rows import dead_letter_from
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+
+# Later than any letter, and within what Postgres and Python both can write.
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterFilters:
+    """Which letters; None filters nothing."""
+
+    state: DeadLetterState | None = None
+    stage: str | None = None
+    reason: DeadLetterReason | None = None
+
+
+async def dead_letter_by_id(
+    connection: PoolConnectionProxy, tenant_id: str | None, letter_id: UUID
+) -> DeadLetter | None:
+    """The letter, or None."""
+    row = await connection.fetchrow(query("dead_letter_by_id"), tenant_id, letter_id)
+    return dead_letter_from(row) if row else None
+
+
+async def letters_behind(connection: PoolConnectionProxy, letter: DeadLetter) -> list[UUID]:
+    """The letters that wait behind this one, in the order in which they will be sent."""
+    rows = await connection.fetch(query("dead_letters_behind"), letter.queued_for, letter.id)
+    return [row["id"] for row in rows]
+
+
+async def dead_letters_page(
+    connection: PoolConnectionProxy,
+    tenant_id: str | None,
+    filters: DeadLetterFilters,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[DeadLetter]:
+    """Letters, the newest failure first, older than the position `before`."""
+    rows = await connection.fetch(
+        query("dead_letters_page"),
+        tenant_id,
+        *(before or (_LATEST, LAST_ID)),
+        filters.state,
+        filters.stage,
+        filters.reason,
+        limit,
+    )
+    return [dead_letter_from(row) for row in rows]

@@ -1,0 +1,96 @@
+"""Reading the ledger of a customer account: its statement, and what it had at a past instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from payments.ledger import TransactionType
+from store.queries import query
+from store.read.id_ranges import LAST_ID, first_id_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+
+class Direction(StrEnum):
+    """Which side of a transfer the account was."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One movement of an account's money; amounts in minor units of `currency`."""
+
+    id: UUID
+    transaction_type: TransactionType
+    direction: Direction
+    amount_minor: int
+    currency: str
+    balance_after_minor: int
+    description: str | None
+    payment_id: UUID | None
+    refund_id: UUID | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account at one instant, in minor units: what was posted, and what of it was held."""
+
+    currency: str
+    opened_at: datetime
+    posted_minor: int
+    held_minor: int
+
+
+async def statement(
+    connection: PoolConnectionProxy,
+    tenant_id: str,
+    account_id: UUID,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[StatementLine]:
+    """What moved in the account, newest first, older than the line `before`."""
+    rows = await connection.fetch(
+        query("statement_page"), tenant_id, account_id, before or LAST_ID, limit
+    )
+    return [_line(row) for row in rows]
+
+
+async def balance_at(
+    connection: PoolConnectionProxy, tenant_id: str, account_id: UUID, instant: datetime
+) -> Balance | None:
+    """What the account had at a past instant, or None if there is no such account.
+
+    Costs as much as was recorded since. Before the account was opened it had nothing.
+    """
+    row = await connection.fetchrow(
+        query("balance_at"), tenant_id, account_id, instant, first_id_of(instant)
+    )
+    if row is None:
+        return None
+    return Balance(row["currency"], row["created_at"], row["posted_minor"], row["held_minor"])
+
+
+def _line(row: Record) -> StatementLine:
+    return StatementLine(
+        id=row["id"],
+        transaction_type=TransactionType(row["transaction_type"]),
+        direction=Direction(row["direction"]),
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        balance_after_minor=row["balance_after_minor"],
+        description=row["description"],
+        payment_id=row["payment_id"],
+        refund_id=row["refund_id"],
+        recorded_at=row["recorded_at"],
+    )

@@ -1,0 +1,180 @@
+"""Reading payments: one with all that belongs to it, a page of them, those that have ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from payments.attempt import Attempt, AttemptResult
+from payments.events import EventType
+from payments.outcome import Operation
+from payments.payment import TERMINAL, Provider
+from store.queries import query
+from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
+from store.rows import payment_from, refund_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    from payments.payment import Payment, PaymentStatus
+    from payments.refund import Refund
+
+# An id is made a little after the time its payment bears; far more than that is let through.
+_ID_DELAY_MAX: Final = timedelta(minutes=1)
+_TERMINAL: Final = sorted(status.value for status in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """A try at a provider and, once it ended, how."""
+
+    attempt: Attempt
+    result: AttemptResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A change of a payment as it was recorded; `sequence` is None for a private one."""
+
+    id: UUID
+    type: EventType
+    version: int
+    sequence: int | None
+    occurred_at: datetime
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentDetail:
+    """A payment and what belongs to it, all of one moment; `events` if they were asked for."""
+
+    payment: Payment
+    attempts: tuple[AttemptRecord, ...]
+    refunds: tuple[Refund, ...]
+    events: tuple[StoredEvent, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFilters:
+    """Which payments of a tenant; None filters nothing. `account_id` is either side."""
+
+    status: PaymentStatus | None = None
+    account_id: UUID | None = None
+    provider: Provider | None = None
+    currency: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+async def payment_by_id(
+    connection: PoolConnectionProxy, tenant_id: str, payment_id: UUID
+) -> Payment | None:
+    """The tenant's payment, or None."""
+    row = await connection.fetchrow(query("payment_by_id"), tenant_id, payment_id)
+    return payment_from(row) if row else None
+
+
+async def payment_with_all(
+    connection: PoolConnectionProxy, tenant_id: str, payment_id: UUID, *, with_events: bool
+) -> PaymentDetail | None:
+    """The tenant's payment with its attempts, refunds and, if wanted, history; or None."""
+    row = await connection.fetchrow(query("payment_with_all"), tenant_id, payment_id, with_events)
+    if row is None:
+        return None
+    events = row["events"]
+    return PaymentDetail(
+        payment=payment_from(row),
+        attempts=tuple(_attempt_from(each) for each in row["attempts"]),
+        refunds=tuple(refund_from(each) for each in row["refunds"]),
+        events=None if events is None else tuple(_event_from(each) for each in events),
+    )
+
+
+async def payments_page(
+    connection: PoolConnectionProxy,
+    tenant_id: str,
+    filters: PaymentFilters,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[Payment]:
+    """The tenant's payments, newest first, older than the payment `before`."""
+    arguments = (
+        tenant_id,
+        _upper_bound(before, filters.created_before),
+        first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
+        filters.status,
+        filters.provider,
+        filters.currency,
+        filters.created_from,
+        filters.created_before,
+        limit,
+    )
+    if filters.account_id is None:
+        rows = await connection.fetch(query("payments_page"), *arguments)
+    else:
+        named = query("payments_page_of_account")
+        rows = await connection.fetch(named, *arguments, filters.account_id)
+    return [payment_from(row) for row in rows]
+
+
+async def settled_payments(
+    connection: PoolConnectionProxy, payment_ids: Iterable[UUID]
+) -> list[Payment]:
+    """Those of the payments, whosever they are, that reached a terminal state."""
+    rows = await connection.fetch(query("settled_payments"), list(payment_ids), _TERMINAL)
+    return [payment_from(row) for row in rows]
+
+
+def _upper_bound(before: UUID | None, created_before: datetime | None) -> UUID:
+    bound = before or LAST_ID
+    if created_before is None:
+        return bound
+    return min(bound, first_id_of(created_before + _ID_DELAY_MAX))
+
+
+def _attempt_from(row: Record) -> AttemptRecord:
+    attempt = Attempt(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        payment_id=row["payment_id"],
+        refund_id=row["refund_id"],
+        number=row["number"],
+        operation=Operation(row["operation"]),
+        inquiry=row["inquiry"],
+        provider=Provider(row["provider"]),
+        provider_key=row["provider_key"],
+        worker=row["worker"],
+        lease_expires_at=row["lease_expires_at"],
+        started_at=row["started_at"],
+    )
+    if row["outcome"] is None:
+        return AttemptRecord(attempt, None)
+    result = AttemptResult(
+        attempt_id=row["id"],
+        finished_at=row["finished_at"],
+        outcome=row["outcome"],
+        provider_reference=row["provider_reference"],
+        error_code=row["error_code"],
+        error=row["error"],
+    )
+    return AttemptRecord(attempt, result)
+
+
+def _event_from(row: Record) -> StoredEvent:
+    return StoredEvent(
+        id=row["id"],
+        type=EventType(row["type"]),
+        version=row["version"],
+        sequence=row["sequence"],
+        occurred_at=row["occurred_at"],
+        data=orjson.loads(row["data"]),
+    )

@@ -1,0 +1,199 @@
+"""One batch inside one transaction: answer what was answered before, decide the rest, record.
+
+The answer to a request with an idempotency key is stored in the transaction of its
+effect, refusals included, so it is never lost and never there without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from payments.decision import Refused
+from payments.decisions.decide import decide
+from store.queries import query
+from store.write.batch import Working, load
+from store.write.record import Recorded, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from payments.commands import Command
+    from payments.decision import Circumstances, Decision, Result
+    from store.rows import Values
+
+log = structlog.get_logger()
+
+
+class KeyReused(Exception):
+    """The idempotency key was used for another request."""
+
+
+class KeyInFlight(Exception):
+    """Another request with this key has been at work for as long as we wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A request's key in its tenant, and what the request was (a digest)."""
+
+    tenant_id: str
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole, so that it can be given again byte for byte."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command to decide and record; with a key, also how its answer reads."""
+
+    command: Command
+    traceparent: str | None = None
+    idempotency: Idempotency | None = None
+    render: Callable[[Result | Refused], Answer] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The outcome, and its answer if it was rendered; replayed, there is only the answer."""
+
+    result: Result | Refused
+    answer: Answer | None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A reply for each submission, an Exception being its own failure; and all new outcomes."""
+
+    replies: list[Reply | Exception]
+    outcomes: list[Decision | Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An answer given before, in this batch or an earlier one."""
+
+    fingerprint: bytes
+    answer: Answer
+
+
+async def commit(
+    connection: PoolConnectionProxy,
+    submissions: Sequence[Submission],
+    circumstances: Callable[[], Circumstances],
+) -> Committed:
+    """Decide and record the submissions in order.
+
+    To be called inside a transaction; what it returns counts only once that is committed.
+    """
+    known = await _known_answers(connection, submissions)
+    new = [each for each in submissions if not _replayed(each, known)]
+    working = await load(connection, [each.command for each in new])
+    batch = _Batch(working, known)
+    replies = [batch.reply(each, circumstances) for each in submissions]
+    await record(connection, batch.recorded)
+    if batch.keys:
+        columns = zip(*batch.keys, strict=True)
+        await connection.execute(query("insert_idempotency_keys"), *columns)
+    return Committed(replies, batch.outcomes)
+
+
+class _Batch:
+    """The decisions of one batch, in order, each seeing those before it."""
+
+    def __init__(self, working: Working, known: dict[tuple[str, str], _Known]) -> None:
+        self._working = working
+        self._known = known
+        self.recorded: list[Recorded] = []
+        self.keys: list[Values] = []
+        self.outcomes: list[Decision | Refused] = []
+
+    def reply(
+        self, submission: Submission, circumstances: Callable[[], Circumstances]
+    ) -> Reply | Exception:
+        earlier = _replayed(submission, self._known)
+        if earlier is not None:
+            return earlier
+        at = circumstances()
+        try:
+            outcome = decide(submission.command, self._working.book(), at)
+        except Exception as error:
+            log.exception("a decision failed", command=type(submission.command).__name__)
+            return error
+        self.outcomes.append(outcome)
+        answer = self._answer(submission, outcome, at.now)
+        if isinstance(outcome, Refused):
+            return Reply(outcome, answer)
+        self._working.apply(outcome)
+        self.recorded.append(Recorded(outcome, submission.traceparent))
+        return Reply(outcome.result, answer)
+
+    def _answer(
+        self, submission: Submission, outcome: Decision | Refused, now: datetime
+    ) -> Answer | None:
+        if submission.render is None:
+            return None
+        answer = submission.render(outcome if isinstance(outcome, Refused) else outcome.result)
+        asked = submission.idempotency
+        if asked is not None and is_kept(outcome):
+            self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
+            headers = orjson.dumps(dict(answer.headers)).decode()
+            key = (asked.tenant_id, asked.key, asked.fingerprint)
+            self.keys.append((*key, answer.status, headers, answer.body, now))
+        return answer
+
+
+def is_kept(outcome: Decision | Result | Refused) -> bool:
+    """Whether a key stands for this outcome from now on.
+
+    A request whose own condition failed was not performed: its key is free, so that the asker
+    can look again and try again, and the two tries can still not become two payments.
+    """
+    return not (isinstance(outcome, Refused) and outcome.is_conditional)
+
+
+def _replayed(
+    submission: Submission, known: Mapping[tuple[str, str], _Known]
+) -> Reply | Exception | None:
+    asked = submission.idempotency
+    earlier = known.get((asked.tenant_id, asked.key)) if asked else None
+    if asked is None or earlier is None:
+        return None
+    if earlier.fingerprint != asked.fingerprint:
+        return KeyReused(f"the key {asked.key!r} was used for another request")
+    return Reply(None, earlier.answer, replayed=True)
+
+
+async def _known_answers(
+    connection: PoolConnectionProxy, submissions: Sequence[Submission]
+) -> dict[tuple[str, str], _Known]:
+    asked = {
+        (each.idempotency.tenant_id, each.idempotency.key)
+        for each in submissions
+        if each.idempotency
+    }
+    if not asked:
+        return {}
+    columns = zip(*asked, strict=True)
+    return {
+        (row["tenant_id"], row["key"]): _Known(
+            row["fingerprint"],
+            Answer(row["status"], orjson.loads(row["headers"]), row["body"]),
+        )
+        for row in await connection.fetch(query("idempotency_answers"), *columns)
+    }

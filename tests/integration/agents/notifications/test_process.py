@@ -1,0 +1,129 @@
+"""`python -m agents webhooks` as an operator and a kernel see it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+import orjson
+import pytest
+
+from local.program import CODE, Program, free_port, start, stop, until_ready
+from payments.account import Account
+from payments.commands import ClaimPayment
+from payments.decision import Claimed
+from payments.payment import Payment
+from simulator.stripe.webhooks import signature
+from store.write.group_commit import Submission
+from tests.support.agents.notifications import SECRET, intent_event
+from tests.support.factories import open_account, pay
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import asyncpg
+
+    from store.pool import DatabaseAddress
+    from store.write.group_commit import GroupCommitter
+
+RECEIVERS_WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+    AND application_name = 'payments-agents-webhooks'
+"""
+
+
+@pytest.fixture
+def program(database: DatabaseAddress, tmp_path: Path) -> Program:
+    """The receiver on a free port, for Stripe alone."""
+    port, metrics_port = free_port(), free_port()
+    health = f"http://127.0.0.1:{metrics_port}/health/ready"
+    settings = {
+        "DATABASE_HOST": database.host,
+        "DATABASE_PORT": str(database.port),
+        "DATABASE_USER": database.user,
+        "DATABASE_PASSWORD": database.password,
+        "DATABASE_DATABASE": database.database,
+        "DATABASE_POOL_SIZE": "2",
+        "OBSERVABILITY_METRICS_PORT": str(metrics_port),
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "WEBHOOKS_PORT": str(port),
+    }
+
+    async def is_ready() -> bool:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(health) as answer:
+                return answer.ok
+        except aiohttp.ClientError:
+            return False
+
+    return Program(
+        name="webhooks",
+        command=(sys.executable, "-m", "agents", "webhooks"),
+        directory=CODE,
+        log=tmp_path / "log",
+        address=f"http://127.0.0.1:{port}",
+        is_ready=is_ready,
+        environment={**os.environ, **{f"PAYMENTS_{name}": text for name, text in settings.items()}},
+    )
+
+
+async def claimed_payment(committer: GroupCommitter) -> Claimed:
+    """A payment whose worker has gone to ask."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    payment = (await committer.submit(Submission(pay(account.id)))).result
+    assert isinstance(payment, Payment)
+    claimed = (await committer.submit(Submission(ClaimPayment(payment.id, 1, "w")))).result
+    assert isinstance(claimed, Claimed)
+    return claimed
+
+
+async def deliver(address: str, event: object) -> tuple[int, str]:
+    body = orjson.dumps(event)
+    headers = {"Stripe-Signature": signature(body, SECRET, time.time())}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{address}/webhooks/stripe", data=body, headers=headers) as answer,
+    ):
+        return answer.status, (await answer.json())["outcome"]
+
+
+async def test_killed_while_it_records_it_has_taken_nothing(
+    program: Program, committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """The vendor gets no answer and delivers again: its successor takes the event, once."""
+    claimed = await claimed_payment(committer)
+    event = intent_event("payment_intent.succeeded", claimed)
+    process = await start(program)
+    try:
+        await until_ready(program, process, within_seconds=30)
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "SELECT FROM payments WHERE id = $1 FOR UPDATE", claimed.payment.id
+            )
+            delivery = asyncio.ensure_future(deliver(program.address, event))
+
+            async def is_recording() -> bool:
+                return bool(await pool.fetchval(RECEIVERS_WAITING))
+
+            await eventually(is_recording)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            with pytest.raises(aiohttp.ClientError):
+                await delivery
+        process = await start(program)
+        await until_ready(program, process, within_seconds=30)
+        assert await deliver(program.address, event) == (200, "asked")
+        assert await deliver(program.address, event) == (200, "duplicate")
+        assert await pool.fetchval("SELECT count(*) FROM provider_events") == 1
+        assert await stop(program, process, within_seconds=20)
+        assert process.returncode == 0
+    finally:
+        await stop(program, process, within_seconds=20)

@@ -1,0 +1,122 @@
+"""One attempt a number, on a real Postgres, however many ask: each guard for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import pytest
+
+from payments.commands import ClaimPayment, SettlePayment, WakePayment
+from payments.decision import Claimed, Decision, Refused
+from payments.decisions.decide import decide
+from payments.outcome import Operation, Retriable
+from payments.progress import Policy
+from store.pool import DatabaseAddress, connect
+from store.write.batch import load
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Submission
+from store.write.record import Recorded, VersionConflictError, record
+from tests.support.factories import SOURCE
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from payments.commands import Command
+    from payments.payment import Payment
+    from telemetry.metrics import Metrics
+    from tests.support.agents.shop import Shop
+
+_BUSY: Final = Retriable("rate_limited", "too many requests")
+
+
+async def test_of_many_workers_one_has_the_attempt(
+    idle_shop: Shop, database: DatabaseAddress, metrics: Metrics
+) -> None:
+    """Two processes and ten deliveries of one message: one claim, the others are refused."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    async with (
+        await connect(database, application_name="another", size=2) as pool,
+        GroupCommitter(pool, live(Policy()), metrics) as another,
+    ):
+        claim = Submission(ClaimPayment(payment.id, 1, "worker"))
+        either = (idle_shop.committer, another)
+        replies = await asyncio.gather(*(either[turn % 2].submit(claim) for turn in range(10)))
+    assert sum(isinstance(reply.result, Claimed) for reply in replies) == 1
+    assert await idle_shop.attempts(payment) == [(1, False, None)]
+
+
+async def test_a_message_of_an_earlier_attempt_starts_no_later_one(idle_shop: Shop) -> None:
+    """A retry waits for its time: the old message, delivered again, does not hurry it."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    first = await claimed(idle_shop, payment, 1)
+    settled = SettlePayment(payment.id, first.attempt.id, Operation.CHARGE, _BUSY, SOURCE)
+    await idle_shop.did(settled)
+    assert isinstance(await idle_shop.did(ClaimPayment(payment.id, 1, "worker")), Refused)
+    assert isinstance(await idle_shop.did(ClaimPayment(payment.id, 3, "worker")), Refused)
+    await claimed(idle_shop, payment, 2)
+
+
+async def test_while_a_lease_runs_nobody_else_gets_the_payment(idle_shop: Shop) -> None:
+    """Neither by the next number nor by being woken: only its end lets others in."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    await claimed(idle_shop, payment, 1)
+    assert isinstance(await idle_shop.did(WakePayment(payment.id)), Refused)
+    assert isinstance(await idle_shop.did(ClaimPayment(payment.id, 2, "worker")), Refused)
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
+    assert not isinstance(await idle_shop.did(WakePayment(payment.id)), Refused)
+    await claimed(idle_shop, payment, 2)
+
+
+async def test_a_claim_waits_for_whoever_is_changing_its_payment(idle_shop: Shop) -> None:
+    """Its message may come before the commit that sent it: on the old row it would be refused."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    await claimed(idle_shop, payment, 1)
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
+    (woken,) = await decided(idle_shop, WakePayment(payment.id), 1)
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        await record(connection, [Recorded(woken, None)])
+        claim = asyncio.create_task(idle_shop.did(ClaimPayment(payment.id, 2, "worker")))
+        await eventually(lambda: claim.done() or idle_shop.is_kept_waiting("tests"))
+        assert not claim.done()
+    assert isinstance(await claim, Claimed)
+
+
+async def test_a_decision_made_on_what_is_no_longer_true_is_not_recorded(idle_shop: Shop) -> None:
+    """Decided twice on one reading, as if nothing were locked: the second finds another version."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    first, second = await decided(idle_shop, ClaimPayment(payment.id, 1, "worker"), 2)
+    async with idle_shop.pool.acquire() as connection:
+        async with connection.transaction():
+            await record(connection, [Recorded(first, None)])
+        with pytest.raises(VersionConflictError):
+            async with connection.transaction():
+                await record(connection, [Recorded(second, None)])
+    assert await idle_shop.attempts(payment) == [(1, False, None)]
+
+
+async def test_the_table_takes_an_attempt_s_number_once(idle_shop: Shop) -> None:
+    """The last guard: whatever the code believes, Postgres has one attempt a number."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    await claimed(idle_shop, payment, 1)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await idle_shop.pool.execute(
+            "INSERT INTO attempts SELECT (jsonb_populate_record(attempts,"
+            " jsonb_build_object('id', gen_random_uuid()))).* FROM attempts WHERE payment_id = $1",
+            payment.id,
+        )
+
+
+async def claimed(shop: Shop, payment: Payment, attempt: int) -> Claimed:
+    claim = await shop.did(ClaimPayment(payment.id, attempt, "worker"))
+    assert isinstance(claim, Claimed), claim
+    return claim
+
+
+async def decided(shop: Shop, command: Command, times: int) -> list[Decision]:
+    """The command decided so often on one reading, recorded never."""
+    circumstances = live(Policy())
+    async with shop.pool.acquire() as connection, connection.transaction():
+        book = (await load(connection, [command])).book()
+    decisions = [decide(command, book, circumstances()) for _ in range(times)]
+    return [each for each in decisions if isinstance(each, Decision)]

@@ -1,0 +1,176 @@
+"""A platform of small real processes: brought up, recorded, drained in order, or not at all."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from cli.run import live
+from cli.status import looked_at
+from local.home import Home
+from local.platform import Given, Platform
+from local.processes import Surroundings
+from local.program import Program, StartError
+from local.run_record import Addresses, RunRecord, end_leftovers, is_alive, is_running, read_record
+from local.servers import Server, Stack
+from local.supervisor import Snapshot, State
+from process.settings import Settings
+from store.migrations import connect_to_migrate, pending
+from store.pool import DatabaseAddress
+from tests.support.waiting import eventually
+
+CHILD: Final = Path(__file__).parents[2] / "support" / "local" / "child.py"
+NAMES: Final = ("simulator", "relay-kafka", "ingress", "charge")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / ".payments")
+    made.prepare()
+    return made
+
+
+def program(home: Home, name: str, *manner: str) -> Program:
+    folder = home.directory
+    return Program(
+        name=name,
+        command=(sys.executable, "-S", "-E", str(CHILD), str(folder), name, *manner),
+        directory=folder,
+        log=home.log(name),
+        address="",
+        is_ready=lambda: asyncio.to_thread((folder / f"{name}.ready").exists),
+    )
+
+
+def platform(
+    home: Home, database: DatabaseAddress, processes: Callable[[Surroundings], list[Program]]
+) -> Platform:
+    """Real children and a real database; Redis and Kafka are somewhere else."""
+
+    async def prepare() -> Stack:
+        valkey = Server("redis://elsewhere", (program(home, "valkey"),))
+        return Stack(Server("postgresql://elsewhere"), database, valkey, Server("elsewhere:9092"))
+
+    return Platform(
+        Given(
+            home=home,
+            settings=Settings(),
+            environment={},
+            prepare=prepare,
+            processes=processes,
+            say=lambda _: None,
+        )
+    )
+
+
+def record_of(home: Home) -> RunRecord:
+    record = read_record(home)
+    assert record is not None
+    return record
+
+
+async def test_everything_is_recorded_and_drains_in_order(
+    home: Home, empty_database: DatabaseAddress
+) -> None:
+    """Servers first and the schema before any process; the other way round at the end."""
+    processes = [program(home, name) for name in NAMES]
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(live(platform(home, empty_database, lambda _: processes), stop))
+    await eventually((home.directory / "charge.ready").exists)
+    await eventually(
+        lambda: all(one.state is State.READY for one in record_of(home).processes), within=10
+    )
+    record = record_of(home)
+    assert [one.name for one in record.processes] == ["valkey", *NAMES]
+    assert all(is_alive(one) for one in record.processes)
+    assert is_running(record)
+    connection = await connect_to_migrate(empty_database)
+    assert await pending(connection) == []
+    await connection.close()
+
+    stop.set()
+    assert await running == 0
+    ended = (home.directory / "ended").read_text().split()
+    assert ended == ["ingress", "charge", "relay-kafka", "simulator", "valkey"]
+    assert {one.state for one in record_of(home).processes} == {State.STOPPED}
+
+
+async def test_a_process_that_cannot_start_takes_the_others_down_in_order(
+    home: Home, empty_database: DatabaseAddress
+) -> None:
+    """What failed is said in its own words, and nothing is left running."""
+    processes = [program(home, "simulator"), program(home, "charge", "broken")]
+    with pytest.raises(StartError, match="I cannot find my configuration"):
+        await live(platform(home, empty_database, lambda _: processes), asyncio.Event())
+    assert (home.directory / "ended").read_text().split() == ["simulator", "valkey"]
+    assert not any(is_alive(one) for one in record_of(home).processes)
+
+
+async def test_a_stop_during_the_start_ends_what_had_started(
+    home: Home, empty_database: DatabaseAddress
+) -> None:
+    """Ctrl-C need not wait until everything is ready."""
+    stop = asyncio.Event()
+    never_ready = program(home, "ingress")
+    slow = Program(
+        name="charge",
+        command=never_ready.command,
+        directory=never_ready.directory,
+        log=home.log("charge"),
+        address="",
+        is_ready=lambda: asyncio.to_thread((home.directory / "never").exists),
+    )
+    running = asyncio.ensure_future(live(platform(home, empty_database, lambda _: [slow]), stop))
+    await eventually((home.directory / "ingress.ready").exists)
+    stop.set()
+    assert await running == 0
+    assert (home.directory / "ended").read_text().split() == ["ingress", "valkey"]
+
+
+async def test_a_database_that_is_away_is_one_sentence(home: Home) -> None:
+    """With the address that was tried."""
+    nowhere = DatabaseAddress(
+        host="127.0.0.1", port=1, user="payments", password="", database="payments"
+    )
+    with pytest.raises(StartError, match=r"Postgres at 127\.0\.0\.1:1 cannot be used"):
+        await live(platform(home, nowhere, lambda _: []), asyncio.Event())
+
+
+async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: Home) -> None:
+    """A recorded pid is believed only if its process is as old as the record says."""
+    command = program(home, "ingress").command
+    left = await asyncio.create_subprocess_exec(*command, process_group=0)
+    await eventually((home.directory / "ingress.ready").exists)
+    of_another_boot = recorded(left.pid, datetime(2000, 1, 1, tzinfo=UTC))
+    assert not is_running(of_another_boot)
+    assert looked_at(of_another_boot).processes[0].state is State.STOPPED
+    assert end_leftovers(of_another_boot, within_seconds=1) == []
+
+    assert end_leftovers(recorded(left.pid, datetime.now(UTC)), within_seconds=5) == ["ingress"]
+    await left.wait()
+    assert (home.directory / "ended").read_text() == "ingress\n"
+
+
+def recorded(pid: int, since: datetime) -> RunRecord:
+    """A run and its only process, both with this pid."""
+    return RunRecord(
+        pid=pid,
+        started_at=since,
+        addresses=Addresses(ingress="", database="", redis="", kafka="", simulator=""),
+        environment={},
+        processes=(
+            Snapshot(
+                name="ingress",
+                state=State.READY,
+                pid=pid,
+                address="",
+                restarts=0,
+                since=since,
+                log="",
+            ),
+        ),
+    )

@@ -1,0 +1,229 @@
+"""The group committer on a real Postgres: outcomes, isolation of failures, keys, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from payments.account import Account
+from payments.decision import RefusalCode, Refused, Result
+from payments.payment import Payment, PaymentStatus
+from payments.progress import Policy
+from store.write.context import live
+from store.write.group_commit import (
+    Answer,
+    GroupCommitter,
+    Idempotency,
+    KeyReused,
+    Limits,
+    Overloaded,
+    Submission,
+)
+from tests.support.factories import TENANT, open_account, pay, transfer, usd
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from payments.commands import Command
+    from payments.money import Money
+    from telemetry.metrics import Metrics
+
+
+async def submitted(committer: GroupCommitter, command: Command) -> Result | Refused:
+    return (await committer.submit(Submission(command))).result
+
+
+async def opened(committer: GroupCommitter, balance: Money | None = None) -> Account:
+    account = await submitted(committer, open_account(balance))
+    assert isinstance(account, Account)
+    return account
+
+
+async def is_blocked(pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+    """Whether a session of this database waits for a lock."""
+    return bool(
+        await pool.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+        )
+    )
+
+
+async def test_an_accepted_payment_is_recorded_with_its_hold_and_its_messages(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """One commit holds the payment, the hold, the event and both outbox rows."""
+    account = await opened(committer)
+    payment = await submitted(committer, pay(account.id))
+    assert isinstance(payment, Payment)
+    row = await pool.fetchrow("SELECT * FROM accounts WHERE id = $1", account.id)
+    assert row is not None
+    assert (row["debits_pending"], row["version"]) == (5_000, 2)
+    outbox = await pool.fetch(
+        "SELECT aggregatetype, type, sequence FROM outbox WHERE aggregateid = $1 ORDER BY id",
+        str(payment.id),
+    )
+    assert [tuple(each) for each in outbox] == [
+        ("payments.events", "payment.created", 1),
+        ("payments.charges", "charge.requested", None),
+    ]
+    events = await pool.fetch("SELECT * FROM payment_events WHERE payment_id = $1", payment.id)
+    assert [(each["version"], each["type"]) for each in events] == [(1, "payment.created")]
+
+
+async def test_a_balance_is_never_promised_twice(committer: GroupCommitter) -> None:
+    """Of twenty payments of 10 on a balance of 100, ten are accepted."""
+    account = await opened(committer, usd(10_000))
+    outcomes = await asyncio.gather(
+        *(submitted(committer, pay(account.id, usd(1_000))) for _ in range(20))
+    )
+    refused = [each for each in outcomes if isinstance(each, Refused)]
+    assert {each.code for each in refused} == {RefusalCode.INSUFFICIENT_FUNDS}
+    assert len(refused) == 10
+
+
+async def test_one_key_makes_one_payment_and_equal_answers(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Thirty concurrent submissions with one key converge, across two committers."""
+    account = await opened(committer)
+
+    def submission() -> Submission:
+        key = Idempotency(TENANT, "key-1", b"same")
+        return Submission(pay(account.id), idempotency=key, render=rendered)
+
+    replies = await asyncio.gather(*(committer.submit(submission()) for _ in range(30)))
+    assert len({each.answer.body for each in replies if each.answer}) == 1
+    assert sum(not each.replayed for each in replies) == 1
+    assert await pool.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_one_key_races_between_processes(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """Committers that do not know of each other still make one payment of one key."""
+    async with (
+        GroupCommitter(pool, live(Policy()), metrics) as one,
+        GroupCommitter(pool, live(Policy()), metrics) as other,
+    ):
+        account = await opened(one)
+        for number in range(20):
+            key = Idempotency(TENANT, f"key-{number}", b"same")
+            replies = await asyncio.gather(
+                *(
+                    each.submit(
+                        Submission(pay(account.id, usd(1)), idempotency=key, render=rendered)
+                    )
+                    for each in (one, other)
+                )
+            )
+            assert len({each.answer.body for each in replies if each.answer}) == 1
+    assert await pool.fetchval("SELECT count(*) FROM payments") == 20
+
+
+async def test_a_key_with_another_request_is_refused(committer: GroupCommitter) -> None:
+    """The same key with another fingerprint gives KeyReused and does nothing."""
+    account = await opened(committer)
+    for fingerprint in (b"one", b"two"):
+        key = Idempotency(TENANT, "key", fingerprint)
+        asked = committer.submit(Submission(pay(account.id), idempotency=key, render=rendered))
+        if fingerprint == b"one":
+            await asked
+        else:
+            with pytest.raises(KeyReused):
+                await asked
+
+
+async def test_a_refusal_is_stored_under_its_key(committer: GroupCommitter) -> None:
+    """Money that arrives later does not change an answer already given."""
+    poor, rich = await opened(committer, usd(0)), await opened(committer)
+    key = Idempotency(TENANT, "key", b"one")
+    first = await committer.submit(Submission(pay(poor.id), idempotency=key, render=rendered))
+    await submitted(committer, transfer(rich.id, poor.id))
+    again = await committer.submit(Submission(pay(poor.id), idempotency=key, render=rendered))
+    assert again.replayed
+    assert first.answer == again.answer
+
+
+async def test_a_command_that_cannot_be_recorded_fails_alone(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """A NUL that slipped through, which Postgres refuses, costs its neighbours nothing."""
+    commands = [open_account(user_id=f"user{each}" if each != 3 else "\0") for each in range(6)]
+    outcomes = await asyncio.gather(
+        *(submitted(committer, each) for each in commands), return_exceptions=True
+    )
+    assert [type(each).__name__ for each in outcomes].count("Account") == 5
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 5
+
+
+async def test_nobody_is_answered_before_the_commit(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """What Postgres takes from every statement and refuses at the COMMIT was not accepted."""
+    await pool.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE 'not at the last moment either';
+        END $$;
+        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON accounts
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+        """
+    )
+    with pytest.raises(asyncpg.RaiseError):
+        await submitted(committer, open_account())
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
+
+
+async def test_a_batch_that_waits_for_a_lock_holds_up_nobody_else(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Those who need other rows are answered while it still waits."""
+    held, free = await opened(committer), await opened(committer)
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+        waiting = asyncio.create_task(submitted(committer, pay(held.id)))
+        await eventually(lambda: is_blocked(pool))
+        assert isinstance(await submitted(committer, pay(free.id)), Payment)
+        assert not waiting.done()
+    assert isinstance(await waiting, Payment)
+
+
+async def test_a_full_queue_says_when_to_come_back(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """Past the limit a submission is refused at once, with a time."""
+    limits = Limits(queue_max=2, in_flight=1)
+    async with GroupCommitter(pool, live(Policy()), metrics, limits) as committer:
+        outcomes = await asyncio.gather(
+            *(submitted(committer, open_account()) for _ in range(10)), return_exceptions=True
+        )
+    assert any(isinstance(each, Overloaded) and each.retry_after_s >= 0 for each in outcomes)
+    assert any(isinstance(each, Account) for each in outcomes)
+
+
+async def test_leaving_drains_what_was_submitted(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """Everything queued when the committer closes is committed and answered."""
+    async with (
+        GroupCommitter(pool, live(Policy()), metrics) as committer,
+        asyncio.TaskGroup() as group,
+    ):
+        tasks = [group.create_task(submitted(committer, open_account())) for _ in range(50)]
+        await asyncio.sleep(0)
+    assert all(isinstance(each.result(), Account) for each in tasks)
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 50
+
+
+def rendered(outcome: Result | Refused) -> Answer:
+    match outcome:
+        case Payment():
+            assert outcome.status is PaymentStatus.PENDING
+            return Answer(202, {"Location": f"/{outcome.id}"}, str(outcome.id).encode())
+        case Refused():
+            return Answer(422, {}, outcome.code.value.encode())
+        case _:
+            raise AssertionError(outcome)

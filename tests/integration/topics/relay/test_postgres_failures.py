@@ -1,0 +1,146 @@
+"""What Postgres can do to a relay: restart, give its slot up, hold a row nobody can place."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from local import program
+from local.embedded import postgres
+from local.program import free_port
+from store.migrations import connect_to_migrate, migrate_up, read_migrations
+from store.pool import DatabaseAddress, connect
+from tests.support.topics.outbox import Outbox, assert_mirrors
+from tests.support.topics.relays import Relays
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from local.program import Program
+    from tests.support.topics.destinations import RedisDestination
+
+# The server gives a slot up at a checkpoint, once it holds back more than this.
+_TUNING = {
+    **postgres.VOLATILE,
+    "max_slot_wal_keep_size": "1MB",
+    "min_wal_size": "32MB",
+    "max_wal_size": "32MB",
+}
+_MEBIBYTE = 1024 * 1024
+
+
+@dataclass
+class Server:
+    """A Postgres that can be restarted."""
+
+    program: Program
+    address: DatabaseAddress
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+        async with (
+            program.running(self.program),
+            await connect(self.address, application_name="tests", size=2) as pool,
+        ):
+            yield pool
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> Server:
+    port = free_port()
+    prepared = await postgres.prepare(
+        tmp_path / "data", port, log=tmp_path / "log", configuration=_TUNING
+    )
+    address = DatabaseAddress(
+        host="127.0.0.1",
+        port=port,
+        user=postgres.ROLE,
+        password="payments",
+        database=postgres.DATABASE,
+    )
+    async with program.running(prepared):
+        connection = await connect_to_migrate(address)
+        await migrate_up(connection, read_migrations())
+        await connection.close()
+    return Server(prepared, address)
+
+
+async def _assert_mirrored(relays: Relays, ids: set[UUID]) -> None:
+    async def has_all() -> bool:
+        return await relays.destination.count() >= len(ids)
+
+    await eventually(has_all)
+    assert_mirrors(await relays.destination.messages(), ids)
+
+
+async def test_a_restarted_postgres_is_read_on(
+    server: Server, redis_streams: RedisDestination
+) -> None:
+    """The relay connects again when the server is back and goes on where it was."""
+    relays = Relays(server.address, redis_streams)
+    async with AsyncExitStack() as stack:
+        async with server.running() as pool:
+            ids = set(await Outbox(pool).write_many(50))
+            relay = await stack.enter_async_context(relays.running())
+            await _assert_mirrored(relays, ids)
+        await eventually(lambda: relay.value("restarts_total", reason="source") >= 1)
+        async with server.running() as pool:
+            ids |= set(await Outbox(pool).write_many(50))
+            await _assert_mirrored(relays, ids)
+            await stack.aclose()
+
+
+async def test_a_lost_slot_is_made_anew_and_the_gap_read_from_the_table(
+    server: Server, redis_streams: RedisDestination
+) -> None:
+    """What was committed while nobody kept the WAL is published all the same, once."""
+    relays = Relays(server.address, redis_streams)
+    async with server.running() as pool:
+        outbox = Outbox(pool)
+        async with relays.running():
+            await outbox.write_many(50)
+            await _assert_mirrored(relays, await outbox.ids())
+        await outbox.write_many(50)
+        await eventually(lambda: _is_lost(pool, relays.slot), 30)
+        await outbox.write_many(50)
+        async with relays.running() as relay:
+            assert relay.value("restarts_total", reason="slot_lost") == 1
+            await outbox.write_many(50)
+            await _assert_mirrored(relays, await outbox.ids())
+
+
+async def _is_lost(pool: asyncpg.Pool[asyncpg.Record], slot: str) -> bool:
+    """Write WAL until the server has had enough of keeping it."""
+    await pool.execute("SELECT pg_logical_emit_message(false, 'fill', repeat('x', $1))", _MEBIBYTE)
+    status = await pool.fetchval(
+        "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1", slot
+    )
+    return bool(status == "lost")
+
+
+async def test_a_row_for_an_unknown_topic_is_never_passed_by(
+    outbox: Outbox,
+    pool: asyncpg.Pool[asyncpg.Record],
+    database: DatabaseAddress,
+    redis_streams: RedisDestination,
+) -> None:
+    """An older relay stays in front of what only a newer one can publish, and says so."""
+    relays = Relays(database, redis_streams)
+    async with relays.running() as relay:
+        await outbox.write([uuid4()], topic="payments.of_the_future")
+        await eventually(lambda: relay.value("restarts_total", reason="undeclared_topic") >= 2)
+        relay.abandon()
+    assert await pool.fetchval(
+        "SELECT count(*) > 0 FROM pg_logical_slot_peek_binary_changes("
+        "$1, NULL, NULL, 'proto_version', '1', 'publication_names', 'payments_outbox') "
+        "WHERE substr(data, 1, 1) = 'I'",
+        relays.slot,
+    )

@@ -1,0 +1,1 @@
+"""What tests share: real servers, clients, fakes, and worlds to look at."""

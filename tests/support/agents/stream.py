@@ -1,0 +1,97 @@
+"""The charge stage's topic and consumer group, as a producer, a reader and an operator see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.structs import TopicPartition
+
+from lag.broker import Broker
+from tests.support.waiting import eventually
+from topics.names import CHARGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GROUP: Final = "payments.charge"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message's bytes; `headers` are None where nobody put any."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+
+class _AsFaust(RoundRobinPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
+    """All for the only member: but the group takes nobody who divides by another name."""
+
+    name = "faust"
+
+
+@dataclass(frozen=True, slots=True)
+class Charges:
+    """The topic on the broker at `bootstrap_servers`."""
+
+    bootstrap_servers: str
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Return once the broker has them all."""
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers) as producer:
+            for record in records:
+                await producer.send_and_wait(
+                    CHARGES.name, record.value, record.key, headers=list(record.headers.items())
+                )
+
+    async def all(self) -> list[Record]:
+        """Everything on the topic."""
+        partitions = self._partitions()
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers, auto_offset_reset="earliest"
+        ) as reader:
+            reader.assign(partitions)
+            await reader.seek_to_beginning(*partitions)
+            ends = await reader.end_offsets(partitions)
+            found = []
+            while any([await reader.position(each) < ends[each] for each in partitions]):
+                for batch in (await reader.getmany(timeout_ms=500)).values():
+                    found += [Record(each.key, each.value, dict(each.headers)) for each in batch]
+        return found
+
+    async def unread(self) -> int:
+        """Messages that the stage has not acknowledged to the broker."""
+        broker = Broker(self.bootstrap_servers)
+        try:
+            bounds = await broker.bounds({CHARGES.name})
+            groups = await broker.groups()
+        finally:
+            await broker.close()
+        committed = groups[GROUP].committed if GROUP in groups else {}
+        return sum(each.end - committed.get(at, each.first) for at, each in bounds.items())
+
+    async def is_read(self) -> bool:
+        unread = await self.unread()
+        assert unread == 0, f"{unread} messages are unread"
+        return True
+
+    async def rewind(self, member: str) -> None:
+        """Put the group back to the start of the topic, in the place of its dead `member`."""
+        async with AIOKafkaConsumer(
+            CHARGES.name,
+            bootstrap_servers=self.bootstrap_servers,
+            group_id=GROUP,
+            group_instance_id=f"charge-{member}",
+            enable_auto_commit=False,
+            partition_assignment_strategy=(_AsFaust,),
+        ) as operator:
+            await eventually(lambda: len(operator.assignment()) == CHARGES.partitions)
+            await operator.commit(await operator.beginning_offsets(operator.assignment()))
+        assert await self.unread() > 0
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(CHARGES.name, number) for number in range(CHARGES.partitions)]

@@ -1,0 +1,73 @@
+"""One of each thing a tenant may have, and for every route a request that it would take."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from payments.commands import ParkMessage
+from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
+from store.write.group_commit import Submission
+from tests.support.api.stage import settle
+
+if TYPE_CHECKING:
+    from api.http.routing import Route
+    from tests.support.api.ingress import Client, Ingress, Reply
+
+
+@dataclass
+class Possessions:
+    """Ids."""
+
+    account: str
+    payment: str
+    completed: str
+    refund: str
+    letter: str
+
+    def path_of(self, route: Route) -> str:
+        """The route's address, leading to something."""
+        kind = route.path.removeprefix("/api/v1/").split("/")[0]
+        named = {"accounts": self.account, "refunds": self.refund, "dead-letters": self.letter}
+        payment = self.completed if "refund" in route.path else self.payment
+        return route.path.replace("{id}", named.get(kind, payment))
+
+    def body_of(self, route: Route) -> dict[str, object] | None:
+        """A body that the route would accept, None where it takes none."""
+        if route.body is None:
+            return None
+        money = {"source_account_id": self.account, "amount": "1.00", "currency": "USD"}
+        bodies: dict[str, dict[str, object]] = {
+            "CreateAccountBody": {"user_id": "u", "currency": "USD"},
+            "CreateTransferBody": {**money, "destination_account_id": str(uuid.uuid4())},
+            "CreatePaymentBody": {
+                **money,
+                "payment_type": "external_payment",
+                "provider": "stripe",
+            },
+            "ResolveDeadLetterBody": {"reason": "a test"},
+        }
+        return bodies.get(route.body.__name__, {})
+
+    async def ask(self, client: Client, route: Route) -> Reply:
+        """The answer to such a request."""
+        if route.method == "GET":
+            return await client.get(self.path_of(route))
+        return await client.post(self.path_of(route), self.body_of(route))
+
+
+async def possessions(ingress: Ingress, client: Client, tenant: str) -> Possessions:
+    """An account, a pending and a completed payment, a refund, a parked letter."""
+    account = await client.account()
+    payment = (await client.pay(account)).text("id")
+    completed = (await client.pay(account)).text("id")
+    await settle(ingress.committer, completed)
+    refund = await client.post(f"/api/v1/payments/{completed}/refund", {"amount": "1"})
+    source = SourceMessage("payments.charges", 0, 0, b"k", b"{}")
+    park = ParkMessage(
+        uuid.uuid4(), tenant, "charge", DeadLetterReason.HANDLER_ERROR, "boom", source
+    )
+    letter = (await ingress.committer.submit(Submission(park))).result
+    assert isinstance(letter, DeadLetter)
+    return Possessions(account, payment, completed, refund.text("id"), str(letter.id))

@@ -1,0 +1,179 @@
+"""Every situation a payment can be in, each as the commands that lead there.
+
+Situations refine states: a payment that is `authorized` answers differently while a
+capture is in flight. The commands are the ones the table of transitions tries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from payments.commands import (
+    CancelPayment,
+    CapturePayment,
+    ClaimPayment,
+    ClaimRefund,
+    Command,
+    ExpireAuthorization,
+    HintPayment,
+    RedriveDeadLetter,
+    RefundPayment,
+    SettlePayment,
+    SettleRefund,
+    WakePayment,
+)
+from payments.notification import Said
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Operation,
+    Outcome,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
+from payments.payment import CaptureMethod, Payment
+from payments.progress import Policy
+from payments.refund import Refund
+from tests.support.factories import SOURCE, TENANT, pay, said, transfer, usd
+from tests.support.payments.desk import Desk, granted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OUTCOMES: Final[dict[str, Outcome]] = {
+    "succeeded": Succeeded("pi_1"),
+    "declined": Declined("card_declined", "no"),
+    "retriable": Retriable("rate_limited", "later"),
+    "deferred": Deferred("circuit_open", 30.0),
+    "unknown": Unknown("timeout", "no answer"),
+}
+UNCERTAIN: Final = ("retriable", "deferred", "unknown")
+# One retry and one inquiry: the second failure is the last.
+POLICY: Final = Policy(max_retries=1, max_inquiries=1)
+_STRANGER: Final = UUID(int=2**127)
+
+AUTOMATIC: Final = {
+    "pending": "",
+    "processing": "claim",
+    "retrying": "claim retriable",
+    "last_try": "claim retriable wake claim",
+    "unknown": "claim unknown",
+    "inquiring": "claim unknown wake claim",
+    "review": "claim unknown wake claim unknown",
+    "reviewing": "claim unknown wake claim unknown wake claim",
+    "completed": "claim succeeded",
+    "failed": "claim declined",
+    "cancelled": "cancel",
+    "redriven": "claim declined redrive",
+    "partially_refunded": "claim succeeded refund_half",
+    "refunded": "claim succeeded refund_half refund_half",
+}
+MANUAL: Final = {
+    "authorized": "claim succeeded",
+    "capturing": "claim succeeded capture claim",
+    "last_capture": "claim succeeded capture claim retriable wake claim",
+    "capture_unknown": "claim succeeded capture claim unknown",
+    "voiding": "claim succeeded cancel claim",
+    "last_void": "claim succeeded cancel claim retriable wake claim",
+    "voided": "claim succeeded cancel claim succeeded",
+    "expired": "claim succeeded expire",
+}
+INTERNAL: Final = {"transferred": "", "returned": "refund_half refund_half"}
+SITUATIONS: Final = (*AUTOMATIC, *MANUAL, *INTERNAL)
+
+
+@dataclass(slots=True)
+class Scene:
+    """A payment in a situation, and the commands one may try on it."""
+
+    desk: Desk
+    payment_id: UUID
+
+    @property
+    def payment(self) -> Payment:
+        return self.desk.working.payments[self.payment_id]
+
+    def play(self, path: str) -> None:
+        for name in path.split():
+            if name == "refund_half":
+                self._refund_half()
+            else:
+                granted(self.desk.ask(self.command(name)))
+
+    def command(self, name: str) -> Command:
+        """The command of that name; to wake or expire, time passes until the payment is due."""
+        if name in {"wake", "expire"} and self.payment.progress.due_at:
+            self.desk.now = self.payment.progress.due_at
+        return COMMANDS[name](self)
+
+    def settled(self, outcome: Outcome, *, late: bool = False) -> SettlePayment:
+        """What the latest attempt brings, or one that lost its lease long ago."""
+        attempts = self.desk.attempts_of(self.payment)
+        first = Operation.AUTHORIZE if self._is_manual else Operation.CHARGE
+        operation = attempts[-1].operation if attempts else first
+        attempt_id = attempts[-1].id if attempts and not late else _STRANGER
+        return SettlePayment(self.payment_id, attempt_id, operation, outcome, SOURCE)
+
+    @property
+    def _is_manual(self) -> bool:
+        return self.payment.capture_method is CaptureMethod.MANUAL
+
+    def _refund_half(self) -> None:
+        half = usd(self.payment.amount.amount_minor // 2)
+        refund = granted(self.desk.ask(RefundPayment(TENANT, self.payment_id, half))).result
+        assert isinstance(refund, Refund)
+        if refund.progress.due_at is None:
+            return
+        granted(self.desk.ask(ClaimRefund(refund.id, 1, "w")))
+        attempt = self.desk.attempts_of(refund)[-1]
+        granted(self.desk.ask(SettleRefund(refund.id, attempt.id, Succeeded("re_1"), SOURCE)))
+
+
+def _settling(outcome: Outcome, *, late: bool = False) -> Callable[[Scene], Command]:
+    return lambda scene: scene.settled(outcome, late=late)
+
+
+def _hinting(what: Said) -> Callable[[Scene], Command]:
+    return lambda scene: HintPayment(scene.payment_id, said(what))
+
+
+COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
+    "claim": lambda scene: ClaimPayment(
+        scene.payment_id, scene.payment.progress.attempt_count + 1, "w"
+    ),
+    **{name: _settling(outcome) for name, outcome in OUTCOMES.items()},
+    **{
+        f"late_{name}": _settling(outcome, late=True)
+        for name, outcome in OUTCOMES.items()
+        if name not in UNCERTAIN
+    },
+    "cancel": lambda scene: CancelPayment(TENANT, scene.payment_id),
+    "capture": lambda scene: CapturePayment(TENANT, scene.payment_id, None),
+    "refund": lambda scene: RefundPayment(TENANT, scene.payment_id, None),
+    "wake": lambda scene: WakePayment(scene.payment_id),
+    "expire": lambda scene: ExpireAuthorization(scene.payment_id),
+    "redrive": lambda scene: RedriveDeadLetter(
+        scene.desk.letter_about(scene.payment), "operator", "why not"
+    ),
+    **{f"hint_{what.value}": _hinting(what) for what in Said},
+}
+
+
+def scene_of(situation: str) -> Scene:
+    """A payment of 50 USD in that situation, its payer left with 950."""
+    desk = Desk(POLICY)
+    payer, payee = desk.open_account(), desk.open_account()
+    if situation in INTERNAL:
+        wanted, path = transfer(payer.id, payee.id, usd(5_000)), INTERNAL[situation]
+    elif situation in MANUAL:
+        wanted, path = pay(payer.id, capture_method=CaptureMethod.MANUAL), MANUAL[situation]
+    else:
+        wanted, path = pay(payer.id), AUTOMATIC[situation]
+    payment = granted(desk.ask(wanted)).result
+    assert isinstance(payment, Payment)
+    scene = Scene(desk, payment.id)
+    scene.play(path)
+    return scene

@@ -1,0 +1,148 @@
+"""The OpenAPI document: whole, valid, and made of the routes."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
+
+from api.contract.openapi import document
+from api.contract.requests.bodies import CreatePaymentBody
+from api.contract.requests.reading import parse_body, read_body
+from api.http.problems import Problem
+from api.http.routing import Everyone, KeyUse, Route
+from api.routes import ROUTES
+
+# As a client reads it.
+DOCUMENT = orjson.loads(orjson.dumps(document(ROUTES)))
+DOCUMENTED = [route for route in ROUTES if route.documented]
+
+
+def _operation(route: Route) -> dict[str, Any]:  # Any: JSON, whose shape is what is tested
+    operation: dict[str, Any] = DOCUMENT["paths"][route.path][route.method.lower()]
+    return operation
+
+
+def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
+    """No dangling reference, and every operation has a name of its own."""
+    assert DOCUMENT["openapi"].startswith("3.1")
+    for reference in re.findall(r'"\$ref":"#/([^"]+)"', orjson.dumps(DOCUMENT).decode()):
+        found = DOCUMENT
+        for step in reference.split("/"):
+            found = found[step]
+    names = [_operation(route)["operationId"] for route in DOCUMENTED]
+    assert len(set(map(str, names))) == len(names)
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
+def test_every_schema_is_a_json_schema(name: str) -> None:
+    """Draft 2020-12, which OpenAPI 3.1 is built on."""
+    Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][name])
+
+
+@pytest.mark.parametrize("route", DOCUMENTED, ids=lambda route: f"{route.method} {route.path}")
+def test_an_operation_says_what_its_route_does(route: Route) -> None:
+    """Security, key, body, successes and refusals are the route's."""
+    operation = _operation(route)
+    assert bool(operation["security"]) is not isinstance(route.scope, Everyone)
+    parameters = {each["name"]: each for each in operation["parameters"]}
+    key = parameters.get("Idempotency-Key")
+    assert (key is not None) is (route.key_use is not KeyUse.IGNORED)
+    assert (key is not None and key["required"]) is (route.key_use is KeyUse.REQUIRED)
+    assert ("requestBody" in operation) is (route.body is not None)
+    assert {str(status) for status in route.successes} <= set(operation["responses"])
+    if not isinstance(route.scope, Everyone):
+        assert {"401", "403", "429", "503"} <= set(operation["responses"])
+
+
+def test_what_takes_a_condition_says_so() -> None:
+    """Tags on what has a version, 304 and 412 among the answers; nowhere else."""
+    for route in DOCUMENTED:
+        operation = _operation(route)
+        named = {each["name"] for each in operation["parameters"]}
+        assert ("If-None-Match" in named) is ("304" in operation["responses"]) is route.versioned
+        conditional = route.versioned or route.takes_if_match
+        assert ("If-Match" in named) is ("412" in operation["responses"]) is conditional
+
+
+def test_every_link_leads_to_an_operation_by_parameters_it_has() -> None:
+    """And every operation that takes an id can be reached from an answer that has one."""
+    operations = {_operation(route)["operationId"]: _operation(route) for route in DOCUMENTED}
+    reached = set()
+    for operation in operations.values():
+        for answer in operation["responses"].values():
+            for name, link in answer.get("links", {}).items():
+                assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+                target = operations[link["operationId"]]
+                assert set(link["parameters"]) <= {each["name"] for each in target["parameters"]}
+                reached.add(link["operationId"])
+    with_id = {_operation(route)["operationId"] for route in DOCUMENTED if "{id}" in route.path}
+    assert with_id <= reached
+    assert {"create_payment", "create_transfer", "list_payments"} <= reached
+
+
+def test_amounts_are_documented_as_they_are_taken() -> None:
+    """A number or a decimal string of more than nothing; an account may open with nothing."""
+    balance = DOCUMENT["components"]["schemas"]["CreateAccountBody"]["properties"][
+        "initial_balance"
+    ]
+    assert all(Draft202012Validator(balance).is_valid(value) for value in (0, "0", "0.00"))
+    amount = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]["properties"]["amount"]
+    taken = Draft202012Validator(amount)
+    assert all(taken.is_valid(value) for value in (50, 50.0, "50.00", "1e2", "0.5"))
+    refused: tuple[object, ...] = (-1, "-1", 0, "0", "0.0", "0e5", "", "x", "1,0", None, True, [])
+    assert not any(taken.is_valid(value) for value in refused)
+
+
+KINDS = ("external_payment", "internal_transfer")
+ACCOUNT = "0190a5e4-7b1c-7c3e-9d3f-0a7c1be25d10"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("provider", [None, "stripe"])
+@pytest.mark.parametrize("destination", [None, ACCOUNT])
+@pytest.mark.parametrize("capture", ["automatic", "manual"])
+def test_what_goes_together_is_documented_as_it_is_taken(
+    kind: str, provider: str | None, destination: str | None, capture: str
+) -> None:
+    """The document takes the same combinations of a payment's fields as the model does."""
+    body = {
+        "payment_type": kind,
+        "source_account_id": ACCOUNT,
+        "amount": "1.00",
+        "currency": "USD",
+        "capture_method": capture,
+        "provider": provider,
+        "destination_account_id": destination,
+    }
+    schema = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]
+    documented = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    try:
+        read_body(CreatePaymentBody, parse_body(orjson.dumps(body))).command("tenant", "key")
+    except Problem:
+        taken = False
+    else:
+        taken = True
+    assert documented.is_valid(body) is taken
+
+
+def test_unknown_fields_are_documented_as_refused() -> None:
+    """A body is closed."""
+    for route in DOCUMENTED:
+        if route.body:
+            schema = DOCUMENT["components"]["schemas"][route.body.__name__]
+            assert schema["additionalProperties"] is False
+
+
+def test_a_route_cannot_be_declared_without_saying_who_may_use_it() -> None:
+    """The declaration fails, and with it the start of the process."""
+    with pytest.raises(TypeError, match="scope"):
+        Route(  # type: ignore[call-arg]  # that is the point
+            method="GET",
+            path="/api/v1/secrets",
+            handler=ROUTES[0].handler,
+            summary="",
+            tag="",
+            successes={},
+        )

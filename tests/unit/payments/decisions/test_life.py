@@ -1,0 +1,434 @@
+"""Random lives of payments beside a model of a bank and an honest provider.
+
+Messages are delivered late, twice or never, workers die, requests arrive after their
+senders gave up, answers are lost, operators redrive. After every step the books balance,
+and once everybody is patient every payment comes to its end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
+from uuid import UUID
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from payments.commands import (
+    CancelPayment,
+    CapturePayment,
+    ClaimPayment,
+    ClaimRefund,
+    ConfrontPayment,
+    ConfrontRefund,
+    DiscardDeadLetter,
+    ExpireAuthorization,
+    HintPayment,
+    HintRefund,
+    RedriveDeadLetter,
+    RefundPayment,
+    SettlePayment,
+    SettleRefund,
+    WakePayment,
+    WakeRefund,
+)
+from payments.dead_letter import DeadLetterReason, DeadLetterState
+from payments.decision import Claimed, Decision, Refused
+from payments.events import EventType, Work
+from payments.ledger import TransferState
+from payments.notification import Hinted, HintEffect, Said
+from payments.outcome import Deferred, Outcome, Retriable, Unknown
+from payments.payment import (
+    CAPTURED,
+    TERMINAL,
+    CaptureMethod,
+    Payment,
+    PaymentStatus,
+    PaymentType,
+)
+from payments.progress import Policy
+from payments.refund import Refund, RefundStatus
+from tests.support import factories
+from tests.support.factories import SOURCE, TENANT, pay, transfer, usd
+from tests.support.payments.desk import Desk, granted
+from tests.support.payments.honest_provider import Flight, HonestProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payments.commands import Command
+    from payments.money import Money
+
+ItemT = TypeVar("ItemT")
+# Which of several, counted from the newest: what just happened is where stories go on.
+picks = st.integers(0, 5)
+amounts = st.integers(1, 3_000).map(usd)
+HELD: Final = frozenset(PaymentStatus) - TERMINAL
+NO_ANSWER: Final = Unknown("timeout", "no answer")
+NEVER_SENT: Final[tuple[Outcome, ...]] = (
+    Retriable("connect", "refused"),
+    Deferred("circuit_open", 1.0),
+)
+
+
+class Fate(Enum):
+    """What may become of an attempt."""
+
+    ACCEPTED = auto()
+    DECLINED = auto()
+    ANSWER_LOST = auto()
+    REFUSED = auto()
+    DEFERRED = auto()
+    WORKER_DIED = auto()
+
+
+class Lives(RuleBasedStateMachine):
+    """A few accounts, their payments, and everything that may happen to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(Policy(max_retries=1, max_inquiries=2))
+        self.provider = HonestProvider()
+        self.opened: dict[UUID, int] = {}
+        self.work: list[Work] = []
+        self.flights: list[Flight] = []
+        self.seen: dict[UUID, Payment] = {}
+
+    # What happens
+
+    @initialize()
+    def open_accounts(self) -> None:
+        for minor in (5_000, 3_000):
+            self.opened[self.desk.open_account(usd(minor)).id] = minor
+
+    @rule(pick=picks, amount=amounts, method=st.sampled_from(CaptureMethod))
+    def accept(self, pick: int, amount: Money, method: CaptureMethod) -> None:
+        self._ask(pay(self._account(pick), amount, capture_method=method))
+
+    @rule(pick=picks, amount=amounts)
+    def move(self, pick: int, amount: Money) -> None:
+        self._ask(transfer(self._account(pick), self._account(pick + 1), amount))
+
+    @precondition(lambda self: self.payments)
+    @rule(pick=picks, amount=st.none() | amounts)
+    def amend(self, pick: int, amount: Money | None) -> None:
+        """What a client may ask of a payment in its state, and often may not."""
+        payment_id = _picked(self.payments, pick).id
+        self._ask(CapturePayment(TENANT, payment_id, amount))
+        self._ask(RefundPayment(TENANT, payment_id, amount))
+
+    @precondition(lambda self: self.payments)
+    @rule(pick=picks)
+    def cancel(self, pick: int) -> None:
+        self._ask(CancelPayment(TENANT, _picked(self.payments, pick).id))
+
+    @precondition(lambda self: self.wanted)
+    @rule(pick=picks)
+    def deliver(self, pick: int) -> None:
+        """A message that asks for what is wanted now."""
+        self._claim(_picked(self.wanted, pick))
+
+    @precondition(lambda self: self.work)
+    @rule(pick=st.integers(0, 100))
+    def deliver_again(self, pick: int) -> None:
+        """Any message ever sent, in any order, any number of times."""
+        self._claim(_picked(self.work, pick))
+
+    @precondition(lambda self: self.owing)
+    @rule(pick=picks, fates=st.lists(st.sampled_from(Fate), min_size=1, max_size=4))
+    def attempt(self, pick: int, fates: list[Fate]) -> None:
+        """Try what is owed a few times in a row, each time when it is due."""
+        payment_id = _picked(self.owing, pick).id
+        for fate in fates:
+            payment = self.desk.working.payments[payment_id]
+            if payment.progress.due_at is None:
+                return
+            self.desk.now = max(self.desk.now, payment.progress.due_at)
+            self._ask(WakePayment(payment_id))
+            before = len(self.flights)
+            self._claim(self.work[-1])
+            for flight in self.flights[before:]:
+                self._meet(flight, fate)
+
+    @precondition(lambda self: self.flights)
+    @rule(pick=picks, willing=st.booleans(), answered=st.booleans())
+    def arrive(self, pick: int, *, willing: bool, answered: bool) -> None:
+        """A request reaches the provider, however late; the answer may be lost."""
+        flight = _picked(self.flights, pick)
+        answer = self.provider.receive(flight, willing=willing)
+        self._settle(flight, answer if answered else NO_ANSWER)
+
+    @precondition(lambda self: self.flights)
+    @rule(pick=picks, outcome=st.sampled_from(NEVER_SENT))
+    def fail_to_send(self, pick: int, outcome: Outcome) -> None:
+        """Certainly no effect: this request will not arrive later either."""
+        self._never_sent(_picked(self.flights, pick), outcome)
+
+    @rule(seconds=st.sampled_from([10, 200, 100_000]))
+    def pass_time(self, seconds: int) -> None:
+        """The schedule wakes whatever is due by then; whoever held a lease has lost it."""
+        self.desk.now += timedelta(seconds=seconds)
+        self._wake()
+
+    @precondition(lambda self: self.payments)
+    @rule(pick=picks, said=st.sampled_from(Said), event=st.integers(1, 20))
+    def notify(self, pick: int, said: Said, event: int) -> None:
+        """The provider says something of a payment and a refund: true or not, late or again."""
+        told = factories.said(said, f"evt_{event}")
+        payment = _picked(self.payments, pick)
+        self._hint(HintPayment(payment.id, told))
+        if self.refunds:
+            self._hint(HintRefund(_picked(self.refunds, pick).id, told))
+
+    @precondition(lambda self: self.desk.working.dead_letters)
+    @rule(pick=picks, again=st.booleans())
+    def close_letter(self, pick: int, *, again: bool) -> None:
+        letter_id = _picked([*self.desk.working.dead_letters], pick)
+        command = RedriveDeadLetter if again else DiscardDeadLetter
+        self._ask(command(letter_id, "ada", "because"))
+
+    # What must hold
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        """Accounts equal what the payments' states say, and what the ledger adds up to."""
+        balance, held = Counter(self.opened), Counter[UUID]()
+        for payment in self.payments:
+            kept = payment.captured_minor - payment.refunded_minor
+            balance[payment.source_account_id] -= kept
+            if payment.destination_account_id:
+                balance[payment.destination_account_id] += kept
+            if payment.status in HELD:
+                held[payment.source_account_id] += payment.amount.amount_minor
+        folded, pending = self._ledger()
+        for account in self.desk.working.accounts.values():
+            assert account.balance == balance[account.id] == folded[account.id]
+            assert account.debits_pending == held[account.id] == pending[account.id]
+            assert account.available >= 0
+        assert sum(folded.values()) == 0
+
+    @invariant()
+    def whoever_is_owed_is_due(self) -> None:
+        for payment in self.payments:
+            waits = payment.operation is not None or payment.awaits_capture
+            assert waits == (payment.progress.due_at is not None)
+            assert payment.operation or payment.progress.lease_id is None
+        for refund in self.desk.working.refunds.values():
+            ended = refund.status in {RefundStatus.COMPLETED, RefundStatus.FAILED}
+            assert ended == (refund.progress.due_at is None)
+
+    @invariant()
+    def refunds_stay_within_the_captured(self) -> None:
+        totals: defaultdict[UUID, Counter[bool]] = defaultdict(Counter)
+        for refund in self.desk.working.refunds.values():
+            if refund.status is not RefundStatus.FAILED:
+                done = refund.status is RefundStatus.COMPLETED
+                totals[refund.payment_id][done] += refund.amount.amount_minor
+        for payment in self.payments:
+            assert payment.refunded_minor == totals[payment.id][True]
+            assert payment.refund_pending_minor == totals[payment.id][False]
+            assert payment.refundable_minor >= 0
+
+    @invariant()
+    def the_provider_agrees(self) -> None:
+        """Charged at most once; completed only if charged; failed or cancelled only if not."""
+        for payment in self.payments:
+            charged = self.provider.charged.get(payment.id, [])
+            assert len(charged) <= 1
+            if payment.status in CAPTURED and payment.payment_type is PaymentType.EXTERNAL:
+                assert charged == [payment.captured_minor]
+            elif payment.status in {PaymentStatus.FAILED, PaymentStatus.CANCELLED}:
+                assert charged == []
+        reasons = {each.reason for each in self.desk.working.dead_letters.values()}
+        assert DeadLetterReason.CONTRADICTION not in reasons
+
+    def teardown(self) -> None:
+        """With a provider that answers everything, every payment comes to its end."""
+        for _ in range(100):
+            self.desk.now += timedelta(days=2)
+            self._wake()
+            for work in self.wanted:
+                self._claim(work)
+            for flight in self.flights:
+                self._settle(flight, self.provider.receive(flight, willing=True))
+            if not self._somebody_waits():
+                break
+        for payment in self.payments:
+            assert payment.status in TERMINAL
+            ended = payment.status in {PaymentStatus.CANCELLED, PaymentStatus.FAILED}
+            if ended and payment.id in self.provider.authorized and not self._gave_up(payment):
+                assert payment.id in self.provider.voided
+        self.the_books_balance()
+        self.the_provider_agrees()
+
+    # How
+
+    @property
+    def payments(self) -> list[Payment]:
+        return [*self.desk.working.payments.values()]
+
+    @property
+    def refunds(self) -> list[Refund]:
+        return [*self.desk.working.refunds.values()]
+
+    @property
+    def owing(self) -> list[Payment]:
+        """Payments whose provider is owed something."""
+        return [each for each in self.payments if each.operation]
+
+    @property
+    def wanted(self) -> list[Work]:
+        """The messages whose attempt nobody has made yet."""
+        return [each for each in self.work if self._is_wanted(each)]
+
+    def _is_wanted(self, work: Work) -> bool:
+        subject: Payment | Refund = (
+            self.desk.working.refunds[work.refund_id]
+            if work.refund_id
+            else self.desk.working.payments[work.payment_id]
+        )
+        progress = subject.progress
+        return bool(
+            progress.due_at and not progress.lease_id and work.attempt == progress.attempt_count + 1
+        )
+
+    def _account(self, pick: int) -> UUID:
+        return _picked([*self.opened], pick)
+
+    def _ask(self, command: Command) -> Decision | Refused:
+        outcome = self.desk.ask(command)
+        if isinstance(outcome, Decision):
+            self.work.extend(outcome.work)
+            self._check_events(outcome)
+        return outcome
+
+    def _check_events(self, decision: Decision) -> None:
+        """One version and one event a change, public ones numbered without a gap, no way back."""
+        assert [each.payment for each in decision.events] == list(decision.payments)
+        for event in decision.events:
+            after, before = event.payment, self.seen.get(event.payment.id)
+            assert after.version == (before.version if before else 0) + 1
+            assert after.sequence == (before.sequence if before else 0) + event.is_public
+            if (
+                before
+                and before.status in TERMINAL
+                and event.type is not EventType.PAYMENT_REDRIVEN
+            ):
+                assert after.status in TERMINAL
+                assert (before.status in CAPTURED) == (after.status in CAPTURED)
+            self.seen[after.id] = after
+
+    def _claim(self, work: Work) -> None:
+        command: Command = (
+            ClaimRefund(work.refund_id, work.attempt, "w")
+            if work.refund_id
+            else ClaimPayment(work.payment_id, work.attempt, "w")
+        )
+        outcome = self._ask(command)
+        if isinstance(outcome, Refused):
+            return
+        claimed = outcome.result
+        assert isinstance(claimed, Claimed)
+        owed = (
+            claimed.refund.amount.amount_minor
+            if claimed.refund
+            else claimed.payment.operation_minor
+        )
+        assert owed is not None
+        self.flights.append(Flight(claimed.attempt, owed))
+
+    def _hint(self, command: HintPayment | HintRefund) -> None:
+        """What is doubted is asked: the provider knows best."""
+        outcome = self._ask(command)
+        if isinstance(outcome, Refused):
+            return
+        assert isinstance(outcome.result, Hinted)
+        question = outcome.result.question
+        if question is None:
+            return
+        confronting: Command
+        if isinstance(command, HintPayment):
+            found = self.provider.find(question.operation, command.payment_id)
+            confronting = ConfrontPayment(
+                command.payment_id, command.event, question.operation, found
+            )
+        else:
+            found = self.provider.find(question.operation, command.refund_id)
+            confronting = ConfrontRefund(command.refund_id, command.event, found)
+        answered = granted(self._ask(confronting)).result
+        assert isinstance(answered, Hinted)
+        assert answered.effect is HintEffect.CONFIRMED, "an honest provider lets nothing go"
+
+    def _meet(self, flight: Flight, fate: Fate) -> None:
+        match fate:
+            case Fate.ACCEPTED | Fate.DECLINED:
+                self._settle(flight, self.provider.receive(flight, willing=fate is Fate.ACCEPTED))
+            case Fate.ANSWER_LOST:
+                self.provider.receive(flight, willing=True)
+                self._settle(flight, NO_ANSWER)
+            case Fate.REFUSED | Fate.DEFERRED:
+                self._never_sent(flight, NEVER_SENT[fate is Fate.DEFERRED])
+            case Fate.WORKER_DIED:
+                return
+            case _:
+                assert_never(fate)
+
+    def _never_sent(self, flight: Flight, outcome: Outcome) -> None:
+        self.flights.remove(flight)
+        self._settle(flight, outcome)
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        """The flight stays: a request whose sender gave up may arrive later, or again."""
+        attempt = flight.attempt
+        granted(
+            self._ask(SettleRefund(attempt.refund_id, attempt.id, outcome, SOURCE))
+            if attempt.refund_id
+            else self._ask(
+                SettlePayment(attempt.payment_id, attempt.id, attempt.operation, outcome, SOURCE)
+            )
+        )
+
+    def _wake(self) -> None:
+        for payment in self.payments:
+            self._ask(WakePayment(payment.id))
+            self._ask(ExpireAuthorization(payment.id))
+        for refund in self.refunds:
+            self._ask(WakeRefund(refund.id))
+
+    def _somebody_waits(self) -> bool:
+        due = [each.progress.due_at for each in self.payments]
+        due += [each.progress.due_at for each in self.refunds]
+        return any(due)
+
+    def _ledger(self) -> tuple[Counter[UUID], Counter[UUID]]:
+        """Balances and holds, as the rows add up to."""
+        folded, pending = Counter[UUID](), Counter[UUID]()
+        for decision in self.desk.decided:
+            for row in decision.transfers:
+                if row.state is TransferState.PENDING:
+                    pending[row.debit_account_id] += row.entry.amount_minor
+                else:
+                    pending[row.debit_account_id] -= row.releases_minor
+                if row.state is TransferState.POSTED:
+                    folded[row.debit_account_id] -= row.entry.amount_minor
+                    folded[row.credit_account_id] += row.entry.amount_minor
+        return folded, pending
+
+    def _gave_up(self, payment: Payment) -> bool:
+        """Whether its void is among the letters, for an operator to redrive."""
+        return any(
+            each.payment_id == payment.id and each.state is not DeadLetterState.REDRIVEN
+            for each in self.desk.working.dead_letters.values()
+        )
+
+
+def _picked(several: Sequence[ItemT], pick: int) -> ItemT:
+    return several[-1 - pick % len(several)]
+
+
+TestLives = Lives.TestCase
+# A life of 40 steps shows every state.
+TestLives.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

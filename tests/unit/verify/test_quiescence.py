@@ -1,0 +1,34 @@
+"""Whose lag breaks a promise: that of our stages, and nobody else's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from lag import GroupLag, GroupState, StreamsReport
+from verify.quiescence import lag_finding
+
+
+def report(*groups: GroupLag) -> StreamsReport:
+    return StreamsReport(datetime(2026, 1, 1, tzinfo=UTC), groups, (), (), (), ())
+
+
+def group(name: str, state: GroupState, seconds: float) -> GroupLag:
+    return GroupLag(name, "payments.events", state, 0, 7, seconds, 0.0, None, ())
+
+
+def test_a_subscriber_that_stopped_breaks_no_promise() -> None:
+    """How far it has read is its own affair; it is shown as lag, and is not a violation."""
+    finding = lag_finding(report(group("mail", GroupState.STOPPED, 7200.0)), ())
+    assert (finding.checked, finding.violations) == (0, ())
+
+
+def test_a_stage_that_stopped_or_lags_breaks_one() -> None:
+    """Nobody works there, or not fast enough."""
+    stopped = group("payments.charge", GroupState.STOPPED, 0.1)
+    slow = group("payments.refund", GroupState.WARNING, 61.0)
+    well = group("payments.dead-letters", GroupState.OK, 59.0)
+    finding = lag_finding(report(stopped, slow, well), ())
+    assert [each.subject for each in finding.violations] == [
+        "group payments.charge",
+        "group payments.refund",
+    ]

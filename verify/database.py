@@ -1,0 +1,225 @@
+"""The invariants that one snapshot of the database shows, and what others are compared with.
+
+Everything here reads in one REPEATABLE READ transaction, so a system at work looks as
+it did at one moment. The statements are in `store/sql/verify_*.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from store.pool import server_settings
+from store.queries import query
+from verify.findings import EXAMPLES_MAX, Finding, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from store.pool import DatabaseAddress
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+# A fold over all there ever was takes as long as it takes.
+_STATEMENT_TIMEOUT: Final = "30min"
+# The schedule looks every second; what is due for a minute is looked after by nobody.
+FORGOTTEN_AFTER_S: Final = 60.0
+# Rows this close to the end of the outbox's retention may just have been dropped.
+_RETENTION_MARGIN_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A statement that returns violations, and the size that says how much it looked at."""
+
+    invariant: str
+    statement: str
+    looks_at: str
+
+
+_CHECKS: Final = (
+    _Check("I1", "verify_conservation", "ledger_transfers"),
+    _Check("I1", "verify_transfer_parties", "ledger_transfers"),
+    _Check("I2", "verify_account_totals", "accounts"),
+    _Check("I2", "verify_overdrawn", "accounts"),
+    _Check("I2", "verify_holds", "accounts"),
+    _Check("I3", "verify_unowned", "payments"),
+    _Check("I3", "verify_forgotten", "payments"),
+    _Check("I3", "verify_queues", "dead_letters"),
+    _Check("I5", "verify_answers", "idempotency_keys"),
+    _Check("I6", "verify_keys", "idempotency_keys"),
+    _Check("I7", "verify_outbox", "payment_events"),
+    _Check("I8", "verify_sequences", "payment_events"),
+    _Check("I9", "verify_effects_of_payments", "payments"),
+    _Check("I9", "verify_effects_of_refunds", "refunds"),
+    _Check("I10", "verify_letters", "dead_letters"),
+    _Check("I11", "verify_fold_of_payments", "payments"),
+    _Check("I11", "verify_fold_of_refunds", "refunds"),
+    _Check("I12", "verify_ends", "payment_events"),
+)
+_FORGOTTEN: Final = {"verify_forgotten"}
+_WITHIN_RETENTION: Final = {"verify_outbox", "verify_letters"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as the outbox holds it; `digest` is the MD5 of its bytes."""
+
+    topic: str
+    key: str
+    sequence: int | None
+    recorded_at: datetime
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one moment of the database says; `written` is how far the WAL went then."""
+
+    findings: tuple[Finding, ...]
+    outbox: Mapping[UUID, Row]
+    charges: Mapping[UUID, Charge]
+    taken_at: datetime
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a provider should have done for a payment, in minor units."""
+
+    version: int
+    provider: str
+    status: str
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    refund_pending_minor: int
+
+
+@asynccontextmanager
+async def connected(address: DatabaseAddress) -> AsyncIterator[Connection]:
+    """A connection that may take its time. Raises whatever asyncpg raises."""
+    settings = server_settings("payments-verify")
+    connection = await asyncpg.connect(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        database=address.database,
+        server_settings={
+            **settings,
+            "statement_timeout": _STATEMENT_TIMEOUT,
+            "idle_in_transaction_session_timeout": "0",
+        },
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def taken(connection: Connection, *, outbox_retention_s: float) -> Snapshot:
+    """Check what the database can show alone, and read what the topics are compared with."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        taken_at: datetime = await connection.fetchval("SELECT now()")
+        sizes = dict(await _one(connection, "verify_sizes"))
+        findings = [
+            await _finding(connection, check, sizes[check.looks_at], outbox_retention_s)
+            for check in _CHECKS
+        ]
+        return Snapshot(
+            findings=tuple(findings),
+            outbox=await _published(connection),
+            charges=await charges(connection),
+            taken_at=taken_at,
+            # Read last: what the snapshot sees was written before.
+            written=await written(connection),
+        )
+
+
+async def _finding(
+    connection: Connection, check: _Check, size: int, outbox_retention_s: float
+) -> Finding:
+    arguments: tuple[float, ...] = ()
+    if check.statement in _FORGOTTEN:
+        arguments = (FORGOTTEN_AFTER_S,)
+    elif check.statement in _WITHIN_RETENTION:
+        arguments = (max(outbox_retention_s - _RETENTION_MARGIN_S, 0.0),)
+    found = await violations(connection, check.statement, *arguments)
+    return Finding(check.invariant, "database", size, found)
+
+
+async def violations(
+    connection: Connection, statement: str, *arguments: object
+) -> tuple[Violation, ...]:
+    """What a statement of violations returns, up to as many as anybody looks at."""
+    async with connection.transaction():
+        cursor = await connection.cursor(query(statement), *arguments)
+        rows = await cursor.fetch(EXAMPLES_MAX)
+    return tuple(Violation(row["subject"], row["problem"]) for row in rows)
+
+
+async def written(connection: Connection) -> int:
+    """How far the WAL is written, in bytes."""
+    return int((await _one(connection, "verify_written"))["written"])
+
+
+async def confirmed(connection: Connection, slots: Sequence[str]) -> dict[str, int]:
+    """How far each relay has confirmed; a slot that does not exist is left out."""
+    rows = await connection.fetch(query("verify_slots"), list(slots))
+    return {row["slot_name"]: row["confirmed"] or 0 for row in rows}
+
+
+async def charges(
+    connection: Connection, payment_ids: Sequence[UUID] | None = None
+) -> dict[UUID, Charge]:
+    """What the provider should have done, for all external payments or for some."""
+    ids = None if payment_ids is None else list(payment_ids)
+    return {
+        row["id"]: Charge(*list(row.values())[1:])
+        for row in await connection.fetch(query("verify_charges"), ids)
+    }
+
+
+async def published_later(
+    connection: Connection, ids: Sequence[UUID], since: datetime
+) -> dict[UUID, tuple[str, bytes]]:
+    """Topic and digest of those messages, if the outbox has them by now."""
+    rows = await connection.fetch(query("verify_published_later"), list(ids), since)
+    return {row["id"]: (row["topic"], row["digest"]) for row in rows}
+
+
+async def parked(connection: Connection) -> dict[tuple[str, bytes], range]:
+    """How often each message may have been sent, by topic and digest: as often as it was parked.
+
+    A letter that was redriven came again, and may have become another letter.
+    """
+    rows = await connection.fetch(query("verify_poison"))
+    return {
+        (row["topic"], row["digest"]): range(row["letters"] - row["redriven"], row["letters"] + 1)
+        for row in rows
+    }
+
+
+async def existing(connection: Connection, subjects: Sequence[UUID]) -> set[UUID]:
+    """Those of the ids that are payments or refunds."""
+    return {row["id"] for row in await connection.fetch(query("verify_subjects"), list(subjects))}
+
+
+async def _published(connection: Connection) -> dict[UUID, Row]:
+    return {
+        row["id"]: Row(*list(row.values())[1:])
+        async for row in connection.cursor(query("verify_published"), prefetch=5_000)
+    }
+
+
+async def _one(connection: Connection, statement: str) -> asyncpg.Record:
+    row = await connection.fetchrow(query(statement))
+    assert row is not None, f"{statement} always returns a row"
+    return row

@@ -1,0 +1,174 @@
+"""Compares what stands on the topics of one log with what the outbox held.
+
+At least once is allowed: the same message may stand there twice, bit for bit. What the
+snapshot did not know is asked for again at the end, since a busy system goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from topics.contracts.payloads import WorkData
+from topics.names import CHARGES, EVENTS, REFUNDS, TOPICS
+from verify.database import existing, parked, published_later
+from verify.findings import EXAMPLES_MAX, Finding, Violation
+from verify.topics import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from verify.database import Connection, Snapshot
+    from verify.topics import Log, Published
+
+_WORK: Final = {CHARGES.name: "charge.requested", REFUNDS.name: "refund.requested"}
+_PUBLIC: Final = frozenset(topic.name for topic in TOPICS if topic.public)
+# Keys of ours and of Stripe's shape, client secrets of intents, credentials in a header.
+_SECRET: Final = re.compile(
+    rb"\b(?:pk|sk|rk|whsec)_[A-Za-z0-9_]{8,}|_secret_[A-Za-z0-9]{8,}"
+    rb"|(?i:\b(?:bearer|basic) [A-Za-z0-9+/=._-]{16,})"
+)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One log against the snapshot, message by message."""
+
+    log: str
+    snapshot: Snapshot
+    read: int = 0
+    _seen: set[UUID] = field(default_factory=set)
+    _strangers: list[Published] = field(default_factory=list)
+    _reached: dict[str, int] = field(default_factory=dict)
+    _changed: list[Violation] = field(default_factory=list)
+    _misnumbered: list[Violation] = field(default_factory=list)
+    _secrets: list[Violation] = field(default_factory=list)
+
+    def add(self, published: Published) -> None:
+        """The next message of a topic."""
+        self.read += 1
+        if _SECRET.search(published.value):
+            self._secrets.append(Violation(published.place, "holds what looks like a secret"))
+        message = published.message
+        row = self.snapshot.outbox.get(message.id) if message else None
+        if message is None or row is None:
+            self._strangers.append(published)
+            return
+        told = (message.topic, message.key, message.sequence, published.digest)
+        if told != (row.topic, row.key, row.sequence, row.digest):
+            problem = f"is not event {message.id} as the outbox has it"
+            self._changed.append(Violation(published.place, problem))
+        if message.id not in self._seen:
+            self._seen.add(message.id)
+            self._count(published, message.key, row.sequence)
+
+    def _count(self, published: Published, key: str, sequence: int | None) -> None:
+        """A payment's first message says where its numbers begin; from there none is left out."""
+        if published.topic != EVENTS.name or sequence is None:
+            return
+        before = self._reached.get(key, sequence - 1)
+        self._reached[key] = sequence
+        if sequence != before + 1:
+            problem = f"payment {key} goes from sequence {before} to {sequence}"
+            self._misnumbered.append(Violation(published.place, problem))
+
+    async def findings(
+        self, connection: Connection, memory: dict[str, Memory], *, behind: str | None
+    ) -> list[Finding]:
+        """What was found; `behind` says why messages may rightly be missing yet."""
+        strangers = await self._strangers_left(connection)
+        foreign = [each for each in strangers if each.topic in _PUBLIC]
+        missing = () if behind else self._missing(memory)
+        wrong = [*self._changed, *missing, *(_intruder(each) for each in foreign)]
+        found = [
+            self._finding("I7", wrong, unchecked=behind if not wrong else None),
+            self._finding("I8", self._misnumbered),
+            self._finding("I14", self._secrets),
+        ]
+        if self.log == "kafka":
+            work = [each for each in strangers if each.topic in _WORK]
+            found.append(self._finding("I10", await _unparked(connection, work)))
+        return found
+
+    def _finding(
+        self, invariant: str, violations: Sequence[Violation], unchecked: str | None = None
+    ) -> Finding:
+        shown = tuple(violations[:EXAMPLES_MAX])
+        return Finding(invariant, self.log, self.read, shown, unchecked)
+
+    def _missing(self, memory: dict[str, Memory]) -> tuple[Violation, ...]:
+        return tuple(
+            Violation(f"event {event_id}", f"of {row.recorded_at} is not on {row.topic}")
+            for event_id, row in self.snapshot.outbox.items()
+            if row.topic in memory
+            and event_id not in self._seen
+            and row.recorded_at >= memory[row.topic].complete_since
+        )
+
+    async def _strangers_left(self, connection: Connection) -> list[Published]:
+        """Those that neither the outbox has by now nor are older than all it has."""
+        oldest = min((row.recorded_at for row in self.snapshot.outbox.values()), default=None)
+        ids = [each.message.id for each in self._strangers if each.message]
+        since = oldest or self.snapshot.taken_at
+        later = await published_later(connection, ids, since) if ids else {}
+        return [
+            each
+            for each in self._strangers
+            if not (each.message and later.get(each.message.id) == (each.topic, each.digest))
+            and not _is_older(each, oldest)
+        ]
+
+
+async def compare(
+    log: Log, topics: Sequence[str], snapshot: Snapshot
+) -> tuple[Comparison, dict[str, Memory]]:
+    """Read the topics of a log to their ends."""
+    comparison, memory = Comparison(log.name, snapshot), {topic: Memory() for topic in topics}
+    for topic in topics:
+        async for published in log.read(topic, memory[topic]):
+            comparison.add(published)
+    return comparison, memory
+
+
+async def _unparked(connection: Connection, strangers: Sequence[Published]) -> list[Violation]:
+    """Foreign messages that no stage can process and that are not among the letters as often."""
+    subjects = {each.place: _subject(each) for each in strangers}
+    known = await existing(connection, [each for each in subjects.values() if each])
+    poison = [each for each in strangers if subjects[each.place] not in known]
+    letters = defaultdict(lambda: range(1), await parked(connection))
+    sent = Counter((each.topic, each.digest) for each in poison)
+    places = {(each.topic, each.digest): each.place for each in poison}
+    return [
+        Violation(places[kind], f"was sent {count} times and parked {letters[kind][-1]} times")
+        for kind, count in sent.items()
+        if count not in letters[kind]
+    ]
+
+
+def _subject(published: Published) -> UUID | None:
+    """The payment or refund a work message is about; None when a stage cannot read it."""
+    message = published.message
+    if message is None or message.type != _WORK[published.topic]:
+        return None
+    try:
+        work = WorkData.model_validate_json(published.value)
+    except ValidationError:
+        return None
+    return work.refund_id if published.topic == REFUNDS.name else work.payment_id
+
+
+def _is_older(published: Published, oldest: datetime | None) -> bool:
+    """Whether the outbox has dropped what would vouch for it."""
+    message = published.message
+    return bool(oldest and message and message.occurred_at < oldest)
+
+
+def _intruder(published: Published) -> Violation:
+    why = published.error or "it is in no outbox row"
+    return Violation(published.place, f"is none of ours: {why}")

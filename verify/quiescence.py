@@ -1,0 +1,110 @@
+"""Whether the pipeline is at rest, and whether anybody lags behind.
+
+At rest means: nothing owes a provider a call, both relays have confirmed all that was
+written, and every stage has acknowledged all there is. How far downstream consumers are is
+theirs to decide: a subscriber that stopped has broken no promise of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cli.pipeline import SLOTS, STAGES
+from lag import GroupState, LagExporter
+from verify.database import confirmed, violations, written
+from verify.findings import Finding, Violation
+
+if TYPE_CHECKING:
+    from lag import GroupLag, StreamsReport
+    from verify.database import Connection
+
+_LOOK_EVERY_S: Final = 0.25
+# A relay confirms within milliseconds; one that is restarted needs seconds.
+_RELAY_PATIENCE_S: Final = 10.0
+_LAG_SECONDS_MAX: Final = 60.0
+_NO_SLOT: Final = "does not exist"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Asks the database and the lag exporter."""
+
+    connection: Connection
+    exporter: LagExporter
+
+    async def within(self, seconds: float) -> tuple[Violation, ...]:
+        """Wait until the pipeline is at rest; what is not, when it is not in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            waiting = await self._waiting()
+            if not waiting or loop.time() >= deadline:
+                return waiting
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _waiting(self) -> tuple[Violation, ...]:
+        """In this order: what has ended is written, what is written comes to the stages."""
+        in_flight = await violations(self.connection, "verify_in_flight")
+        behind = await self._behind(await written(self.connection))
+        if in_flight or behind:
+            return (*in_flight, *behind)
+        report = await self.exporter.refresh()
+        lagging = [
+            Violation(f"group {each.group}", f"has {each.messages} messages to acknowledge")
+            for each in _stages(report)
+            if each.messages
+        ]
+        away = [Violation(each.source, each.reason) for each in report.unavailable]
+        return (*lagging, *away)
+
+    async def relays_reached(self, position: int) -> tuple[Violation, ...]:
+        """Wait a little for both relays to confirm a position of the WAL; those that do not."""
+        deadline = asyncio.get_running_loop().time() + _RELAY_PATIENCE_S
+        while behind := await self._behind(position):
+            is_hopeless = all(each.problem == _NO_SLOT for each in behind)
+            if is_hopeless or asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return behind
+
+    async def _behind(self, position: int) -> tuple[Violation, ...]:
+        reached = await confirmed(self.connection, SLOTS)
+        return tuple(
+            Violation(f"slot {slot}", _how_far(reached.get(slot), position))
+            for slot in SLOTS
+            if reached.get(slot, 0) < position
+        )
+
+
+def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding:
+    """I13 of one measurement, and of the relays that did not reach a position in time."""
+    groups = [
+        Violation(
+            f"group {each.group}",
+            f"is {each.state.value}, {each.messages} messages and {each.seconds or 0:.0f} s behind",
+        )
+        for each in _stages(report)
+        if each.messages
+        and (each.state is GroupState.STOPPED or (each.seconds or 0) > _LAG_SECONDS_MAX)
+    ]
+    slots = [
+        Violation(f"slot {each.slot}", f"has no reader, its WAL is {each.wal_status}")
+        for each in report.slots
+        if not each.active
+    ]
+    looked_at = len(_stages(report)) + len(report.slots)
+    found = (*behind, *groups, *slots)
+    away = "; ".join(f"{each.source}: {each.reason}" for each in report.unavailable)
+    return Finding("I13", "lag", looked_at, found, away or None if not found else None)
+
+
+def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:
+    return tuple(each for each in report.groups if each.group in STAGES)
+
+
+def _how_far(reached: int | None, position: int) -> str:
+    if reached is None:
+        return _NO_SLOT
+    return f"has {position - reached} bytes to confirm"
