@@ -17,9 +17,9 @@ import structlog
 from aiohttp import web
 
 from payments.attempt import provider_key
-from payments.commands import ConfrontPayment, ConfrontRefund, HintPayment, HintRefund
+from payments.commands import ComparePayment, CompareRefund, NotifyPayment, NotifyRefund
 from payments.decision import Refused
-from payments.notification import Hinted, HintEffect
+from payments.notification import NotificationEffect, NotificationTaken
 from payments.outcome import Deferred, Retriable, Unknown
 from providers.gateway import PROVIDER_FAULTS, Inquiry, Trouble
 from providers.notifications import PaymentNotification, RefundNotification, Verdict
@@ -44,7 +44,7 @@ _BODY_BYTES_MAX: Final = 256 * 1024
 _BODY_WITHIN_S: Final = 10.0
 _RETRY_AFTER: Final = {"Retry-After": "10"}
 _DRAIN_S: Final = 25.0
-_TROUBLE: Final = frozenset({HintEffect.CONTRADICTION, HintEffect.UNRESOLVED})
+_TROUBLE: Final = frozenset({NotificationEffect.CONTRADICTION, NotificationEffect.UNRESOLVED})
 # The provider did not say what it knows. Any other `Unknown` is all that it will ever say.
 _TELLS_LATER: Final = PROVIDER_FAULTS | {Trouble.IN_PROGRESS, Trouble.PENDING}
 
@@ -98,32 +98,32 @@ class Receiver:
             return HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"
         if effect is None:
             return HTTPStatus.OK, "not_ours"
-        if effect is HintEffect.DOUBTED:
+        if effect is NotificationEffect.DOUBTED:
             return HTTPStatus.SERVICE_UNAVAILABLE, "undecided"
         say = log.error if effect in _TROUBLE else log.info
-        say("webhook taken", effect=effect.value, said=notification.event.said.value)
+        say("webhook taken", effect=effect.value, said=notification.event.reported.value)
         return HTTPStatus.OK, effect.value
 
-    async def _effect(self, notification: Notification) -> HintEffect | None:
+    async def _effect(self, notification: Notification) -> NotificationEffect | None:
         """What became of it: DOUBTED while nobody can tell, None for what is not ours."""
         hinted = await self._submit(_hint(notification))
         if hinted is None or hinted.question is None:
             return hinted.effect if hinted else None
         found = await self._found(hinted)
         if found is None:
-            return HintEffect.DOUBTED
+            return NotificationEffect.DOUBTED
         confronted = await self._submit(_confronting(notification, hinted, found))
         return confronted.effect if confronted else None
 
-    async def _submit(self, command: Command) -> Hinted | None:
+    async def _submit(self, command: Command) -> NotificationTaken | None:
         result = (await self.committer.submit(Submission(command))).result
         if isinstance(result, Refused):
             log.info("webhook is not about ours", detail=result.detail)
             return None
-        assert isinstance(result, Hinted), "a hint's result says what became of it"
+        assert isinstance(result, NotificationTaken), "a hint's result says what became of it"
         return result
 
-    async def _found(self, hinted: Hinted) -> Finding | None:
+    async def _found(self, hinted: NotificationTaken) -> Finding | None:
         """What the provider says when it is asked; None when it does not say."""
         question, payment, refund = hinted.question, hinted.payment, hinted.refund
         assert question is not None, "only a doubt is asked about"
@@ -188,24 +188,24 @@ async def _body(request: web.Request) -> bytes | HTTPStatus:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-def _hint(notification: Notification) -> HintPayment | HintRefund:
+def _hint(notification: Notification) -> NotifyPayment | NotifyRefund:
     match notification:
         case PaymentNotification(event, payment_id):
-            return HintPayment(payment_id, event)
+            return NotifyPayment(payment_id, event)
         case RefundNotification(event, refund_id):
-            return HintRefund(refund_id, event)
+            return NotifyRefund(refund_id, event)
         case _:
             assert_never(notification)
 
 
 def _confronting(
-    notification: Notification, hinted: Hinted, found: Finding
-) -> ConfrontPayment | ConfrontRefund:
+    notification: Notification, hinted: NotificationTaken, found: Finding
+) -> ComparePayment | CompareRefund:
     assert hinted.question is not None, "only an answer to a question confronts"
     if hinted.refund:
-        return ConfrontRefund(hinted.refund.id, notification.event, found)
+        return CompareRefund(hinted.refund.id, notification.event, found)
     operation = hinted.question.operation
-    return ConfrontPayment(hinted.payment.id, notification.event, operation, found)
+    return ComparePayment(hinted.payment.id, notification.event, operation, found)
 
 
 def _named(notification: Notification) -> dict[str, str]:

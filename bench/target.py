@@ -17,7 +17,7 @@ import asyncpg
 from local.home import Home
 from local.program import CODE, Program, free_port, running
 from local.run_record import RunRecord, is_running, read_record
-from local.supervisor import State
+from local.supervisor import ProcessState
 from store.pool import DatabaseAddress
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ async def started(directory: Path, environment: Mapping[str, str]) -> AsyncItera
             record
             and record.processes
             and is_running(record)
-            and all(each.state is State.READY for each in record.processes)
+            and all(each.state is ProcessState.READY for each in record.processes)
             and any(each.name == "ingress" for each in record.processes)
         )
 

@@ -186,13 +186,13 @@ async def _submitted(commands: Sequence[Command]) -> list[DeadLetter | str]:
 async def _rehearsed(commands: Sequence[Command]) -> list[DeadLetter | str]:
     """What would come of each by itself: decided and recorded like any other, then undone."""
     async with _database() as pool, pool.acquire() as connection:
-        circumstances = live(_policy())
+        context = live(_policy())
         outcomes = []
         for command in commands:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                committed = await commit(connection, [Submission(command)], circumstances)
+                committed = await commit(connection, [Submission(command)], context)
             finally:
                 await transaction.rollback()
             reply = committed.replies[0]

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.pipeline import measured
-from lag import GroupState, LagExporter, Pipeline, StreamsReport
+from lag import GroupState, LagExporter, LagTargets, StreamsReport
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
 from telemetry.metrics import Metrics
@@ -51,7 +51,7 @@ def lag(*, watch: bool, as_json: bool) -> None:
         asyncio.run(show(pipeline, as_json=as_json))
 
 
-async def _once(pipeline: Pipeline, *, as_json: bool) -> None:
+async def _once(pipeline: LagTargets, *, as_json: bool) -> None:
     exporter = LagExporter(pipeline, Metrics(CollectorRegistry()))
     try:
         await exporter.refresh()
@@ -62,7 +62,7 @@ async def _once(pipeline: Pipeline, *, as_json: bool) -> None:
     _print(report, as_json=as_json)
 
 
-async def _follow(pipeline: Pipeline, *, as_json: bool) -> None:
+async def _follow(pipeline: LagTargets, *, as_json: bool) -> None:
     exporter = LagExporter(pipeline, Metrics(CollectorRegistry()))
     try:
         if as_json:

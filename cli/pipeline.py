@@ -5,7 +5,7 @@ The one place where the names of the stages' consumer groups meet the topics the
 
 from typing import Final
 
-from lag import Pipeline
+from lag import LagTargets
 from process.settings import Settings
 from topics.names import CHARGES, DEAD_LETTERS, PUBLIC_TOPICS, REFUNDS
 
@@ -17,9 +17,9 @@ STAGES: Final = {
 SLOTS: Final = ("payments_kafka", "payments_redis")
 
 
-def measured(settings: Settings) -> Pipeline:
+def measured(settings: Settings) -> LagTargets:
     """What a `LagExporter` is given."""
-    return Pipeline(
+    return LagTargets(
         bootstrap_servers=settings.kafka.bootstrap_servers,
         redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
         database_host=settings.database.host,

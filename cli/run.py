@@ -19,7 +19,7 @@ import click
 
 from cli.status import table
 from local.home import Home
-from local.platform import Given, Platform
+from local.platform import Platform, RunSpec
 from local.processes import crew
 from local.program import StartError, is_free
 from local.run_record import end_leftovers, is_running, read_record
@@ -66,7 +66,7 @@ def _clear_the_ground(home: Home, settings: Settings) -> None:
 async def _run(home: Home, settings: Settings, *, demo: bool) -> int:
     environment = dict(os.environ)
     platform = Platform(
-        Given(
+        RunSpec(
             home=home,
             settings=settings,
             environment=environment,

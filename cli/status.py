@@ -11,7 +11,7 @@ import click
 
 from local.home import Home
 from local.run_record import RunRecord, is_alive, is_running, read_record
-from local.supervisor import Snapshot, State
+from local.supervisor import ProcessState, ProcessStatus
 
 _EXIT_NOT_ALL_READY: Final = 1
 _EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers
@@ -45,15 +45,17 @@ def looked_at(record: RunRecord) -> RunRecord:
     return record.model_copy(update={"processes": processes})
 
 
-def _ended(process: Snapshot) -> Snapshot:
-    is_waiting = process.state is State.BACKOFF
-    return replace(process, pid=None, state=State.BACKOFF if is_waiting else State.STOPPED)
+def _ended(process: ProcessStatus) -> ProcessStatus:
+    is_waiting = process.state is ProcessState.BACKOFF
+    return replace(
+        process, pid=None, state=ProcessState.BACKOFF if is_waiting else ProcessState.STOPPED
+    )
 
 
 def _exit_code(record: RunRecord | None) -> int:
     if record is None:
         return _EXIT_NOT_RUNNING
-    are_ready = all(one.state is State.READY for one in record.processes)
+    are_ready = all(one.state is ProcessState.READY for one in record.processes)
     return 0 if are_ready else _EXIT_NOT_ALL_READY
 
 

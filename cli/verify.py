@@ -31,7 +31,7 @@ from telemetry.metrics import Metrics
 from topics.names import PUBLIC_TOPICS, TOPICS
 from verify import provider
 from verify.database import connected, taken
-from verify.findings import Finding
+from verify.findings import CheckResult
 from verify.messages import compare
 from verify.quiescence import Rest, lag_finding
 from verify.report import as_json, as_tables, exit_code
@@ -98,7 +98,7 @@ def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) 
 class Checked:
     """Everything that was found, and of which moment."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     taken_at: datetime
 
 
@@ -137,10 +137,10 @@ class Run:
             lag_finding(await self.exporter.refresh(), behind),
         ]
         if wait_s is not None:
-            findings.append(Finding("I13", "rest", len(restless), restless))
+            findings.append(CheckResult("I13", "rest", len(restless), restless))
         return Checked(tuple(findings), datetime.now(UTC))
 
-    async def _compared(self, snapshot: Snapshot, behind: Sequence[Violation]) -> list[Finding]:
+    async def _compared(self, snapshot: Snapshot, behind: Sequence[Violation]) -> list[CheckResult]:
         address, cache = self.settings.kafka.bootstrap_servers, self.settings.redis
         slots = {each.subject.removeprefix("slot payments_"): each.problem for each in behind}
         return [
@@ -159,7 +159,7 @@ class Run:
         name: str,
         topics: Sequence[Topic],
         state: tuple[Snapshot, str | None],
-    ) -> list[Finding]:
+    ) -> list[CheckResult]:
         """Compare one log; when it is away, nothing can be told about it."""
         snapshot, behind = state
         why = f"its relay {behind}" if behind else None
@@ -168,16 +168,18 @@ class Run:
                 comparison, memory = await compare(log, [each.name for each in topics], snapshot)
         except (KafkaError, RedisError, OSError) as error:
             away = str(error) or type(error).__name__
-            return [Finding(each, name, unchecked=away) for each in ("I7", "I8", "I14")]
+            return [CheckResult(each, name, unchecked=away) for each in ("I7", "I8", "I14")]
         return await comparison.findings(self.connection, memory, behind=why)
 
-    async def _charged(self, snapshot: Snapshot) -> Finding:
+    async def _charged(self, snapshot: Snapshot) -> CheckResult:
         simulator = self.settings.simulator
         address = f"http://{simulator.host}:{simulator.port}"
         asked = {self.settings.stripe.base_url.rstrip("/"), self.settings.paypal.base_url}
         if address not in asked:
-            return Finding("I4", "provider", unchecked="no simulator is asked", excused=True)
+            return CheckResult("I4", "provider", unchecked="no simulator is asked", excused=True)
         try:
             return await provider.finding(self.connection, self.http, address, snapshot.charges)
         except (aiohttp.ClientError, OSError) as error:
-            return Finding("I4", "provider", unchecked=f"the simulator does not answer: {error}")
+            return CheckResult(
+                "I4", "provider", unchecked=f"the simulator does not answer: {error}"
+            )

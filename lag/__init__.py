@@ -16,14 +16,14 @@ from lag.report import (
     Unavailable,
     WaitingWork,
 )
-from lag.sources import Pipeline
+from lag.sources import LagTargets
 
 __all__ = [
     "GroupLag",
     "GroupState",
     "LagExporter",
+    "LagTargets",
     "PartitionLag",
-    "Pipeline",
     "RedisGroupLag",
     "SlotLag",
     "StreamsReport",

@@ -26,7 +26,7 @@ from lag.report import StreamsReport, Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from lag.sources import Pipeline, Source
+    from lag.sources import LagTargets, Source
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class LagExporter:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: LagTargets,
         metrics: Metrics,
         *,
         refresh_seconds: float = REFRESH_SECONDS,

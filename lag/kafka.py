@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from lag.broker import Bounds
-    from lag.sources import Pipeline
+    from lag.sources import LagTargets
 
 # Topics of Faust and of the broker itself: a group commits there too, but no work waits there.
 _INTERNAL_MARKS: Final = ("__assignor", "__consumer_offsets", "__transaction_state")
@@ -52,7 +52,7 @@ class _Reading:
 class ConsumerGroups:
     """Every group on the broker, on each topic it reads, and the stages that never ran."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: LagTargets) -> None:
         self._stages = pipeline.stages
         self._broker = Broker(pipeline.bootstrap_servers)
         self._progress: defaultdict[tuple[str, str, int | None], Progress] = defaultdict(Progress)

@@ -15,7 +15,7 @@ from lag.history import LsnHistory, age_seconds
 from lag.report import SlotLag, WaitingWork
 
 if TYPE_CHECKING:
-    from lag.sources import Pipeline
+    from lag.sources import LagTargets
 
 # A standby has no current WAL position of its own and reports what it has received.
 _SLOTS: Final = """
@@ -58,7 +58,7 @@ _MISSING: Final = "missing"
 class _Connection:
     """A connection to the pipeline's database, opened by the first statement that needs it."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: LagTargets) -> None:
         self._pipeline = pipeline
         self._open: asyncpg.Connection[asyncpg.Record] | None = None
 
@@ -83,7 +83,7 @@ class _Connection:
 class Slots:
     """The logical slots of the database, with the age of what they have not confirmed."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: LagTargets) -> None:
         self._connection = _Connection(pipeline)
         self._expected = pipeline.slots
         self._history = LsnHistory()
@@ -119,7 +119,7 @@ class Slots:
 class Waiting:
     """Work past its time in Postgres: visible although whoever should do it is dead."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: LagTargets) -> None:
         self._connection = _Connection(pipeline)
 
     async def measure(self, now: float) -> tuple[WaitingWork, ...]:

@@ -16,7 +16,7 @@ from lag.history import age_seconds
 from lag.report import RedisGroupLag
 
 if TYPE_CHECKING:
-    from lag.sources import Pipeline
+    from lag.sources import LagTargets
 
 _TIMEOUT_SECONDS: Final = 2.0
 
@@ -24,7 +24,7 @@ _TIMEOUT_SECONDS: Final = 2.0
 class RedisGroups:
     """The groups on the pipeline's streams; a stream that does not exist yet has none."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: LagTargets) -> None:
         self._streams = pipeline.redis_streams
         self._redis = redis.asyncio.Redis.from_url(
             pipeline.redis_url,

@@ -12,7 +12,7 @@ Measured_co = TypeVar("Measured_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
+class LagTargets:
     """Where to look, and what ought to be there.
 
     `stages` names each stage's consumer group and its topic, so that one that never ran is

@@ -19,7 +19,7 @@ from local.home import Home
 from local.processes import (
     SERVERS_STOP_ORDER,
     STOP_ORDER,
-    Surroundings,
+    RunContext,
     ingress_address,
     provider_variables,
     simulator_address,
@@ -41,21 +41,21 @@ _LOG_CHECK_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RunSpec:
     """What a run is given from outside: where, with what, which servers and which processes."""
 
     home: Home
     settings: Settings
     environment: Mapping[str, str]
     prepare: Callable[[], Awaitable[Stack]]
-    processes: Callable[[Surroundings], list[Program]]
+    processes: Callable[[RunContext], list[Program]]
     say: Callable[[str], None]
 
 
 class Platform:
     """Every server and every process of one run."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: RunSpec) -> None:
         self._given = given
         self._watcher = Watcher(changed=self._write_record, say=given.say)
         self._supervised: list[Supervised] = []
@@ -79,7 +79,7 @@ class Platform:
         if stack.kafka.settle is not None:
             await stack.kafka.settle()
         environment = {**given.environment, **self._variables}
-        around = Surroundings(given.home, given.settings, environment, http)
+        around = RunContext(given.home, given.settings, environment, http)
         await self._start(tasks, given.processes(around))
 
     async def take_down(self) -> list[str]:

@@ -41,7 +41,7 @@ SERVERS_STOP_ORDER: Final = (("kafka",), ("noida-db", "valkey", "postgres"))
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunContext:
     """What every process of a run shares; `environment` leads to the servers."""
 
     home: Home
@@ -50,7 +50,7 @@ class Surroundings:
     http: aiohttp.ClientSession
 
 
-def crew(around: Surroundings, *, demo: bool) -> list[Program]:
+def crew(around: RunContext, *, demo: bool) -> list[Program]:
     """Every process of ours, to be started together."""
     ports = {
         name: around.home.port(name, _METRICS_PORT_FIRST + place)
@@ -102,17 +102,17 @@ def simulator_address(environment: Mapping[str, str]) -> str:
     return f"http://127.0.0.1:{environment['PAYMENTS_SIMULATOR_PORT']}"
 
 
-def _ingress(around: Surroundings) -> Program:
+def _ingress(around: RunContext) -> Program:
     variables = {"PAYMENTS_AUTH_MODE": around.environment.get("PAYMENTS_AUTH_MODE") or "open"}
     return _program(around, "ingress", ("api",), ingress_address(around.settings), variables)
 
 
-def _simulator(around: Surroundings) -> Program:
+def _simulator(around: RunContext) -> Program:
     address = simulator_address(around.environment)
     return _program(around, "simulator", ("simulator",), address, {})
 
 
-def _worker(around: Surroundings, name: str, port: int) -> Program:
+def _worker(around: RunContext, name: str, port: int) -> Program:
     variables = {
         "PAYMENTS_OBSERVABILITY_METRICS_HOST": "127.0.0.1",
         "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(port),
@@ -120,13 +120,13 @@ def _worker(around: Surroundings, name: str, port: int) -> Program:
     return _program(around, name, _COMMANDS[name], f"http://127.0.0.1:{port}", variables)
 
 
-def _demo(around: Surroundings) -> Program:
+def _demo(around: RunContext) -> Program:
     target = ingress_address(around.settings)
     return _program(around, "demo", ("cli", "demo", "--url", target), target, {})
 
 
 def _program(
-    around: Surroundings,
+    around: RunContext,
     name: str,
     module: tuple[str, ...],
     address: str,

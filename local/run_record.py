@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local.home import Home, write_atomically
 from local.processes import SERVERS_STOP_ORDER
-from local.supervisor import Snapshot
+from local.supervisor import ProcessStatus
 
 # The kernel counts a process's start in hundredths of a second from a boot time it rounds.
 _CLOCK_TOLERANCE_SECONDS: Final = 1.0
@@ -41,7 +41,7 @@ class RunRecord(BaseModel):
     started_at: datetime
     addresses: Addresses
     environment: dict[str, str]
-    processes: tuple[Snapshot, ...]
+    processes: tuple[ProcessStatus, ...]
 
 
 def read_record(home: Home) -> RunRecord | None:
@@ -61,7 +61,7 @@ def is_running(record: RunRecord) -> bool:
     return _lives(record.pid, record.started_at)
 
 
-def is_alive(process: Snapshot) -> bool:
+def is_alive(process: ProcessStatus) -> bool:
     """Whether the recorded process still runs."""
     return process.pid is not None and _lives(process.pid, process.since)
 
@@ -100,7 +100,7 @@ def end_leftovers(record: RunRecord, *, within_seconds: float) -> list[str]:
     return [one.name for one in left]
 
 
-def _end(processes: Sequence[Snapshot], within_seconds: float) -> None:
+def _end(processes: Sequence[ProcessStatus], within_seconds: float) -> None:
     signalled = []
     for one in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -22,7 +22,7 @@ STABLE_SECONDS: Final = 60.0
 _FIRST_STARTS_MAX: Final = 3
 
 
-class State(StrEnum):
+class ProcessState(StrEnum):
     """What a supervised program is doing."""
 
     STARTING = "starting"
@@ -32,11 +32,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ProcessStatus:
     """A supervised program at one moment."""
 
     name: str
-    state: State
+    state: ProcessState
     pid: int | None
     address: str
     restarts: int
@@ -59,7 +59,7 @@ class Supervised:
     def __init__(self, program: Program, watcher: Watcher) -> None:
         self.program = program
         self._watcher = watcher
-        self._state = State.STOPPED
+        self._state = ProcessState.STOPPED
         self._since = datetime.now(UTC)
         self._process: asyncio.subprocess.Process | None = None
         self._restarts = 0
@@ -68,9 +68,9 @@ class Supervised:
         self._decided = asyncio.Event()  # it was ready once, or it never will be
         self._stopping = asyncio.Event()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ProcessStatus:
         process = self._process
-        return Snapshot(
+        return ProcessStatus(
             name=self.program.name,
             state=self._state,
             pid=None if process is None or process.returncode is not None else process.pid,
@@ -99,7 +99,7 @@ class Supervised:
                 self._watcher.say(str(error))
         finally:
             self.kill()
-            self._enter(State.STOPPED)
+            self._enter(ProcessState.STOPPED)
             self._decided.set()
 
     async def until_ready(self) -> None:
@@ -125,20 +125,20 @@ class Supervised:
 
     async def _live_once(self) -> bool:
         """One life, from start to end; whether it was a stable one."""
-        self._enter(State.STARTING)
+        self._enter(ProcessState.STARTING)
         self._process = process = await start(self.program)
         if self._stopping.is_set():
             await self.stop(within_seconds=0)
-        self._enter(State.STARTING)
+        self._enter(ProcessState.STARTING)
         await self._until_ready_or_ended(process)
         clock = asyncio.get_running_loop().time
         since = clock()
         if process.returncode is None:
             self._was_ready = True
-            self._enter(State.READY)
+            self._enter(ProcessState.READY)
             self._decided.set()
         await process.wait()
-        return self._state is State.READY and clock() - since >= STABLE_SECONDS
+        return self._state is ProcessState.READY and clock() - since >= STABLE_SECONDS
 
     async def _until_ready_or_ended(self, process: asyncio.subprocess.Process) -> None:
         while process.returncode is None:
@@ -157,7 +157,7 @@ class Supervised:
         self._restarts += 1
         ended = how_it_ended(self._exit_code())
         self._watcher.say(f"{self.program.name} {ended}; starting it again in {delay:.0f} s.")
-        self._enter(State.BACKOFF)
+        self._enter(ProcessState.BACKOFF)
 
     def _exit_code(self) -> int | None:
         return None if self._process is None else self._process.returncode
@@ -169,8 +169,8 @@ class Supervised:
         except TimeoutError:
             return
 
-    def _enter(self, state: State) -> None:
-        if state is State.READY and self._restarts:
+    def _enter(self, state: ProcessState) -> None:
+        if state is ProcessState.READY and self._restarts:
             self._watcher.say(f"{self.program.name} is ready again.")
         if state is not self._state:
             self._since = datetime.now(UTC)
@@ -192,7 +192,9 @@ async def until_all_ready(supervised: Sequence[Supervised], *, within_seconds: f
             for each in supervised:
                 await each.until_ready()
     except TimeoutError:
-        late = [each.snapshot() for each in supervised if each.snapshot().state != State.READY]
+        late = [
+            each.snapshot() for each in supervised if each.snapshot().state != ProcessState.READY
+        ]
         names = ", ".join(f"{one.name} (its log: {one.log})" for one in late)
         raise StartError(f"Not ready within {within_seconds:.0f} s: {names}.") from None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from payments.events import PRIVATE, Event, EventType, Work, WorkType
 
 if TYPE_CHECKING:
-    from payments.decision import Circumstances
+    from payments.decision import Context
     from payments.payment import Payment
     from payments.refund import Refund
 
@@ -22,7 +22,7 @@ class Change:
 
 
 def changed(
-    payment: Payment, what: EventType, at: Circumstances, *, refund: Refund | None = None
+    payment: Payment, what: EventType, at: Context, *, refund: Refund | None = None
 ) -> Change:
     """Close a change: raise version and sequence, and make its event.
 
@@ -37,7 +37,7 @@ def changed(
     return Change(after, Event(at.new_id(), what, after, at.now, refund))
 
 
-def charge_work(payment: Payment, at: Circumstances, cause: Event | None = None) -> Work:
+def charge_work(payment: Payment, at: Context, cause: Event | None = None) -> Work:
     """The message that asks for the payment's next attempt."""
     return Work(
         id=at.new_id(),
@@ -51,7 +51,7 @@ def charge_work(payment: Payment, at: Circumstances, cause: Event | None = None)
     )
 
 
-def refund_work(refund: Refund, at: Circumstances, cause: Event | None = None) -> Work:
+def refund_work(refund: Refund, at: Context, cause: Event | None = None) -> Work:
     """The message that asks for the refund's next attempt."""
     return Work(
         id=at.new_id(),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from payments.dead_letter import DeadLetterReason, SourceMessage
     from payments.money import Money
-    from payments.notification import ProviderEvent
+    from payments.notification import ProviderNotification
     from payments.outcome import Finding, Operation, Outcome
     from payments.payment import CaptureMethod, PaymentType, Provider
 
@@ -209,11 +209,11 @@ class WakeRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class HintPayment:
+class NotifyPayment:
     """Take notice of what a provider says of a payment by itself."""
 
     payment_id: UUID
-    event: ProviderEvent
+    event: ProviderNotification
 
     def needs(self) -> Needs:
         """The payment, and whether the event is known."""
@@ -223,11 +223,11 @@ class HintPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class HintRefund:
+class NotifyRefund:
     """Take notice of what a provider says of a refund by itself."""
 
     refund_id: UUID
-    event: ProviderEvent
+    event: ProviderNotification
 
     def needs(self) -> Needs:
         """The refund with its payment, and whether the event is known."""
@@ -237,11 +237,11 @@ class HintRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfrontPayment:
+class ComparePayment:
     """Hold what a provider answered to a doubt (`found`) against the closed payment."""
 
     payment_id: UUID
-    event: ProviderEvent
+    event: ProviderNotification
     operation: Operation
     found: Finding
 
@@ -251,11 +251,11 @@ class ConfrontPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfrontRefund:
+class CompareRefund:
     """Hold what a provider answered to a doubt (`found`) against the closed refund."""
 
     refund_id: UUID
-    event: ProviderEvent
+    event: ProviderNotification
     found: Finding
 
     def needs(self) -> Needs:
@@ -330,10 +330,10 @@ Command = (
     | ClaimRefund
     | SettleRefund
     | WakeRefund
-    | HintPayment
-    | HintRefund
-    | ConfrontPayment
-    | ConfrontRefund
+    | NotifyPayment
+    | NotifyRefund
+    | ComparePayment
+    | CompareRefund
     | ParkMessage
     | RedriveDeadLetter
     | DiscardDeadLetter

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
     from payments.events import AccountEvent, Event, Republication, Work
     from payments.ledger import LedgerTransfer
-    from payments.notification import Hinted, NotedEvent
+    from payments.notification import NotificationTaken, RecordedNotification
     from payments.payment import Payment
     from payments.refund import Refund
 
@@ -68,7 +68,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class State:
     """The rows a decision may look at, locked while it does.
 
     `provider_events` are the keys of those notifications that were taken before.
@@ -82,7 +82,7 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class Context:
     """The time, the ids, the chance (`jitter` in [0, 1)) and the policy of one decision."""
 
     now: datetime
@@ -100,7 +100,7 @@ class Claimed:
     refund: Refund | None = None
 
 
-Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", "Hinted", None]
+Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", "NotificationTaken", None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Decision:
     account_events: tuple[AccountEvent, ...] = ()
     work: tuple[Work, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
-    provider_events: tuple[NotedEvent, ...] = ()
+    provider_events: tuple[RecordedNotification, ...] = ()
     # Payments whose messages wait behind another dead letter than before, or behind none.
     blocked: tuple[Payment, ...] = ()
     # A parked message to publish again as it came (an operator's redrive of poison).

@@ -10,11 +10,11 @@ from payments.events import AccountEvent, AccountEventType
 
 if TYPE_CHECKING:
     from payments.account import Account, SystemAccount
-    from payments.decision import Book, Circumstances
+    from payments.decision import Context, State
     from payments.payment import Payment, Provider
 
 
-def reserve(payment: Payment, source: Account, at: Circumstances) -> ledger.Moved:
+def reserve(payment: Payment, source: Account, at: Context) -> ledger.Moved:
     """Hold the whole amount; the row's id is the payment's `hold_id`."""
     assert payment.hold_id is not None, "a hold's id is chosen with the payment"
     return ledger.reserve(
@@ -31,22 +31,22 @@ def reserve(payment: Payment, source: Account, at: Circumstances) -> ledger.Move
     )
 
 
-def post(payment: Payment, amount_minor: int, book: Book, at: Circumstances) -> ledger.Moved:
+def post(payment: Payment, amount_minor: int, state: State, at: Context) -> ledger.Moved:
     """Move `amount_minor` of the hold to the provider's clearing account, release the rest."""
-    source = book.accounts[payment.source_account_id]
+    source = state.accounts[payment.source_account_id]
     return ledger.post(
         _hold(payment), source, clearing_of(payment), _entry(payment, amount_minor, at)
     )
 
 
-def void(payment: Payment, book: Book, at: Circumstances) -> ledger.Moved:
+def void(payment: Payment, state: State, at: Context) -> ledger.Moved:
     """Release the hold."""
-    source = book.accounts[payment.source_account_id]
+    source = state.accounts[payment.source_account_id]
     entry = _entry(payment, payment.amount.amount_minor, at)
     return ledger.void(_hold(payment), source, clearing_of(payment), entry)
 
 
-def balance_facts(moved: ledger.Moved, at: Circumstances) -> tuple[AccountEvent, ...]:
+def balance_facts(moved: ledger.Moved, at: Context) -> tuple[AccountEvent, ...]:
     """The public fact of each customer's new balance; a hold changes no balance."""
     return tuple(
         AccountEvent(at.new_id(), AccountEventType.BALANCE_CHANGED, account, at.now)
@@ -70,7 +70,7 @@ def _hold(payment: Payment) -> ledger.Hold:
     return ledger.Hold(payment.hold_id, payment.amount.amount_minor)
 
 
-def _entry(payment: Payment, amount_minor: int, at: Circumstances) -> ledger.Entry:
+def _entry(payment: Payment, amount_minor: int, at: Context) -> ledger.Entry:
     return ledger.Entry(
         id=at.new_id(),
         amount_minor=amount_minor,

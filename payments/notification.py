@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from payments.refund import Refund
 
 
-class Said(StrEnum):
+class Reported(StrEnum):
     """What a notification claims of a payment's money (held, taken, not taken) or a refund's."""
 
     HELD = "held"
@@ -29,13 +29,13 @@ class Said(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderEvent:
+class ProviderNotification:
     """A notification by its provider's id for it; `reference` is what it is about there."""
 
     provider: Provider
     id: str
     type: str
-    said: Said
+    reported: Reported
     reference: str | None = None
 
     @property
@@ -44,7 +44,7 @@ class ProviderEvent:
         return self.provider.value, self.id
 
 
-class HintEffect(StrEnum):
+class NotificationEffect(StrEnum):
     """What became of a notification."""
 
     # What it is about is open: its provider will be asked now.
@@ -75,22 +75,22 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Hinted:
+class NotificationTaken:
     """The result of a hint; `question` is there when it is DOUBTED."""
 
-    effect: HintEffect
+    effect: NotificationEffect
     payment: Payment
     refund: Refund | None = None
     question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class NotedEvent:
+class RecordedNotification:
     """A notification that was taken, for the record and so that it is not taken again."""
 
-    event: ProviderEvent
+    event: ProviderNotification
     tenant_id: str
     payment_id: UUID
     refund_id: UUID | None
-    effect: HintEffect
+    effect: NotificationEffect
     received_at: datetime

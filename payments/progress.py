@@ -32,7 +32,7 @@ class Policy:
     silent after a claim. An unknown outcome is asked after with delays that double
     from `retry_delay_s` to `inquiry_delay_max_s`, `max_inquiries` times, before a
     human must look. A worker whose provider has notified us of its call is given
-    `hint_patience_s` to bring the answer itself. An authorization nobody captures
+    `notification_patience_s` to bring the answer itself. An authorization nobody captures
     within `authorization_ttl_s` is given back: seven days are what Stripe holds an
     online card payment for (docs.stripe.com/payments/place-a-hold-on-a-payment-method).
     """
@@ -44,7 +44,7 @@ class Policy:
     patience_s: float = 120.0
     inquiry_delay_max_s: float = 300.0
     max_inquiries: int = 20
-    hint_patience_s: float = 5.0
+    notification_patience_s: float = 5.0
     authorization_ttl_s: float = 7 * 24 * 3600.0
 
 

@@ -34,7 +34,7 @@ CIRCUIT_OPEN: Final = "circuit_open"
 AnswerT = TypeVar("AnswerT")
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """Where the circuit stands."""
 
     CLOSED = "closed"
@@ -65,17 +65,17 @@ class Breaker:
         self._has_trial = False
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         return _STATES[self._window.state]
 
     def refusal(self) -> Deferred | None:
         """Why a call would not be let through now, and when it may be; None if it would."""
         match self.state:
-            case State.CLOSED:
+            case CircuitState.CLOSED:
                 return None
-            case State.OPEN if (rest_s := self._window.reopens_at - self._clock()) > 0:
+            case CircuitState.OPEN if (rest_s := self._window.reopens_at - self._clock()) > 0:
                 return Deferred(CIRCUIT_OPEN, rest_s)
-            case State.OPEN | State.HALF_OPEN:
+            case CircuitState.OPEN | CircuitState.HALF_OPEN:
                 if self._has_trial:
                     return Deferred(CIRCUIT_OPEN, self._policy.trial_wait_s)
                 return None
@@ -96,7 +96,7 @@ class Breaker:
             if is_failure(answers[0]):
                 raise _Failed
 
-        is_trial = self._has_trial = self.state is not State.CLOSED
+        is_trial = self._has_trial = self.state is not CircuitState.CLOSED
         try:
             await self._machine.call_async(judged)
         except (_Failed, CircuitBreakerError):
@@ -166,7 +166,7 @@ class _Window:
 
 
 _STATES: Final = {
-    CircuitBreakerState.CLOSED: State.CLOSED,
-    CircuitBreakerState.HALF_OPEN: State.HALF_OPEN,
-    CircuitBreakerState.OPEN: State.OPEN,
+    CircuitBreakerState.CLOSED: CircuitState.CLOSED,
+    CircuitBreakerState.HALF_OPEN: CircuitState.HALF_OPEN,
+    CircuitBreakerState.OPEN: CircuitState.OPEN,
 }

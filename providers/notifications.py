@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from payments.notification import ProviderEvent
+from payments.notification import ProviderNotification
 
 
 class Verdict(StrEnum):
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 class PaymentNotification:
     """An event, and the payment of ours that it names."""
 
-    event: ProviderEvent
+    event: ProviderNotification
     payment_id: UUID
 
 
@@ -42,7 +42,7 @@ class PaymentNotification:
 class RefundNotification:
     """An event, and the refund of ours that it names."""
 
-    event: ProviderEvent
+    event: ProviderNotification
     refund_id: UUID
 
 

@@ -28,7 +28,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
-from providers.breaker import Breaker, BreakerPolicy, State
+from providers.breaker import Breaker, BreakerPolicy, CircuitState
 from providers.gateway import (
     PROVIDER_FAULTS,
     AnyRequest,
@@ -49,9 +49,9 @@ log = structlog.get_logger()
 NO_CAPACITY: Final = "no_capacity"
 _OPERATIONS: Final = ("charge", "capture", "void", "refund", "inquire")
 _GAUGE_VALUES: Final = {
-    State.CLOSED: BREAKER_CLOSED,
-    State.HALF_OPEN: BREAKER_HALF_OPEN,
-    State.OPEN: BREAKER_OPEN,
+    CircuitState.CLOSED: BREAKER_CLOSED,
+    CircuitState.HALF_OPEN: BREAKER_HALF_OPEN,
+    CircuitState.OPEN: BREAKER_OPEN,
 }
 
 RequestT = TypeVar("RequestT", ChargeRequest, CaptureRequest, VoidRequest, RefundRequest, Inquiry)

@@ -19,7 +19,7 @@ from simulator.exchange import Exchange
 from simulator.faults import ArmedFault, FaultSpec
 from simulator.journal import Recovery
 from simulator.settlements import instant, settlement_report
-from simulator.testimony import PaymentTestimony, Testimony
+from simulator.testimony import JournalReport, PaymentReport
 from simulator.vendor import Vendor
 
 _PAGE_DEFAULT: Final = 1000
@@ -149,7 +149,7 @@ class Admin:
         return {"entries": entries, "next": following}
 
 
-def _summary(testimony: Testimony) -> dict[str, object]:
+def _summary(testimony: JournalReport) -> dict[str, object]:
     return {
         "entries": testimony.entries,
         "payments": len(testimony.payments),
@@ -175,7 +175,7 @@ def _summary(testimony: Testimony) -> dict[str, object]:
     }
 
 
-def _over_refunded(testimony: Testimony) -> list[PaymentTestimony]:
+def _over_refunded(testimony: JournalReport) -> list[PaymentReport]:
     return [
         payment
         for payment in testimony.payments.values()

@@ -19,7 +19,7 @@ from simulator.entries import Entry, encode
 from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultScript
 from simulator.idempotency import Claim, Kept
 from simulator.journal import Journal
-from simulator.testimony import Testimony
+from simulator.testimony import JournalReport
 from simulator.vendor import Answer, Ask, Decision, Refused, Vendor, Wire
 from simulator.webhooks import Webhooks
 from telemetry.metrics.pipeline import SimulatorMetrics
@@ -31,7 +31,7 @@ class Exchange:
 
     journal: Journal
     faults: FaultScript
-    testimony: Testimony
+    testimony: JournalReport
     webhooks: Webhooks
     metrics: SimulatorMetrics
     now: Callable[[], float]

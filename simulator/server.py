@@ -28,7 +28,7 @@ from simulator.paypal.records import Listener
 from simulator.paypal.vendor import PayPal
 from simulator.stripe.records import Endpoint
 from simulator.stripe.vendor import Stripe
-from simulator.testimony import Testimony
+from simulator.testimony import JournalReport
 from simulator.vendor import Vendor
 from simulator.webhooks import Webhooks
 from telemetry.metrics import Metrics, render
@@ -114,7 +114,7 @@ def build(
     exchange = Exchange(
         journal=journal,
         faults=FaultScript(entropy),
-        testimony=Testimony(),
+        testimony=JournalReport(),
         webhooks=Webhooks(),
         metrics=metrics.simulator,
         now=now,

@@ -13,7 +13,7 @@ from simulator.entries import Entry
 
 
 @dataclass(slots=True)
-class PaymentTestimony:
+class PaymentReport:
     """One payment at one vendor. `references` are the intents or captures charged."""
 
     vendor: str
@@ -49,10 +49,10 @@ class PaymentTestimony:
 
 
 @dataclass(slots=True)
-class Testimony:
+class JournalReport:
     """Everything the journal shows, by payment and in total."""
 
-    payments: dict[tuple[str, str], PaymentTestimony] = field(default_factory=dict)
+    payments: dict[tuple[str, str], PaymentReport] = field(default_factory=dict)
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     moved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -73,9 +73,9 @@ class Testimony:
             key = (entry.vendor, entry.payment_id)
             payment = self.payments.get(key)
             if payment is None:
-                payment = self.payments[key] = PaymentTestimony(*key)
+                payment = self.payments[key] = PaymentReport(*key)
             payment.apply(entry)
 
-    def charged_more_than_once(self) -> list[PaymentTestimony]:
+    def charged_more_than_once(self) -> list[PaymentReport]:
         """Payments that a correct client would never have caused."""
         return [payment for payment in self.payments.values() if payment.charges > 1]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from payments.attempt import Attempt, AttemptResult
     from payments.ledger import LedgerTransfer
-    from payments.notification import NotedEvent
+    from payments.notification import RecordedNotification
 
 Values = tuple[object, ...]
 
@@ -352,7 +352,7 @@ def dead_letter_updated(letter: DeadLetter, version_before: int) -> Values:
     )
 
 
-def provider_event_inserted(noted: NotedEvent) -> Values:
+def provider_event_inserted(noted: RecordedNotification) -> Values:
     """A taken notification's columns."""
     return (
         noted.event.provider.value,

@@ -15,7 +15,7 @@ import asyncpg
 
 from store.pool import server_settings
 from store.queries import query
-from verify.findings import EXAMPLES_MAX, Finding, Violation
+from verify.findings import EXAMPLES_MAX, CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ class Row:
 class Snapshot:
     """What one moment of the database says; `written` is how far the WAL went then."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     outbox: Mapping[UUID, Row]
     charges: Mapping[UUID, Charge]
     taken_at: datetime
@@ -145,14 +145,14 @@ async def taken(connection: Connection, *, outbox_retention_s: float) -> Snapsho
 
 async def _finding(
     connection: Connection, check: _Check, size: int, outbox_retention_s: float
-) -> Finding:
+) -> CheckResult:
     arguments: tuple[float, ...] = ()
     if check.statement in _FORGOTTEN:
         arguments = (FORGOTTEN_AFTER_S,)
     elif check.statement in _WITHIN_RETENTION:
         arguments = (max(outbox_retention_s - _RETENTION_MARGIN_S, 0.0),)
     found = await violations(connection, check.statement, *arguments)
-    return Finding(check.invariant, "database", size, found)
+    return CheckResult(check.invariant, "database", size, found)
 
 
 async def violations(

@@ -35,7 +35,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One check of one invariant against one source; `checked` counts what was looked at.
 
     `unchecked` says why it could not be told, and then there are no violations; it is

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from topics.contracts.payloads import WorkData
 from topics.names import CHARGES, EVENTS, REFUNDS, TOPICS
 from verify.database import existing, parked, published_later
-from verify.findings import EXAMPLES_MAX, Finding, Violation
+from verify.findings import EXAMPLES_MAX, CheckResult, Violation
 from verify.topics import Memory
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Comparison:
 
     async def findings(
         self, connection: Connection, memory: dict[str, Memory], *, behind: str | None
-    ) -> list[Finding]:
+    ) -> list[CheckResult]:
         """What was found; `behind` says why messages may rightly be missing yet."""
         strangers = await self._strangers_left(connection)
         foreign = [each for each in strangers if each.topic in _PUBLIC]
@@ -98,9 +98,9 @@ class Comparison:
 
     def _finding(
         self, invariant: str, violations: Sequence[Violation], unchecked: str | None = None
-    ) -> Finding:
+    ) -> CheckResult:
         shown = tuple(violations[:EXAMPLES_MAX])
-        return Finding(invariant, self.log, self.read, shown, unchecked)
+        return CheckResult(invariant, self.log, self.read, shown, unchecked)
 
     def _missing(self, memory: dict[str, Memory]) -> tuple[Violation, ...]:
         return tuple(

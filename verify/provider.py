@@ -15,7 +15,7 @@ import orjson
 
 from payments.payment import CAPTURED, PaymentStatus
 from verify.database import charges
-from verify.findings import Finding, Violation
+from verify.findings import CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ async def finding(
     http: aiohttp.ClientSession,
     address: str,
     known: Mapping[UUID, Charge],
-) -> Finding:
+) -> CheckResult:
     """Compare until what is left has been different several times. Raises aiohttp's errors."""
     journal = Journal(http, address)
     deeds = await journal.deeds()
@@ -64,7 +64,7 @@ async def finding(
         still = {each: now[each] for each in again if each in now and now[each] == after[each]}
         suspects = _suspects(still, {each: deeds[each] for each in again if each in deeds})
     violations = tuple(Violation(f"payment {each}", what) for each, what in suspects.items())
-    return Finding("I4", "provider", len(known), violations)
+    return CheckResult("I4", "provider", len(known), violations)
 
 
 def _suspects(known: Mapping[UUID, Charge], deeds: Mapping[UUID, Deeds]) -> dict[UUID, str]:

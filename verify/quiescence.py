@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cli.pipeline import SLOTS, STAGES
 from lag import GroupState, LagExporter
 from verify.database import confirmed, violations, written
-from verify.findings import Finding, Violation
+from verify.findings import CheckResult, Violation
 
 if TYPE_CHECKING:
     from lag import GroupLag, StreamsReport
@@ -78,7 +78,7 @@ class Rest:
         )
 
 
-def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding:
+def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckResult:
     """I13 of one measurement, and of the relays that did not reach a position in time."""
     groups = [
         Violation(
@@ -97,7 +97,7 @@ def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> Finding
     looked_at = len(_stages(report)) + len(report.slots)
     found = (*behind, *groups, *slots)
     away = "; ".join(f"{each.source}: {each.reason}" for each in report.unavailable)
-    return Finding("I13", "lag", looked_at, found, away or None if not found else None)
+    return CheckResult("I13", "lag", looked_at, found, away or None if not found else None)
 
 
 def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:

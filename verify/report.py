@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verify.findings import EXAMPLES_MAX, INVARIANTS, Finding, Violation
+from verify.findings import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,14 +24,14 @@ class _Line:
     """All findings about one invariant."""
 
     invariant: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
 
     @property
     def violations(self) -> tuple[Violation, ...]:
         return tuple(each for finding in self.findings for each in finding.violations)
 
     @property
-    def unchecked(self) -> tuple[Finding, ...]:
+    def unchecked(self) -> tuple[CheckResult, ...]:
         return tuple(each for each in self.findings if each.unchecked)
 
     @property
@@ -45,13 +45,13 @@ class _Line:
         return "holds" if all(each.holds for each in self.findings) else "unchecked"
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
+def exit_code(findings: Iterable[CheckResult]) -> int:
     """0: all hold; 1: something is violated; 2: nothing is, but something could not be told."""
     verdicts = {line.verdict for line in _lines(findings)}
     return 1 if "violated" in verdicts else 2 if "unchecked" in verdicts else 0
 
 
-def as_json(findings: Iterable[Finding], taken_at: datetime) -> str:
+def as_json(findings: Iterable[CheckResult], taken_at: datetime) -> str:
     """One object; violations are counted whole and shown up to a limit."""
     found = [*findings]
     return json.dumps(
@@ -78,7 +78,7 @@ def _object(line: _Line) -> dict[str, object]:
     }
 
 
-def as_tables(findings: Iterable[Finding]) -> RenderableType:
+def as_tables(findings: Iterable[CheckResult]) -> RenderableType:
     """For a terminal."""
     lines = _lines(findings)
     table = Table(box=None, pad_edge=False)
@@ -115,7 +115,7 @@ def _details(line: _Line) -> Text:
     return text
 
 
-def _lines(findings: Iterable[Finding]) -> Sequence[_Line]:
+def _lines(findings: Iterable[CheckResult]) -> Sequence[_Line]:
     found = [*findings]
     return [
         _Line(invariant, tuple(each for each in found if each.invariant == invariant))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turn:
+class KeyTurn:
     """A message's place: its turn comes when the one `before` it is over."""
 
     before: asyncio.Event | None
@@ -33,23 +33,23 @@ class Turn:
         return self.before.is_set()
 
 
-class Turns:
+class KeyOrder:
     """Gives turns, in the order in which it is asked for them."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[TP, bytes | None], Turn] = {}
+        self._last: dict[tuple[TP, bytes | None], KeyTurn] = {}
 
-    def taken(self, event: EventT[bytes]) -> Turn:
+    def taken(self, event: EventT[bytes]) -> KeyTurn:
         """Every event must pass here in the order of its partition; without a key it is free."""
         key = event.message.key
         if key is None:
-            return Turn(None)
+            return KeyTurn(None)
         place = (event.message.tp, key)
         last = self._last.get(place)
-        turn = self._last[place] = Turn(last.over if last else None)
+        turn = self._last[place] = KeyTurn(last.over if last else None)
         return turn
 
-    def over(self, event: EventT[bytes], turn: Turn) -> None:
+    def over(self, event: EventT[bytes], turn: KeyTurn) -> None:
         """What became of the message is recorded: the next of its key may begin."""
         turn.over.set()
         place = (event.message.tp, event.message.key)

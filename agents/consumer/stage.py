@@ -22,7 +22,7 @@ import structlog
 
 from agents.consumer.acknowledger import Acknowledger
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
-from agents.consumer.key_order import Turns
+from agents.consumer.key_order import KeyOrder
 from agents.durably import submit_durably
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, SourceMessage
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from faust.types import EventT
 
-    from agents.consumer.key_order import Turn
+    from agents.consumer.key_order import KeyTurn
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
@@ -88,7 +88,7 @@ class Delivery:
     """An event, where it stood, and what it says or why nobody can tell."""
 
     event: EventT[bytes]
-    turn: Turn
+    turn: KeyTurn
     source: SourceMessage
     message: Message | PoisonError
 
@@ -118,7 +118,7 @@ class Stage:
         self._is_paused = False
         self._metrics.paused.labels(handler.stage).set(0)
         self._acknowledger = Acknowledger()
-        self._turns = Turns()
+        self._turns = KeyOrder()
         self._lanes: dict[str, _Lane] = {}
         self._tasks = asyncio.TaskGroup()
         self._running = asyncio.Event()
@@ -264,7 +264,7 @@ def _payment_of(source: SourceMessage) -> UUID | None:
         return None
 
 
-def _delivered(event: EventT[bytes], turn: Turn) -> Delivery:
+def _delivered(event: EventT[bytes], turn: KeyTurn) -> Delivery:
     headers = {name: value or b"" for name, value in (event.headers or {}).items()}
     received = event.message
     texts = {name: _storable(value.decode("utf-8", "replace")) for name, value in headers.items()}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 import structlog
 
 from agents.durably import submit_durably
-from agents.provider_work.concurrency_limit import Pace
+from agents.provider_work.concurrency_limit import ConcurrencyLimit
 from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown
 from store.write.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
@@ -74,7 +74,7 @@ class Tools:
     tracer: Tracer
 
 
-class Calls:
+class ProviderCalls:
     """The calls in flight, so many a provider; leaving the context waits for them."""
 
     def __init__(self, errand: Errand, tools: Tools, per_provider_max: int) -> None:
@@ -83,7 +83,9 @@ class Calls:
         self._tools = tools
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
-        self._paces: defaultdict[str, Pace] = defaultdict(lambda: Pace(per_provider_max))
+        self._paces: defaultdict[str, ConcurrencyLimit] = defaultdict(
+            lambda: ConcurrencyLimit(per_provider_max)
+        )
         self._changed = asyncio.Event()
         self._allowed = tools.metrics.stage.calls_allowed
         self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)

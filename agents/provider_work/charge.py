@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ChargeStage:
     """Claims payments for `worker`, asks their provider, settles them."""
 
     worker: str

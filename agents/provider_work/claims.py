@@ -17,7 +17,7 @@ from store.write.group_commit import Submission
 from topics.contracts.payloads import WorkData
 
 if TYPE_CHECKING:
-    from agents.provider_work.calls import Calls
+    from agents.provider_work.calls import ProviderCalls
     from payments.commands import ClaimPayment, ClaimRefund
     from payments.dead_letter import SourceMessage
     from payments.decision import Result
@@ -35,7 +35,7 @@ _ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NO
 _NOT_YET_VISIBLE_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0)
 
 
-class Trade(Protocol):
+class ProviderStage(Protocol):
     """What a stage understands and how it claims it."""
 
     @property
@@ -54,12 +54,12 @@ class Trade(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ClaimHandler:
     """A stage's handler: claims what a message asks for and starts the call."""
 
-    trade: Trade
+    trade: ProviderStage
     committer: GroupCommitter
-    calls: Calls
+    calls: ProviderCalls
     metrics: Metrics
 
     @property

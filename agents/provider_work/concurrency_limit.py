@@ -33,7 +33,7 @@ _REST_S_MAX: Final = 30.0
 
 
 @dataclass(slots=True)
-class Pace:
+class ConcurrencyLimit:
     """One provider's, as one worker knows it; `at_most` calls, however well it goes."""
 
     at_most: int

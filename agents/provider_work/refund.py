@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundTrade:
+class RefundStage:
     """Claims refunds for `worker`, asks their provider, settles them."""
 
     worker: str

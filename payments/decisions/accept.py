@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from payments import holds, ledger
 from payments.account import TURNOVER_MINOR_MAX, Account, AccountStatus, world
 from payments.change import charge_work
-from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from payments.commands import CreatePayment, OpenAccount
 
 
-def open_account(command: OpenAccount, _book: Book, at: Circumstances) -> Decision:
+def open_account(command: OpenAccount, _state: State, at: Context) -> Decision:
     """A new account; its opening balance is a transfer from `world`."""
     opening = command.initial_balance
     account = Account(
@@ -61,21 +61,21 @@ def open_account(command: OpenAccount, _book: Book, at: Circumstances) -> Decisi
     )
 
 
-def create_payment(command: CreatePayment, book: Book, at: Circumstances) -> Decision | Refused:
+def create_payment(command: CreatePayment, state: State, at: Context) -> Decision | Refused:
     """Accept a payment: an internal transfer moves at once, an external one holds its amount."""
-    source = _debited(book, command)
+    source = _debited(state, command)
     if isinstance(source, Refused):
         return source
     if command.payment_type is PaymentType.INTERNAL:
-        return _transfer(command, source, book, at)
+        return _transfer(command, source, state, at)
     return (
-        _too_poor(source, command)
-        or _worn_out(source.id, source.debits_posted + source.debits_pending, command)
+        _insufficient_funds(source, command)
+        or _turnover_exceeded(source.id, source.debits_posted + source.debits_pending, command)
         or _accept_external(command, source, at)
     )
 
 
-def _too_poor(source: Account, command: CreatePayment) -> Refused | None:
+def _insufficient_funds(source: Account, command: CreatePayment) -> Refused | None:
     if source.available >= command.amount.amount_minor:
         return None
     return Refused(
@@ -84,7 +84,9 @@ def _too_poor(source: Account, command: CreatePayment) -> Refused | None:
     )
 
 
-def _worn_out(account_id: UUID, moved_minor: int, command: CreatePayment) -> Refused | None:
+def _turnover_exceeded(
+    account_id: UUID, moved_minor: int, command: CreatePayment
+) -> Refused | None:
     if moved_minor + command.amount.amount_minor <= TURNOVER_MINOR_MAX:
         return None
     return Refused(
@@ -93,9 +95,9 @@ def _worn_out(account_id: UUID, moved_minor: int, command: CreatePayment) -> Ref
     )
 
 
-def _debited(book: Book, command: CreatePayment) -> Account | Refused:
+def _debited(state: State, command: CreatePayment) -> Account | Refused:
     """The account that pays. Whoever saw another version of it learns that before anything else."""
-    account = _account(book, command.source_account_id, command)
+    account = _account(state, command.source_account_id, command)
     if isinstance(account, Refused):
         return account
     expected = command.source_versions
@@ -108,8 +110,8 @@ def _debited(book: Book, command: CreatePayment) -> Account | Refused:
     return _usable(account, command)
 
 
-def _account(book: Book, account_id: UUID, command: CreatePayment) -> Account | Refused:
-    account = book.accounts.get(account_id)
+def _account(state: State, account_id: UUID, command: CreatePayment) -> Account | Refused:
+    account = state.accounts.get(account_id)
     if account is None or account.tenant_id != command.tenant_id:
         return Refused(RefusalCode.ACCOUNT_NOT_FOUND, f"there is no account {account_id}")
     return account
@@ -130,20 +132,20 @@ def _usable(account: Account, command: CreatePayment) -> Account | Refused:
 
 
 def _transfer(
-    command: CreatePayment, source: Account, book: Book, at: Circumstances
+    command: CreatePayment, source: Account, state: State, at: Context
 ) -> Decision | Refused:
     assert command.destination_account_id is not None, "a transfer has a destination"
     if command.destination_account_id == source.id:
         return Refused(RefusalCode.SAME_ACCOUNT, "source and destination are the same account")
-    destination = _account(book, command.destination_account_id, command)
+    destination = _account(state, command.destination_account_id, command)
     if isinstance(destination, Account):
         destination = _usable(destination, command)
     if isinstance(destination, Refused):
         return destination
     refused = (
-        _too_poor(source, command)
-        or _worn_out(source.id, source.debits_posted + source.debits_pending, command)
-        or _worn_out(destination.id, destination.credits_posted, command)
+        _insufficient_funds(source, command)
+        or _turnover_exceeded(source.id, source.debits_posted + source.debits_pending, command)
+        or _turnover_exceeded(destination.id, destination.credits_posted, command)
     )
     if refused is not None:
         return refused
@@ -172,7 +174,7 @@ def _transfer(
     )
 
 
-def _accept_external(command: CreatePayment, source: Account, at: Circumstances) -> Decision:
+def _accept_external(command: CreatePayment, source: Account, at: Context) -> Decision:
     automatic = command.capture_method is CaptureMethod.AUTOMATIC
     payment = _payment(command, at, Operation.CHARGE if automatic else Operation.AUTHORIZE)
     moved = holds.reserve(payment, source, at)
@@ -188,7 +190,7 @@ def _accept_external(command: CreatePayment, source: Account, at: Circumstances)
     )
 
 
-def _payment(command: CreatePayment, at: Circumstances, operation: Operation | None) -> Payment:
+def _payment(command: CreatePayment, at: Context, operation: Operation | None) -> Payment:
     """A new payment; `operation` is what its provider is owed, None for an internal one."""
     patience = timedelta(seconds=at.policy.patience_s)
     return Payment(

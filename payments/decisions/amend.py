@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from payments import holds, ledger
 from payments.change import changed, charge_work, refund_work
-from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from payments.commands import CancelPayment, CapturePayment, RefundPayment
 
 
-def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Decision | Refused:
+def cancel_payment(command: CancelPayment, state: State, at: Context) -> Decision | Refused:
     """Before a provider was asked: done. While authorized: done, and the provider told to void."""
-    payment = _owned(book, command.tenant_id, command.payment_id)
+    payment = _owned(state, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
     unasked = payment.status is PaymentStatus.PENDING and payment.progress.attempt_count == 0
@@ -35,20 +35,20 @@ def cancel_payment(command: CancelPayment, book: Book, at: Circumstances) -> Dec
             f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
             payment,
         )
-    return cancelled(payment, book, at, is_held_there=voidable)
+    return cancelled(payment, state, at, is_held_there=voidable)
 
 
-def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> Decision | Refused:
+def capture_payment(command: CapturePayment, state: State, at: Context) -> Decision | Refused:
     """Ask the provider to capture; the money is posted when it has."""
-    payment = _owned(book, command.tenant_id, command.payment_id)
+    payment = _owned(state, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
     # Expired it is whether or not the schedule has been there: no answer may hang on that.
     if not payment.awaits_capture or is_expired(payment, at):
-        state = "expired" if payment.awaits_capture else payment.status.value
+        present = "expired" if payment.awaits_capture else payment.status.value
         return Refused(
             RefusalCode.PAYMENT_NOT_CAPTURABLE,
-            f"payment {payment.id} is {state} and cannot be captured now",
+            f"payment {payment.id} is {present} and cannot be captured now",
             payment,
         )
     amount = command.amount or payment.amount
@@ -69,9 +69,9 @@ def capture_payment(command: CapturePayment, book: Book, at: Circumstances) -> D
     )
 
 
-def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Decision | Refused:
+def refund_payment(command: RefundPayment, state: State, at: Context) -> Decision | Refused:
     """Promise money back, never more than was captured; an internal transfer moves it at once."""
-    payment = _owned(book, command.tenant_id, command.payment_id)
+    payment = _owned(state, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
     if payment.status not in CAPTURED:
@@ -90,7 +90,7 @@ def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Dec
         )
     refund = _refund(command, payment, amount, at)
     if payment.payment_type is PaymentType.INTERNAL:
-        return _return_transfer(refund, payment, book, at)
+        return _return_transfer(refund, payment, state, at)
     promised = payment.refund_pending_minor + amount.amount_minor
     change = changed(
         replace(payment, refund_pending_minor=promised), EventType.REFUND_CREATED, at, refund=refund
@@ -104,9 +104,9 @@ def refund_payment(command: RefundPayment, book: Book, at: Circumstances) -> Dec
     )
 
 
-def cancelled(payment: Payment, book: Book, at: Circumstances, *, is_held_there: bool) -> Decision:
+def cancelled(payment: Payment, state: State, at: Context, *, is_held_there: bool) -> Decision:
     """Release the hold; a provider that holds the money too is owed a void."""
-    moved = holds.void(payment, book, at)
+    moved = holds.void(payment, state, at)
     ended = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
     if is_held_there:
         ended = owing(ended, Operation.VOID, payment.amount, at)
@@ -121,7 +121,7 @@ def cancelled(payment: Payment, book: Book, at: Circumstances, *, is_held_there:
     )
 
 
-def is_expired(payment: Payment, at: Circumstances) -> bool:
+def is_expired(payment: Payment, at: Context) -> bool:
     """Whether it awaits a capture, and has done so for too long."""
     until = payment.authorization_expires_at
     return payment.awaits_capture and until is not None and until <= at.now
@@ -138,7 +138,7 @@ def refunded(payment: Payment, amount_minor: int) -> Payment:
     )
 
 
-def owing(payment: Payment, operation: Operation, amount: Money, at: Circumstances) -> Payment:
+def owing(payment: Payment, operation: Operation, amount: Money, at: Context) -> Payment:
     """The payment owing its provider a further operation, with fresh retries."""
     due_at = at.now + timedelta(seconds=at.policy.patience_s)
     progress = replace(payment.progress, due_at=due_at, retry_count=0, inquiry_count=0)
@@ -148,10 +148,10 @@ def owing(payment: Payment, operation: Operation, amount: Money, at: Circumstanc
 
 
 def _return_transfer(
-    refund: Refund, payment: Payment, book: Book, at: Circumstances
+    refund: Refund, payment: Payment, state: State, at: Context
 ) -> Decision | Refused:
     assert payment.destination_account_id is not None, "a transfer has a destination"
-    giver = book.accounts[payment.destination_account_id]
+    giver = state.accounts[payment.destination_account_id]
     if giver.available < refund.amount.amount_minor:
         return Refused(
             RefusalCode.INSUFFICIENT_FUNDS,
@@ -172,7 +172,7 @@ def _return_transfer(
         payment_id=payment.id,
         refund_id=refund.id,
     )
-    moved = ledger.transfer(giver, book.accounts[payment.source_account_id], entry)
+    moved = ledger.transfer(giver, state.accounts[payment.source_account_id], entry)
     change = changed(
         refunded(payment, refund.amount.amount_minor), EventType.REFUND_COMPLETED, at, refund=done
     )
@@ -187,7 +187,7 @@ def _return_transfer(
     )
 
 
-def _refund(command: RefundPayment, payment: Payment, amount: Money, at: Circumstances) -> Refund:
+def _refund(command: RefundPayment, payment: Payment, amount: Money, at: Context) -> Refund:
     return Refund(
         id=at.new_id(),
         tenant_id=payment.tenant_id,
@@ -206,8 +206,8 @@ def _refund(command: RefundPayment, payment: Payment, amount: Money, at: Circums
     )
 
 
-def _owned(book: Book, tenant_id: str, payment_id: UUID) -> Payment | Refused:
-    payment = book.payments.get(payment_id)
+def _owned(state: State, tenant_id: str, payment_id: UUID) -> Payment | Refused:
+    payment = state.payments.get(payment_id)
     if payment is None or payment.tenant_id != tenant_id:
         return Refused(RefusalCode.PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
     return payment

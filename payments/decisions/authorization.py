@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.amend import cancelled, is_expired
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ AUTHORIZATION_EXPIRED: Final = "authorization_expired"
 
 
 def expire_authorization(
-    command: ExpireAuthorization, book: Book, at: Circumstances
+    command: ExpireAuthorization, state: State, at: Context
 ) -> Decision | Refused:
     """Cancel what was not captured in time; a capture that was asked for before goes on."""
-    payment = book.payments.get(command.payment_id)
+    payment = state.payments.get(command.payment_id)
     if payment is None:
         return Refused(RefusalCode.PAYMENT_NOT_FOUND, f"there is no payment {command.payment_id}")
     if not is_expired(payment, at):
@@ -36,10 +36,10 @@ def expire_authorization(
         last_error_code=AUTHORIZATION_EXPIRED,
         last_error="the authorization was not captured in time",
     )
-    return cancelled(told, book, at, is_held_there=True)
+    return cancelled(told, state, at, is_held_there=True)
 
 
-def lapse(payment: Payment, found: Declined, book: Book, at: Circumstances) -> Decision:
+def lapse(payment: Payment, found: Declined, state: State, at: Context) -> Decision:
     """Cancel what its provider, asked, no longer holds."""
     told = replace(payment, last_error_code=found.code, last_error=found.message)
-    return cancelled(told, book, at, is_held_there=False)
+    return cancelled(told, state, at, is_held_there=False)

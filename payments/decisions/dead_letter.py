@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from payments import holds
 from payments.change import changed, charge_work, refund_work
 from payments.dead_letter import DeadLetter, DeadLetterState
-from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions import dead_letter_queue
 from payments.decisions.amend import owing
 from payments.events import EventType
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from payments.commands import DiscardDeadLetter, ParkMessage, RedriveDeadLetter
 
 
-def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decision | Refused:
+def park_message(command: ParkMessage, state: State, at: Context) -> Decision | Refused:
     """A letter for a message; a second delivery changes nothing."""
-    known = book.dead_letters.get(command.letter_id)
+    known = state.dead_letters.get(command.letter_id)
     if known is not None:
         return Decision(result=known)
     letter = DeadLetter(
@@ -41,48 +41,48 @@ def park_message(command: ParkMessage, book: Book, at: Circumstances) -> Decisio
         first_failed_at=at.now,
         last_failed_at=at.now,
     )
-    payment = book.payments.get(command.payment_id) if command.payment_id else None
+    payment = state.payments.get(command.payment_id) if command.payment_id else None
     return dead_letter_queue.join(letter, payment)
 
 
 def discard_dead_letter(
-    command: DiscardDeadLetter, book: Book, at: Circumstances
+    command: DiscardDeadLetter, state: State, at: Context
 ) -> Decision | Refused:
     """Close a parked letter, signed; what waited for nothing else is sent."""
-    letter = _parked(command, book)
+    letter = _parked(command, state)
     if isinstance(letter, Refused):
         return letter
-    return dead_letter_queue.discard(letter, command, book, at)
+    return dead_letter_queue.discard(letter, command, state, at)
 
 
 def redrive_dead_letter(
-    command: RedriveDeadLetter, book: Book, at: Circumstances
+    command: RedriveDeadLetter, state: State, at: Context
 ) -> Decision | Refused:
     """Try again: the message as it came, or the payment or refund it was about."""
-    letter = _parked(command, book)
+    letter = _parked(command, state)
     if isinstance(letter, Refused):
         return letter
     closed = dead_letter_queue.signed(letter, command, DeadLetterState.REDRIVEN, at)
     again: Decision | Refused
     if letter.refund_id:
-        again = _ask_about_refund(book.refunds[letter.refund_id], at)
+        again = _ask_about_refund(state.refunds[letter.refund_id], at)
     elif letter.payment_id:
-        again = _redrive_payment(book.payments[letter.payment_id], book, at)
+        again = _redrive_payment(state.payments[letter.payment_id], state, at)
     else:
-        return dead_letter_queue.redrive(letter, command, book, at)
+        return dead_letter_queue.redrive(letter, command, state, at)
     if isinstance(again, Refused):
         return again
     return replace(again, result=closed, dead_letters=(closed,))
 
 
-def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
+def _redrive_payment(payment: Payment, state: State, at: Context) -> Decision | Refused:
     patience = at.now + timedelta(seconds=at.policy.patience_s)
     match payment.status:
         case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
             asked = replace(payment, progress=payment.progress.waiting(patience))
             return _sent(asked, EventType.WOKEN, at)
         case PaymentStatus.FAILED if not payment.was_authorized:
-            return _charge_again(payment, book, at)
+            return _charge_again(payment, state, at)
         case PaymentStatus.CANCELLED | PaymentStatus.FAILED if (
             payment.provider_reference and not payment.operation
         ):
@@ -96,9 +96,9 @@ def _redrive_payment(payment: Payment, book: Book, at: Circumstances) -> Decisio
             )
 
 
-def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision | Refused:
+def _charge_again(payment: Payment, state: State, at: Context) -> Decision | Refused:
     """From the start, with a new hold: the old one was released when the payment failed."""
-    source = book.accounts[payment.source_account_id]
+    source = state.accounts[payment.source_account_id]
     if source.available < payment.amount.amount_minor:
         return Refused(
             RefusalCode.INSUFFICIENT_FUNDS,
@@ -116,7 +116,7 @@ def _charge_again(payment: Payment, book: Book, at: Circumstances) -> Decision |
     return replace(sent, accounts=moved.accounts, transfers=(moved.transfer,))
 
 
-def _ask_about_refund(refund: Refund, at: Circumstances) -> Decision | Refused:
+def _ask_about_refund(refund: Refund, at: Context) -> Decision | Refused:
     if refund.status not in REFUND_OPEN:
         return Refused(
             RefusalCode.DEAD_LETTER_NOT_REDRIVABLE,
@@ -132,7 +132,7 @@ def _ask_about_refund(refund: Refund, at: Circumstances) -> Decision | Refused:
     return Decision(result=asked, refunds=(asked,), work=(refund_work(asked, at),))
 
 
-def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
+def _sent(payment: Payment, what: EventType, at: Context) -> Decision:
     change = changed(payment, what, at)
     return Decision(
         result=change.payment,
@@ -142,8 +142,8 @@ def _sent(payment: Payment, what: EventType, at: Circumstances) -> Decision:
     )
 
 
-def _parked(command: RedriveDeadLetter | DiscardDeadLetter, book: Book) -> DeadLetter | Refused:
-    letter = book.dead_letters.get(command.letter_id)
+def _parked(command: RedriveDeadLetter | DiscardDeadLetter, state: State) -> DeadLetter | Refused:
+    letter = state.dead_letters.get(command.letter_id)
     if letter is None or command.tenant_id not in {None, letter.tenant_id}:
         return Refused(
             RefusalCode.DEAD_LETTER_NOT_FOUND, f"there is no dead letter {command.letter_id}"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
-from payments.decision import Book, Circumstances, Decision, RefusalCode, Refused
+from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.provider_work import payment as charging
 from payments.decisions.provider_work import refund as refunding
 from payments.events import Republication
@@ -57,12 +57,10 @@ def join(letter: DeadLetter, payment: Payment | None) -> Decision | Refused:
     return Decision(result=letter, dead_letters=(letter,), blocked=blocked)
 
 
-def discard(
-    letter: DeadLetter, command: DiscardDeadLetter, book: Book, at: Circumstances
-) -> Decision:
+def discard(letter: DeadLetter, command: DiscardDeadLetter, state: State, at: Context) -> Decision:
     """Close a letter, and send what waited for no other."""
     closed = signed(letter, command, DeadLetterState.DISCARDED, at)
-    left = [each for each in _queue(letter, book) if each.id != letter.id]
+    left = [each for each in _queue(letter, state) if each.id != letter.id]
     in_the_way = _first_in_the_way(left)
     if in_the_way is None:
         sent = _sent(left, command, at)
@@ -70,20 +68,20 @@ def discard(
             sent,
             result=closed,
             dead_letters=(closed, *sent.dead_letters),
-            blocked=_in_the_way_of(letter, book, None),
+            blocked=_in_the_way_of(letter, state, None),
         )
     return Decision(
         result=closed,
         dead_letters=(closed, *_moved_up(left, in_the_way)),
-        blocked=_in_the_way_of(letter, book, in_the_way.id),
+        blocked=_in_the_way_of(letter, state, in_the_way.id),
     )
 
 
 def redrive(
-    letter: DeadLetter, command: RedriveDeadLetter, book: Book, at: Circumstances
+    letter: DeadLetter, command: RedriveDeadLetter, state: State, at: Context
 ) -> Decision | Refused:
     """Send a letter's message again, and with it all that wait in its queue."""
-    queue = _queue(letter, book)
+    queue = _queue(letter, state)
     in_the_way = _first_in_the_way(queue)
     if in_the_way and in_the_way.id != letter.id:
         return _not_redrivable(letter, f"it waits behind dead letter {in_the_way.id}")
@@ -97,19 +95,19 @@ def redrive(
             )
     sent = _sent(queue, command, at)
     (closed,) = (each for each in sent.dead_letters if each.id == letter.id)
-    return replace(sent, result=closed, blocked=_in_the_way_of(letter, book, None))
+    return replace(sent, result=closed, blocked=_in_the_way_of(letter, state, None))
 
 
 def signed(
     letter: DeadLetter,
     command: RedriveDeadLetter | DiscardDeadLetter,
-    state: DeadLetterState,
-    at: Circumstances,
+    became: DeadLetterState,
+    at: Context,
 ) -> DeadLetter:
     """The letter as it leaves its queue."""
     return replace(
         letter,
-        state=state,
+        state=became,
         resolved_at=at.now,
         resolved_by=command.actor,
         resolution=command.reason,
@@ -120,7 +118,7 @@ def signed(
 def _sent(
     queue: Sequence[DeadLetter],
     command: RedriveDeadLetter | DiscardDeadLetter,
-    at: Circumstances,
+    at: Context,
 ) -> Decision:
     """All of `queue` goes back to its topic, in its order."""
     return Decision(
@@ -130,14 +128,14 @@ def _sent(
     )
 
 
-def _queue(letter: DeadLetter, book: Book) -> list[DeadLetter]:
+def _queue(letter: DeadLetter, state: State) -> list[DeadLetter]:
     """All that is parked with the letter, itself included, in the order of their topic."""
     if letter.queued_for is None:
         return [letter]
     place = (letter.queued_for, letter.stage, DeadLetterState.PARKED)
     queue = [
         each
-        for each in book.dead_letters.values()
+        for each in state.dead_letters.values()
         if (each.queued_for, each.stage, each.state) == place
     ]
     return sorted(queue, key=lambda each: (each.source.partition, each.source.offset))
@@ -165,9 +163,9 @@ def _blocked_by(payment: Payment, stage: str) -> UUID | None:
     return payment.charge_blocked_by if is_charge else payment.refund_blocked_by
 
 
-def _in_the_way_of(letter: DeadLetter, book: Book, by: UUID | None) -> tuple[Payment, ...]:
+def _in_the_way_of(letter: DeadLetter, state: State, by: UUID | None) -> tuple[Payment, ...]:
     """The payment of the letter's queue, with that letter in its way from now on."""
-    payment = book.payments.get(letter.queued_for) if letter.queued_for else None
+    payment = state.payments.get(letter.queued_for) if letter.queued_for else None
     if payment is None or _blocked_by(payment, letter.stage) == by:
         return ()
     return (_blocking(payment, letter.stage, by),)

@@ -1,4 +1,4 @@
-"""The one door: a command, the rows it needs, the circumstances -> a decision or a refusal."""
+"""The one door: a command, the rows it needs, the context -> a decision or a refusal."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from payments.decisions import accept, amend, authorization, dead_letter, notifi
 from payments.decisions.provider_work import payment, refund
 
 if TYPE_CHECKING:
-    from payments.decision import Book, Circumstances, Decision, Refused
+    from payments.decision import Context, Decision, Refused, State
 
 
 def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lose exhaustiveness
-    command: commands.Command, book: Book, at: Circumstances
+    command: commands.Command, state: State, at: Context
 ) -> Decision | Refused:
-    """What follows from `command`, given the rows in `book` (all that it `needs()`)."""
+    """What follows from `command`, given the rows in `state` (all that it `needs()`)."""
     match command:
         case commands.OpenAccount():
-            return accept.open_account(command, book, at)
+            return accept.open_account(command, state, at)
         case commands.CreatePayment():
-            return accept.create_payment(command, book, at)
+            return accept.create_payment(command, state, at)
         case commands.CancelPayment():
-            return amend.cancel_payment(command, book, at)
+            return amend.cancel_payment(command, state, at)
         case commands.CapturePayment():
-            return amend.capture_payment(command, book, at)
+            return amend.capture_payment(command, state, at)
         case commands.RefundPayment():
-            return amend.refund_payment(command, book, at)
+            return amend.refund_payment(command, state, at)
         case commands.ClaimPayment():
-            return payment.claim_payment(command, book, at)
+            return payment.claim_payment(command, state, at)
         case commands.SettlePayment():
-            return payment.settle_payment(command, book, at)
+            return payment.settle_payment(command, state, at)
         case commands.WakePayment():
-            return payment.wake_payment(command, book, at)
+            return payment.wake_payment(command, state, at)
         case commands.ExpireAuthorization():
-            return authorization.expire_authorization(command, book, at)
+            return authorization.expire_authorization(command, state, at)
         case commands.ClaimRefund():
-            return refund.claim_refund(command, book, at)
+            return refund.claim_refund(command, state, at)
         case commands.SettleRefund():
-            return refund.settle_refund(command, book, at)
+            return refund.settle_refund(command, state, at)
         case commands.WakeRefund():
-            return refund.wake_refund(command, book, at)
-        case commands.HintPayment():
-            return notification.hint_payment(command, book, at)
-        case commands.HintRefund():
-            return notification.hint_refund(command, book, at)
-        case commands.ConfrontPayment():
-            return notification.confront_payment(command, book, at)
-        case commands.ConfrontRefund():
-            return notification.confront_refund(command, book, at)
+            return refund.wake_refund(command, state, at)
+        case commands.NotifyPayment():
+            return notification.notify_payment(command, state, at)
+        case commands.NotifyRefund():
+            return notification.notify_refund(command, state, at)
+        case commands.ComparePayment():
+            return notification.compare_payment(command, state, at)
+        case commands.CompareRefund():
+            return notification.compare_refund(command, state, at)
         case commands.ParkMessage():
-            return dead_letter.park_message(command, book, at)
+            return dead_letter.park_message(command, state, at)
         case commands.RedriveDeadLetter():
-            return dead_letter.redrive_dead_letter(command, book, at)
+            return dead_letter.redrive_dead_letter(command, state, at)
         case commands.DiscardDeadLetter():
-            return dead_letter.discard_dead_letter(command, book, at)
+            return dead_letter.discard_dead_letter(command, state, at)
         case _:
             assert_never(command)

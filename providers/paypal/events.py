@@ -10,24 +10,24 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from payments.notification import ProviderEvent, Said
+from payments.notification import ProviderNotification, Reported
 from payments.payment import Provider
 from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
 from providers.paypal.answers import Kind, Reference
 
 _OF_PAYMENTS: Final = {
-    "PAYMENT.AUTHORIZATION.CREATED": Said.HELD,
-    "PAYMENT.AUTHORIZATION.VOIDED": Said.NOT_DONE,
-    "PAYMENT.CAPTURE.COMPLETED": Said.DONE,
-    "PAYMENT.CAPTURE.DECLINED": Said.NOT_DONE,
-    "PAYMENT.CAPTURE.DENIED": Said.NOT_DONE,
+    "PAYMENT.AUTHORIZATION.CREATED": Reported.HELD,
+    "PAYMENT.AUTHORIZATION.VOIDED": Reported.NOT_DONE,
+    "PAYMENT.CAPTURE.COMPLETED": Reported.DONE,
+    "PAYMENT.CAPTURE.DECLINED": Reported.NOT_DONE,
+    "PAYMENT.CAPTURE.DENIED": Reported.NOT_DONE,
 }
 # Its resource is the refund, whose status tells.
 _OF_REFUNDS: Final = frozenset({"PAYMENT.CAPTURE.REFUNDED"})
 _REFUND_STATUSES: Final = {
-    "COMPLETED": Said.DONE,
-    "FAILED": Said.NOT_DONE,
-    "CANCELLED": Said.NOT_DONE,
+    "COMPLETED": Reported.DONE,
+    "FAILED": Reported.NOT_DONE,
+    "CANCELLED": Reported.NOT_DONE,
 }
 # An authorization is CREATED as an object even when it is refused.
 _REFUSED: Final = frozenset({"DECLINED", "DENIED", "FAILED", "VOIDED"})
@@ -69,7 +69,7 @@ def read_paypal_event(payload: bytes) -> Notification | None:
         return None
     event = _Event.model_validate_json(payload)
     resource = event.resource
-    said: Said | None = Said.NOT_DONE
+    said: Reported | None = Reported.NOT_DONE
     if is_refund:
         said = _REFUND_STATUSES.get(resource.status or "")
     elif resource.status not in _REFUSED:
@@ -78,7 +78,7 @@ def read_paypal_event(payload: bytes) -> Notification | None:
     if said is None or our is None:
         return None
     reference = resource.id if is_refund else _reference(event.event_type, resource)
-    told = ProviderEvent(Provider.PAYPAL, event.id, event.event_type, said, reference)
+    told = ProviderNotification(Provider.PAYPAL, event.id, event.event_type, said, reference)
     return RefundNotification(told, our) if is_refund else PaymentNotification(told, our)
 
 

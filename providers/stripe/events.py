@@ -10,24 +10,24 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from payments.notification import ProviderEvent, Said
+from payments.notification import ProviderNotification, Reported
 from payments.payment import Provider
 from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
 
 _OF_INTENTS: Final = {
-    "payment_intent.succeeded": Said.DONE,
-    "payment_intent.payment_failed": Said.NOT_DONE,
-    "payment_intent.canceled": Said.NOT_DONE,
-    "payment_intent.amount_capturable_updated": Said.HELD,
+    "payment_intent.succeeded": Reported.DONE,
+    "payment_intent.payment_failed": Reported.NOT_DONE,
+    "payment_intent.canceled": Reported.NOT_DONE,
+    "payment_intent.amount_capturable_updated": Reported.HELD,
 }
 # A refund's events tell by its status what they are about: `refund.updated` may be any.
 _OF_REFUNDS: Final = frozenset(
     {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
 )
 _REFUND_STATUSES: Final = {
-    "succeeded": Said.DONE,
-    "failed": Said.NOT_DONE,
-    "canceled": Said.NOT_DONE,
+    "succeeded": Reported.DONE,
+    "failed": Reported.NOT_DONE,
+    "canceled": Reported.NOT_DONE,
 }
 EVENT_TYPES: Final = (*_OF_INTENTS, "refund.created", "refund.updated", "refund.failed")
 
@@ -66,5 +66,5 @@ def read_stripe_event(payload: bytes) -> Notification | None:
     our = our_id(subject.metadata.get("refund_id" if is_refund else "payment_id"))
     if said is None or our is None:
         return None
-    told = ProviderEvent(Provider.STRIPE, event.id, event.type, said, subject.id)
+    told = ProviderNotification(Provider.STRIPE, event.id, event.type, said, subject.id)
     return RefundNotification(told, our) if is_refund else PaymentNotification(told, our)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from payments.decision import Book
+from payments.decision import State
 from store.queries import query
 from store.rows import account_from, dead_letter_from, payment_from, refund_from
 
@@ -38,9 +38,9 @@ class Working:
     dead_letters: dict[UUID, DeadLetter] = field(default_factory=dict)
     provider_events: set[tuple[str, str]] = field(default_factory=set)
 
-    def book(self) -> Book:
+    def state(self) -> State:
         """A view of these rows, not a copy."""
-        return Book(
+        return State(
             self.accounts, self.payments, self.refunds, self.dead_letters, self.provider_events
         )
 

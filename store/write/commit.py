@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.commands import Command
-    from payments.decision import Circumstances, Decision, Result
+    from payments.decision import Context, Decision, Result
     from store.rows import Values
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ class _Known:
 async def commit(
     connection: PoolConnectionProxy,
     submissions: Sequence[Submission],
-    circumstances: Callable[[], Circumstances],
+    context: Callable[[], Context],
 ) -> Committed:
     """Decide and record the submissions in order.
 
@@ -105,7 +105,7 @@ async def commit(
     new = [each for each in submissions if not _replayed(each, known)]
     working = await load(connection, [each.command for each in new])
     batch = _Batch(working, known)
-    replies = [batch.reply(each, circumstances) for each in submissions]
+    replies = [batch.reply(each, context) for each in submissions]
     await record(connection, batch.recorded)
     if batch.keys:
         columns = zip(*batch.keys, strict=True)
@@ -123,15 +123,13 @@ class _Batch:
         self.keys: list[Values] = []
         self.outcomes: list[Decision | Refused] = []
 
-    def reply(
-        self, submission: Submission, circumstances: Callable[[], Circumstances]
-    ) -> Reply | Exception:
+    def reply(self, submission: Submission, context: Callable[[], Context]) -> Reply | Exception:
         earlier = _replayed(submission, self._known)
         if earlier is not None:
             return earlier
-        at = circumstances()
+        at = context()
         try:
-            outcome = decide(submission.command, self._working.book(), at)
+            outcome = decide(submission.command, self._working.state(), at)
         except Exception as error:
             log.exception("a decision failed", command=type(submission.command).__name__)
             return error

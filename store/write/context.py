@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from payments.decision import Circumstances
+from payments.decision import Context
 from store.ids import IdSource
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from payments.progress import Policy
 
 
-def live(policy: Policy) -> Callable[[], Circumstances]:
+def live(policy: Policy) -> Callable[[], Context]:
     """What a process hands its committer; one per process, since its ids must increase."""
     chance = random.Random()  # noqa: S311 - ids must be unique and ordered, not secret
     new_id = IdSource(time.time_ns, chance.getrandbits)
-    return lambda: Circumstances(datetime.now(UTC), new_id, chance.random(), policy)
+    return lambda: Context(datetime.now(UTC), new_id, chance.random(), policy)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from payments.decision import Circumstances
+    from payments.decision import Context
     from telemetry.metrics import Metrics
 
 __all__ = [
@@ -124,12 +124,12 @@ class GroupCommitter:
     def __init__(
         self,
         pool: asyncpg.Pool[asyncpg.Record],
-        circumstances: Callable[[], Circumstances],
+        context: Callable[[], Context],
         metrics: Metrics,
         limits: Limits = Limits(),
     ) -> None:
         self._pool = pool
-        self._circumstances = circumstances
+        self._context = context
         self._all_metrics = metrics
         self._metrics = metrics.group_commit
         self._limits = limits
@@ -233,7 +233,7 @@ class GroupCommitter:
     async def _commit(self, batch: Sequence[_Waiting]) -> Committed:
         async with self._pool.acquire() as connection, connection.transaction():
             submissions = [each.submission for each in batch]
-            return await commit(connection, submissions, self._circumstances)
+            return await commit(connection, submissions, self._context)
 
     async def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Nothing of the batch was committed: find out whose fault it is, if anybody's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from local.supervisor import State
+from local.supervisor import ProcessState
 from tests.support.acceptance.client import client_of
 from tests.support.acceptance.traffic import traffic
 
@@ -25,7 +25,7 @@ async def test_an_interrupted_platform_drains_and_goes_on_after_its_next_start(
         assert "Everything has drained and stopped." in installation.printed
         assert (await installation.command("status")).code == 3
         await installation.start()
-        assert {each.state for each in installation.record.processes} == {State.READY}
+        assert {each.state for each in installation.record.processes} == {ProcessState.READY}
         await asyncio.sleep(1.0)
     async with client_of(installation.url) as client:
         await sent.all_ended(client, within=90.0)

@@ -8,7 +8,7 @@ from uuid import UUID
 from payments.commands import CreatePayment, OpenAccount
 from payments.dead_letter import SourceMessage
 from payments.money import Money
-from payments.notification import ProviderEvent, Said
+from payments.notification import ProviderNotification, Reported
 from payments.payment import CaptureMethod, PaymentType, Provider
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ SOURCE = SourceMessage("payments.charges", 0, 1, b"key", b'{"payment_id": "x"}')
 
 
 def said(
-    what: Said, event_id: str = "evt_1", provider: Provider = Provider.STRIPE
-) -> ProviderEvent:
+    what: Reported, event_id: str = "evt_1", provider: Provider = Provider.STRIPE
+) -> ProviderNotification:
     """A provider's notification about `pi_1`."""
-    return ProviderEvent(provider, event_id, f"test.{what.value}", what, "pi_1")
+    return ProviderNotification(provider, event_id, f"test.{what.value}", what, "pi_1")
 
 
 def usd(minor: int) -> Money:

@@ -11,7 +11,7 @@ from topics.contracts.envelope import OutboxRow
 from topics.names import TOPICS
 from topics.relay.failures import SourceFailure, UndeclaredTopic
 from topics.relay.pgoutput import Begin, Commit, Event, Keepalive
-from topics.relay.pipeline import Pipeline
+from topics.relay.pipeline import Publisher
 from topics.relay.recovery import Covered
 from topics.relay.sinks.sink import Record, Session
 from topics.relay.watermark import Transaction
@@ -23,7 +23,7 @@ class Follower:
     """Takes the events of one stream in order."""
 
     def __init__(
-        self, session: Session, pipeline: Pipeline, *, topics: frozenset[str], covered: Covered
+        self, session: Session, pipeline: Publisher, *, topics: frozenset[str], covered: Covered
     ) -> None:
         self._session = session
         self._pipeline = pipeline

@@ -40,7 +40,7 @@ class RelayFigures:
         self._published.labels(self._sink, topic).inc(count)
 
 
-class Pipeline:
+class Publisher:
     """One stream's rows in flight; `moved` hears of every new confirmed position."""
 
     def __init__(

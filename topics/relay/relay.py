@@ -18,7 +18,7 @@ import structlog
 from telemetry.metrics import Metrics
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
-from topics.relay.pipeline import Pipeline, RelayFigures
+from topics.relay.pipeline import Publisher, RelayFigures
 from topics.relay.recovery import Recovery
 from topics.relay.sinks.sink import Resume, Session, Sink
 from topics.relay.slot import Postgres, SlotOrigin, connect
@@ -126,7 +126,7 @@ class Relay:
         confirmed = await postgres.confirmed_lsn(self._options.slot)
         wal.confirm(confirmed)
         position = await postgres.position()
-        pipeline = Pipeline(confirmed, self._figures, self._clock, moved=wal.confirm)
+        pipeline = Publisher(confirmed, self._figures, self._clock, moved=wal.confirm)
         resume = Resume(confirmed, position.lsn)
         async with self._sink.open(pipeline.acknowledge, resume) as session:
             workers: list[asyncio.Task[object]] = [tasks.create_task(session.run())]
@@ -172,14 +172,14 @@ class Relay:
         return pause
 
 
-async def _follow(wal: WalStream, pipeline: Pipeline, follower: Follower) -> None:
+async def _follow(wal: WalStream, pipeline: Publisher, follower: Follower) -> None:
     while True:
         events = await wal.read(_EVENTS_PER_READ)
         follower.take(events)
         await pipeline.room(_ROWS_IN_FLIGHT_MAX)
 
 
-async def _beat(postgres: Postgres, session: Session, pipeline: Pipeline) -> None:
+async def _beat(postgres: Postgres, session: Session, pipeline: Publisher) -> None:
     """Keep the gauges fresh, an idle slot moving, and an eye on the sink."""
     for beat in itertools.count(1):
         await asyncio.sleep(_MEASURE_EVERY_SECONDS)
@@ -190,7 +190,7 @@ async def _beat(postgres: Postgres, session: Session, pipeline: Pipeline) -> Non
             await session.check()
 
 
-async def _drain(session: Session, pipeline: Pipeline) -> None:
+async def _drain(session: Session, pipeline: Publisher) -> None:
     session.flush()
     try:
         async with asyncio.timeout(_DRAIN_SECONDS_MAX):

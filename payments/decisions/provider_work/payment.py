@@ -14,7 +14,7 @@ from payments import holds
 from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
 from payments.change import changed, charge_work
 from payments.dead_letter import DeadLetterReason, letter_about
-from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
+from payments.decision import Claimed, Context, Decision, RefusalCode, Refused, State
 from payments.decisions.amend import owing
 from payments.events import EventType
 from payments.outcome import (
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 STAGE: Final = "charge"
 
 
-def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decision | Refused:
+def claim_payment(command: ClaimPayment, state: State, at: Context) -> Decision | Refused:
     """Take the attempt the message asks for, unless it was taken or nothing is owed."""
-    payment = book.payments.get(command.payment_id)
+    payment = state.payments.get(command.payment_id)
     if payment is None:
         return _not_found(command.payment_id)
     progress = payment.progress
@@ -72,27 +72,27 @@ def claim_payment(command: ClaimPayment, book: Book, at: Circumstances) -> Decis
     )
 
 
-def settle_payment(command: SettlePayment, book: Book, at: Circumstances) -> Decision | Refused:
+def settle_payment(command: SettlePayment, state: State, at: Context) -> Decision | Refused:
     """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
-    payment = book.payments.get(command.payment_id)
+    payment = state.payments.get(command.payment_id)
     if payment is None:
         return _not_found(command.payment_id)
     if payment.operation is not command.operation:
         decision = _too_late(payment, command, at)
     elif payment.progress.lease_id == command.attempt_id:
-        decision = _settled(payment, command, book, at)
+        decision = _settled(payment, command, state, at)
     elif isinstance(command.outcome, Succeeded | Declined):
         # Its lease ran out, but a certain answer is certain whoever brings it.
-        decision = _settled(payment, command, book, at)
+        decision = _settled(payment, command, state, at)
     else:
         decision = Decision(result=payment)
     result = result_of(command.attempt_id, command.outcome, at.now)
     return replace(decision, attempt_results=(result,))
 
 
-def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decision | Refused:
+def wake_payment(command: WakePayment, state: State, at: Context) -> Decision | Refused:
     """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
-    payment = book.payments.get(command.payment_id)
+    payment = state.payments.get(command.payment_id)
     if payment is None:
         return _not_found(command.payment_id)
     progress = payment.progress
@@ -118,9 +118,7 @@ def wake_payment(command: WakePayment, book: Book, at: Circumstances) -> Decisio
     )
 
 
-def _attempt(
-    command: ClaimPayment, payment: Payment, progress: Progress, at: Circumstances
-) -> Attempt:
+def _attempt(command: ClaimPayment, payment: Payment, progress: Progress, at: Context) -> Attempt:
     """What was asked for before is asked after first, whatever was heard or recorded of it."""
     operation = payment.operation
     assert operation is not None, "only what is owed is claimed"
@@ -144,17 +142,17 @@ def _attempt(
     )
 
 
-def _settled(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+def _settled(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
     outcome = command.outcome
     if command.is_first and not was_asked(outcome):
         payment = replace(payment, progress=payment.progress.unasked())
     match outcome:
         case Succeeded():
-            return _succeeded(replace(payment, provider_reference=outcome.reference), book, at)
+            return _succeeded(replace(payment, provider_reference=outcome.reference), state, at)
         case Declined():
             if payment.operation is Operation.VOID:
-                return _given_up(_with_error(payment, outcome), command, book, at)
-            return _failed(_with_error(payment, outcome), book, at)
+                return _given_up(_with_error(payment, outcome), command, state, at)
+            return _failed(_with_error(payment, outcome), state, at)
         case Deferred():
             until = at.now + backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             waiting = replace(payment, progress=payment.progress.waiting(until))
@@ -164,18 +162,18 @@ def _settled(payment: Payment, command: SettlePayment, book: Book, at: Circumsta
         case Unknown() if payment.operation is not Operation.VOID:
             return _unknown(_with_error(payment, outcome), at)
         case Retriable() | Unknown():
-            return _retried(_with_error(payment, outcome), command, book, at)
+            return _retried(_with_error(payment, outcome), command, state, at)
         case _:
             assert_never(outcome)
 
 
-def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
+def _succeeded(payment: Payment, state: State, at: Context) -> Decision:
     owed_minor = payment.operation_minor
     done = payment.owed_nothing()
     match payment.operation:
         case Operation.CHARGE | Operation.CAPTURE:
             assert owed_minor is not None, "an operation has an amount"
-            moved = holds.post(payment, owed_minor, book, at)
+            moved = holds.post(payment, owed_minor, state, at)
             completed = replace(
                 done,
                 status=PaymentStatus.COMPLETED,
@@ -198,9 +196,9 @@ def _succeeded(payment: Payment, book: Book, at: Circumstances) -> Decision:
             return _changed(done, EventType.VOIDED, at)
 
 
-def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
+def _failed(payment: Payment, state: State, at: Context) -> Decision:
     """Certainly nothing was taken: the hold is released, and the provider is to let go its own."""
-    moved = holds.void(payment, book, at)
+    moved = holds.void(payment, state, at)
     failed = replace(payment.owed_nothing(), status=PaymentStatus.FAILED)
     is_held_there = payment.operation is Operation.CAPTURE
     if is_held_there:
@@ -215,37 +213,37 @@ def _failed(payment: Payment, book: Book, at: Circumstances) -> Decision:
     )
 
 
-def _retried(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+def _retried(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
     progress, outcome = payment.progress, command.outcome
     if progress.exhausted:
-        return _given_up(payment, command, book, at)
+        return _given_up(payment, command, state, at)
     wish_s = outcome.retry_after_s if isinstance(outcome, Retriable) else None
     delay = retry_delay(progress, at.policy, at.jitter, wish_s)
     retrying = replace(payment, progress=progress.retrying(at.now + delay))
     return _changed(retrying, EventType.RETRY_SCHEDULED, at)
 
 
-def _given_up(payment: Payment, command: SettlePayment, book: Book, at: Circumstances) -> Decision:
+def _given_up(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
     """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
     assert isinstance(command.outcome, Declined | Retriable | Unknown), "something went wrong"
     blamed = _blamed(payment, command.outcome)
     letter = _letter(blamed, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
     if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
-        return replace(_failed(payment, book, at), dead_letters=(letter,))
+        return replace(_failed(payment, state, at), dead_letters=(letter,))
     # A capture leaves the authorization as it was, a void the cancellation.
     is_capture = payment.operation is Operation.CAPTURE
     idle = payment.left_to_client() if is_capture else payment.owed_nothing()
     return replace(_changed(idle, EventType.RETRY_SCHEDULED, at), dead_letters=(letter,))
 
 
-def _unknown(payment: Payment, at: Circumstances) -> Decision:
+def _unknown(payment: Payment, at: Context) -> Decision:
     until = at.now + inquiry_delay(payment.progress, at.policy, at.jitter)
     asked = payment.progress.inquiring(until)
     unknown = replace(payment, status=PaymentStatus.UNKNOWN, progress=asked)
     return _changed(unknown, EventType.PAYMENT_UNKNOWN, at)
 
 
-def _still_unknown(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
+def _still_unknown(payment: Payment, command: SettlePayment, at: Context) -> Decision:
     progress = payment.progress
     if (
         payment.status is PaymentStatus.UNKNOWN
@@ -264,7 +262,7 @@ def _still_unknown(payment: Payment, command: SettlePayment, at: Circumstances) 
     return _changed(waiting, EventType.RETRY_SCHEDULED, at)
 
 
-def _too_late(payment: Payment, command: SettlePayment, at: Circumstances) -> Decision:
+def _too_late(payment: Payment, command: SettlePayment, at: Context) -> Decision:
     """The payment has moved on; money taken for nothing must not be forgotten."""
     outcome = command.outcome
     if not (isinstance(outcome, Succeeded) and contradicts(payment, command.operation)):
@@ -286,7 +284,7 @@ def contradicts(payment: Payment, succeeded: Operation) -> bool:
             return False
 
 
-def _changed(payment: Payment, what: EventType, at: Circumstances) -> Decision:
+def _changed(payment: Payment, what: EventType, at: Context) -> Decision:
     change = changed(payment, what, at)
     return Decision(result=change.payment, payments=(change.payment,), events=(change.event,))
 
@@ -301,7 +299,7 @@ def _blamed(payment: Payment, outcome: Declined | Retriable | Unknown) -> Paymen
 
 
 def _letter(
-    payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Circumstances
+    payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Context
 ) -> DeadLetter:
     return letter_about(payment, STAGE, reason, command.source, at.now)
 

@@ -14,7 +14,7 @@ from payments import holds, ledger
 from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
 from payments.change import changed, refund_work
 from payments.dead_letter import DeadLetterReason, letter_about
-from payments.decision import Book, Circumstances, Claimed, Decision, RefusalCode, Refused
+from payments.decision import Claimed, Context, Decision, RefusalCode, Refused, State
 from payments.decisions.amend import refunded
 from payments.decisions.provider_work.payment import behind
 from payments.events import EventType
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 STAGE: Final = "refund"
 
 
-def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decision | Refused:
+def claim_refund(command: ClaimRefund, state: State, at: Context) -> Decision | Refused:
     """Take the attempt the message asks for, unless it was taken or nothing is owed."""
-    refund = book.refunds.get(command.refund_id)
+    refund = state.refunds.get(command.refund_id)
     if refund is None:
         return _not_found(command.refund_id)
-    progress, payment = refund.progress, book.payments[refund.payment_id]
+    progress, payment = refund.progress, state.payments[refund.payment_id]
     is_next = command.attempt == progress.attempt_count + 1
     if progress.due_at is None or progress.lease_id or not is_next:
         return Refused(
@@ -80,9 +80,9 @@ def claim_refund(command: ClaimRefund, book: Book, at: Circumstances) -> Decisio
     )
 
 
-def settle_refund(command: SettleRefund, book: Book, at: Circumstances) -> Decision | Refused:
+def settle_refund(command: SettleRefund, state: State, at: Context) -> Decision | Refused:
     """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
-    refund = book.refunds.get(command.refund_id)
+    refund = state.refunds.get(command.refund_id)
     if refund is None:
         return _not_found(command.refund_id)
     if refund.progress.due_at is None:
@@ -90,16 +90,16 @@ def settle_refund(command: SettleRefund, book: Book, at: Circumstances) -> Decis
     elif refund.progress.lease_id == command.attempt_id or isinstance(
         command.outcome, Succeeded | Declined
     ):
-        decision = _settled(refund, command, book, at)
+        decision = _settled(refund, command, state, at)
     else:
         decision = Decision(result=refund)
     result = result_of(command.attempt_id, command.outcome, at.now)
     return replace(decision, attempt_results=(result,))
 
 
-def wake_refund(command: WakeRefund, book: Book, at: Circumstances) -> Decision | Refused:
+def wake_refund(command: WakeRefund, state: State, at: Context) -> Decision | Refused:
     """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
-    refund = book.refunds.get(command.refund_id)
+    refund = state.refunds.get(command.refund_id)
     if refund is None:
         return _not_found(command.refund_id)
     progress = refund.progress
@@ -117,17 +117,19 @@ def wake_refund(command: WakeRefund, book: Book, at: Circumstances) -> Decision 
     if refund.status is status:
         decision = Decision(result=woken, refunds=(woken,))
     else:
-        decision = _announced(book.payments[refund.payment_id], woken, EventType.REFUND_UNKNOWN, at)
+        decision = _announced(
+            state.payments[refund.payment_id], woken, EventType.REFUND_UNKNOWN, at
+        )
     return replace(decision, attempt_results=expired, work=(refund_work(woken, at),))
 
 
-def _settled(refund: Refund, command: SettleRefund, book: Book, at: Circumstances) -> Decision:
-    outcome, payment = command.outcome, book.payments[refund.payment_id]
+def _settled(refund: Refund, command: SettleRefund, state: State, at: Context) -> Decision:
+    outcome, payment = command.outcome, state.payments[refund.payment_id]
     if command.is_first and not was_asked(outcome):
         refund = replace(refund, progress=refund.progress.unasked())
     match outcome:
         case Succeeded():
-            return _succeeded(refund, outcome.reference, book, at)
+            return _succeeded(refund, outcome.reference, state, at)
         case Declined():
             return _failed(payment, _with_error(refund, outcome), at)
         case Deferred():
@@ -147,8 +149,8 @@ def _settled(refund: Refund, command: SettleRefund, book: Book, at: Circumstance
             assert_never(outcome)
 
 
-def _succeeded(refund: Refund, reference: str, book: Book, at: Circumstances) -> Decision:
-    payment = book.payments[refund.payment_id]
+def _succeeded(refund: Refund, reference: str, state: State, at: Context) -> Decision:
+    payment = state.payments[refund.payment_id]
     amount_minor = refund.amount.amount_minor
     done = replace(
         _touched(refund, at, status=RefundStatus.COMPLETED),
@@ -167,7 +169,7 @@ def _succeeded(refund: Refund, reference: str, book: Book, at: Circumstances) ->
         payment_id=payment.id,
         refund_id=refund.id,
     )
-    customer = book.accounts[payment.source_account_id]
+    customer = state.accounts[payment.source_account_id]
     moved = ledger.transfer(holds.clearing_of(payment), customer, entry)
     kept = replace(payment, refund_pending_minor=payment.refund_pending_minor - amount_minor)
     return replace(
@@ -178,7 +180,7 @@ def _succeeded(refund: Refund, reference: str, book: Book, at: Circumstances) ->
     )
 
 
-def _failed(payment: Payment, refund: Refund, at: Circumstances) -> Decision:
+def _failed(payment: Payment, refund: Refund, at: Context) -> Decision:
     """Certainly nothing was given back: the amount may be refunded again."""
     failed = replace(
         _touched(refund, at, status=RefundStatus.FAILED), progress=refund.progress.settled()
@@ -188,9 +190,7 @@ def _failed(payment: Payment, refund: Refund, at: Circumstances) -> Decision:
     return _announced(kept, failed, EventType.REFUND_FAILED, at)
 
 
-def _retried(
-    refund: Refund, command: SettleRefund, payment: Payment, at: Circumstances
-) -> Decision:
+def _retried(refund: Refund, command: SettleRefund, payment: Payment, at: Context) -> Decision:
     progress, outcome = refund.progress, command.outcome
     if progress.exhausted:
         letter = letter_about(
@@ -204,7 +204,7 @@ def _retried(
 
 
 def _still_unknown(
-    refund: Refund, command: SettleRefund, payment: Payment, at: Circumstances
+    refund: Refund, command: SettleRefund, payment: Payment, at: Context
 ) -> Decision:
     progress = refund.progress
     if refund.status is RefundStatus.UNKNOWN and progress.inquiry_count >= at.policy.max_inquiries:
@@ -222,7 +222,7 @@ def _still_unknown(
     return _quietly(replace(waiting, progress=progress.inquiring(at.now + delay)))
 
 
-def _too_late(refund: Refund, command: SettleRefund, at: Circumstances) -> Decision:
+def _too_late(refund: Refund, command: SettleRefund, at: Context) -> Decision:
     """The refund is closed; one that failed here and succeeded there must not be forgotten."""
     outcome = command.outcome
     if not (isinstance(outcome, Succeeded) and refund.status is RefundStatus.FAILED):
@@ -232,7 +232,7 @@ def _too_late(refund: Refund, command: SettleRefund, at: Circumstances) -> Decis
     return Decision(result=refund, dead_letters=(replace(letter, error=error),))
 
 
-def _announced(payment: Payment, refund: Refund, what: EventType, at: Circumstances) -> Decision:
+def _announced(payment: Payment, refund: Refund, what: EventType, at: Context) -> Decision:
     """A change of the refund that is a public fact of its payment."""
     change = changed(payment, what, at, refund=refund)
     return Decision(
@@ -244,7 +244,7 @@ def _quietly(refund: Refund) -> Decision:
     return Decision(result=refund, refunds=(refund,))
 
 
-def _touched(refund: Refund, at: Circumstances, *, status: RefundStatus) -> Refund:
+def _touched(refund: Refund, at: Context, *, status: RefundStatus) -> Refund:
     return replace(refund, status=status, version=refund.version + 1, updated_at=at.now)
 
 

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from lag import GroupLag, GroupState, LagExporter, Pipeline, StreamsReport
+from lag import GroupLag, GroupState, LagExporter, LagTargets, StreamsReport
 from local.embedded import kafka
 from local.program import free_port
 from store.pool import DatabaseAddress
@@ -41,9 +41,9 @@ class Clock:
 @pytest.fixture
 def pipeline(
     kafka_bootstrap: str, database: DatabaseAddress, redis_address: RedisAddress
-) -> Pipeline:
+) -> LagTargets:
     """Where the test's servers are; nothing is expected on them."""
-    return Pipeline(
+    return LagTargets(
         bootstrap_servers=kafka_bootstrap,
         redis_url=redis_address.url,
         database_host=database.host,
@@ -68,7 +68,7 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def exporter_of(
-    pipeline: Pipeline, metrics: Metrics, clock: Callable[[], float] = time.time
+    pipeline: LagTargets, metrics: Metrics, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[LagExporter]:
     exporter = LagExporter(pipeline, metrics, clock=clock)
     try:
@@ -113,7 +113,7 @@ def group_of(report: StreamsReport, group: str) -> GroupLag:
 
 
 async def test_a_group_that_is_behind_is_measured_in_messages_and_seconds(
-    pipeline: Pipeline, metrics: Metrics, clock: Clock, topic: str
+    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """Per partition: end minus committed, and the age of the first message not acknowledged."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -135,7 +135,7 @@ async def test_a_group_that_is_behind_is_measured_in_messages_and_seconds(
 
 
 async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
-    pipeline: Pipeline, metrics: Metrics, clock: Clock, topic: str
+    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """The rate is over the sampled time; a caught-up group needs no time to drain."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -156,7 +156,7 @@ async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
 
 
 async def test_a_group_whose_members_are_gone_is_stopped_and_its_lag_still_known(
-    pipeline: Pipeline, metrics: Metrics, topic: str
+    pipeline: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """The dead cannot say how far behind they are; the broker can."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -169,7 +169,7 @@ async def test_a_group_whose_members_are_gone_is_stopped_and_its_lag_still_known
 
 
 async def test_a_stage_that_never_ran_is_stopped_with_everything_before_it(
-    pipeline: Pipeline, metrics: Metrics, topic: str
+    pipeline: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What was deployed but never started must not look like no lag."""
     await produce(pipeline.bootstrap_servers, topic, 4)
@@ -183,7 +183,7 @@ async def test_a_stage_that_never_ran_is_stopped_with_everything_before_it(
 
 
 async def test_a_group_that_stands_still_is_stalled(
-    pipeline: Pipeline, metrics: Metrics, clock: Clock, topic: str
+    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """A living member, lag, and no progress in the time of four commits."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -200,7 +200,7 @@ async def test_a_group_that_stands_still_is_stalled(
 
 
 async def test_a_new_group_with_members_and_no_commit_is_seen(
-    pipeline: Pipeline, metrics: Metrics, topic: str
+    pipeline: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What it was assigned tells what it reads."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -230,7 +230,7 @@ async def slot_in(
 
 
 async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
-    pipeline: Pipeline, metrics: Metrics, clock: Clock, database: DatabaseAddress
+    pipeline: LagTargets, metrics: Metrics, clock: Clock, database: DatabaseAddress
 ) -> None:
     """Bytes are the server's; seconds come from when the WAL passed the confirmed position."""
     async with slot_in(database) as (name, connection), exporter_of(
@@ -256,7 +256,7 @@ async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
 
 
 async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_acknowledge(
-    pipeline: Pipeline, metrics: Metrics, clock: Clock, redis_client: redis.asyncio.Redis
+    pipeline: LagTargets, metrics: Metrics, clock: Clock, redis_client: redis.asyncio.Redis
 ) -> None:
     """Ids are positions there, so the age is the event's own time."""
     stream, streams = "payments.events", ("payments.events", "payments.absent")
@@ -278,7 +278,7 @@ async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_ac
 
 
 async def test_a_redis_group_that_is_done_has_no_age(
-    pipeline: Pipeline, metrics: Metrics, redis_client: redis.asyncio.Redis
+    pipeline: LagTargets, metrics: Metrics, redis_client: redis.asyncio.Redis
 ) -> None:
     """Nothing to deliver, nothing to acknowledge: zero."""
     await redis_client.xadd("payments.events", {"ce_time": "2020-01-01T00:00:00Z"}, id="1-1")
@@ -291,7 +291,7 @@ async def test_a_redis_group_that_is_done_has_no_age(
 
 
 async def test_work_past_its_time_is_counted_although_nobody_does_it(
-    pipeline: Pipeline, metrics: Metrics, pool: "asyncpg.Pool[asyncpg.Record]"
+    pipeline: LagTargets, metrics: Metrics, pool: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:
     """Parked dead letters, but none that only waits behind another, and nothing else here."""
     await pool.executemany(
@@ -327,7 +327,7 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
     ],
 )
 async def test_a_source_that_is_away_hides_no_other(
-    pipeline: Pipeline, metrics: Metrics, lost: str, unavailable: set[str]
+    pipeline: LagTargets, metrics: Metrics, lost: str, unavailable: set[str]
 ) -> None:
     """The report names it, its gauge is 0, and the rest is measured."""
     port = free_port()
@@ -351,7 +351,7 @@ async def test_a_source_that_is_away_hides_no_other(
 
 
 async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
-    pipeline: Pipeline, metrics: Metrics, topic: str
+    pipeline: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """In the background, until its context ends."""
     group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
@@ -372,7 +372,7 @@ async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
 
 
 async def test_a_broker_that_comes_back_is_measured_again(
-    pipeline: Pipeline, metrics: Metrics, tmp_path: Path
+    pipeline: LagTargets, metrics: Metrics, tmp_path: Path
 ) -> None:
     """A source opens anew by itself: away, there, away, there."""
     port = free_port()

@@ -12,12 +12,12 @@ import pytest
 from cli.run import live
 from cli.status import looked_at
 from local.home import Home
-from local.platform import Given, Platform
-from local.processes import Surroundings
+from local.platform import Platform, RunSpec
+from local.processes import RunContext
 from local.program import Program, StartError
 from local.run_record import Addresses, RunRecord, end_leftovers, is_alive, is_running, read_record
 from local.servers import Server, Stack
-from local.supervisor import Snapshot, State
+from local.supervisor import ProcessState, ProcessStatus
 from process.settings import Settings
 from store.migrations import connect_to_migrate, pending
 from store.pool import DatabaseAddress
@@ -47,7 +47,7 @@ def program(home: Home, name: str, *manner: str) -> Program:
 
 
 def platform(
-    home: Home, database: DatabaseAddress, processes: Callable[[Surroundings], list[Program]]
+    home: Home, database: DatabaseAddress, processes: Callable[[RunContext], list[Program]]
 ) -> Platform:
     """Real children and a real database; Redis and Kafka are somewhere else."""
 
@@ -56,7 +56,7 @@ def platform(
         return Stack(Server("postgresql://elsewhere"), database, valkey, Server("elsewhere:9092"))
 
     return Platform(
-        Given(
+        RunSpec(
             home=home,
             settings=Settings(),
             environment={},
@@ -82,7 +82,7 @@ async def test_everything_is_recorded_and_drains_in_order(
     running = asyncio.ensure_future(live(platform(home, empty_database, lambda _: processes), stop))
     await eventually((home.directory / "charge.ready").exists)
     await eventually(
-        lambda: all(one.state is State.READY for one in record_of(home).processes), within=10
+        lambda: all(one.state is ProcessState.READY for one in record_of(home).processes), within=10
     )
     record = record_of(home)
     assert [one.name for one in record.processes] == ["valkey", *NAMES]
@@ -96,7 +96,7 @@ async def test_everything_is_recorded_and_drains_in_order(
     assert await running == 0
     ended = (home.directory / "ended").read_text().split()
     assert ended == ["ingress", "charge", "relay-kafka", "simulator", "valkey"]
-    assert {one.state for one in record_of(home).processes} == {State.STOPPED}
+    assert {one.state for one in record_of(home).processes} == {ProcessState.STOPPED}
 
 
 async def test_a_process_that_cannot_start_takes_the_others_down_in_order(
@@ -147,7 +147,7 @@ async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: H
     await eventually((home.directory / "ingress.ready").exists)
     of_another_boot = recorded(left.pid, datetime(2000, 1, 1, tzinfo=UTC))
     assert not is_running(of_another_boot)
-    assert looked_at(of_another_boot).processes[0].state is State.STOPPED
+    assert looked_at(of_another_boot).processes[0].state is ProcessState.STOPPED
     assert end_leftovers(of_another_boot, within_seconds=1) == []
 
     assert end_leftovers(recorded(left.pid, datetime.now(UTC)), within_seconds=5) == ["ingress"]
@@ -163,9 +163,9 @@ def recorded(pid: int, since: datetime) -> RunRecord:
         addresses=Addresses(ingress="", database="", redis="", kafka="", simulator=""),
         environment={},
         processes=(
-            Snapshot(
+            ProcessStatus(
                 name="ingress",
-                state=State.READY,
+                state=ProcessState.READY,
                 pid=pid,
                 address="",
                 restarts=0,

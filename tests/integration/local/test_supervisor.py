@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from local.program import Program, StartError
-from local.supervisor import State, Supervised, Watcher, stop_in_order, until_all_ready
+from local.supervisor import ProcessState, Supervised, Watcher, stop_in_order, until_all_ready
 from tests.support.waiting import eventually
 
 CHILD: Final = Path(__file__).parents[2] / "support" / "local" / "child.py"
@@ -70,9 +70,9 @@ async def test_a_killed_child_is_restarted_and_reported(
         await until_all_ready([one], within_seconds=10)
         first = pid_of(one)
         os.kill(first, signal.SIGKILL)
-        await eventually(lambda: one.snapshot().state is State.BACKOFF)
+        await eventually(lambda: one.snapshot().state is ProcessState.BACKOFF)
         assert one.snapshot().pid is None
-        await eventually(lambda: one.snapshot().state is State.READY)
+        await eventually(lambda: one.snapshot().state is ProcessState.READY)
         assert pid_of(one) != first
         assert one.snapshot().restarts == 1
     assert said == [
@@ -88,7 +88,7 @@ async def test_a_child_that_keeps_dying_is_restarted_ever_more_slowly(
     one = child("one")
     async with kept(one):
         for restarts in (1, 2):
-            await eventually(lambda: one.snapshot().state is State.READY)
+            await eventually(lambda: one.snapshot().state is ProcessState.READY)
             os.kill(pid_of(one), signal.SIGKILL)
             await eventually(lambda count=restarts: one.snapshot().restarts == count)  # type: ignore[misc] # mypy cannot infer a lambda's default
     assert [line.rpartition(" in ")[2] for line in said if "again in" in line] == ["1 s.", "2 s."]
@@ -102,7 +102,7 @@ async def test_a_child_that_never_becomes_ready_fails_the_start_with_its_own_wor
     async with kept(broken):
         with pytest.raises(StartError, match="I cannot find my configuration"):
             await until_all_ready([broken], within_seconds=10)
-    assert broken.snapshot().state is State.STOPPED
+    assert broken.snapshot().state is ProcessState.STOPPED
 
 
 async def test_a_child_that_is_late_is_named(child: Callable[..., Supervised]) -> None:
@@ -122,7 +122,7 @@ async def test_groups_stop_one_after_the_other(
         await until_all_ready([slow, fast, last], within_seconds=10)
         assert await stop_in_order([[slow], [fast], [last]], within_seconds=10) == []
     assert (tmp_path / "ended").read_text().split() == ["slow", "fast", "last"]
-    assert slow.snapshot().state is State.STOPPED
+    assert slow.snapshot().state is ProcessState.STOPPED
 
 
 async def test_a_child_that_will_not_stop_is_killed_when_the_time_is_up(
@@ -142,7 +142,7 @@ async def test_a_stop_ends_the_wait_for_a_restart(child: Callable[..., Supervise
     async with kept(one):
         await until_all_ready([one], within_seconds=10)
         os.kill(pid_of(one), signal.SIGKILL)
-        await eventually(lambda: one.snapshot().state is State.BACKOFF)
+        await eventually(lambda: one.snapshot().state is ProcessState.BACKOFF)
         async with asyncio.timeout(0.5):
             assert await stop_in_order([[one]], within_seconds=10) == []
-    assert one.snapshot().state is State.STOPPED
+    assert one.snapshot().state is ProcessState.STOPPED

@@ -23,7 +23,7 @@ from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
 from simulator.faults import FaultKind, FaultSpec
 from simulator.server import Simulator, SimulatorConfig, build, serve
-from simulator.testimony import PaymentTestimony
+from simulator.testimony import PaymentReport
 from simulator.vendor import Vendor
 from telemetry.metrics import Metrics
 from tests.support.providers.requests import Payment, new_id
@@ -50,9 +50,9 @@ class Provider:
     gateway: Gateway
     simulator: Simulator
 
-    def testimony(self, payment: Payment) -> PaymentTestimony:
+    def testimony(self, payment: Payment) -> PaymentReport:
         key = (self.gateway.name, str(payment.id))
-        return self.simulator.exchange.testimony.payments.get(key) or PaymentTestimony(*key)
+        return self.simulator.exchange.testimony.payments.get(key) or PaymentReport(*key)
 
     def befall(self, kind: FaultKind, operation: str, times: int | None = 1) -> None:
         self.simulator.exchange.faults.arm(

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from payments.account import Account
-from payments.commands import CancelPayment, CreatePayment, HintPayment
-from payments.notification import Said
+from payments.commands import CancelPayment, CreatePayment, NotifyPayment
+from payments.notification import Reported
 from payments.payment import Payment
 from store.write.group_commit import Submission
 from tests.support.factories import TENANT, open_account, pay, said
@@ -43,7 +43,7 @@ async def books(
     account = (await committer.submit(Submission(open_account()))).result
     assert isinstance(account, Account)
     kept, cancelled = [await _accepted(committer, pay(account.id)) for _ in range(2)]
-    await committer.submit(Submission(HintPayment(kept.id, said(Said.DONE))))
+    await committer.submit(Submission(NotifyPayment(kept.id, said(Reported.DONE))))
     await committer.submit(Submission(CancelPayment(TENANT, cancelled.id)))
     return pool
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from store.pool import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from tests.support.fixtures.simulator import SimulatorProcess
-    from verify.findings import Finding
+    from verify.findings import CheckResult
 
 
 def charge(
@@ -94,7 +94,7 @@ async def test_a_real_journal_is_compared_with_real_payments(
     }
 
 
-async def _finding(database: DatabaseAddress, simulator: SimulatorProcess) -> Finding:
+async def _finding(database: DatabaseAddress, simulator: SimulatorProcess) -> CheckResult:
     async with connected(database) as connection, aiohttp.ClientSession() as http:
         known = await charges(connection)
         return await provider.finding(connection, http, simulator.url, known)

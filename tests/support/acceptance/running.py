@@ -20,7 +20,7 @@ import psutil
 from local.home import Home
 from local.program import CODE, free_port, kill_group
 from local.run_record import RunRecord, read_record
-from local.supervisor import Snapshot, State
+from local.supervisor import ProcessState, ProcessStatus
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Installation:
         """Whether a process of that name is part of it."""
         return any(each.name == name for each in self.record.processes)
 
-    def process(self, name: str) -> Snapshot:
+    def process(self, name: str) -> ProcessStatus:
         return next(each for each in self.record.processes if each.name == name)
 
     async def start(self) -> None:
@@ -136,7 +136,7 @@ class Installation:
 
     async def until_ready(self) -> None:
         await eventually(
-            lambda: all(each.state is State.READY for each in self.record.processes),
+            lambda: all(each.state is ProcessState.READY for each in self.record.processes),
             within=READY_WITHIN_S,
         )
 

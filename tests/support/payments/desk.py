@@ -1,6 +1,6 @@
 """A desk where commands are decided one after the other, for tests of decisions alone.
 
-The book is the store's own working set, so what a decision leaves behind is what the
+The state is the store's own working set, so what a decision leaves behind is what the
 next one of a batch would see. Time stands still unless a test moves it; ids count up.
 """
 
@@ -16,7 +16,7 @@ from payments.account import Account
 from payments.attempt import Attempt
 from payments.commands import Command
 from payments.dead_letter import DeadLetterReason, letter_about
-from payments.decision import Circumstances, Decision, Refused
+from payments.decision import Context, Decision, Refused
 from payments.decisions.decide import decide
 from payments.progress import Policy
 from store.write.batch import Working
@@ -46,11 +46,11 @@ class Desk:
     def new_id(self) -> UUID:
         return UUID(int=next(self._ids))
 
-    def circumstances(self) -> Circumstances:
-        return Circumstances(self.now, self.new_id, self.jitter, self.policy)
+    def context(self) -> Context:
+        return Context(self.now, self.new_id, self.jitter, self.policy)
 
     def ask(self, command: Command) -> Decision | Refused:
-        outcome = decide(command, self.working.book(), self.circumstances())
+        outcome = decide(command, self.working.state(), self.context())
         if isinstance(outcome, Decision):
             self.working.apply(outcome)
             self.decided.append(outcome)

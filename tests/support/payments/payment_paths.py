@@ -17,14 +17,14 @@ from payments.commands import (
     ClaimRefund,
     Command,
     ExpireAuthorization,
-    HintPayment,
+    NotifyPayment,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
     SettleRefund,
     WakePayment,
 )
-from payments.notification import Said
+from payments.notification import Reported
 from payments.outcome import (
     Declined,
     Deferred,
@@ -136,8 +136,8 @@ def _settling(outcome: Outcome, *, late: bool = False) -> Callable[[Scene], Comm
     return lambda scene: scene.settled(outcome, late=late)
 
 
-def _hinting(what: Said) -> Callable[[Scene], Command]:
-    return lambda scene: HintPayment(scene.payment_id, said(what))
+def _hinting(what: Reported) -> Callable[[Scene], Command]:
+    return lambda scene: NotifyPayment(scene.payment_id, said(what))
 
 
 COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
@@ -158,7 +158,7 @@ COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.payment), "operator", "why not"
     ),
-    **{f"hint_{what.value}": _hinting(what) for what in Said},
+    **{f"hint_{what.value}": _hinting(what) for what in Reported},
 }
 
 

@@ -9,13 +9,13 @@ from uuid import UUID
 from payments.commands import (
     ClaimRefund,
     Command,
-    HintRefund,
+    NotifyRefund,
     RedriveDeadLetter,
     RefundPayment,
     SettleRefund,
     WakeRefund,
 )
-from payments.notification import Said
+from payments.notification import Reported
 from payments.payment import Payment
 from payments.refund import Refund
 from tests.support.factories import SOURCE, TENANT, said, usd
@@ -89,8 +89,8 @@ COMMANDS: Final[dict[str, Callable[[RefundScene], Command]]] = {
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.refund), "operator", "why not"
     ),
-    "hint_done": lambda scene: HintRefund(scene.refund_id, said(Said.DONE)),
-    "hint_not_done": lambda scene: HintRefund(scene.refund_id, said(Said.NOT_DONE)),
+    "hint_done": lambda scene: NotifyRefund(scene.refund_id, said(Reported.DONE)),
+    "hint_not_done": lambda scene: NotifyRefund(scene.refund_id, said(Reported.NOT_DONE)),
 }
 
 

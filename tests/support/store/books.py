@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from payments.account import Account
-from payments.decision import Circumstances
+from payments.decision import Context
 from payments.journal.audit import Audit, Problem
 from store.ids import IdSource
 from store.write.group_commit import GroupCommitter, Submission
@@ -28,12 +28,12 @@ NO_SKEW: Final = timedelta(0)
 _HOUR: Final = timedelta(hours=1)
 
 
-def an_hour_ago() -> Callable[[], Circumstances]:
+def an_hour_ago() -> Callable[[], Context]:
     """What a process hands its committer whose clock is an hour late."""
     chance = random.Random(1)
     new_id = IdSource(lambda: time.time_ns() - _HOUR // timedelta(microseconds=1) * 1000,
                       chance.getrandbits)  # fmt: skip
-    return lambda: Circumstances(datetime.now(UTC) - _HOUR, new_id)
+    return lambda: Context(datetime.now(UTC) - _HOUR, new_id)
 
 
 class Books:

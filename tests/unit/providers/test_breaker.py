@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from payments.outcome import Deferred
-from providers.breaker import Breaker, BreakerPolicy, State
+from providers.breaker import Breaker, BreakerPolicy, CircuitState
 
 _OPEN_S = 30.0
 
@@ -33,7 +33,7 @@ class Circuit:
     def __post_init__(self) -> None:
         self.breaker = Breaker(BreakerPolicy(), self.clock)
 
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         return self.breaker.state
 
     async def call(self, *, ok: bool) -> bool | Deferred:
@@ -49,7 +49,7 @@ class Circuit:
 
     async def opened(self) -> Circuit:
         await self.calls([False] * 10)
-        assert self.state() is State.OPEN
+        assert self.state() is CircuitState.OPEN
         self.reached = 0
         return self
 
@@ -57,16 +57,16 @@ class Circuit:
 @pytest.mark.parametrize(
     ("answers", "state"),
     [
-        ([False] * 9, State.CLOSED),
-        ([False] * 10, State.OPEN),
-        ([True] * 4 + [False] * 6, State.OPEN),
-        ([True] * 5 + [False] * 5, State.CLOSED),
-        ([True, False] * 4 + [False] * 2, State.OPEN),
-        ([False] * 5 + [True] * 10 + [False] * 5, State.CLOSED),
+        ([False] * 9, CircuitState.CLOSED),
+        ([False] * 10, CircuitState.OPEN),
+        ([True] * 4 + [False] * 6, CircuitState.OPEN),
+        ([True] * 5 + [False] * 5, CircuitState.CLOSED),
+        ([True, False] * 4 + [False] * 2, CircuitState.OPEN),
+        ([False] * 5 + [True] * 10 + [False] * 5, CircuitState.CLOSED),
     ],
 )
 async def test_it_opens_when_six_of_the_last_ten_calls_failed(
-    answers: list[bool], state: State
+    answers: list[bool], state: CircuitState
 ) -> None:
     """Fewer than ten calls prove nothing, and old ones are forgotten."""
     circuit = Circuit()
@@ -79,7 +79,7 @@ async def test_the_call_that_opens_the_circuit_keeps_its_answer() -> None:
     circuit = Circuit()
     await circuit.calls([False] * 9)
     assert await circuit.call(ok=False) is False
-    assert circuit.state() is State.OPEN
+    assert circuit.state() is CircuitState.OPEN
 
 
 async def test_while_open_nothing_reaches_the_provider() -> None:
@@ -96,11 +96,11 @@ async def test_a_good_trial_closes_it_and_the_window_starts_anew() -> None:
     circuit = await Circuit().opened()
     circuit.clock.now_s += _OPEN_S
     assert await circuit.call(ok=True) is True
-    assert circuit.state() is State.CLOSED
+    assert circuit.state() is CircuitState.CLOSED
     await circuit.calls([False] * 9)
-    assert circuit.state() is State.CLOSED
+    assert circuit.state() is CircuitState.CLOSED
     await circuit.call(ok=False)
-    assert circuit.state() is State.OPEN
+    assert circuit.state() is CircuitState.OPEN
 
 
 async def test_a_bad_trial_opens_it_for_the_whole_time_again() -> None:
@@ -124,11 +124,11 @@ async def test_half_open_it_lets_one_call_through() -> None:
     async with asyncio.TaskGroup() as tasks:
         trial = tasks.create_task(circuit.breaker.call(slow, lambda answer: not answer))
         await asyncio.sleep(0)
-        assert circuit.state() is State.HALF_OPEN
+        assert circuit.state() is CircuitState.HALF_OPEN
         assert await circuit.call(ok=True) == Deferred("circuit_open", 1.0)
         release.set()
     assert trial.result() is True
-    assert circuit.state() is State.CLOSED
+    assert circuit.state() is CircuitState.CLOSED
     assert circuit.reached == 0
 
 
@@ -144,7 +144,7 @@ async def test_a_cancelled_trial_makes_room_for_another() -> None:
     with pytest.raises(asyncio.CancelledError):
         await trial
     assert await circuit.call(ok=True) is True
-    assert circuit.state() is State.CLOSED
+    assert circuit.state() is CircuitState.CLOSED
 
 
 async def test_calls_from_before_it_opened_do_not_prolong_the_pause() -> None:
@@ -177,4 +177,4 @@ async def test_an_exception_passes_and_counts_as_a_failure() -> None:
         with pytest.raises(ZeroDivisionError):
             await circuit.breaker.call(broken, lambda answer: not answer)
     await circuit.call(ok=False)
-    assert circuit.state() is State.OPEN
+    assert circuit.state() is CircuitState.OPEN

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from payments.notification import Said
+from payments.notification import Reported
 from payments.payment import Provider
 from providers.notifications import PaymentNotification, RefundNotification
 from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
@@ -51,20 +51,20 @@ def paypal_event(kind: str, **resource: object) -> bytes:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        (stripe_event("payment_intent.succeeded"), Said.DONE),
-        (stripe_event("payment_intent.payment_failed"), Said.NOT_DONE),
-        (stripe_event("payment_intent.canceled"), Said.NOT_DONE),
-        (stripe_event("payment_intent.amount_capturable_updated"), Said.HELD),
+        (stripe_event("payment_intent.succeeded"), Reported.DONE),
+        (stripe_event("payment_intent.payment_failed"), Reported.NOT_DONE),
+        (stripe_event("payment_intent.canceled"), Reported.NOT_DONE),
+        (stripe_event("payment_intent.amount_capturable_updated"), Reported.HELD),
         (stripe_event("payment_intent.created"), None),
         (stripe_event("payment_intent.succeeded", metadata={}), None),
         (stripe_event("payment_intent.succeeded", metadata={"payment_id": "order 7"}), None),
         (stripe_event("balance.available", id=None, object="balance", metadata=None), None),
     ],
 )
-def test_a_stripe_event_of_a_payment_says(payload: bytes, said: Said | None) -> None:
+def test_a_stripe_event_of_a_payment_says(payload: bytes, said: Reported | None) -> None:
     """What happened to the money, of payments that are ours."""
     read = read_stripe_event(payload)
-    assert (read.event.said if read else None) is said
+    assert (read.event.reported if read else None) is said
     if read:
         assert read == PaymentNotification(read.event, OURS)
         assert (read.event.key, read.event.reference) == (("stripe", "evt_1"), "pi_1")
@@ -73,18 +73,18 @@ def test_a_stripe_event_of_a_payment_says(payload: bytes, said: Said | None) -> 
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        (refund_event("refund.created", "succeeded"), Said.DONE),
+        (refund_event("refund.created", "succeeded"), Reported.DONE),
         (refund_event("refund.created", "pending"), None),
-        (refund_event("refund.updated", "succeeded"), Said.DONE),
+        (refund_event("refund.updated", "succeeded"), Reported.DONE),
         (refund_event("refund.updated", None), None),
-        (refund_event("refund.failed", "failed"), Said.NOT_DONE),
-        (refund_event("refund.updated", "canceled"), Said.NOT_DONE),
+        (refund_event("refund.failed", "failed"), Reported.NOT_DONE),
+        (refund_event("refund.updated", "canceled"), Reported.NOT_DONE),
     ],
 )
-def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Said | None) -> None:
+def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Reported | None) -> None:
     """What its status says: an update may be any."""
     read = read_stripe_event(payload)
-    assert (read.event.said if read else None) is said
+    assert (read.event.reported if read else None) is said
     if read:
         assert read == RefundNotification(read.event, OURS)
         assert read.event.reference == "re_1"
@@ -93,26 +93,26 @@ def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Said | None) -> N
 @pytest.mark.parametrize(
     ("payload", "said", "reference"),
     [
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Said.DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.CAPTURE.DENIED"), Said.NOT_DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Said.HELD, "5O1/authorization/2GG"),
+        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Reported.DONE, "5O1/capture/2GG"),
+        (paypal_event("PAYMENT.CAPTURE.DENIED"), Reported.NOT_DONE, "5O1/capture/2GG"),
+        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Reported.HELD, "5O1/authorization/2GG"),
         (
             paypal_event("PAYMENT.AUTHORIZATION.CREATED", status="DENIED"),
-            Said.NOT_DONE,
+            Reported.NOT_DONE,
             "5O1/authorization/2GG",
         ),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Said.DONE, None),
+        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Reported.DONE, None),
         (paypal_event("PAYMENT.CAPTURE.PENDING"), None, None),
         (paypal_event("CHECKOUT.ORDER.APPROVED", custom_id=7), None, None),
         (paypal_event("PAYMENT.CAPTURE.COMPLETED", custom_id="order 7"), None, None),
     ],
 )
 def test_a_paypal_event_of_a_payment_says(
-    payload: bytes, said: Said | None, reference: str | None
+    payload: bytes, said: Reported | None, reference: str | None
 ) -> None:
     """What happened to the money, and under which order it can be looked up."""
     read = read_paypal_event(payload)
-    assert (read.event.said if read else None) is said
+    assert (read.event.reported if read else None) is said
     if read:
         assert read == PaymentNotification(read.event, OURS)
         assert (read.event.provider, read.event.reference) == (Provider.PAYPAL, reference)
@@ -120,12 +120,12 @@ def test_a_paypal_event_of_a_payment_says(
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [("COMPLETED", Said.DONE), ("FAILED", Said.NOT_DONE), ("PENDING", None)],
+    [("COMPLETED", Reported.DONE), ("FAILED", Reported.NOT_DONE), ("PENDING", None)],
 )
-def test_a_paypal_event_of_a_refund_says(status: str, said: Said | None) -> None:
+def test_a_paypal_event_of_a_refund_says(status: str, said: Reported | None) -> None:
     """The resource is the refund; its custom id is ours."""
     read = read_paypal_event(paypal_event("PAYMENT.CAPTURE.REFUNDED", id="1JU", status=status))
-    assert (read.event.said if read else None) is said
+    assert (read.event.reported if read else None) is said
     if read:
         assert read == RefundNotification(read.event, OURS)
 

@@ -31,7 +31,7 @@ _UNEXPECTED = "unexpected_status"
 
 def _error(status: int, name: str, issue: str | None = None, said: str | None = None) -> Answer:
     details = [{"issue": issue, "description": said}] if issue else []
-    body = {"name": name, "message": "Said so.", "details": details, "debug_id": "d1"}
+    body = {"name": name, "message": "Reported so.", "details": details, "debug_id": "d1"}
     return Answer(status, {}, json.dumps(body).encode())
 
 
@@ -49,8 +49,8 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
         _error(400, "INVALID_REQUEST", "INVALID_PARAMETER_SYNTAX", "Bad."),
         Declined("INVALID_PARAMETER_SYNTAX", "Bad."),
     ),
-    (_error(400, "INVALID_REQUEST"), Declined("INVALID_REQUEST", "Said so.")),
-    (_error(415, "UNSUPPORTED_MEDIA_TYPE"), Declined("UNSUPPORTED_MEDIA_TYPE", "Said so.")),
+    (_error(400, "INVALID_REQUEST"), Declined("INVALID_REQUEST", "Reported so.")),
+    (_error(415, "UNSUPPORTED_MEDIA_TYPE"), Declined("UNSUPPORTED_MEDIA_TYPE", "Reported so.")),
     # An earlier request of ours may have moved the money.
     (_unprocessable("DUPLICATE_INVOICE_ID"), Unknown("DUPLICATE_INVOICE_ID", "Why.")),
     (_unprocessable("DUPLICATE_REQUEST_ID"), Unknown("DUPLICATE_REQUEST_ID", "Why.")),
@@ -80,7 +80,7 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (_error(500, "INTERNAL_SERVER_ERROR"), Unknown("server_error", "HTTP 500")),
     (_error(503, "SERVICE_UNAVAILABLE"), Unknown("server_error", "HTTP 503")),
-    (_error(422, "INTERNAL_SERVER_ERROR"), Unknown("server_error", "Said so.")),
+    (_error(422, "INTERNAL_SERVER_ERROR"), Unknown("server_error", "Reported so.")),
     (Answer(400, {}, b"<html>"), Unknown("unreadable_answer", "HTTP 400 with an unexpected body")),
     (Answer(202, {}, b""), Unknown("unreadable_answer", "HTTP 202 with an unexpected body")),
 ]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from payments.commands import HintPayment, WakePayment
-from payments.notification import Hinted, HintEffect, Said
+from payments.commands import NotifyPayment, WakePayment
+from payments.notification import NotificationEffect, NotificationTaken, Reported
 from payments.outcome import Declined, Succeeded
 from payments.payment import CaptureMethod, Payment, Provider
 from payments.progress import Policy
@@ -96,14 +96,16 @@ async def test_delivered_again_it_is_taken_once(desk: Desk) -> None:
 async def test_delivered_to_several_at_once_it_is_taken_once(desk: Desk) -> None:
     """Two processes take the same event at the same moment, over and over."""
     claimed = await desk.claimed(Provider.STRIPE)
-    event = said(Said.DONE, "evt_1")
-    command = HintPayment(claimed.payment.id, event)
+    event = said(Reported.DONE, "evt_1")
+    command = NotifyPayment(claimed.payment.id, event)
     async with GroupCommitter(desk.pool, live(Policy()), desk.metrics) as other:
         replies = await asyncio.gather(
             *(each.submit(Submission(command)) for each in (desk.committer, other) for _ in "12345")
         )
-    effects = [reply.result.effect for reply in replies if isinstance(reply.result, Hinted)]
-    assert sorted(effects) == [HintEffect.ASKED, *[HintEffect.DUPLICATE] * 9]
+    effects = [
+        reply.result.effect for reply in replies if isinstance(reply.result, NotificationTaken)
+    ]
+    assert sorted(effects) == [NotificationEffect.ASKED, *[NotificationEffect.DUPLICATE] * 9]
     assert await desk.effects() == ["asked"]
 
 

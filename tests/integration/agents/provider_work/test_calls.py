@@ -16,8 +16,8 @@ import pytest
 from opentelemetry.trace import NoOpTracer
 from structlog.testing import capture_logs
 
-from agents.provider_work.calls import Calls, Tools
-from agents.provider_work.charge import Charge
+from agents.provider_work.calls import ProviderCalls, Tools
+from agents.provider_work.charge import ChargeStage
 from agents.provider_work.locks import Locks
 from local.program import free_port
 from payments.commands import (
@@ -66,11 +66,11 @@ _LONG_S: Final = 30.0
 @asynccontextmanager
 async def calling(
     shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Gateway]
-) -> AsyncIterator[Calls]:
+) -> AsyncIterator[ProviderCalls]:
     """The calls of one worker; leaving waits for them."""
     async with Locks(redis, _LONG_S, metrics).kept() as locks:
         tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
-        async with Calls(Charge("tests"), tools, _BOUND) as calls:
+        async with ProviderCalls(ChargeStage("tests"), tools, _BOUND) as calls:
             yield calls
 
 

@@ -115,8 +115,8 @@ async def claimed(shop: Shop, payment: Payment, attempt: int) -> Claimed:
 
 async def decided(shop: Shop, command: Command, times: int) -> list[Decision]:
     """The command decided so often on one reading, recorded never."""
-    circumstances = live(Policy())
+    context = live(Policy())
     async with shop.pool.acquire() as connection, connection.transaction():
-        book = (await load(connection, [command])).book()
-    decisions = [decide(command, book, circumstances()) for _ in range(times)]
+        state = (await load(connection, [command])).state()
+    decisions = [decide(command, state, context()) for _ in range(times)]
     return [each for each in decisions if isinstance(each, Decision)]

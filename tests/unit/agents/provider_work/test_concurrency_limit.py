@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.provider_work.concurrency_limit import Pace
+from agents.provider_work.concurrency_limit import ConcurrencyLimit
 from payments.outcome import Declined, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble
 
@@ -14,7 +14,7 @@ LIMITED = Retriable(Trouble.RATE_LIMITED, "too many requests")
 OUTCOMES = (OK, LIMITED, Declined("card_declined", ""), Unknown("no_answer", ""))
 
 
-def answered(pace: Pace, outcome: object, times: int = 1) -> None:
+def answered(pace: ConcurrencyLimit, outcome: object, times: int = 1) -> None:
     """Each call begins, ends so, and is one of as many as are allowed."""
     for _ in range(times):
         number = pace.begins()
@@ -27,7 +27,7 @@ def test_it_is_never_none_and_never_more_than_allowed(
     at_most: int, outcomes: list[Succeeded | Retriable | Declined | Unknown]
 ) -> None:
     """Whatever the provider answers."""
-    pace = Pace(at_most)
+    pace = ConcurrencyLimit(at_most)
     for outcome in outcomes:
         answered(pace, outcome)
         assert 1 <= pace.allowed <= at_most
@@ -35,23 +35,23 @@ def test_it_is_never_none_and_never_more_than_allowed(
 
 def test_while_it_goes_well_each_success_allows_one_more() -> None:
     """A thousand successes after the beginning, a thousand at once."""
-    pace = Pace(1024)
+    pace = ConcurrencyLimit(1024)
     answered(pace, OK, 1024)
     assert pace.allowed == 1024
 
 
 def test_who_is_not_busy_learns_nothing() -> None:
     """That one call at a time succeeds does not say that more would."""
-    pace = Pace(1024)
+    pace = ConcurrencyLimit(1024)
     before = pace.allowed
     for _ in range(100):
         pace.heard(pace.begins(), OK, in_flight=1, now=0.0)
     assert pace.allowed == before
 
 
-def limited(at_most: int) -> Pace:
+def limited(at_most: int) -> ConcurrencyLimit:
     """One that has met the provider's limit with 64 calls at once."""
-    pace = Pace(at_most)
+    pace = ConcurrencyLimit(at_most)
     numbers = [pace.begins() for _ in range(64)]
     for number in numbers:
         pace.heard(number, LIMITED, in_flight=64, now=0.0)
@@ -75,7 +75,7 @@ def test_once_limited_it_grows_by_one_a_round() -> None:
 
 def test_a_few_that_are_limited_slow_nobody_down() -> None:
     """One in five is tried again by itself, and the others go on."""
-    pace = Pace(1024)
+    pace = ConcurrencyLimit(1024)
     for _ in range(300):
         answered(pace, LIMITED)
         answered(pace, OK, 4)

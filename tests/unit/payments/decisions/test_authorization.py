@@ -10,12 +10,12 @@ import pytest
 
 from payments.commands import (
     CapturePayment,
-    ConfrontPayment,
+    ComparePayment,
     ExpireAuthorization,
-    HintPayment,
+    NotifyPayment,
 )
 from payments.decision import Decision, RefusalCode, Refused
-from payments.notification import Hinted, HintEffect, Said
+from payments.notification import NotificationEffect, NotificationTaken, Reported
 from payments.outcome import Declined, Operation
 from payments.payment import PaymentStatus
 from tests.support.factories import TENANT, said
@@ -101,11 +101,13 @@ def test_a_payment_whose_capture_failed_is_voided_again_and_never_charged_again(
 
 def confronted(scene: Scene) -> Decision:
     """What follows when the provider, asked because of a notification, holds nothing more."""
-    hinted = granted(scene.desk.ask(HintPayment(scene.payment_id, said(Said.NOT_DONE)))).result
-    assert isinstance(hinted, Hinted)
+    hinted = granted(
+        scene.desk.ask(NotifyPayment(scene.payment_id, said(Reported.NOT_DONE)))
+    ).result
+    assert isinstance(hinted, NotificationTaken)
     assert hinted.question is not None
     operation = hinted.question.operation
-    command = ConfrontPayment(scene.payment_id, said(Said.NOT_DONE), operation, LET_GO)
+    command = ComparePayment(scene.payment_id, said(Reported.NOT_DONE), operation, LET_GO)
     return granted(scene.desk.ask(command))
 
 
@@ -113,9 +115,9 @@ def test_what_the_provider_let_go_is_cancelled_and_no_void_is_owed() -> None:
     """The hold is released, nothing is parked, and the notification is taken once."""
     scene = scene_of("authorized")
     decision = confronted(scene)
-    assert isinstance(decision.result, Hinted)
-    assert decision.result.effect is HintEffect.LAPSED
-    assert [each.effect for each in decision.provider_events] == [HintEffect.LAPSED]
+    assert isinstance(decision.result, NotificationTaken)
+    assert decision.result.effect is NotificationEffect.LAPSED
+    assert [each.effect for each in decision.provider_events] == [NotificationEffect.LAPSED]
     assert scene.payment.status is PaymentStatus.CANCELLED
     assert scene.payment.last_error_code == "authorization_expired"
     assert scene.payment.progress.due_at is None
@@ -127,7 +129,7 @@ def test_what_the_provider_let_go_is_cancelled_and_no_void_is_owed() -> None:
 def test_a_capture_asked_for_while_the_provider_was_asked_decides_itself() -> None:
     """Its own answer will say that there is nothing to capture."""
     scene = scene_of("capturing")
-    command = ConfrontPayment(scene.payment_id, said(Said.NOT_DONE), Operation.AUTHORIZE, LET_GO)
+    command = ComparePayment(scene.payment_id, said(Reported.NOT_DONE), Operation.AUTHORIZE, LET_GO)
     decision = granted(scene.desk.ask(command))
     assert not decision.payments
     scene.play("declined claim succeeded")

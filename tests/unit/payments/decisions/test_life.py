@@ -22,12 +22,12 @@ from payments.commands import (
     CapturePayment,
     ClaimPayment,
     ClaimRefund,
-    ConfrontPayment,
-    ConfrontRefund,
+    ComparePayment,
+    CompareRefund,
     DiscardDeadLetter,
     ExpireAuthorization,
-    HintPayment,
-    HintRefund,
+    NotifyPayment,
+    NotifyRefund,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
@@ -39,7 +39,7 @@ from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Claimed, Decision, Refused
 from payments.events import EventType, Work
 from payments.ledger import TransferState
-from payments.notification import Hinted, HintEffect, Said
+from payments.notification import NotificationEffect, NotificationTaken, Reported
 from payments.outcome import Deferred, Outcome, Retriable, Unknown
 from payments.payment import (
     CAPTURED,
@@ -174,14 +174,14 @@ class Lives(RuleBasedStateMachine):
         self._wake()
 
     @precondition(lambda self: self.payments)
-    @rule(pick=picks, said=st.sampled_from(Said), event=st.integers(1, 20))
-    def notify(self, pick: int, said: Said, event: int) -> None:
+    @rule(pick=picks, said=st.sampled_from(Reported), event=st.integers(1, 20))
+    def notify(self, pick: int, said: Reported, event: int) -> None:
         """The provider says something of a payment and a refund: true or not, late or again."""
         told = factories.said(said, f"evt_{event}")
         payment = _picked(self.payments, pick)
-        self._hint(HintPayment(payment.id, told))
+        self._hint(NotifyPayment(payment.id, told))
         if self.refunds:
-            self._hint(HintRefund(_picked(self.refunds, pick).id, told))
+            self._hint(NotifyRefund(_picked(self.refunds, pick).id, told))
 
     @precondition(lambda self: self.desk.working.dead_letters)
     @rule(pick=picks, again=st.booleans())
@@ -340,27 +340,27 @@ class Lives(RuleBasedStateMachine):
         assert owed is not None
         self.flights.append(Flight(claimed.attempt, owed))
 
-    def _hint(self, command: HintPayment | HintRefund) -> None:
+    def _hint(self, command: NotifyPayment | NotifyRefund) -> None:
         """What is doubted is asked: the provider knows best."""
         outcome = self._ask(command)
         if isinstance(outcome, Refused):
             return
-        assert isinstance(outcome.result, Hinted)
+        assert isinstance(outcome.result, NotificationTaken)
         question = outcome.result.question
         if question is None:
             return
         confronting: Command
-        if isinstance(command, HintPayment):
+        if isinstance(command, NotifyPayment):
             found = self.provider.find(question.operation, command.payment_id)
-            confronting = ConfrontPayment(
+            confronting = ComparePayment(
                 command.payment_id, command.event, question.operation, found
             )
         else:
             found = self.provider.find(question.operation, command.refund_id)
-            confronting = ConfrontRefund(command.refund_id, command.event, found)
+            confronting = CompareRefund(command.refund_id, command.event, found)
         answered = granted(self._ask(confronting)).result
-        assert isinstance(answered, Hinted)
-        assert answered.effect is HintEffect.CONFIRMED, "an honest provider lets nothing go"
+        assert isinstance(answered, NotificationTaken)
+        assert answered.effect is NotificationEffect.CONFIRMED, "an honest provider lets nothing go"
 
     def _meet(self, flight: Flight, fate: Fate) -> None:
         match fate:

@@ -23,7 +23,7 @@ from payments.commands import (
 )
 from payments.decision import Decision, RefusalCode, Refused
 from payments.ledger import TransactionType, TransferState
-from payments.notification import Hinted
+from payments.notification import NotificationTaken
 from payments.payment import PaymentStatus
 from payments.refund import RefundStatus
 from tests.support.payments.desk import granted
@@ -220,7 +220,7 @@ def _owed(before: Progress, after: Progress) -> str:
 
 def _said(decision: Decision) -> str:
     words = [each.type.value for each in decision.work]
-    if isinstance(decision.result, Hinted):
+    if isinstance(decision.result, NotificationTaken):
         assert [each.effect for each in decision.provider_events] == (
             [] if decision.result.question else [decision.result.effect]
         )
