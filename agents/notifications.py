@@ -20,7 +20,7 @@ from payments.attempt import provider_key
 from payments.commands import ComparePayment, CompareRefund, NotifyPayment, NotifyRefund
 from payments.decision import Refused
 from payments.notification import NotificationEffect, NotificationTaken
-from payments.outcome import Deferred, Retriable, Unknown
+from payments.outcome import Deferred, Retriable, Unknown, Unresolvable
 from providers.gateway import PROVIDER_FAULTS, Inquiry, Trouble
 from providers.notifications import PaymentNotification, RefundNotification, Verdict
 from store.write.group_commit import Overloaded, StoreUnavailable, Submission
@@ -147,6 +147,8 @@ class Receiver:
                 return None
             case Unknown(code) if code in _TELLS_LATER:
                 return None
+            case Unresolvable(code, message):
+                return Unknown(code, message)
             case _:
                 return answer
 

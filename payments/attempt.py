@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from payments.outcome import Declined, Deferred, Operation, Outcome, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Operation,
+    Outcome,
+    Retriable,
+    Succeeded,
+    Unknown,
+    Unresolvable,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,7 +71,7 @@ def result_of(attempt_id: UUID, outcome: Outcome, at: datetime) -> AttemptResult
             kind = "declined"
         case Retriable():
             kind = "retriable"
-        case Unknown():
+        case Unknown() | Unresolvable():
             kind = "unknown"
         case Deferred():
             return AttemptResult(attempt_id, at, "deferred", error_code=outcome.reason)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from payments.events import PRIVATE, Event, EventType, Work, WorkType
+from payments.refund import Refund
 
 if TYPE_CHECKING:
     from payments.decision import Context
     from payments.payment import Payment
-    from payments.refund import Refund
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,17 @@ def changed(
     return Change(after, Event(at.new_id(), what, after, at.now, refund))
 
 
-def charge_work(payment: Payment, at: Context, cause: Event | None = None) -> Work:
-    """The message that asks for the payment's next attempt."""
+def work_for(subject: Payment | Refund, at: Context, cause: Event | None = None) -> Work:
+    """The message that asks for its next attempt."""
+    refund = subject if isinstance(subject, Refund) else None
     return Work(
         id=at.new_id(),
-        type=WorkType.CHARGE,
-        tenant_id=payment.tenant_id,
-        payment_id=payment.id,
-        provider=payment.provider,
-        attempt=payment.progress.attempt_count + 1,
+        type=WorkType.REFUND if refund else WorkType.CHARGE,
+        tenant_id=subject.tenant_id,
+        payment_id=refund.payment_id if refund else subject.id,
+        provider=subject.provider,
+        attempt=subject.progress.attempt_count + 1,
         occurred_at=at.now,
-        causation_id=cause.id if cause else None,
-    )
-
-
-def refund_work(refund: Refund, at: Context, cause: Event | None = None) -> Work:
-    """The message that asks for the refund's next attempt."""
-    return Work(
-        id=at.new_id(),
-        type=WorkType.REFUND,
-        tenant_id=refund.tenant_id,
-        payment_id=refund.payment_id,
-        provider=refund.provider,
-        attempt=refund.progress.attempt_count + 1,
-        occurred_at=at.now,
-        refund_id=refund.id,
+        refund_id=refund.id if refund else None,
         causation_id=cause.id if cause else None,
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from payments.outcome import Operation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetterReason, SourceMessage
     from payments.money import Money
     from payments.notification import ProviderNotification
-    from payments.outcome import Finding, Operation, Outcome
+    from payments.outcome import Finding, Outcome
     from payments.payment import CaptureMethod, PaymentType, Provider
 
 
@@ -192,6 +194,11 @@ class SettleRefund:
     source: SourceMessage
     is_first: bool = False
 
+    @property
+    def operation(self) -> Operation:
+        """What was attempted."""
+        return Operation.REFUND
+
     def needs(self) -> Needs:
         """The refund with its payment."""
         return Needs(refund_ids=(self.refund_id,))
@@ -317,19 +324,17 @@ class DiscardDeadLetter:
         return Needs(dead_letter_ids=(self.letter_id,))
 
 
+ProviderWorkCommand = (
+    ClaimPayment | SettlePayment | WakePayment | ClaimRefund | SettleRefund | WakeRefund
+)
 Command = (
     OpenAccount
     | CreatePayment
     | CancelPayment
     | CapturePayment
     | RefundPayment
-    | ClaimPayment
-    | SettlePayment
-    | WakePayment
+    | ProviderWorkCommand
     | ExpireAuthorization
-    | ClaimRefund
-    | SettleRefund
-    | WakeRefund
     | NotifyPayment
     | NotifyRefund
     | ComparePayment

@@ -88,10 +88,11 @@ class DeadLetter:
         return dead_letter_id(str(self.id), str(self.version))
 
 
-def letter_about(
+def letter_about(  # noqa: PLR0917 - each is a column of the letter
     subject: Payment | Refund,
     stage: str,
     reason: DeadLetterReason,
+    error: str,
     source: SourceMessage,
     at: datetime,
 ) -> DeadLetter:
@@ -105,7 +106,7 @@ def letter_about(
         tenant_id=subject.tenant_id,
         stage=stage,
         reason=reason,
-        error=": ".join(part for part in (subject.last_error_code, subject.last_error) if part),
+        error=error,
         source=source,
         attempts=attempts,
         first_failed_at=subject.created_at,

@@ -79,14 +79,23 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Unresolvable:
+    """Nobody can tell any more whether it took effect, however often it is asked: for a person."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """An inquiry's answer: where the provider could be asked, no trace of the operation."""
 
 
-Outcome = Succeeded | Declined | Retriable | Deferred | Unknown
+Outcome = Succeeded | Declined | Retriable | Deferred | Unknown | Unresolvable
+Failure = Declined | Retriable | Unknown | Unresolvable
 # What an inquiry found, where it found anything out.
 Finding = Succeeded | Declined | Unknown | NotFound
-InquiryOutcome = Succeeded | Declined | Retriable | Deferred | Unknown | NotFound
+InquiryOutcome = Outcome | NotFound
 
 
 def was_asked(outcome: Outcome) -> bool:

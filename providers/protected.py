@@ -27,6 +27,7 @@ from payments.outcome import (
     Retriable,
     Succeeded,
     Unknown,
+    Unresolvable,
 )
 from providers.breaker import Breaker, BreakerPolicy, CircuitState
 from providers.gateway import (
@@ -206,7 +207,7 @@ def _is_fault(outcome: InquiryOutcome) -> bool:
     match outcome:
         case Retriable(code) | Unknown(code):
             return code in PROVIDER_FAULTS
-        case Succeeded() | Declined() | Deferred() | NotFound():
+        case Succeeded() | Declined() | Deferred() | NotFound() | Unresolvable():
             return False
         case _:
             assert_never(outcome)
@@ -226,7 +227,7 @@ def _words(outcome: InquiryOutcome) -> tuple[str, str, str]:
             return "retriable", code, message
         case Deferred(reason):
             return "deferred", reason, ""
-        case Unknown(code, message):
+        case Unknown(code, message) | Unresolvable(code, message):
             return "unknown", code, message
         case NotFound():
             return "not_found", "", ""

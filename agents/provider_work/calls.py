@@ -18,7 +18,7 @@ import structlog
 
 from agents.durably import submit_durably
 from agents.provider_work.concurrency_limit import ConcurrencyLimit
-from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown
+from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown, Unresolvable
 from store.write.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
 
@@ -185,7 +185,9 @@ class ProviderCalls:
             if not isinstance(found, NotFound):
                 return found
             if _may_be_forgotten(gateway, claimed):
-                return Unknown("key_window_passed", "found nothing, and the key may be forgotten")
+                return Unresolvable(
+                    "key_window_passed", "found nothing, and the key may be forgotten"
+                )
         return await self._errand.ask(gateway, claimed)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from payments import holds, ledger
 from payments.account import TURNOVER_MINOR_MAX, Account, AccountStatus, world
-from payments.change import charge_work
+from payments.change import work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
@@ -186,7 +186,7 @@ def _accept_external(command: CreatePayment, source: Account, at: Context) -> De
         payments=(payment,),
         transfers=(moved.transfer,),
         events=(created,),
-        work=(charge_work(payment, at, created),),
+        work=(work_for(payment, at, created),),
     )
 
 

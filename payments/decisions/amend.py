@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payments import holds, ledger
-from payments.change import changed, charge_work, refund_work
+from payments.change import changed, work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.events import EventType
 from payments.money import Money
@@ -65,7 +65,7 @@ def capture_payment(command: CapturePayment, state: State, at: Context) -> Decis
         result=change.payment,
         payments=(change.payment,),
         events=(change.event,),
-        work=(charge_work(change.payment, at, change.event),),
+        work=(work_for(change.payment, at, change.event),),
     )
 
 
@@ -100,7 +100,7 @@ def refund_payment(command: RefundPayment, state: State, at: Context) -> Decisio
         payments=(change.payment,),
         refunds=(refund,),
         events=(change.event,),
-        work=(refund_work(refund, at, change.event),),
+        work=(work_for(refund, at, change.event),),
     )
 
 
@@ -117,7 +117,7 @@ def cancelled(payment: Payment, state: State, at: Context, *, is_held_there: boo
         payments=(change.payment,),
         transfers=(moved.transfer,),
         events=(change.event,),
-        work=(charge_work(change.payment, at, change.event),) if is_held_there else (),
+        work=(work_for(change.payment, at, change.event),) if is_held_there else (),
     )
 
 

@@ -11,11 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payments import holds
-from payments.change import changed, charge_work, refund_work
+from payments.change import changed, work_for
 from payments.dead_letter import DeadLetter, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions import dead_letter_queue
 from payments.decisions.amend import owing
+from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus
@@ -123,13 +124,8 @@ def _ask_about_refund(refund: Refund, at: Context) -> Decision | Refused:
             f"refund {refund.id} is {refund.status.value}: ask for a new refund instead",
         )
     patience = at.now + timedelta(seconds=at.policy.patience_s)
-    asked = replace(
-        refund,
-        progress=refund.progress.waiting(patience),
-        version=refund.version + 1,
-        updated_at=at.now,
-    )
-    return Decision(result=asked, refunds=(asked,), work=(refund_work(asked, at),))
+    asked = touched(replace(refund, progress=refund.progress.waiting(patience)), at)
+    return Decision(result=asked, refunds=(asked,), work=(work_for(asked, at),))
 
 
 def _sent(payment: Payment, what: EventType, at: Context) -> Decision:
@@ -138,7 +134,7 @@ def _sent(payment: Payment, what: EventType, at: Context) -> Decision:
         result=change.payment,
         payments=(change.payment,),
         events=(change.event,),
-        work=(charge_work(change.payment, at, change.event),),
+        work=(work_for(change.payment, at, change.event),),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from payments import commands
 from payments.decisions import accept, amend, authorization, dead_letter, notification
-from payments.decisions.provider_work import payment, refund
+from payments.decisions.provider_work.decide import decide_provider_work
 
 if TYPE_CHECKING:
     from payments.decision import Context, Decision, Refused, State
@@ -27,20 +27,17 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             return amend.capture_payment(command, state, at)
         case commands.RefundPayment():
             return amend.refund_payment(command, state, at)
-        case commands.ClaimPayment():
-            return payment.claim_payment(command, state, at)
-        case commands.SettlePayment():
-            return payment.settle_payment(command, state, at)
-        case commands.WakePayment():
-            return payment.wake_payment(command, state, at)
+        case (
+            commands.ClaimPayment()
+            | commands.SettlePayment()
+            | commands.WakePayment()
+            | commands.ClaimRefund()
+            | commands.SettleRefund()
+            | commands.WakeRefund()
+        ):
+            return decide_provider_work(command, state, at)
         case commands.ExpireAuthorization():
             return authorization.expire_authorization(command, state, at)
-        case commands.ClaimRefund():
-            return refund.claim_refund(command, state, at)
-        case commands.SettleRefund():
-            return refund.settle_refund(command, state, at)
-        case commands.WakeRefund():
-            return refund.wake_refund(command, state, at)
         case commands.NotifyPayment():
             return notification.notify_payment(command, state, at)
         case commands.NotifyRefund():

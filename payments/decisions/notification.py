@@ -17,6 +17,7 @@ from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.authorization import lapse
 from payments.decisions.provider_work.payment import contradicts
+from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
 from payments.ids import dead_letter_id
 from payments.money import Money
@@ -88,12 +89,7 @@ def notify_refund(command: NotifyRefund, state: State, at: Context) -> Decision 
     until = _sooner(refund.progress, at, is_open=refund.status in REFUND_OPEN)
     if until is None:
         return _noted(event, NotificationEffect.NOTHING, at, payment, refund)
-    hinted = replace(
-        refund,
-        progress=replace(refund.progress, due_at=until),
-        version=refund.version + 1,
-        updated_at=at.now,
-    )
+    hinted = touched(replace(refund, progress=replace(refund.progress, due_at=until)), at)
     return replace(_noted(event, NotificationEffect.ASKED, at, payment, hinted), refunds=(hinted,))
 
 

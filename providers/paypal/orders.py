@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from payments.money import Money
-from payments.outcome import Declined, Operation, Retriable, Unknown
+from payments.outcome import Declined, Operation, Retriable, Unknown, Unresolvable
 from providers.gateway import AnyRequest, Inquiry, Trouble
 from providers.paypal.answers import ObjectT, Order, Reference, parse, refused, to_paypal
 from providers.paypal.client import PayPalClient
@@ -66,7 +66,7 @@ async def read_order(
 
 async def find_order(
     client: PayPalClient, inquiry: Inquiry, now: datetime
-) -> Order | Retriable | Unknown:
+) -> Order | Retriable | Unknown | Unresolvable:
     """The order asked after; without a reference only while PayPal remembers the key."""
     if inquiry.provider_reference is not None:
         reference = Reference.parse(inquiry.provider_reference)
@@ -75,7 +75,7 @@ async def find_order(
         return await read_order(client, inquiry, reference.order)
     since = inquiry.asked_since
     if since is None or now - since > _WINDOW:
-        return Unknown(Trouble.INCONCLUSIVE, "PayPal may have forgotten the order's key")
+        return Unresolvable(Trouble.INCONCLUSIVE, "PayPal may have forgotten the order's key")
     order = await create_order(client, inquiry, inquiry.operation, inquiry.amount)
     match order:
         case Order():

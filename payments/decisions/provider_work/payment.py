@@ -1,275 +1,183 @@
-"""What the charge stage and the schedule ask: claim a payment's next attempt, settle it, wake it.
+"""A payment's provider work: what it owes, and what each step makes of its state and its hold.
 
-An attempt is claimed by its number, once. Only an outcome that certainly had no
-effect ever releases a hold; an outcome nobody knows keeps it and is asked after.
+Only what certainly had no effect ever releases a hold; an outcome nobody knows keeps it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from payments import holds
-from payments.attempt import Attempt, AttemptResult, lease_expired, provider_key, result_of
-from payments.change import changed, charge_work
-from payments.dead_letter import DeadLetterReason, letter_about
-from payments.decision import Claimed, Context, Decision, RefusalCode, Refused, State
+from payments.attempt import provider_key
+from payments.change import changed, work_for
+from payments.decision import Context, Decision, State
 from payments.decisions.amend import owing
+from payments.decisions.provider_work.machine import Doubt, Step
 from payments.events import EventType
-from payments.outcome import (
-    Declined,
-    Deferred,
-    Operation,
-    Retriable,
-    Succeeded,
-    Unknown,
-    was_asked,
-)
-from payments.payment import CAPTURED, OPEN, TERMINAL, Payment, PaymentStatus
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
+from payments.outcome import Operation
+from payments.payment import CAPTURED, TERMINAL, Payment, PaymentStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from payments.commands import ClaimPayment, SettlePayment, WakePayment
-    from payments.dead_letter import DeadLetter
+    from payments.outcome import Failure
     from payments.progress import Progress
 
 STAGE: Final = "charge"
+_EVENTS: Final[Mapping[Step, EventType]] = {
+    Step.CLAIMED: EventType.ATTEMPT_STARTED,
+    Step.WAITING: EventType.RETRY_SCHEDULED,
+    Step.WOKEN: EventType.WOKEN,
+    Step.UNKNOWN: EventType.PAYMENT_UNKNOWN,
+    Step.IN_REVIEW: EventType.PAYMENT_REVIEW,
+}
+_STATUSES: Final[Mapping[Step, PaymentStatus]] = {
+    Step.UNKNOWN: PaymentStatus.UNKNOWN,
+    Step.IN_REVIEW: PaymentStatus.REVIEW,
+}
+_DOUBTS: Final[Mapping[PaymentStatus, Doubt]] = {
+    PaymentStatus.UNKNOWN: Doubt.OPEN,
+    PaymentStatus.REVIEW: Doubt.IN_REVIEW,
+}
 
 
-def claim_payment(command: ClaimPayment, state: State, at: Context) -> Decision | Refused:
-    """Take the attempt the message asks for, unless it was taken or nothing is owed."""
-    payment = state.payments.get(command.payment_id)
-    if payment is None:
-        return _not_found(command.payment_id)
-    progress = payment.progress
-    is_next = command.attempt == progress.attempt_count + 1
-    if payment.operation is None or progress.lease_id or not is_next:
-        return Refused(
-            RefusalCode.NOT_CLAIMABLE,
-            f"attempt {command.attempt} of payment {payment.id} is taken or not needed",
+@dataclass(frozen=True, slots=True)
+class PaymentWork:
+    """What a payment owes: a charge or an authorization, a capture, or a void."""
+
+    payment: Payment
+    state: State
+    at: Context
+    stage: str = STAGE
+    refund: None = None
+
+    @property
+    def operation(self) -> Operation | None:
+        return self.payment.operation
+
+    @property
+    def progress(self) -> Progress:
+        """As the payment has it; of another operation than was asked for last, nothing is known."""
+        payment = self.payment
+        if payment.operation is not payment.asked_operation:
+            return payment.progress.unasked()
+        return payment.progress
+
+    @property
+    def provider_key(self) -> str:
+        """One an operation; a capture asked for again after a failed one may be of another sum."""
+        payment = self.payment
+        assert payment.operation is not None, "only what is owed is asked for"
+        key = provider_key(payment.operation, payment.id)
+        if payment.operation is Operation.CAPTURE:
+            return f"{key}-{payment.operation_minor}"
+        return key
+
+    @property
+    def doubt(self) -> Doubt:
+        return _DOUBTS.get(self.payment.status, Doubt.NONE)
+
+    @property
+    def blocked_by(self) -> UUID | None:
+        return self.payment.charge_blocked_by
+
+    def with_progress(self, progress: Progress) -> PaymentWork:
+        return replace(self, payment=replace(self.payment, progress=progress))
+
+    def with_error(self, error: Failure) -> PaymentWork:
+        """What went wrong last; but why a payment ended is not hidden by its void's troubles."""
+        if self.payment.status in TERMINAL:
+            return self
+        told = replace(self.payment, last_error_code=error.code, last_error=error.message)
+        return replace(self, payment=told)
+
+    def stepped(self, step: Step, progress: Progress) -> Decision:
+        payment = self.payment
+        status = _STATUSES.get(step, payment.status)
+        asked = payment.asked_operation
+        if step is Step.CLAIMED:
+            asked = payment.operation
+            if status is PaymentStatus.PENDING:
+                status = PaymentStatus.PROCESSING
+        after = replace(payment, status=status, progress=progress, asked_operation=asked)
+        return self._changed(after, _EVENTS[step])
+
+    def succeeded(self, reference: str) -> Decision:
+        """Charged or captured: the hold is posted. Authorized: it is the client's turn."""
+        payment = replace(self.payment, provider_reference=reference)
+        match payment.operation:
+            case Operation.CHARGE | Operation.CAPTURE:
+                return self._completed(payment)
+            case Operation.AUTHORIZE:
+                until = self.at.now + timedelta(seconds=self.at.policy.authorization_ttl_s)
+                authorized = replace(payment, authorization_expires_at=until).left_to_client()
+                return self._changed(authorized, EventType.PAYMENT_AUTHORIZED)
+            case _:
+                return self._changed(payment.owed_nothing(), EventType.VOIDED)
+
+    def declined(self) -> Decision:
+        """The hold is released, and the provider is to let go of its own."""
+        moved = holds.void(self.payment, self.state, self.at)
+        failed = replace(self.payment.owed_nothing(), status=PaymentStatus.FAILED)
+        is_held_there = self.payment.operation is Operation.CAPTURE
+        if is_held_there:
+            failed = owing(failed, Operation.VOID, failed.amount, self.at)
+        decision = self._changed(failed, EventType.PAYMENT_FAILED)
+        (after,), (event,) = decision.payments, decision.events
+        return replace(
+            decision,
+            accounts=moved.accounts,
+            transfers=(moved.transfer,),
+            work=(work_for(after, self.at, event),) if is_held_there else (),
         )
-    if payment.charge_blocked_by:
-        return behind(payment.charge_blocked_by)
-    if payment.asked_operation is not payment.operation:
-        progress = progress.unasked()
-    attempt = _attempt(command, payment, progress, at)
-    begins = payment.status is PaymentStatus.PENDING
-    claimed = replace(
-        payment,
-        status=PaymentStatus.PROCESSING if begins else payment.status,
-        progress=progress.leased(attempt.id, at.now, attempt.lease_expires_at),
-        asked_operation=payment.operation,
-    )
-    change = changed(claimed, EventType.ATTEMPT_STARTED, at)
-    return Decision(
-        result=Claimed(attempt, change.payment),
-        payments=(change.payment,),
-        attempts=(attempt,),
-        events=(change.event,),
-    )
 
+    def given_up(self) -> Decision:
+        """A capture leaves the authorization as it was, a void the cancellation."""
+        match self.payment.operation:
+            case Operation.CAPTURE:
+                return self._changed(self.payment.left_to_client(), EventType.RETRY_SCHEDULED)
+            case Operation.VOID:
+                return self._changed(self.payment.owed_nothing(), EventType.RETRY_SCHEDULED)
+            case _:
+                return self.declined()
 
-def settle_payment(command: SettlePayment, state: State, at: Context) -> Decision | Refused:
-    """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
-    payment = state.payments.get(command.payment_id)
-    if payment is None:
-        return _not_found(command.payment_id)
-    if payment.operation is not command.operation:
-        decision = _too_late(payment, command, at)
-    elif payment.progress.lease_id == command.attempt_id:
-        decision = _settled(payment, command, state, at)
-    elif isinstance(command.outcome, Succeeded | Declined):
-        # Its lease ran out, but a certain answer is certain whoever brings it.
-        decision = _settled(payment, command, state, at)
-    else:
-        decision = Decision(result=payment)
-    result = result_of(command.attempt_id, command.outcome, at.now)
-    return replace(decision, attempt_results=(result,))
+    def contradiction(self, succeeded: Operation, reference: str) -> str | None:
+        """Money there that is not here, or there twice."""
+        payment = self.payment
+        if payment.provider is None:
+            return None
+        if contradicts(payment, succeeded):
+            return f"{succeeded.value} succeeded after all, as {reference}"
+        is_taking = succeeded in {Operation.CHARGE, Operation.CAPTURE}
+        if is_taking and reference != payment.provider_reference:
+            return f"{succeeded.value} succeeded as {payment.provider_reference} and {reference}"
+        return None
 
-
-def wake_payment(command: WakePayment, state: State, at: Context) -> Decision | Refused:
-    """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
-    payment = state.payments.get(command.payment_id)
-    if payment is None:
-        return _not_found(command.payment_id)
-    progress = payment.progress
-    if payment.operation is None or progress.due_at is None or progress.due_at > at.now:
-        return Refused(RefusalCode.NOT_CLAIMABLE, f"payment {payment.id} is not due")
-    patience = at.now + timedelta(seconds=at.policy.patience_s)
-    expired: tuple[AttemptResult, ...] = ()
-    what = EventType.WOKEN
-    if progress.lease_id is None:
-        woken = replace(payment, progress=progress.waiting(patience))
-    else:
-        expired = (lease_expired(progress.lease_id, at.now),)
-        woken = replace(payment, progress=progress.inquiring(patience))
-        if payment.status in {PaymentStatus.PROCESSING, PaymentStatus.AUTHORIZED}:
-            woken, what = replace(woken, status=PaymentStatus.UNKNOWN), EventType.PAYMENT_UNKNOWN
-    change = changed(woken, what, at)
-    return Decision(
-        result=change.payment,
-        payments=(change.payment,),
-        attempt_results=expired,
-        events=(change.event,),
-        work=(charge_work(change.payment, at, change.event),),
-    )
-
-
-def _attempt(command: ClaimPayment, payment: Payment, progress: Progress, at: Context) -> Attempt:
-    """What was asked for before is asked after first, whatever was heard or recorded of it."""
-    operation = payment.operation
-    assert operation is not None, "only what is owed is claimed"
-    key = provider_key(operation, payment.id)
-    if operation is Operation.CAPTURE:
-        # A capture asked for again after a failed one may be of another amount.
-        key = f"{key}-{payment.operation_minor}"
-    return Attempt(
-        id=at.new_id(),
-        tenant_id=payment.tenant_id,
-        payment_id=payment.id,
-        refund_id=None,
-        number=progress.attempt_count + 1,
-        operation=operation,
-        inquiry=progress.first_asked_at is not None,
-        provider=holds.provider_of(payment),
-        provider_key=key,
-        worker=command.worker,
-        lease_expires_at=at.now + timedelta(seconds=at.policy.lease_s),
-        started_at=at.now,
-    )
-
-
-def _settled(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
-    outcome = command.outcome
-    if command.is_first and not was_asked(outcome):
-        payment = replace(payment, progress=payment.progress.unasked())
-    match outcome:
-        case Succeeded():
-            return _succeeded(replace(payment, provider_reference=outcome.reference), state, at)
-        case Declined():
-            if payment.operation is Operation.VOID:
-                return _given_up(_with_error(payment, outcome), command, state, at)
-            return _failed(_with_error(payment, outcome), state, at)
-        case Deferred():
-            until = at.now + backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
-            waiting = replace(payment, progress=payment.progress.waiting(until))
-            return _changed(waiting, EventType.RETRY_SCHEDULED, at)
-        case Retriable() | Unknown() if payment.status in OPEN:
-            return _still_unknown(_with_error(payment, outcome), command, at)
-        case Unknown() if payment.operation is not Operation.VOID:
-            return _unknown(_with_error(payment, outcome), at)
-        case Retriable() | Unknown():
-            return _retried(_with_error(payment, outcome), command, state, at)
-        case _:
-            assert_never(outcome)
-
-
-def _succeeded(payment: Payment, state: State, at: Context) -> Decision:
-    owed_minor = payment.operation_minor
-    done = payment.owed_nothing()
-    match payment.operation:
-        case Operation.CHARGE | Operation.CAPTURE:
-            assert owed_minor is not None, "an operation has an amount"
-            moved = holds.post(payment, owed_minor, state, at)
-            completed = replace(
-                done,
-                status=PaymentStatus.COMPLETED,
-                captured_minor=owed_minor,
-                last_error_code=None,
-                last_error=None,
-                completed_at=at.now,
-            )
-            return replace(
-                _changed(completed, EventType.PAYMENT_COMPLETED, at),
-                accounts=moved.accounts,
-                transfers=(moved.transfer,),
-                account_events=holds.balance_facts(moved, at),
-            )
-        case Operation.AUTHORIZE:
-            until = at.now + timedelta(seconds=at.policy.authorization_ttl_s)
-            authorized = replace(payment, authorization_expires_at=until).left_to_client()
-            return _changed(authorized, EventType.PAYMENT_AUTHORIZED, at)
-        case _:
-            return _changed(done, EventType.VOIDED, at)
-
-
-def _failed(payment: Payment, state: State, at: Context) -> Decision:
-    """Certainly nothing was taken: the hold is released, and the provider is to let go its own."""
-    moved = holds.void(payment, state, at)
-    failed = replace(payment.owed_nothing(), status=PaymentStatus.FAILED)
-    is_held_there = payment.operation is Operation.CAPTURE
-    if is_held_there:
-        failed = owing(failed, Operation.VOID, payment.amount, at)
-    decision = _changed(failed, EventType.PAYMENT_FAILED, at)
-    (after,), (event,) = decision.payments, decision.events
-    return replace(
-        decision,
-        accounts=moved.accounts,
-        transfers=(moved.transfer,),
-        work=(charge_work(after, at, event),) if is_held_there else (),
-    )
-
-
-def _retried(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
-    progress, outcome = payment.progress, command.outcome
-    if progress.exhausted:
-        return _given_up(payment, command, state, at)
-    wish_s = outcome.retry_after_s if isinstance(outcome, Retriable) else None
-    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
-    retrying = replace(payment, progress=progress.retrying(at.now + delay))
-    return _changed(retrying, EventType.RETRY_SCHEDULED, at)
-
-
-def _given_up(payment: Payment, command: SettlePayment, state: State, at: Context) -> Decision:
-    """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
-    assert isinstance(command.outcome, Declined | Retriable | Unknown), "something went wrong"
-    blamed = _blamed(payment, command.outcome)
-    letter = _letter(blamed, command, DeadLetterReason.RETRIES_EXHAUSTED, at)
-    if payment.operation in {Operation.CHARGE, Operation.AUTHORIZE}:
-        return replace(_failed(payment, state, at), dead_letters=(letter,))
-    # A capture leaves the authorization as it was, a void the cancellation.
-    is_capture = payment.operation is Operation.CAPTURE
-    idle = payment.left_to_client() if is_capture else payment.owed_nothing()
-    return replace(_changed(idle, EventType.RETRY_SCHEDULED, at), dead_letters=(letter,))
-
-
-def _unknown(payment: Payment, at: Context) -> Decision:
-    until = at.now + inquiry_delay(payment.progress, at.policy, at.jitter)
-    asked = payment.progress.inquiring(until)
-    unknown = replace(payment, status=PaymentStatus.UNKNOWN, progress=asked)
-    return _changed(unknown, EventType.PAYMENT_UNKNOWN, at)
-
-
-def _still_unknown(payment: Payment, command: SettlePayment, at: Context) -> Decision:
-    progress = payment.progress
-    if (
-        payment.status is PaymentStatus.UNKNOWN
-        and progress.inquiry_count >= at.policy.max_inquiries
-    ):
-        reviewed = replace(
-            payment,
-            status=PaymentStatus.REVIEW,
-            progress=progress.waiting(at.now + REVIEW_INTERVAL),
+    def _completed(self, payment: Payment) -> Decision:
+        owed_minor = payment.operation_minor
+        assert owed_minor is not None, "an operation has an amount"
+        moved = holds.post(payment, owed_minor, self.state, self.at)
+        completed = replace(
+            payment.owed_nothing(),
+            status=PaymentStatus.COMPLETED,
+            captured_minor=owed_minor,
+            last_error_code=None,
+            last_error=None,
+            completed_at=self.at.now,
         )
-        letter = _letter(payment, command, DeadLetterReason.OUTCOME_UNRESOLVED, at)
-        return replace(_changed(reviewed, EventType.PAYMENT_REVIEW, at), dead_letters=(letter,))
-    review = payment.status is PaymentStatus.REVIEW
-    delay = REVIEW_INTERVAL if review else inquiry_delay(progress, at.policy, at.jitter)
-    waiting = replace(payment, progress=progress.inquiring(at.now + delay))
-    return _changed(waiting, EventType.RETRY_SCHEDULED, at)
+        return replace(
+            self._changed(completed, EventType.PAYMENT_COMPLETED),
+            accounts=moved.accounts,
+            transfers=(moved.transfer,),
+            account_events=holds.balance_facts(moved, self.at),
+        )
 
-
-def _too_late(payment: Payment, command: SettlePayment, at: Context) -> Decision:
-    """The payment has moved on; money taken for nothing must not be forgotten."""
-    outcome = command.outcome
-    if not (isinstance(outcome, Succeeded) and contradicts(payment, command.operation)):
-        return Decision(result=payment)
-    letter = _letter(payment, command, DeadLetterReason.CONTRADICTION, at)
-    error = f"{command.operation.value} succeeded after all, as {outcome.reference}"
-    return Decision(result=payment, dead_letters=(replace(letter, error=error),))
+    def _changed(self, payment: Payment, what: EventType) -> Decision:
+        change = changed(payment, what, self.at)
+        return Decision(result=change.payment, payments=(change.payment,), events=(change.event,))
 
 
 def contradicts(payment: Payment, succeeded: Operation) -> bool:
@@ -282,32 +190,3 @@ def contradicts(payment: Payment, succeeded: Operation) -> bool:
             return payment.status is PaymentStatus.FAILED and not payment.was_authorized
         case _:
             return False
-
-
-def _changed(payment: Payment, what: EventType, at: Context) -> Decision:
-    change = changed(payment, what, at)
-    return Decision(result=change.payment, payments=(change.payment,), events=(change.event,))
-
-
-def _with_error(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
-    """What went wrong last; but why a payment ended is not hidden by the troubles of its void."""
-    return payment if payment.status in TERMINAL else _blamed(payment, outcome)
-
-
-def _blamed(payment: Payment, outcome: Declined | Retriable | Unknown) -> Payment:
-    return replace(payment, last_error_code=outcome.code, last_error=outcome.message)
-
-
-def _letter(
-    payment: Payment, command: SettlePayment, reason: DeadLetterReason, at: Context
-) -> DeadLetter:
-    return letter_about(payment, STAGE, reason, command.source, at.now)
-
-
-def behind(letter_id: UUID) -> Refused:
-    """An earlier message of the payment is parked: this one is to wait for its turn."""
-    return Refused(RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {letter_id} is in its way")
-
-
-def _not_found(payment_id: UUID) -> Refused:
-    return Refused(RefusalCode.PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")

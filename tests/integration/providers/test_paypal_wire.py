@@ -12,7 +12,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    Declined,
+    NotFound,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+    Unresolvable,
+)
 from providers.notifications import Verdict
 from providers.paypal import PayPalClient, PayPalConfig, PayPalGateway, verify_paypal
 from providers.transport import Endpoint
@@ -267,7 +275,7 @@ async def test_once_paypal_may_have_forgotten_the_key_nothing_is_found() -> None
     inquiry = payment.inquiry(Operation.CHARGE)
     clock.now += timedelta(hours=5, minutes=55)
     async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
-        assert isinstance(await paypal.inquire(inquiry), Unknown)
+        assert isinstance(await paypal.inquire(inquiry), Unresolvable)
         assert not server.seen
         server.route(token=token(), orders=wire.reply(200, _CREATED), O1=wire.reply(200, _DONE))
         asked_lately = replace(inquiry, first_asked_at=clock.now - timedelta(hours=1))

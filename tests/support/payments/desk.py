@@ -74,7 +74,7 @@ class Desk:
     def letter_about(self, subject: Payment | Refund) -> UUID:
         """Park a letter about it, as a stage does that gives up."""
         letter = letter_about(
-            subject, "charge", DeadLetterReason.RETRIES_EXHAUSTED, SOURCE, self.now
+            subject, "charge", DeadLetterReason.RETRIES_EXHAUSTED, "no", SOURCE, self.now
         )
         self.working.dead_letters[letter.id] = letter
         return letter.id

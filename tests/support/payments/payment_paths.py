@@ -33,6 +33,7 @@ from payments.outcome import (
     Retriable,
     Succeeded,
     Unknown,
+    Unresolvable,
 )
 from payments.payment import CaptureMethod, Payment
 from payments.progress import Policy
@@ -49,8 +50,9 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "retriable": Retriable("rate_limited", "later"),
     "deferred": Deferred("circuit_open", 30.0),
     "unknown": Unknown("timeout", "no answer"),
+    "unresolvable": Unresolvable("key_window_passed", "nobody can tell"),
 }
-UNCERTAIN: Final = ("retriable", "deferred", "unknown")
+UNCERTAIN: Final = ("retriable", "deferred", "unknown", "unresolvable")
 # One retry and one inquiry: the second failure is the last.
 POLICY: Final = Policy(max_retries=1, max_inquiries=1)
 _STRANGER: Final = UUID(int=2**127)

@@ -428,7 +428,7 @@ async def test_a_redriven_payment_past_the_key_window_is_not_charged_again(
     ):
         calls.start(await redriven(idle_shop, payment), SOURCE)
     assert idle_shop.asked(payment, "charge") == []
-    assert await idle_shop.status(payment) == "unknown"
+    assert await idle_shop.status(payment) == "review"
 
 
 async def test_what_never_reached_the_provider_needs_no_question(

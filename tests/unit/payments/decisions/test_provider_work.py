@@ -12,12 +12,14 @@ from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.money import Money
-from payments.outcome import Deferred, Retriable, Succeeded
+from payments.outcome import Deferred, Retriable, Succeeded, Unresolvable
 from payments.payment import PaymentStatus
-from payments.progress import Policy
+from payments.progress import REVIEW_INTERVAL, Policy
+from payments.refund import RefundStatus
 from tests.support.factories import TENANT, usd
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import Scene, scene_of
+from tests.support.payments.refund_paths import refund_scene_of
 
 
 def available(scene: Scene) -> int:
@@ -97,6 +99,61 @@ def test_success_after_failure_is_a_contradiction_somebody_must_see() -> None:
     assert "pi_late" in letter.error
     assert (decision.payments, decision.transfers) == ((), ())
     assert scene.payment.status is PaymentStatus.FAILED
+
+
+def test_a_second_success_of_a_payment_is_told_with_both_references() -> None:
+    """Two workers, two charges there and one here: nothing moves, somebody must see it."""
+    scene = scene_of("processing")
+    zombie = scene.settled(Succeeded("pi_2"))
+    scene.play("wake claim succeeded")
+    decision = granted(scene.desk.ask(zombie))
+    letter = letter_of(decision)
+    assert letter.reason is DeadLetterReason.CONTRADICTION
+    assert letter.error == "charge succeeded as pi_1 and pi_2"
+    assert (decision.payments, decision.transfers) == ((), ())
+
+
+def test_a_second_success_of_a_refund_is_told_with_both_references() -> None:
+    """As for a payment: what was given back twice must not be forgotten."""
+    scene = refund_scene_of("processing")
+    granted(scene.desk.ask(scene.settled(Succeeded("re_1"))))
+    letter = letter_of(granted(scene.desk.ask(scene.settled(Succeeded("re_2")))))
+    assert letter.error == "refund succeeded as re_1 and re_2"
+
+
+def test_workers_that_always_fall_silent_leave_it_to_a_person() -> None:
+    """The same bound as for inquiries that tell nothing; then it is looked at once a day."""
+    for scene in (scene_of("processing"), scene_of("capturing"), refund_scene_of("processing")):
+        granted(scene.desk.ask(scene.command("wake")))
+        granted(scene.desk.ask(scene.command("claim")))
+        decision = granted(scene.desk.ask(scene.command("wake")))
+        letter = letter_of(decision)
+        assert letter.reason is DeadLetterReason.OUTCOME_UNRESOLVED
+        assert letter.error == "lease_expired: worker after worker fell silent"
+        assert not decision.work
+        (reviewed,) = decision.refunds or decision.payments
+        assert reviewed.status in {PaymentStatus.REVIEW, RefundStatus.REVIEW}
+        assert reviewed.progress.due_at == scene.desk.now + REVIEW_INTERVAL
+
+
+def test_a_void_whose_workers_always_fall_silent_is_given_up() -> None:
+    """The payment stays cancelled; that the provider may hold its money still is a letter."""
+    scene = scene_of("voiding")
+    scene.play("wake claim wake")
+    assert scene.payment.status is PaymentStatus.CANCELLED
+    assert scene.payment.operation is None
+    letters = scene.desk.working.dead_letters.values()
+    assert [each.reason for each in letters] == [DeadLetterReason.RETRIES_EXHAUSTED]
+
+
+def test_what_nobody_can_tell_any_more_is_left_to_a_person_at_once() -> None:
+    """Past the provider's memory of keys no number of questions will help."""
+    scene = scene_of("processing")
+    outcome = Unresolvable("key_window_passed", "found nothing")
+    letter = letter_of(granted(scene.desk.ask(scene.settled(outcome))))
+    assert letter.error == "key_window_passed: found nothing"
+    assert status(scene) is PaymentStatus.REVIEW
+    assert available(scene) == 95_000
 
 
 def test_redriving_a_contradiction_completes_the_payment() -> None:

@@ -1,0 +1,52 @@
+"""Which payment or refund a command of the stages or the schedule is about, and what it asks."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from payments.commands import (
+    ClaimPayment,
+    ClaimRefund,
+    ProviderWorkCommand,
+    SettlePayment,
+    SettleRefund,
+    WakePayment,
+    WakeRefund,
+)
+from payments.decision import Context, Decision, RefusalCode, Refused, State
+from payments.decisions.provider_work import machine
+from payments.decisions.provider_work.payment import PaymentWork
+from payments.decisions.provider_work.refund import RefundWork
+
+
+def decide_provider_work(
+    command: ProviderWorkCommand, state: State, at: Context
+) -> Decision | Refused:
+    """What follows from a claim, a settlement or a wake."""
+    work = _work(command, state, at)
+    if isinstance(work, Refused):
+        return work
+    match command:
+        case ClaimPayment() | ClaimRefund():
+            return machine.claim(work, command.attempt, command.worker, at)
+        case SettlePayment() | SettleRefund():
+            return machine.settle(work, command, at)
+        case WakePayment() | WakeRefund():
+            return machine.wake(work, at)
+        case _:
+            assert_never(command)
+
+
+def _work(
+    command: ProviderWorkCommand, state: State, at: Context
+) -> PaymentWork | RefundWork | Refused:
+    if isinstance(command, ClaimPayment | SettlePayment | WakePayment):
+        payment = state.payments.get(command.payment_id)
+        if payment is None:
+            what = f"there is no payment {command.payment_id}"
+            return Refused(RefusalCode.PAYMENT_NOT_FOUND, what)
+        return PaymentWork(payment, state, at)
+    refund = state.refunds.get(command.refund_id)
+    if refund is None:
+        return Refused(RefusalCode.REFUND_NOT_FOUND, f"there is no refund {command.refund_id}")
+    return RefundWork(state.payments[refund.payment_id], refund, state, at)

@@ -1,0 +1,317 @@
+"""One machine for everything a provider is asked: charge, authorize, capture, void and refund.
+
+A stage claims the next attempt and settles it with what the provider answered; the schedule
+wakes what is due. An attempt is claimed by its number, once, and what was asked for before is
+asked after first. Only an answer that certainly had no effect ends the work for good; one that
+nobody knows is inquired after, so often, and is then for a person to review. What each step
+means for a payment or a refund stands in `payment.py` and `refund.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol, Self, assert_never
+
+from payments import holds
+from payments.attempt import Attempt, lease_expired, result_of
+from payments.change import work_for
+from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
+from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Failure,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+    Unresolvable,
+    was_asked,
+)
+from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from payments.commands import SettlePayment, SettleRefund
+    from payments.dead_letter import DeadLetter
+    from payments.payment import Payment
+    from payments.progress import Progress
+    from payments.refund import Refund
+
+_LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
+
+
+class Doubt(StrEnum):
+    """Whether an earlier attempt's outcome is open, and whose turn it is then."""
+
+    NONE = "none"
+    OPEN = "open"
+    IN_REVIEW = "in_review"
+
+
+class Step(StrEnum):
+    """A step that ends nothing: the work goes on, or waits."""
+
+    CLAIMED = "claimed"
+    WAITING = "waiting"
+    WOKEN = "woken"
+    UNKNOWN = "unknown"
+    IN_REVIEW = "in_review"
+
+
+class ProviderWork(Protocol):
+    """A payment or a refund: what it owes its provider, and how each step is recorded.
+
+    The methods that return a `Decision` return the whole of it: the entity after the step with
+    its version raised, the events that say so, the money that moves.
+    """
+
+    @property
+    def stage(self) -> str:
+        """The stage that does this work."""
+        ...
+
+    @property
+    def payment(self) -> Payment: ...
+
+    @property
+    def refund(self) -> Refund | None: ...
+
+    @property
+    def operation(self) -> Operation | None:
+        """What the provider is owed now; None when nothing is."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """How far it was asked for what is owed."""
+        ...
+
+    @property
+    def provider_key(self) -> str:
+        """The idempotency key of what is owed, the same for every try."""
+        ...
+
+    @property
+    def doubt(self) -> Doubt:
+        """What is known of the outcome of earlier attempts."""
+        ...
+
+    @property
+    def blocked_by(self) -> UUID | None:
+        """The dead letter its messages wait behind."""
+        ...
+
+    def with_progress(self, progress: Progress) -> Self:
+        """The same, so far."""
+        ...
+
+    def with_error(self, error: Failure) -> Self:
+        """The same, with what went wrong last."""
+        ...
+
+    def stepped(self, step: Step, progress: Progress) -> Decision:
+        """The step, taken; nothing has ended."""
+        ...
+
+    def succeeded(self, reference: str) -> Decision:
+        """What was owed is done."""
+        ...
+
+    def declined(self) -> Decision:
+        """Certainly nothing was done, and nothing will be."""
+        ...
+
+    def given_up(self) -> Decision:
+        """Certainly nothing was done, as often as it was tried."""
+        ...
+
+    def contradiction(self, succeeded: Operation, reference: str) -> str | None:
+        """What is wrong if `succeeded` was done as `reference`, though this is closed."""
+        ...
+
+
+def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision | Refused:
+    """Take attempt `number`, unless it was taken or nothing is owed."""
+    operation, progress = work.operation, work.progress
+    if operation is None or progress.lease_id or number != progress.attempt_count + 1:
+        return Refused(
+            RefusalCode.NOT_CLAIMABLE,
+            f"attempt {number} of {_name(work)} is taken or not needed",
+        )
+    if work.blocked_by:
+        return Refused(
+            RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {work.blocked_by} is in its way"
+        )
+    attempt = Attempt(
+        id=at.new_id(),
+        tenant_id=work.payment.tenant_id,
+        payment_id=work.payment.id,
+        refund_id=work.refund.id if work.refund else None,
+        number=number,
+        operation=operation,
+        # Whatever was heard or recorded of what was asked before.
+        inquiry=progress.first_asked_at is not None,
+        provider=holds.provider_of(work.payment),
+        provider_key=work.provider_key,
+        worker=worker,
+        lease_expires_at=at.now + timedelta(seconds=at.policy.lease_s),
+        started_at=at.now,
+    )
+    leased = progress.leased(attempt.id, at.now, attempt.lease_expires_at)
+    decision = work.stepped(Step.CLAIMED, leased)
+    payment = decision.payments[0] if decision.payments else work.payment
+    refund = decision.refunds[0] if decision.refunds else None
+    return replace(decision, result=Claimed(attempt, payment, refund), attempts=(attempt,))
+
+
+def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
+    """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
+    outcome, progress = command.outcome, work.progress
+    if work.operation is not command.operation:
+        decision = _too_late(work, command, at)
+    elif progress.lease_id == command.attempt_id or isinstance(outcome, Succeeded | Declined):
+        # Its lease may have run out, but a certain answer is certain whoever brings it.
+        if command.is_first and not was_asked(outcome):
+            work = work.with_progress(progress.unasked())
+        decision = _settled(work, command, at)
+    else:
+        decision = Decision(result=work.refund or work.payment)
+    return replace(decision, attempt_results=(result_of(command.attempt_id, outcome, at.now),))
+
+
+def wake(work: ProviderWork, at: Context) -> Decision | Refused:
+    """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
+    progress = work.progress
+    if work.operation is None or progress.due_at is None or progress.due_at > at.now:
+        return Refused(RefusalCode.NOT_CLAIMABLE, f"{_name(work)} is not due")
+    if progress.lease_id is None:
+        return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
+    return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
+
+
+def _silent(work: ProviderWork, at: Context) -> Decision:
+    """Its worker was given up: whatever it did is to be asked after."""
+    progress = work.progress
+    if work.doubt is Doubt.IN_REVIEW:
+        return work.stepped(Step.WAITING, progress.inquiring(at.now + REVIEW_INTERVAL))
+    if progress.inquiry_count >= at.policy.max_inquiries:
+        lease = SourceMessage(
+            topic=f"{work.stage}/leases",
+            partition=0,
+            offset=progress.attempt_count,
+            key=str(work.payment.id).encode(),
+            value=None,
+        )
+        return _left_to_a_person(work, _LEASE_EXPIRED, lease, at)
+    opens = work.doubt is Doubt.NONE and work.operation is not Operation.VOID
+    step = Step.UNKNOWN if opens else Step.WOKEN
+    return _sent_again(work, step, progress.inquiring(_patience(at)), at)
+
+
+def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
+    outcome, progress = command.outcome, work.progress
+    match outcome:
+        case Succeeded(reference):
+            return work.succeeded(reference)
+        case Declined() if work.operation is Operation.VOID:
+            return _given_up(work, outcome, command.source, at)
+        case Declined():
+            return work.with_error(outcome).declined()
+        case Deferred():
+            delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
+            return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
+        case Unresolvable() if work.doubt is not Doubt.IN_REVIEW:
+            return _left_to_a_person(work, outcome, command.source, at)
+        case Retriable() | Unknown() | Unresolvable() if work.doubt is not Doubt.NONE:
+            return _still_unknown(work, outcome, command.source, at)
+        case Unknown() if work.operation is not Operation.VOID:
+            asked = progress.inquiring(at.now + inquiry_delay(progress, at.policy, at.jitter))
+            return work.with_error(outcome).stepped(Step.UNKNOWN, asked)
+        case Retriable() | Unknown() | Unresolvable():
+            # A void made twice is a void: there is nothing to find out first.
+            return _retried(work, outcome, command.source, at)
+        case _:
+            assert_never(outcome)
+
+
+def _retried(work: ProviderWork, error: Failure, source: SourceMessage, at: Context) -> Decision:
+    progress = work.progress
+    if progress.exhausted:
+        return _given_up(work, error, source, at)
+    wish_s = error.retry_after_s if isinstance(error, Retriable) else None
+    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
+    return work.with_error(error).stepped(Step.WAITING, progress.retrying(at.now + delay))
+
+
+def _still_unknown(
+    work: ProviderWork, error: Failure, source: SourceMessage, at: Context
+) -> Decision:
+    progress, in_review = work.progress, work.doubt is Doubt.IN_REVIEW
+    if not in_review and progress.inquiry_count >= at.policy.max_inquiries:
+        return _left_to_a_person(work, error, source, at)
+    delay = REVIEW_INTERVAL if in_review else inquiry_delay(progress, at.policy, at.jitter)
+    return work.with_error(error).stepped(Step.WAITING, progress.inquiring(at.now + delay))
+
+
+def _given_up(work: ProviderWork, error: Failure, source: SourceMessage, at: Context) -> Decision:
+    """Tried as often as allowed: a dead letter, and no further work but by an operator's word."""
+    letter = _letter(work, DeadLetterReason.RETRIES_EXHAUSTED, _text(error), source, at)
+    return replace(work.with_error(error).given_up(), dead_letters=(letter,))
+
+
+def _left_to_a_person(
+    work: ProviderWork, error: Failure, source: SourceMessage, at: Context
+) -> Decision:
+    """Asked after as often as is of use; from now on once a day."""
+    if work.operation is Operation.VOID:
+        return _given_up(work, error, source, at)
+    reviewed = work.progress.waiting(at.now + REVIEW_INTERVAL)
+    letter = _letter(work, DeadLetterReason.OUTCOME_UNRESOLVED, _text(error), source, at)
+    decision = work.with_error(error).stepped(Step.IN_REVIEW, reviewed)
+    return replace(decision, dead_letters=(letter,))
+
+
+def _too_late(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
+    """It has moved on; money moved for nothing, or twice, must not be forgotten."""
+    unchanged = Decision(result=work.refund or work.payment)
+    if not isinstance(command.outcome, Succeeded):
+        return unchanged
+    error = work.contradiction(command.operation, command.outcome.reference)
+    if error is None:
+        return unchanged
+    letter = _letter(work, DeadLetterReason.CONTRADICTION, error, command.source, at)
+    return replace(unchanged, dead_letters=(letter,))
+
+
+def _sent_again(work: ProviderWork, step: Step, progress: Progress, at: Context) -> Decision:
+    decision = work.stepped(step, progress)
+    cause = decision.events[0] if decision.events else None
+    subject = decision.refunds[0] if decision.refunds else decision.payments[0]
+    return replace(decision, work=(work_for(subject, at, cause),))
+
+
+def _letter(
+    work: ProviderWork,
+    reason: DeadLetterReason,
+    error: str,
+    source: SourceMessage,
+    at: Context,
+) -> DeadLetter:
+    return letter_about(work.refund or work.payment, work.stage, reason, error, source, at.now)
+
+
+def _text(error: Failure) -> str:
+    return ": ".join(part for part in (error.code, error.message) if part)
+
+
+def _patience(at: Context) -> datetime:
+    return at.now + timedelta(seconds=at.policy.patience_s)
+
+
+def _name(work: ProviderWork) -> str:
+    return f"refund {work.refund.id}" if work.refund else f"payment {work.payment.id}"
