@@ -35,10 +35,9 @@ from agents.dead_letters import DeadLetters
 from agents.durably import patiently
 from agents.fleet import run_all
 from agents.provider_work.calls import ProviderCalls, Tools
-from agents.provider_work.charge import ChargeStage
 from agents.provider_work.claims import ClaimHandler
 from agents.provider_work.locks import Locks
-from agents.provider_work.refund import RefundStage
+from agents.provider_work.provider_stage import charge_stage, refund_stage
 from agents.schedule import Schedule
 from payments.progress import Policy
 from process import event_loop
@@ -219,7 +218,7 @@ class StageProcess:
     async def _work(self, committer: GroupCommitter) -> None:
         """Charge or refund: a stream of claims, and the provider calls they start."""
         worker = self.member or f"{socket.gethostname()}-{os.getpid()}"
-        trade = ChargeStage(worker) if self.stage == "charge" else RefundStage(worker)
+        work = charge_stage(worker) if self.stage == "charge" else refund_stage(worker)
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(_redis(settings))
@@ -228,8 +227,8 @@ class StageProcess:
             opened = await stack.enter_async_context(self._gateways())
             tools = Tools(committer, opened, locks, self.metrics, tracer)
             at_once = settings.payment.provider_concurrency
-            calls = await stack.enter_async_context(ProviderCalls(trade, tools, at_once))
-            await self._stream(ClaimHandler(trade, committer, calls, self.metrics), committer)
+            calls = await stack.enter_async_context(ProviderCalls(work.stage, tools, at_once))
+            await self._stream(ClaimHandler(work, committer, calls, self.metrics), committer)
 
     async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""

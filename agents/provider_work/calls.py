@@ -12,12 +12,13 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from agents.durably import submit_durably
 from agents.provider_work.concurrency_limit import ConcurrencyLimit
+from agents.provider_work.provider_stage import ask, inquire, settling
 from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown, Unresolvable
 from store.write.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from agents.provider_work.locks import Locks
-    from payments.commands import Command
     from payments.dead_letter import SourceMessage
     from payments.decision import Claimed
-    from payments.outcome import InquiryOutcome
     from providers.gateway import Gateway
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
@@ -40,27 +39,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _LOCKED: Final = Deferred("locked_elsewhere", 1.0)
-
-
-class Errand(Protocol):
-    """How a stage asks a provider, and how it records the answer."""
-
-    @property
-    def stage(self) -> str:
-        """The stage's name, for metrics."""
-        ...
-
-    async def inquire(self, gateway: Gateway, claimed: Claimed) -> InquiryOutcome:
-        """What became of an earlier attempt."""
-        ...
-
-    async def ask(self, gateway: Gateway, claimed: Claimed) -> Outcome:
-        """The operation itself, with the key it has always had."""
-        ...
-
-    def settle(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> Command:
-        """The command that records the outcome."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +55,18 @@ class Tools:
 class ProviderCalls:
     """The calls in flight, so many a provider; leaving the context waits for them."""
 
-    def __init__(self, errand: Errand, tools: Tools, per_provider_max: int) -> None:
+    def __init__(self, stage: str, tools: Tools, per_provider_max: int) -> None:
         """As many a provider as are asked at once (`providers.protected`): no claim waits."""
-        self._errand = errand
+        self._stage = stage
         self._tools = tools
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
-        self._paces: defaultdict[str, ConcurrencyLimit] = defaultdict(
+        self._limits: defaultdict[str, ConcurrencyLimit] = defaultdict(
             lambda: ConcurrencyLimit(per_provider_max)
         )
         self._changed = asyncio.Event()
         self._allowed = tools.metrics.stage.calls_allowed
-        self._gauge = tools.metrics.stage.in_flight.labels(errand.stage)
+        self._gauge = tools.metrics.stage.in_flight.labels(stage)
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -106,12 +84,12 @@ class ProviderCalls:
 
     async def room(self, provider: str) -> int:
         """Wait until the provider may be asked more; how much more."""
-        pace = self._paces[provider]
+        limit = self._limits[provider]
         while True:
-            rest_s = pace.rests_until - perf_counter()
-            has_room = self._by_provider[provider] < pace.allowed
+            rest_s = limit.rests_until - perf_counter()
+            has_room = self._by_provider[provider] < limit.allowed
             if has_room and rest_s <= 0:
-                return pace.allowed - self._by_provider[provider]
+                return limit.allowed - self._by_provider[provider]
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest_s if rest_s > 0 else None):
@@ -130,7 +108,7 @@ class ProviderCalls:
 
     async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
         started = perf_counter()
-        payment_id, stage = claimed.payment.id, self._errand.stage
+        payment_id, stage = claimed.payment.id, self._stage
         parent = remote_parent(source.headers.get("traceparent"))
         with (
             structlog.contextvars.bound_contextvars(payment_id=str(payment_id)),
@@ -146,13 +124,13 @@ class ProviderCalls:
     async def _recorded(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> str:
         """Record the outcome, or that nobody knows it; the name of what was recorded."""
         for each in (outcome, Unknown("unrecordable_outcome", type(outcome).__name__)):
-            command = self._errand.settle(claimed, each, source)
+            command = settling(claimed, each, source)
             submission = Submission(command, traceparent=current_traceparent())
             try:
                 await submit_durably(self._tools.committer, submission)
             except Exception:
                 # One payment's answer that no column holds must not end everybody's calls.
-                log.exception("an outcome could not be recorded", stage=self._errand.stage)
+                log.exception("an outcome could not be recorded", stage=self._stage)
             else:
                 return type(each).__name__.lower()
         # The lease runs out, and the provider is asked again.
@@ -160,12 +138,12 @@ class ProviderCalls:
 
     async def _outcome(self, claimed: Claimed) -> Outcome:
         provider = claimed.attempt.provider
-        pace = self._paces[provider]
-        number = pace.begins()
+        limit = self._limits[provider]
+        number = limit.begins()
         outcome = await self._locked(claimed)
         in_flight = self._by_provider[provider]
-        pace.heard(number, outcome, in_flight=in_flight, now=perf_counter())
-        self._allowed.labels(self._errand.stage, provider).set(pace.allowed)
+        limit.heard(number, outcome, in_flight=in_flight, now=perf_counter())
+        self._allowed.labels(self._stage, provider).set(limit.allowed)
         return outcome
 
     async def _locked(self, claimed: Claimed) -> Outcome:
@@ -181,14 +159,14 @@ class ProviderCalls:
 
     async def _asked(self, gateway: Gateway, claimed: Claimed) -> Outcome:
         if claimed.attempt.inquiry:
-            found = await self._errand.inquire(gateway, claimed)
+            found = await inquire(gateway, claimed)
             if not isinstance(found, NotFound):
                 return found
             if _may_be_forgotten(gateway, claimed):
                 return Unresolvable(
                     "key_window_passed", "found nothing, and the key may be forgotten"
                 )
-        return await self._errand.ask(gateway, claimed)
+        return await ask(gateway, claimed)
 
 
 def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:

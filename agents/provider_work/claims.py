@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -18,10 +18,10 @@ from topics.contracts.payloads import WorkData
 
 if TYPE_CHECKING:
     from agents.provider_work.calls import ProviderCalls
+    from agents.provider_work.provider_stage import ProviderStage
     from payments.commands import ClaimPayment, ClaimRefund
     from payments.dead_letter import SourceMessage
     from payments.decision import Result
-    from payments.events import WorkType
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
     from topics.contracts.envelope import Message
@@ -35,29 +35,11 @@ _ABSENT: Final = frozenset({RefusalCode.PAYMENT_NOT_FOUND, RefusalCode.REFUND_NO
 _NOT_YET_VISIBLE_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0)
 
 
-class ProviderStage(Protocol):
-    """What a stage understands and how it claims it."""
-
-    @property
-    def stage(self) -> str:
-        """The stage's name."""
-        ...
-
-    @property
-    def understands(self) -> WorkType:
-        """The one type of message on its topic."""
-        ...
-
-    def claim(self, work: WorkData) -> ClaimPayment | ClaimRefund:
-        """The claim a message asks for. Raises PoisonError when it cannot be one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimHandler:
     """A stage's handler: claims what a message asks for and starts the call."""
 
-    trade: ProviderStage
+    provider_stage: ProviderStage
     committer: GroupCommitter
     calls: ProviderCalls
     metrics: Metrics
@@ -65,7 +47,7 @@ class ClaimHandler:
     @property
     def stage(self) -> str:
         """The stage's name."""
-        return self.trade.stage
+        return self.provider_stage.stage
 
     def lane(self, message: Message) -> str:
         """A provider's work waits for that provider only."""
@@ -105,11 +87,11 @@ class ClaimHandler:
         return await submit_durably(self.committer, submission)
 
     def _claim(self, message: Message) -> ClaimPayment | ClaimRefund:
-        if message.type != self.trade.understands:
+        if message.type != self.provider_stage.understands:
             raise PoisonError(
                 DeadLetterReason.UNKNOWN_TYPE, f"{self.stage} does not know {message.type!r}"
             )
         try:
-            return self.trade.claim(WorkData.model_validate_json(message.value))
+            return self.provider_stage.claim(WorkData.model_validate_json(message.value))
         except ValidationError as error:
             raise PoisonError(DeadLetterReason.UNDECODABLE, str(error)) from error

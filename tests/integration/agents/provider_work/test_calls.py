@@ -17,7 +17,6 @@ from opentelemetry.trace import NoOpTracer
 from structlog.testing import capture_logs
 
 from agents.provider_work.calls import ProviderCalls, Tools
-from agents.provider_work.charge import ChargeStage
 from agents.provider_work.locks import Locks
 from local.program import free_port
 from payments.commands import (
@@ -70,7 +69,7 @@ async def calling(
     """The calls of one worker; leaving waits for them."""
     async with Locks(redis, _LONG_S, metrics).kept() as locks:
         tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
-        async with ProviderCalls(ChargeStage("tests"), tools, _BOUND) as calls:
+        async with ProviderCalls("charge", tools, _BOUND) as calls:
             yield calls
 
 
