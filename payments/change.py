@@ -32,9 +32,10 @@ def changed(
         payment,
         version=payment.version + 1,
         sequence=payment.sequence + (what not in PRIVATE),
-        updated_at=at.now,
+        # Another host's clock may be ahead of ours: no row goes back in time.
+        updated_at=max(at.now, payment.updated_at),
     )
-    return Change(after, Event(at.new_id(), what, after, at.now, refund))
+    return Change(after, Event(at.new_id(), what, after, after.updated_at, refund))
 
 
 def work_for(subject: Payment | Refund, at: Context, cause: Event | None = None) -> Work:

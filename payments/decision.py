@@ -83,12 +83,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The time, the ids, the chance (`jitter` in [0, 1)) and the policy of one decision."""
+    """The time, the ids, the chance (`jitter` in [0, 1)), policy and topics of one decision."""
 
     now: datetime
     new_id: Callable[[], UUID]
     jitter: float = 0.0
     policy: Policy = field(default_factory=Policy)
+    # The topics a message may be sent to.
+    topics: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

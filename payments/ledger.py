@@ -8,8 +8,9 @@ transfer, once. The terms are TigerBeetle's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments.account import Account, SystemAccount
 
@@ -50,6 +51,9 @@ class Entry:
     refund_id: UUID | None = None
 
 
+_TICK: Final = timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A pending transfer to resolve: its id, and the whole amount it reserves."""
@@ -84,7 +88,7 @@ class Moved:
 
 def reserve(debit: Party, credit: Party, entry: Entry) -> Moved:
     """Hold the amount: the debit account has it no longer available."""
-    amount = entry.amount_minor
+    entry, amount = _after(entry, debit, credit), entry.amount_minor
     return _moved(
         TransferState.PENDING,
         _changed(debit, entry, debits_pending=amount),
@@ -95,7 +99,7 @@ def reserve(debit: Party, credit: Party, entry: Entry) -> Moved:
 
 def transfer(debit: Party, credit: Party, entry: Entry) -> Moved:
     """Move the amount at once."""
-    amount = entry.amount_minor
+    entry, amount = _after(entry, debit, credit), entry.amount_minor
     return _moved(
         TransferState.POSTED,
         _changed(debit, entry, debits_posted=amount),
@@ -107,7 +111,7 @@ def transfer(debit: Party, credit: Party, entry: Entry) -> Moved:
 def post(hold: Hold, debit: Party, credit: Party, entry: Entry) -> Moved:
     """Resolve a hold by moving the entry's amount, all of it or less; the rest is released."""
     assert entry.amount_minor <= hold.amount_minor, "cannot post more than is held"
-    amount, held = entry.amount_minor, hold.amount_minor
+    entry, amount, held = _after(entry, debit, credit), entry.amount_minor, hold.amount_minor
     return _moved(
         TransferState.POSTED,
         _changed(debit, entry, debits_posted=amount, debits_pending=-held),
@@ -120,7 +124,7 @@ def post(hold: Hold, debit: Party, credit: Party, entry: Entry) -> Moved:
 def void(hold: Hold, debit: Party, credit: Party, entry: Entry) -> Moved:
     """Resolve a hold by releasing all of it."""
     assert entry.amount_minor == hold.amount_minor, "a void releases the whole hold"
-    held = hold.amount_minor
+    entry, held = _after(entry, debit, credit), hold.amount_minor
     return _moved(
         TransferState.VOIDED,
         _changed(debit, entry, debits_pending=-held),
@@ -128,6 +132,20 @@ def void(hold: Hold, debit: Party, credit: Party, entry: Entry) -> Moved:
         entry,
         hold,
     )
+
+
+def _after(entry: Entry, debit: Party, credit: Party) -> Entry:
+    """The entry, dated after the last of either customer: hosts' clocks differ.
+
+    By a microsecond at the least, so that a statement has one order, and the balance at an
+    instant is that of the last row before it.
+    """
+    known = [
+        party.updated_at + _TICK
+        for party in (debit, credit)
+        if isinstance(party, Account) and party.version
+    ]
+    return replace(entry, recorded_at=max([entry.recorded_at, *known]))
 
 
 def _changed(

@@ -117,6 +117,14 @@ def retry_delay(
     return max(delay, timedelta(seconds=min(wish_s or 0.0, _RETRY_AFTER_MAX_S)))
 
 
+def unasked_delay(
+    progress: Progress, policy: Policy, jitter: float, wish_s: float | None
+) -> timedelta:
+    """The wait after an attempt that never got as far as the provider: longer with each claim."""
+    count = replace(progress, retry_count=max(0, progress.attempt_count - 1))
+    return retry_delay(count, policy, jitter, wish_s)
+
+
 def inquiry_delay(progress: Progress, policy: Policy, jitter: float) -> timedelta:
     """The wait before the next question about an unknown outcome."""
     count, longest = progress.inquiry_count, policy.inquiry_delay_max_s

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payments import holds, ledger
-from payments.account import TURNOVER_MINOR_MAX, Account, AccountStatus, world
+from payments.account import Account, AccountStatus, world
 from payments.change import work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
+from payments.decisions.account_checks import Side, exceeds_turnover, lacks_funds, unusable
 from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
@@ -69,29 +70,9 @@ def create_payment(command: CreatePayment, state: State, at: Context) -> Decisio
     if command.payment_type is PaymentType.INTERNAL:
         return _transfer(command, source, state, at)
     return (
-        _insufficient_funds(source, command)
-        or _turnover_exceeded(source.id, source.debits_posted + source.debits_pending, command)
+        lacks_funds(source, command.amount)
+        or exceeds_turnover(source, command.amount, by=Side.DEBIT)
         or _accept_external(command, source, at)
-    )
-
-
-def _insufficient_funds(source: Account, command: CreatePayment) -> Refused | None:
-    if source.available >= command.amount.amount_minor:
-        return None
-    return Refused(
-        RefusalCode.INSUFFICIENT_FUNDS,
-        f"account {source.id} has less than {command.amount} available",
-    )
-
-
-def _turnover_exceeded(
-    account_id: UUID, moved_minor: int, command: CreatePayment
-) -> Refused | None:
-    if moved_minor + command.amount.amount_minor <= TURNOVER_MINOR_MAX:
-        return None
-    return Refused(
-        RefusalCode.ACCOUNT_TURNOVER_EXCEEDED,
-        f"account {account_id} has moved too much to move {command.amount} more: open another",
     )
 
 
@@ -107,27 +88,13 @@ def _debited(state: State, command: CreatePayment) -> Account | Refused:
             f"account {account.id} is at version {account.version} now",
             account,
         )
-    return _usable(account, command)
+    return unusable(account, command.amount) or account
 
 
 def _account(state: State, account_id: UUID, command: CreatePayment) -> Account | Refused:
     account = state.accounts.get(account_id)
     if account is None or account.tenant_id != command.tenant_id:
         return Refused(RefusalCode.ACCOUNT_NOT_FOUND, f"there is no account {account_id}")
-    return account
-
-
-def _usable(account: Account, command: CreatePayment) -> Account | Refused:
-    """The account if it is active and in the command's currency, or why not."""
-    if account.status is not AccountStatus.ACTIVE:
-        return Refused(
-            RefusalCode.ACCOUNT_NOT_ACTIVE, f"account {account.id} is {account.status.value}"
-        )
-    if account.currency != command.amount.currency:
-        return Refused(
-            RefusalCode.CURRENCY_MISMATCH,
-            f"account {account.id} is in {account.currency}, not {command.amount.currency}",
-        )
     return account
 
 
@@ -138,14 +105,13 @@ def _transfer(
     if command.destination_account_id == source.id:
         return Refused(RefusalCode.SAME_ACCOUNT, "source and destination are the same account")
     destination = _account(state, command.destination_account_id, command)
-    if isinstance(destination, Account):
-        destination = _usable(destination, command)
     if isinstance(destination, Refused):
         return destination
     refused = (
-        _insufficient_funds(source, command)
-        or _turnover_exceeded(source.id, source.debits_posted + source.debits_pending, command)
-        or _turnover_exceeded(destination.id, destination.credits_posted, command)
+        unusable(destination, command.amount)
+        or lacks_funds(source, command.amount)
+        or exceeds_turnover(source, command.amount, by=Side.DEBIT)
+        or exceeds_turnover(destination, command.amount, by=Side.CREDIT)
     )
     if refused is not None:
         return refused

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments import holds, ledger
 from payments.change import changed, work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
+from payments.decisions.account_checks import lacks_funds, unusable
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from payments.commands import CancelPayment, CapturePayment, RefundPayment
 
 
+_BEFORE_ITS_PROVIDER: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.PROCESSING})
+
+
 def cancel_payment(command: CancelPayment, state: State, at: Context) -> Decision | Refused:
     """Before a provider was asked: done. While authorized: done, and the provider told to void."""
     payment = _owned(state, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
-    unasked = payment.status is PaymentStatus.PENDING and payment.progress.attempt_count == 0
+    unasked = payment.status in _BEFORE_ITS_PROVIDER and _was_never_asked(payment)
     voidable = payment.awaits_capture
     if not (unasked or voidable):
         return Refused(
@@ -121,6 +125,11 @@ def cancelled(payment: Payment, state: State, at: Context, *, is_held_there: boo
     )
 
 
+def _was_never_asked(payment: Payment) -> bool:
+    """No worker is at it, and none ever got as far as its provider."""
+    return payment.progress.lease_id is None and payment.progress.first_asked_at is None
+
+
 def is_expired(payment: Payment, at: Context) -> bool:
     """Whether it awaits a capture, and has done so for too long."""
     until = payment.authorization_expires_at
@@ -152,11 +161,14 @@ def _return_transfer(
 ) -> Decision | Refused:
     assert payment.destination_account_id is not None, "a transfer has a destination"
     giver = state.accounts[payment.destination_account_id]
-    if giver.available < refund.amount.amount_minor:
-        return Refused(
-            RefusalCode.INSUFFICIENT_FUNDS,
-            f"account {giver.id} has less than {refund.amount} available",
-        )
+    receiver = state.accounts[payment.source_account_id]
+    refused = (
+        unusable(giver, refund.amount)
+        or unusable(receiver, refund.amount)
+        or lacks_funds(giver, refund.amount)
+    )
+    if refused is not None:
+        return refused
     done = replace(
         refund,
         status=RefundStatus.COMPLETED,
@@ -172,7 +184,7 @@ def _return_transfer(
         payment_id=payment.id,
         refund_id=refund.id,
     )
-    moved = ledger.transfer(giver, state.accounts[payment.source_account_id], entry)
+    moved = ledger.transfer(giver, receiver, entry)
     change = changed(
         refunded(payment, refund.amount.amount_minor), EventType.REFUND_COMPLETED, at, refund=done
     )

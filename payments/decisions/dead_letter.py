@@ -15,6 +15,7 @@ from payments.change import changed, work_for
 from payments.dead_letter import DeadLetter, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions import dead_letter_queue
+from payments.decisions.account_checks import Side, exceeds_turnover, lacks_funds, unusable
 from payments.decisions.amend import owing
 from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
@@ -100,11 +101,13 @@ def _redrive_payment(payment: Payment, state: State, at: Context) -> Decision | 
 def _charge_again(payment: Payment, state: State, at: Context) -> Decision | Refused:
     """From the start, with a new hold: the old one was released when the payment failed."""
     source = state.accounts[payment.source_account_id]
-    if source.available < payment.amount.amount_minor:
-        return Refused(
-            RefusalCode.INSUFFICIENT_FUNDS,
-            f"account {source.id} has less than {payment.amount} available",
-        )
+    refused = (
+        unusable(source, payment.amount)
+        or lacks_funds(source, payment.amount)
+        or exceeds_turnover(source, payment.amount, by=Side.DEBIT)
+    )
+    if refused is not None:
+        return refused
     manual = payment.capture_method is CaptureMethod.MANUAL
     operation = Operation.AUTHORIZE if manual else Operation.CHARGE
     pending = replace(

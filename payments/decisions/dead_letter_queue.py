@@ -61,7 +61,7 @@ def discard(letter: DeadLetter, command: DiscardDeadLetter, state: State, at: Co
     """Close a letter, and send what waited for no other."""
     closed = signed(letter, command, DeadLetterState.DISCARDED, at)
     left = [each for each in _queue(letter, state) if each.id != letter.id]
-    in_the_way = _first_in_the_way(left)
+    in_the_way = _first_in_the_way(left, at)
     if in_the_way is None:
         sent = _sent(left, command, at)
         return replace(
@@ -82,14 +82,14 @@ def redrive(
 ) -> Decision | Refused:
     """Send a letter's message again, and with it all that wait in its queue."""
     queue = _queue(letter, state)
-    in_the_way = _first_in_the_way(queue)
+    in_the_way = _first_in_the_way(queue, at)
     if in_the_way and in_the_way.id != letter.id:
         return _not_redrivable(letter, f"it waits behind dead letter {in_the_way.id}")
     for each in queue:
-        if not _is_sendable(each):
+        if not _is_sendable(each, at):
             return _not_redrivable(
                 letter,
-                "its bytes cannot be read, now or later"
+                "its bytes cannot be read, now or later, or came from a topic that is not ours"
                 if each.id == letter.id
                 else f"dead letter {each.id} behind it can only be discarded, which comes first",
             )
@@ -141,10 +141,10 @@ def _queue(letter: DeadLetter, state: State) -> list[DeadLetter]:
     return sorted(queue, key=lambda each: (each.source.partition, each.source.offset))
 
 
-def _first_in_the_way(queue: Sequence[DeadLetter]) -> DeadLetter | None:
+def _first_in_the_way(queue: Sequence[DeadLetter], at: Context) -> DeadLetter | None:
     """The first that has a fault of its own, or cannot be sent."""
     waits = DeadLetterReason.WAITS_BEHIND
-    faulty = (each for each in queue if each.reason is not waits or not _is_sendable(each))
+    faulty = (each for each in queue if each.reason is not waits or not _is_sendable(each, at))
     return next(faulty, None)
 
 
@@ -177,9 +177,12 @@ def _blocking(payment: Payment, stage: str, by: UUID | None) -> Payment:
     return replace(payment, refund_blocked_by=by)
 
 
-def _is_sendable(letter: DeadLetter) -> bool:
-    """Whether the outbox can carry it: a payload is JSON text in UTF-8, as RFC 8259 defines it."""
-    if letter.reason not in _SENDABLE:
+def _is_sendable(letter: DeadLetter, at: Context) -> bool:
+    """Whether the outbox can carry it, to a topic of ours.
+
+    A payload is JSON text in UTF-8, as RFC 8259 defines it.
+    """
+    if letter.reason not in _SENDABLE or letter.source.topic not in at.topics:
         return False
     try:
         json.loads((letter.source.value or b"").decode(), parse_constant=_no_number)

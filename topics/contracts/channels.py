@@ -9,3 +9,5 @@ ACCOUNTS: Final = "payments.accounts"
 CHARGES: Final = "payments.charges"
 REFUNDS: Final = "payments.refunds"
 DEAD_LETTERS: Final = "payments.dlq"
+
+ALL: Final = frozenset({EVENTS, ACCOUNTS, CHARGES, REFUNDS, DEAD_LETTERS})

@@ -30,7 +30,7 @@ from payments.outcome import (
     Unresolvable,
     was_asked,
 )
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay
+from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay, unasked_delay
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -225,6 +225,10 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
         case Deferred():
             delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
+        case Retriable(is_asked=False):
+            # Our own lack, or nobody at their door: it costs no try, and says what it waits for.
+            wait = unasked_delay(progress, at.policy, at.jitter, outcome.retry_after_s)
+            return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
         case Unresolvable() if work.doubt is not Doubt.IN_REVIEW:
             return _left_to_a_person(work, outcome, command.source, at)
         case Retriable() | Unknown() | Unresolvable() if work.doubt is not Doubt.NONE:

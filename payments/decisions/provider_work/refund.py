@@ -157,4 +157,5 @@ class RefundWork:
 
 def touched(refund: Refund, at: Context) -> Refund:
     """The refund as its next version."""
-    return replace(refund, version=refund.version + 1, updated_at=at.now)
+    updated_at = max(at.now, refund.updated_at)
+    return replace(refund, version=refund.version + 1, updated_at=updated_at)

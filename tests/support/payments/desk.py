@@ -21,6 +21,7 @@ from payments.decisions.decide import decide
 from payments.progress import Policy
 from store.write.batch import Working
 from tests.support.factories import SOURCE, open_account
+from topics.contracts import channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ class Desk:
         return UUID(int=next(self._ids))
 
     def context(self) -> Context:
-        return Context(self.now, self.new_id, self.jitter, self.policy)
+        return Context(self.now, self.new_id, self.jitter, self.policy, channels.ALL)
 
     def ask(self, command: Command) -> Decision | Refused:
         outcome = decide(command, self.working.state(), self.context())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -88,7 +88,8 @@ def test_voiding_gives_everything_back(balance: int, amount: int) -> None:
     before = account(1, balance)
     held = only(ledger.reserve(before, CLEARING, entry(amount)))
     moved = ledger.void(Hold(UUID(int=1), amount), held, CLEARING, entry(amount, 2))
-    assert only(moved) == replace(before, version=3)
+    after = only(moved)
+    assert after == replace(before, version=3, updated_at=after.updated_at)
     assert moved.transfer.state is TransferState.VOIDED
 
 
@@ -140,3 +141,18 @@ def test_a_transfer_has_one_currency_and_two_sides() -> None:
         ledger.transfer(world("t", "EUR"), account(1), entry(1))
     with pytest.raises(AssertionError, match="two sides"):
         ledger.transfer(account(1, 10), account(1, 10), entry(1))
+
+
+def test_no_row_is_dated_before_what_its_account_has() -> None:
+    """Whichever host's clock is behind: each row is later than the one before it."""
+    ahead = replace(account(1, 100), updated_at=NOW + timedelta(seconds=2))
+    first = ledger.transfer(ahead, account(2), entry(10))
+    second = ledger.transfer(only_debtor(first), WORLD, entry(10, 2))
+    dates = [each.transfer.entry.recorded_at for each in (first, second)]
+    assert ahead.updated_at < dates[0] < dates[1]
+    assert only(second).updated_at == dates[1]
+
+
+def only_debtor(moved: Moved) -> Account:
+    debtor, _ = moved.accounts
+    return debtor

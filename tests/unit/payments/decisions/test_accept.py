@@ -188,3 +188,17 @@ def test_tenants_do_not_see_each_other() -> None:
     assert isinstance(foreign, Account)
     own = desk.open_account()
     assert refusal(desk, transfer(own.id, foreign.id)) is RefusalCode.ACCOUNT_NOT_FOUND
+
+
+def test_no_refund_moves_money_through_an_account_that_is_not_active() -> None:
+    """Frozen, neither the giver gives nor the receiver receives."""
+    for frozen in (0, 1):
+        desk = Desk()
+        accounts = desk.open_account(usd(100)), desk.open_account(usd(0))
+        payment = granted(desk.ask(transfer(accounts[0].id, accounts[1].id, usd(100)))).result
+        assert isinstance(payment, Payment)
+        account = desk.working.accounts[accounts[frozen].id]
+        desk.working.accounts[account.id] = replace(account, status=AccountStatus.FROZEN)
+        outcome = desk.ask(RefundPayment(TENANT, payment.id, None))
+        assert isinstance(outcome, Refused)
+        assert outcome.code is RefusalCode.ACCOUNT_NOT_ACTIVE

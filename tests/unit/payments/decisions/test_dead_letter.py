@@ -81,12 +81,14 @@ def test_a_readable_message_is_published_again_as_it_came(reason: DeadLetterReas
         (replace(POISON, value=b"[" * 100_000), DeadLetterReason.HANDLER_ERROR),
         (replace(POISON, value=b'{"amount": NaN}'), DeadLetterReason.HANDLER_ERROR),
         (replace(POISON, value="{}".encode("utf-16")), DeadLetterReason.HANDLER_ERROR),
+        (replace(READABLE, topic="somebody.elses"), DeadLetterReason.HANDLER_ERROR),
+        (replace(READABLE, topic=""), DeadLetterReason.UNKNOWN_TYPE),
     ],
 )
-def test_bytes_nobody_can_read_are_not_sent_again(
+def test_what_would_only_come_back_or_go_astray_is_not_sent_again(
     source: SourceMessage, reason: DeadLetterReason
 ) -> None:
-    """They would only come back; the letter stays parked."""
+    """Bytes nobody can read, a topic that is not ours: the letter stays parked."""
     desk = Desk()
     letter = parked(desk, park(source, reason))
     outcome = redrive(desk, letter)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from payments.account import AccountStatus
 from payments.commands import CapturePayment, RedriveDeadLetter, WakePayment
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Decision, RefusalCode, Refused
@@ -154,6 +155,70 @@ def test_what_nobody_can_tell_any_more_is_left_to_a_person_at_once() -> None:
     assert letter.error == "key_window_passed: found nothing"
     assert status(scene) is PaymentStatus.REVIEW
     assert available(scene) == 95_000
+
+
+def test_what_never_reached_the_provider_costs_no_try() -> None:
+    """Refused credentials, a limited rate, no connection: it waits, says for what, and goes on."""
+    lack = Retriable("unauthorized", "the provider refused our credentials", is_asked=False)
+    scene = scene_of("processing")
+    waits = []
+    for _ in range(10):
+        granted(scene.desk.ask(scene.settled(lack)))
+        assert scene.payment.progress.due_at is not None
+        waits.append((scene.payment.progress.due_at - scene.desk.now).total_seconds())
+        scene.play("wake claim")
+    assert waits == [1, 2, 4, 8, 16, *[30] * 5]
+    assert scene.payment.progress.retry_count == 0
+    assert scene.payment.last_error_code == "unauthorized"
+    scene.play("succeeded")
+    assert status(scene) is PaymentStatus.COMPLETED
+    assert scene.payment.last_error_code is None
+
+
+def test_what_never_reached_the_provider_can_still_be_cancelled() -> None:
+    """Nobody there knows of it; once somebody may, it cannot."""
+    scene = scene_of("processing")
+    assert isinstance(scene.desk.ask(scene.command("cancel")), Refused)
+    lack = Retriable("not_sent", "no connection", is_asked=False)
+    granted(scene.desk.ask(replace(scene.settled(lack), is_first=True)))
+    scene.play("cancel")
+    assert status(scene) is PaymentStatus.CANCELLED
+    assert available(scene) == 100_000
+
+
+def test_an_inquiry_that_never_reached_the_provider_is_none() -> None:
+    """It says nothing of the payment, and brings it no nearer to a person's review."""
+    scene = scene_of("inquiring")
+    before = scene.payment.progress.inquiry_count
+    lack = Retriable("rate_limited", "too many requests", 7.0, is_asked=False)
+    granted(scene.desk.ask(scene.settled(lack)))
+    assert status(scene) is PaymentStatus.UNKNOWN
+    assert scene.payment.progress.inquiry_count == before
+
+
+def test_redriving_checks_the_account_as_any_payment_does() -> None:
+    """Frozen in the meantime, or worn out: refused, and the letter stays parked."""
+    for change in (
+        {"status": AccountStatus.FROZEN},
+        {"debits_posted": 10**18, "credits_posted": 2 * 10**18},
+    ):
+        scene = scene_of("last_try")
+        letter = letter_of(granted(scene.desk.ask(scene.command("retriable"))))
+        accounts = scene.desk.working.accounts
+        payer = accounts[scene.payment.source_account_id]
+        accounts[payer.id] = replace(payer, **change)
+        assert isinstance(redrive(scene, letter), Refused)
+        assert scene.desk.working.dead_letters[letter.id].state is DeadLetterState.PARKED
+
+
+def test_no_version_of_a_payment_is_dated_before_the_one_before() -> None:
+    """A host whose clock is behind decides later all the same."""
+    scene = scene_of("processing")
+    before = scene.payment.updated_at
+    scene.desk.now = before - timedelta(seconds=2)
+    decision = granted(scene.desk.ask(scene.settled(Succeeded("pi_1"))))
+    assert scene.payment.updated_at == before
+    assert [each.occurred_at for each in decision.events] == [before]
 
 
 def test_redriving_a_contradiction_completes_the_payment() -> None:
