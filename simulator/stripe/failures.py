@@ -93,12 +93,12 @@ def key_in_use(key: str) -> Failure:
     )
 
 
-def rate_limited() -> Failure:
-    """Too many requests; nothing was done."""
+def rate_limited(code: str | None) -> Failure:
+    """Too many requests, or with `lock_timeout` too many about one object; nothing was done."""
     return Failure(
         status=429,
         type="invalid_request_error",
-        code="rate_limit",
+        code=code or "rate_limit",
         message="Request rate limit exceeded. You can learn more about rate limits here "
         "https://stripe.com/docs/rate-limits.",
     )

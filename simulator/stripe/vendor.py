@@ -111,7 +111,7 @@ class Stripe:
     def broken(self, spec: FaultSpec) -> Decision:
         """What a failing Stripe answers; no trace of it is kept under the key."""
         failure = (
-            failures.rate_limited()
+            failures.rate_limited(spec.code)
             if spec.kind is FaultKind.RATE_LIMIT
             else failures.api_error(spec.status)
         )

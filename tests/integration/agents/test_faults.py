@@ -78,12 +78,25 @@ async def test_a_payment_that_is_refused_for_too_long_fails_and_an_operator_is_t
 ) -> None:
     """Five attempts, then the hold is released and there is a dead letter, at once."""
     customer = await shop.customer()
-    shop.provider.arm("rate_limit", vendor="stripe", operation="charge")
+    shop.provider.arm("rate_limit", vendor="stripe", operation="charge", code="lock_timeout")
     payment = await shop.bought(customer)
     await shop.becomes(payment, "failed")
-    assert await shop.attempts(payment) == [(n, False, "retriable") for n in range(1, 6)]
+    assert await shop.attempts(payment) == [(n, n > 1, "retriable") for n in range(1, 6)]
     query = "SELECT reason FROM dead_letters WHERE payment_id = $1"
     assert await shop.pool.fetchval(query, payment.id) == "retries_exhausted"
+    await shop.assert_right(customer)
+
+
+async def test_a_rate_that_is_limited_for_long_costs_no_payment(shop: Shop) -> None:
+    """Turned away more often than it may be tried, it waits, says why, and completes at last."""
+    customer = await shop.customer()
+    shop.provider.arm("rate_limit", vendor="stripe", operation="charge", times=6)
+    payment = await shop.bought(customer)
+    await shop.becomes(payment, "completed")
+    assert [outcome for _, _, outcome in await shop.attempts(payment)] == [
+        *["retriable"] * 6,
+        "succeeded",
+    ]
     await shop.assert_right(customer)
 
 
