@@ -18,7 +18,7 @@ from api.http.problems import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from api.http.routing import Route
+    from api.contract.route import Route
 
 # Only what this server serves; the page's own styles are inline, and its icons are data.
 PAGE_HEADERS: Final = {

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from api.http.preconditions import IF_MATCH
 
 if TYPE_CHECKING:
-    from api.http.routing import Route, Success
+    from api.contract.route import Route, Success
 
 # What JSON is made of.
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None

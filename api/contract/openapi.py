@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from pydantic.json_schema import models_json_schema
 
 from api.contract.links import Json, links_of
-from api.contract.responses import ProblemResponse
+from api.contract.responses.payments import ProblemResponse
+from api.contract.route import Everyone, KeyUse, Route, Success
 from api.http.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.http.problems import CONTENT_TYPE
-from api.http.routing import Everyone, KeyUse, Route, Success
 from api.idempotency.key import PATTERN
 
 if TYPE_CHECKING:

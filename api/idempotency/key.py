@@ -10,8 +10,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from api.contract.route import KeyUse
 from api.http.problems import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING, Problem
-from api.http.routing import KeyUse
 from api.http.strict_json import canonical
 
 if TYPE_CHECKING:

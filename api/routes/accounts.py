@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from api.contract.requests.bodies import CreateAccountBody
 from api.contract.requests.queries import BalanceQuery, PageQuery
-from api.contract.responses import (
+from api.contract.responses.payments import (
     AccountResponse,
     BalanceResponse,
     Page,
     TransactionResponse,
     json_answer,
 )
-from api.http.cursors import after_id, id_of
+from api.contract.route import KeyUse, Route, Scope, Success
+from api.handling.cursors import after_id, id_of
+from api.handling.submission import commit
 from api.http.preconditions import entity_tag
 from api.http.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import commit
 from payments.account import Account
 from store.read.accounts import account_by_id
 from store.read.ledger import balance_at, statement
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from asyncpg.pool import PoolConnectionProxy
 
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 

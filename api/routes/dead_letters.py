@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from api.contract.requests.bodies import ResolveDeadLetterBody
 from api.contract.requests.queries import DeadLettersQuery
-from api.contract.responses import DeadLetterDetailResponse, DeadLetterResponse, Page, json_answer
-from api.http.cursors import after_instant, instant_of
+from api.contract.responses.payments import (
+    DeadLetterDetailResponse,
+    DeadLetterResponse,
+    Page,
+    json_answer,
+)
+from api.contract.route import KeyUse, Route, Scope, Success
+from api.handling.cursors import after_instant, instant_of
+from api.handling.submission import commit
 from api.http.problems import DEAD_LETTER_NOT_FOUND, Problem
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import commit
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter
 from store.read.dead_letters import (
@@ -21,7 +26,7 @@ from store.read.dead_letters import (
 )
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 

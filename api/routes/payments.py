@@ -14,14 +14,19 @@ from api.contract.requests.bodies import (
     positive_amount_in,
 )
 from api.contract.requests.queries import PaymentQuery, PaymentsQuery
-from api.contract.responses import Page, PaymentDetailResponse, PaymentResponse, json_answer
-from api.http.call import Call
-from api.http.cursors import after_id, id_of
+from api.contract.responses.payments import (
+    Page,
+    PaymentDetailResponse,
+    PaymentResponse,
+    json_answer,
+)
+from api.contract.route import KeyUse, Route, Scope, Success
+from api.handling.call import Call
+from api.handling.cursors import after_id, id_of
+from api.handling.submission import Committed, Rendering, commit
 from api.http.preconditions import accepted_versions
 from api.http.preferences import wait_seconds
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import Committed, Rendering, commit
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import TERMINAL, Payment
 from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page

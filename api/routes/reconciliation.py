@@ -11,16 +11,16 @@ from pydantic import BaseModel, ConfigDict
 
 from api.contract.requests.fields import one_of
 from api.contract.requests.queries import PageQuery
-from api.contract.responses import Page, json_answer
-from api.http.cursors import after_instant, instant_of
-from api.http.routing import Route, Scope, Success
+from api.contract.responses.payments import Page, json_answer
+from api.contract.route import Route, Scope, Success
+from api.handling.cursors import after_instant, instant_of
 from payments.payment import Provider
 from payments.reconciliation.breaks import BreakState, TrackedBreak
 from payments.reconciliation.differences import BreakType, Kind
 from store.reconciliation import BreakFilters, breaks_page
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.money import Money
     from store.write.group_commit import Answer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from api.access.rate_limits import Limit
-from api.http.routing import Everyone, RateClass
+from api.contract.route import Everyone, RateClass
 from api.routes import ROUTES
 from store.write.group_commit import Limits
 from tests.support.api.ingress import Options, running

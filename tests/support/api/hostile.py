@@ -14,7 +14,7 @@ import orjson
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from api.contract.openapi import document
-from api.http.routing import KeyUse, Route
+from api.contract.route import KeyUse, Route
 from api.routes import ROUTES
 
 if TYPE_CHECKING:

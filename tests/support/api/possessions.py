@@ -12,7 +12,7 @@ from store.write.group_commit import Submission
 from tests.support.api.stage import settle
 
 if TYPE_CHECKING:
-    from api.http.routing import Route
+    from api.contract.route import Route
     from tests.support.api.ingress import Client, Ingress, Reply
 
 

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 from api.contract.openapi import document
 from api.contract.requests.bodies import CreatePaymentBody
 from api.contract.requests.reading import parse_body, read_body
+from api.contract.route import Everyone, KeyUse, Route
 from api.http.problems import Problem
-from api.http.routing import Everyone, KeyUse, Route
 from api.routes import ROUTES
 
 # As a client reads it.

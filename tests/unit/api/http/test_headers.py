@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.cursors import after_id, after_instant, id_of, instant_of
+from api.contract.route import KeyUse
+from api.handling.cursors import after_id, after_instant, id_of, instant_of
 from api.http.preferences import wait_seconds
 from api.http.problems import Problem
-from api.http.routing import KeyUse
 from api.http.strict_json import parse
 from api.idempotency.key import fingerprint, key_of
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api.http.call import Call
+from api.handling.call import Call
+from api.handling.reads import RETRY_SOON
 from api.http.preconditions import refuse_if_match
 from api.http.problems import (
     IDEMPOTENCY_KEY_IN_FLIGHT,
@@ -22,7 +23,6 @@ from api.http.problems import (
     answer,
     refusal,
 )
-from api.http.reads import RETRY_SOON
 from api.idempotency.key import fingerprint
 from payments.decision import Refused
 from store.write.group_commit import (

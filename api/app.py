@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.contract.documents import DOCUMENTS, documents_of
-from api.http.call import Call
+from api.handling.call import Call
 from api.http.observer import BODY_BYTES_MAX, UNMATCHED, Observer
 from api.http.preconditions import conditional
 from api.routes import ROUTES
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from api.http.dependencies import Dependencies
+    from api.contract.route import Route
+    from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
-    from api.http.routing import Route
     from store.write.group_commit import Answer
 
 ROUTES_DECLARED: Final = web.AppKey("routes", tuple)

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from api.access.rate_limits import Subject
 from api.contract.requests.fields import parse_uuid
 from api.contract.requests.reading import parse_body, read_body, read_query
+from api.contract.route import Everyone, Scope
+from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
     REQUEST_TIMEOUT,
@@ -18,8 +20,6 @@ from api.http.problems import (
     Problem,
     ProblemKind,
 )
-from api.http.reads import reading
-from api.http.routing import Everyone, Scope
 from api.idempotency.key import HEADER, key_of
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from api.access.authentication import Principal
-    from api.http.dependencies import Dependencies
+    from api.contract.route import Route
+    from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
-    from api.http.routing import Route
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

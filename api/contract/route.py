@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from store.write.group_commit import Answer
 
 Handler = Callable[["Call"], Awaitable["Answer"]]
