@@ -15,7 +15,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from api.contract.route import Scope
+from api.access.scopes import Scope
 from api.http.problems import UNAUTHORIZED, Problem
 
 if TYPE_CHECKING:

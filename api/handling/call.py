@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel
 
 from api.access.rate_limits import Subject
+from api.access.scopes import Everyone, Scope
 from api.contract.requests.fields import parse_uuid
 from api.contract.requests.reading import parse_body, read_body, read_query
-from api.contract.route import Everyone, Scope
 from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
@@ -52,7 +52,7 @@ class Call:
     )
 
     def __init__(
-        self, request: web.Request, asked: Asked, route: Route, deps: Dependencies
+        self, request: web.Request, asked: Asked, route: Route[Call], deps: Dependencies
     ) -> None:
         self.request = request
         self.asked = asked

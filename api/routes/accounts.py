@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import CreateAccountBody
 from api.contract.requests.queries import BalanceQuery, PageQuery
 from api.contract.responses.payments import (
@@ -13,11 +14,12 @@ from api.contract.responses.payments import (
     TransactionResponse,
     json_answer,
 )
-from api.contract.route import KeyUse, Route, Scope, Success
+from api.contract.route import Route, Success
 from api.handling.cursors import after_id, id_of
 from api.handling.submission import commit
 from api.http.preconditions import entity_tag
 from api.http.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
+from api.idempotency.key import KeyUse
 from payments.account import Account
 from store.read.accounts import account_by_id
 from store.read.ledger import balance_at, statement

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import ResolveDeadLetterBody
 from api.contract.requests.queries import DeadLettersQuery
 from api.contract.responses.payments import (
@@ -12,10 +13,11 @@ from api.contract.responses.payments import (
     Page,
     json_answer,
 )
-from api.contract.route import KeyUse, Route, Scope, Success
+from api.contract.route import Route, Success
 from api.handling.cursors import after_instant, instant_of
 from api.handling.submission import commit
 from api.http.problems import DEAD_LETTER_NOT_FOUND, Problem
+from api.idempotency.key import KeyUse
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter
 from store.read.dead_letters import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Everyone
 from api.contract.documents import DOCUMENTS, PAGE_HEADERS
-from api.contract.route import Everyone, Route, Success
+from api.contract.route import Route, Success
 from api.http.problems import NOT_FOUND, Problem
 from store.write.group_commit import Answer
 

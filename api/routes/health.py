@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Everyone
 from api.contract.responses.payments import CheckStatus, HealthResponse, json_answer
-from api.contract.route import Everyone, Route, Success
+from api.contract.route import Route, Success
 from store.write.group_commit import Answer
 from telemetry.metrics import render
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import (
     CancelPaymentBody,
     CapturePaymentBody,
@@ -20,13 +21,14 @@ from api.contract.responses.payments import (
     PaymentResponse,
     json_answer,
 )
-from api.contract.route import KeyUse, Route, Scope, Success
+from api.contract.route import Route, Success
 from api.handling.call import Call
 from api.handling.cursors import after_id, id_of
 from api.handling.submission import Committed, Rendering, commit
 from api.http.preconditions import accepted_versions
 from api.http.preferences import wait_seconds
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
+from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import TERMINAL, Payment
 from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
@@ -204,7 +206,6 @@ ROUTES: Final = (
         summary="Cancel a payment no provider was asked about, or void an authorized one.",
         tag="Payments",
         body=CancelPaymentBody,
-        body_optional=True,
         key_use=KeyUse.ACCEPTED,
         refusals=(409,),
         successes={200: Success("The cancelled payment.", PaymentResponse)},
@@ -217,7 +218,6 @@ ROUTES: Final = (
         summary="Capture an authorized payment, all of it or less.",
         tag="Payments",
         body=CapturePaymentBody,
-        body_optional=True,
         key_use=KeyUse.REQUIRED,
         refusals=(409,),
         successes={202: Success("The capture was asked for.", PaymentResponse, headers=_LOCATION)},

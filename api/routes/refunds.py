@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import RefundPaymentBody
 from api.contract.responses.payments import RefundResponse, json_answer
-from api.contract.route import KeyUse, Route, Scope, Success
+from api.contract.route import Route, Success
 from api.handling.submission import commit
 from api.http.problems import PAYMENT_NOT_FOUND, REFUND_NOT_FOUND, Problem
+from api.idempotency.key import KeyUse
 from api.routes.payments import amount_of
 from payments.commands import RefundPayment
 from payments.refund import Refund
@@ -64,7 +66,6 @@ ROUTES: Final = (
         summary="Give money back: all that is left of a payment, or a part.",
         tag="Refunds",
         body=RefundPaymentBody,
-        body_optional=True,
         key_use=KeyUse.REQUIRED,
         refusals=(409,),
         successes={

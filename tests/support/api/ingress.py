@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from api import app
 from api.access.authentication import ApiKeys, Authenticator, Open, new_secret
 from api.access.rate_limits import Limit, RateLimiter
-from api.contract.route import Scope
+from api.access.scopes import Scope
 from api.handling.dependencies import Dependencies
 from api.handling.readiness import Readiness
 from api.handling.reads import reading

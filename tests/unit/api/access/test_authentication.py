@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.access.authentication import BELIEVED_SECONDS, ApiKeys, NewSecret, Open, new_secret
-from api.contract.route import Scope
+from api.access.scopes import Scope
 from api.http.problems import Problem
 from store.api_keys import ApiKey
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.contract.route import KeyUse
 from api.handling.cursors import after_id, after_instant, id_of, instant_of
 from api.http.preferences import wait_seconds
 from api.http.problems import Problem
 from api.http.strict_json import parse
-from api.idempotency.key import fingerprint, key_of
+from api.idempotency.key import KeyUse, fingerprint, key_of
 
 
 @pytest.mark.parametrize(
