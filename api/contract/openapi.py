@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.access.scopes import Everyone
 from api.contract.links import Json, links_of
-from api.contract.responses.payments import ProblemResponse
+from api.contract.responses.problems import ProblemResponse
 from api.contract.route import AnyRoute, Success
 from api.http.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.http.problems import CONTENT_TYPE

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Final
 from api.access.scopes import Scope
 from api.contract.requests.bodies import CreateAccountBody
 from api.contract.requests.queries import BalanceQuery, PageQuery
-from api.contract.responses.payments import (
-    AccountResponse,
-    BalanceResponse,
-    Page,
-    TransactionResponse,
-    json_answer,
-)
+from api.contract.responses.accounts import AccountResponse, BalanceResponse, TransactionResponse
+from api.contract.responses.answers import Page, json_answer
 from api.contract.route import Route, Success
 from api.handling.cursors import after_id, id_of
 from api.handling.submission import commit

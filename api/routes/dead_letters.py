@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Final
 from api.access.scopes import Scope
 from api.contract.requests.bodies import ResolveDeadLetterBody
 from api.contract.requests.queries import DeadLettersQuery
-from api.contract.responses.payments import (
-    DeadLetterDetailResponse,
-    DeadLetterResponse,
-    Page,
-    json_answer,
-)
+from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.dead_letters import DeadLetterDetailResponse, DeadLetterResponse
 from api.contract.route import Route, Success
 from api.handling.cursors import after_instant, instant_of
 from api.handling.submission import commit

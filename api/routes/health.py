@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Everyone
-from api.contract.responses.payments import CheckStatus, HealthResponse, json_answer
+from api.contract.responses.answers import json_answer
+from api.contract.responses.operations import CheckStatus, HealthResponse
 from api.contract.route import Route, Success
 from store.write.group_commit import Answer
 from telemetry.metrics import render

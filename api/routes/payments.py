@@ -15,12 +15,8 @@ from api.contract.requests.bodies import (
     positive_amount_in,
 )
 from api.contract.requests.queries import PaymentQuery, PaymentsQuery
-from api.contract.responses.payments import (
-    Page,
-    PaymentDetailResponse,
-    PaymentResponse,
-    json_answer,
-)
+from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.payments import PaymentDetailResponse, PaymentResponse
 from api.contract.route import Route, Success
 from api.handling.call import Call
 from api.handling.cursors import after_id, id_of

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from api.access.scopes import Scope
 from api.contract.requests.fields import one_of
 from api.contract.requests.queries import PageQuery
-from api.contract.responses.payments import Page, json_answer
+from api.contract.responses.answers import Page, json_answer
 from api.contract.route import Route, Success
 from api.handling.cursors import after_instant, instant_of
 from payments.payment import Provider

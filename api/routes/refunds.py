@@ -8,7 +8,8 @@ import structlog
 
 from api.access.scopes import Scope
 from api.contract.requests.bodies import RefundPaymentBody
-from api.contract.responses.payments import RefundResponse, json_answer
+from api.contract.responses.answers import json_answer
+from api.contract.responses.refunds import RefundResponse
 from api.contract.route import Route, Success
 from api.handling.submission import commit
 from api.http.problems import PAYMENT_NOT_FOUND, REFUND_NOT_FOUND, Problem

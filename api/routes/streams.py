@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Scope
-from api.contract.responses.payments import JSON, StreamsResponse
+from api.contract.responses.answers import JSON
+from api.contract.responses.operations import StreamsResponse
 from api.contract.route import Route, Success
 from api.handling.reads import RETRY_SOON
 from api.http.problems import UNAVAILABLE, Problem
