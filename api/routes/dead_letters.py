@@ -10,7 +10,8 @@ from api.contract.requests.queries import DeadLettersQuery
 from api.contract.responses.answers import Page, json_answer
 from api.contract.responses.dead_letters import DeadLetterDetailResponse, DeadLetterResponse
 from api.contract.route import Route, Success
-from api.handling.cursors import after_instant, instant_of
+from api.handling.cursors import BY_TIME
+from api.handling.lists import Listing
 from api.handling.submission import commit
 from api.http.problems import DEAD_LETTER_NOT_FOUND, Problem
 from api.idempotency.key import KeyUse
@@ -31,17 +32,7 @@ if TYPE_CHECKING:
 
 async def list_dead_letters(call: Call) -> Answer:
     query = call.query(DeadLettersQuery)
-    filters = DeadLetterFilters(state=query.state, stage=query.stage, reason=query.reason)
-    before = instant_of(query.cursor, repr(filters)) if query.cursor else None
-    async with call.database() as connection:
-        letters = await dead_letters_page(
-            connection, call.tenant_id, filters, before=before, limit=query.limit + 1
-        )
-    shown, more = letters[: query.limit], None
-    if len(letters) > query.limit:
-        more = after_instant(shown[-1].last_failed_at, shown[-1].id, repr(filters))
-    data = [DeadLetterResponse.of(letter) for letter in shown]
-    return json_answer(200, Page[DeadLetterResponse](data=data, next_cursor=more))
+    return await _DEAD_LETTERS.answer(call, query, query.filters(DeadLetterFilters))
 
 
 async def get_dead_letter(call: Call) -> Answer:
@@ -76,6 +67,14 @@ def _resolved(result: Result) -> Answer:
     assert isinstance(result, DeadLetter), "resolving a letter gives the letter"
     return json_answer(200, DeadLetterResponse.of(result))
 
+
+_DEAD_LETTERS: Final = Listing(
+    read=dead_letters_page,
+    order=BY_TIME,
+    position=lambda letter: (letter.last_failed_at, letter.id),
+    page=Page[DeadLetterResponse],
+    row=DeadLetterResponse.of,
+)
 
 ROUTES: Final = (
     Route(
