@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
-
-from pydantic import BaseModel
 
 from api.access.rate_limits import Subject
 from api.access.scopes import Everyone, Scope
 from api.contract.requests.fields import parse_uuid
-from api.contract.requests.reading import parse_body, read_body, read_query
+from api.contract.requests.reading import ModelT, parse_body, read_body, read_query
 from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from api.contract.route import Route
     from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Call:

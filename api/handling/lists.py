@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from asyncpg.pool import PoolConnectionProxy
-from pydantic import BaseModel
 
-from api.contract.responses.answers import Page, json_answer
+from api.contract.requests.queries import FiltersT, PageQuery
+from api.contract.responses.answers import Page, RowT, json_answer
 from api.handling.cursors import Order, PositionT
 
 if TYPE_CHECKING:
-    from api.contract.requests.queries import PageQuery
     from api.handling.call import Call
     from store.write.group_commit import Answer
 
-FiltersT = TypeVar("FiltersT")
 FiltersT_contra = TypeVar("FiltersT_contra", contravariant=True)
 PositionT_contra = TypeVar("PositionT_contra", contravariant=True)
 ItemT = TypeVar("ItemT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
-RowT = TypeVar("RowT", bound=BaseModel)
 
 
 class Reader(Protocol[FiltersT_contra, PositionT_contra, ItemT_co]):
