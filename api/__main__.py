@@ -24,14 +24,14 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from api import app
 from api.access.authentication import ApiKeys, Authenticator, Open
 from api.access.rate_limits import Limit, RateLimiter
-from api.http import app
-from api.http.dependencies import Dependencies
-from api.http.readiness import Readiness
-from api.http.reads import reading
+from api.handling.dependencies import Dependencies
+from api.handling.readiness import Readiness
+from api.handling.reads import reading
+from api.handling.watch import PaymentWatch
 from api.http.server import AddressError, Listen, is_loopback, serving
-from api.http.watch import PaymentWatch
 from api.idempotency.replay_cache import ReplayCache
 from cli.pipeline import measured
 from lag import LagExporter

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.access.authentication import new_secret
-from api.http.routing import Scope
+from api.access.scopes import Scope
 from cli.durations import Duration
 from process.settings import read_settings
 from store.api_keys import (

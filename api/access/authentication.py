@@ -15,8 +15,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from api.access.scopes import Scope
 from api.http.problems import UNAUTHORIZED, Problem
-from api.http.routing import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

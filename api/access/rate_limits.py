@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from api.http.problems import RATE_LIMITED, Problem
@@ -40,6 +41,13 @@ redis.call('SET', KEYS[1], string.format('%.0f', moved), 'PX', math.ceil((moved 
 return {1, math.floor(-ahead / interval), 0, math.ceil(moved - now)}
 """
 _MICROSECONDS: Final = 1_000_000
+
+
+class RateClass(StrEnum):
+    """Which of a tenant's limits a request counts against."""
+
+    READ = "read"
+    WRITE = "write"
 
 
 @dataclass(frozen=True, slots=True)

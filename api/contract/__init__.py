@@ -1,1 +1,1 @@
-"""What clients are promised: bodies, answers, links and the document of it all."""
+"""What clients are promised: routes, what they take and answer, and the document of it all."""

@@ -18,7 +18,7 @@ from api.http.problems import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from api.http.routing import Route
+    from api.contract.route import AnyRoute
 
 # Only what this server serves; the page's own styles are inline, and its icons are data.
 PAGE_HEADERS: Final = {
@@ -56,7 +56,7 @@ class Documents:
 DOCUMENTS: Final = web.AppKey("documents", Documents)
 
 
-def documents_of(routes: Iterable[Route]) -> Documents:
+def documents_of(routes: Iterable[AnyRoute]) -> Documents:
     """The documents of these routes."""
     ours = Path(str(files("api") / "pages"))
     bundled = {

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from api.http.preconditions import IF_MATCH
 
 if TYPE_CHECKING:
-    from api.http.routing import Route, Success
+    from api.contract.route import AnyRoute, Success
 
 # What JSON is made of.
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
@@ -24,7 +24,7 @@ _ID_FIELD: Final = "id"
 _BODY: Final = "$response.body#"
 
 
-def links_of(route: Route, success: Success, routes: Sequence[Route]) -> dict[str, Json]:
+def links_of(route: AnyRoute, success: Success, routes: Sequence[AnyRoute]) -> dict[str, Json]:
     """The links of one success of a route, by name."""
     if success.model is None:
         return {}
@@ -52,7 +52,7 @@ def _item_of(model: type[BaseModel]) -> tuple[type[BaseModel], str]:
     return item, "/data/0"
 
 
-def _resources(routes: Sequence[Route]) -> dict[str, tuple[str, type[BaseModel]]]:
+def _resources(routes: Sequence[AnyRoute]) -> dict[str, tuple[str, type[BaseModel]]]:
     """What has an address of its own: its name, as in `payment_id`; its address; its model."""
     found: dict[str, tuple[str, type[BaseModel]]] = {}
     for route in routes:
@@ -68,8 +68,8 @@ def _targets(
     item: type[BaseModel],
     field: str,
     resources: Mapping[str, tuple[str, type[BaseModel]]],
-    routes: Sequence[Route],
-) -> Iterator[Route]:
+    routes: Sequence[AnyRoute],
+) -> Iterator[AnyRoute]:
     """The routes a field's value is the `{id}` of."""
     for name, (path, model) in resources.items():
         own = field == _ID_FIELD and issubclass(model, item)
@@ -81,14 +81,14 @@ def _targets(
                 yield route
 
 
-def _next_page(route: Route) -> Iterator[tuple[str, Json]]:
+def _next_page(route: AnyRoute) -> Iterator[tuple[str, Json]]:
     """The cursor, and what it is bound to."""
     yield "cursor", f"{_BODY}/next_cursor"
     if _ID in route.path:
         yield _ID_FIELD, "$request.path.id"
 
 
-def _debits(routes: Sequence[Route]) -> dict[str, Json]:
+def _debits(routes: Sequence[AnyRoute]) -> dict[str, Json]:
     """What takes money out of the account shown, while it is as it is shown."""
     body = {"source_account_id": f"{_BODY}/{_ID_FIELD}", "currency": f"{_BODY}/currency"}
     return {
@@ -101,5 +101,5 @@ def _debits(routes: Sequence[Route]) -> dict[str, Json]:
     }
 
 
-def _link(target: Route, parameters: Mapping[str, Json]) -> dict[str, Json]:
+def _link(target: AnyRoute, parameters: Mapping[str, Json]) -> dict[str, Json]:
     return {"operationId": target.operation_id, "parameters": parameters}

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic.json_schema import models_json_schema
 
+from api.access.scopes import Everyone
 from api.contract.links import Json, links_of
-from api.contract.responses import ProblemResponse
+from api.contract.responses.problems import ProblemResponse
+from api.contract.route import AnyRoute, Success
 from api.http.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.http.problems import CONTENT_TYPE
-from api.http.routing import Everyone, KeyUse, Route, Success
-from api.idempotency.key import PATTERN
+from api.idempotency.key import PATTERN, KeyUse
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -73,7 +74,7 @@ _PROBLEMS: Final = {
 }
 
 
-def document(routes: Iterable[Route]) -> dict[str, Json]:
+def document(routes: Iterable[AnyRoute]) -> dict[str, Json]:
     """The document of the routes that are part of the API."""
     shown = [route for route in routes if route.documented]
     schemas = _Schemas(shown)
@@ -105,7 +106,7 @@ def document(routes: Iterable[Route]) -> dict[str, Json]:
 class _Schemas:
     """The models' JSON Schemas, and references to them."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[AnyRoute]) -> None:
         wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
             (ProblemResponse, "serialization"): None
         }
@@ -135,7 +136,7 @@ class _Schemas:
         return properties
 
 
-def _operation(route: Route, schemas: _Schemas) -> dict[str, Json]:
+def _operation(route: AnyRoute, schemas: _Schemas) -> dict[str, Json]:
     operation: dict[str, Json] = {
         "operationId": route.operation_id,
         "summary": route.summary,
@@ -156,7 +157,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Json]:
     return operation
 
 
-def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
+def _parameters(route: AnyRoute, schemas: _Schemas) -> list[Json]:
     parameters: list[Json] = []
     if "{id}" in route.path:
         an_id = {"type": "string", "format": "uuid"}
@@ -208,7 +209,7 @@ def _tags(name: str, description: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-def _responses(route: Route, routes: Sequence[Route], schemas: _Schemas) -> Json:
+def _responses(route: AnyRoute, routes: Sequence[AnyRoute], schemas: _Schemas) -> Json:
     responses: dict[str, Json] = {}
     for status, success in route.successes.items():
         described: dict[str, Json] = {
@@ -228,7 +229,7 @@ def _responses(route: Route, routes: Sequence[Route], schemas: _Schemas) -> Json
     return responses
 
 
-def _success_headers(route: Route, success: Success) -> dict[str, Json]:
+def _success_headers(route: AnyRoute, success: Success) -> dict[str, Json]:
     said = [*_EVERY_ANSWER]
     if route.rate_class is not None:
         said += ["RateLimit", "RateLimitPolicy"]
@@ -244,7 +245,7 @@ def _content(success: Success, schemas: _Schemas) -> Json:
     return {"schema": schemas.reference(success.model, "serialization")}
 
 
-def _refusals(route: Route) -> list[int]:
+def _refusals(route: AnyRoute) -> list[int]:
     """The problems a route may answer, from what it takes."""
     found = {400, 500, *route.refusals}
     if not isinstance(route.scope, Everyone):

@@ -1,1 +1,1 @@
-"""HTTP itself: the application, its routes' wiring, what all requests have in common."""
+"""HTTP itself: connections, what every request and answer has, and every way to say no."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Work = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
+RequestWork = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
 
 # What others may have called the request: anything a log line or a header can carry safely.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -62,7 +62,7 @@ class Observer:
         self._new_request_id = new_request_id
 
     async def respond(
-        self, request: web.Request, template: str, work: Work, *, quiet: bool = False
+        self, request: web.Request, template: str, work: RequestWork, *, quiet: bool = False
     ) -> web.Response:
         """The response to a request whose route is `template`; `quiet` leaves no line or span."""
         started = perf_counter()
@@ -105,7 +105,7 @@ class Observer:
             headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
 
-    async def _answer(self, asked: Asked, headers: dict[str, str], work: Work) -> Answer:
+    async def _answer(self, asked: Asked, headers: dict[str, str], work: RequestWork) -> Answer:
         try:
             return await work(asked, headers)
         except Problem as problem:
@@ -150,6 +150,9 @@ class Observer:
             status=status,
             duration_ms=round(seconds * 1000, 3),
         )
+
+
+OBSERVER: Final = web.AppKey("observer", Observer)
 
 
 def _from_http(error: web.HTTPException) -> Problem:

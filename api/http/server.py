@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from api.http.app import OBSERVER
+from api.http.observer import OBSERVER
 
 if TYPE_CHECKING:
     from aiohttp.web import Application

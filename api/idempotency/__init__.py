@@ -1,1 +1,1 @@
-"""One Idempotency-Key, one effect: the key, the submission, the answer again."""
+"""One Idempotency-Key, one effect: the key, what it stands for, and the first answer to it."""

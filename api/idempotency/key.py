@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from api.http.problems import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING, Problem
-from api.http.routing import KeyUse
 from api.http.strict_json import canonical
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ PATTERN: Final = r'^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$'
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")
+
+
+class KeyUse(Enum):
+    """What a route makes of an Idempotency-Key."""
+
+    REQUIRED = "required"
+    ACCEPTED = "accepted"
+    IGNORED = "ignored"
 
 
 def key_of(headers: Sequence[str], use: KeyUse) -> str | None:

@@ -1,4 +1,4 @@
-"""Every route there is, one resource a module."""
+"""Every route there is and its handler, one resource a module."""
 
 from typing import Final
 

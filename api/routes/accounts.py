@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import CreateAccountBody
 from api.contract.requests.queries import BalanceQuery, PageQuery
-from api.contract.responses import (
-    AccountResponse,
-    BalanceResponse,
-    Page,
-    TransactionResponse,
-    json_answer,
-)
-from api.http.cursors import after_id, id_of
+from api.contract.responses.accounts import AccountResponse, BalanceResponse, TransactionResponse
+from api.contract.responses.answers import Page, json_answer
+from api.contract.route import Route, Success
+from api.handling.cursors import BY_ID
+from api.handling.lists import Listing
+from api.handling.submission import commit
 from api.http.preconditions import entity_tag
 from api.http.problems import ACCOUNT_NOT_FOUND, FieldError, Problem, invalid
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import commit
+from api.idempotency.key import KeyUse
 from payments.account import Account
 from store.read.accounts import account_by_id
-from store.read.ledger import balance_at, statement
+from store.read.ledger import StatementLine, balance_at, statement
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
 
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 
@@ -65,17 +63,19 @@ async def get_balance(call: Call) -> Answer:
 
 async def list_transactions(call: Call) -> Answer:
     account_id, query = call.path_id(ACCOUNT_NOT_FOUND), call.query(PageQuery)
-    filters = f"transactions {account_id}"
-    before = id_of(query.cursor, filters) if query.cursor else None
-    async with call.database() as connection:
-        await _account(connection, call.tenant_id, account_id)
-        lines = await statement(
-            connection, call.tenant_id, account_id, before=before, limit=query.limit + 1
-        )
-    shown = lines[: query.limit]
-    more = after_id(shown[-1].id, filters) if len(lines) > query.limit else None
-    data = [TransactionResponse.of(line) for line in shown]
-    return json_answer(200, Page[TransactionResponse](data=data, next_cursor=more))
+    return await _TRANSACTIONS.answer(call, query, account_id)
+
+
+async def _transactions_page(
+    connection: PoolConnectionProxy,
+    tenant_id: str,
+    account_id: UUID,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[StatementLine]:
+    await _account(connection, tenant_id, account_id)
+    return await statement(connection, tenant_id, account_id, before=before, limit=limit)
 
 
 async def _account(connection: PoolConnectionProxy, tenant_id: str, account_id: UUID) -> Account:
@@ -95,6 +95,13 @@ def _opened(result: Result) -> Answer:
     return json_answer(201, AccountResponse.of(result), headers)
 
 
+_TRANSACTIONS: Final = Listing(
+    read=_transactions_page,
+    order=BY_ID,
+    position=lambda line: line.id,
+    page=Page[TransactionResponse],
+    row=TransactionResponse.of,
+)
 _ETAG: Final = {"ETag": "The account's version in quotes: a strong entity tag."}
 # Of the past there is no version.
 _ETAG_NOW: Final = {"ETag": "The account's version in quotes, unless `as_of` is asked for."}

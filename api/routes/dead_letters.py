@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import ResolveDeadLetterBody
 from api.contract.requests.queries import DeadLettersQuery
-from api.contract.responses import DeadLetterDetailResponse, DeadLetterResponse, Page, json_answer
-from api.http.cursors import after_instant, instant_of
+from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.dead_letters import DeadLetterDetailResponse, DeadLetterResponse
+from api.contract.route import Route, Success
+from api.handling.cursors import BY_TIME
+from api.handling.lists import Listing
+from api.handling.submission import commit
 from api.http.problems import DEAD_LETTER_NOT_FOUND, Problem
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import commit
+from api.idempotency.key import KeyUse
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter
 from store.read.dead_letters import (
@@ -21,24 +25,14 @@ from store.read.dead_letters import (
 )
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 
 
 async def list_dead_letters(call: Call) -> Answer:
     query = call.query(DeadLettersQuery)
-    filters = DeadLetterFilters(state=query.state, stage=query.stage, reason=query.reason)
-    before = instant_of(query.cursor, repr(filters)) if query.cursor else None
-    async with call.database() as connection:
-        letters = await dead_letters_page(
-            connection, call.tenant_id, filters, before=before, limit=query.limit + 1
-        )
-    shown, more = letters[: query.limit], None
-    if len(letters) > query.limit:
-        more = after_instant(shown[-1].last_failed_at, shown[-1].id, repr(filters))
-    data = [DeadLetterResponse.of(letter) for letter in shown]
-    return json_answer(200, Page[DeadLetterResponse](data=data, next_cursor=more))
+    return await _DEAD_LETTERS.answer(call, query, query.filters(DeadLetterFilters))
 
 
 async def get_dead_letter(call: Call) -> Answer:
@@ -73,6 +67,14 @@ def _resolved(result: Result) -> Answer:
     assert isinstance(result, DeadLetter), "resolving a letter gives the letter"
     return json_answer(200, DeadLetterResponse.of(result))
 
+
+_DEAD_LETTERS: Final = Listing(
+    read=dead_letters_page,
+    order=BY_TIME,
+    position=lambda letter: (letter.last_failed_at, letter.id),
+    page=Page[DeadLetterResponse],
+    row=DeadLetterResponse.of,
+)
 
 ROUTES: Final = (
     Route(

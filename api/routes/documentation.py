@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Everyone
 from api.contract.documents import DOCUMENTS, PAGE_HEADERS
+from api.contract.route import Route, Success
 from api.http.problems import NOT_FOUND, Problem
-from api.http.routing import Everyone, Route, Success
 from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
 
 
 async def get_openapi(call: Call) -> Answer:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.contract.responses import CheckStatus, HealthResponse, json_answer
-from api.http.routing import Everyone, Route, Success
+from api.access.scopes import Everyone
+from api.contract.responses.answers import json_answer
+from api.contract.responses.operations import CheckStatus, HealthResponse
+from api.contract.route import Route, Success
 from store.write.group_commit import Answer
 from telemetry.metrics import render
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
 
 
 async def get_liveness(call: Call) -> Answer:  # noqa: ARG001 - that it answers is the answer

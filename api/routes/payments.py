@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import (
     CancelPaymentBody,
     CapturePaymentBody,
@@ -14,14 +15,17 @@ from api.contract.requests.bodies import (
     positive_amount_in,
 )
 from api.contract.requests.queries import PaymentQuery, PaymentsQuery
-from api.contract.responses import Page, PaymentDetailResponse, PaymentResponse, json_answer
-from api.http.call import Call
-from api.http.cursors import after_id, id_of
+from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.payments import PaymentDetailResponse, PaymentResponse
+from api.contract.route import Route, Success
+from api.handling.call import Call
+from api.handling.cursors import BY_ID
+from api.handling.lists import Listing
+from api.handling.submission import Answered, Rendering, commit
 from api.http.preconditions import accepted_versions
 from api.http.preferences import wait_seconds
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import Committed, Rendering, commit
+from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import TERMINAL, Payment
 from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
@@ -54,23 +58,7 @@ async def get_payment(call: Call) -> Answer:
 
 async def list_payments(call: Call) -> Answer:
     query = call.query(PaymentsQuery)
-    filters = PaymentFilters(
-        status=query.status,
-        account_id=query.account_id,
-        provider=query.provider,
-        currency=query.currency,
-        created_from=query.created_gte,
-        created_before=query.created_lt,
-    )
-    before = id_of(query.cursor, repr(filters)) if query.cursor else None
-    async with call.database() as connection:
-        payments = await payments_page(
-            connection, call.tenant_id, filters, before=before, limit=query.limit + 1
-        )
-    shown = payments[: query.limit]
-    more = after_id(shown[-1].id, repr(filters)) if len(payments) > query.limit else None
-    data = [PaymentResponse.of(payment) for payment in shown]
-    return json_answer(200, Page[PaymentResponse](data=data, next_cursor=more))
+    return await _PAYMENTS.answer(call, query, query.filters(PaymentFilters))
 
 
 async def cancel_payment(call: Call) -> Answer:
@@ -88,7 +76,7 @@ async def capture_payment(call: Call) -> Answer:
     return (await commit(call, command, _accepted)).answer
 
 
-async def accepted(call: Call, command: CreatePayment, render: Rendering) -> Committed:
+async def accepted(call: Call, command: CreatePayment, render: Rendering) -> Answered:
     """Commit a payment within its account's limit, if the account is at a version asked for."""
     command = replace(command, source_versions=accepted_versions(call.request.headers))
     await call.limit_account(command.source_account_id)
@@ -117,7 +105,7 @@ def payment_answer(status: int, result: Result) -> Answer:
     return json_answer(status, PaymentResponse.of(result), location)
 
 
-async def _waited_for(call: Call, committed: Committed) -> Answer:
+async def _waited_for(call: Call, committed: Answered) -> Answer:
     """The payment in its terminal state, if the client wants to wait and it gets there in time.
 
     A replayed answer is what it was: whoever tries again after waiting asks for the payment.
@@ -148,6 +136,13 @@ def _changed(result: Result) -> Answer:
     return json_answer(200, PaymentResponse.of(result))
 
 
+_PAYMENTS: Final = Listing(
+    read=payments_page,
+    order=BY_ID,
+    position=lambda payment: payment.id,
+    page=Page[PaymentResponse],
+    row=PaymentResponse.of,
+)
 _LOCATION: Final = {"Location": "The payment's address."}
 
 ROUTES: Final = (
@@ -199,7 +194,6 @@ ROUTES: Final = (
         summary="Cancel a payment no provider was asked about, or void an authorized one.",
         tag="Payments",
         body=CancelPaymentBody,
-        body_optional=True,
         key_use=KeyUse.ACCEPTED,
         refusals=(409,),
         successes={200: Success("The cancelled payment.", PaymentResponse)},
@@ -212,7 +206,6 @@ ROUTES: Final = (
         summary="Capture an authorized payment, all of it or less.",
         tag="Payments",
         body=CapturePaymentBody,
-        body_optional=True,
         key_use=KeyUse.REQUIRED,
         refusals=(409,),
         successes={202: Success("The capture was asked for.", PaymentResponse, headers=_LOCATION)},

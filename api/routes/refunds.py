@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import RefundPaymentBody
-from api.contract.responses import RefundResponse, json_answer
+from api.contract.responses.answers import json_answer
+from api.contract.responses.refunds import RefundResponse
+from api.contract.route import Route, Success
+from api.handling.submission import commit
 from api.http.problems import PAYMENT_NOT_FOUND, REFUND_NOT_FOUND, Problem
-from api.http.routing import KeyUse, Route, Scope, Success
-from api.idempotency.submission import commit
+from api.idempotency.key import KeyUse
 from api.routes.payments import amount_of
 from payments.commands import RefundPayment
 from payments.refund import Refund
 from store.read.refunds import refund_by_id
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 
@@ -64,7 +67,6 @@ ROUTES: Final = (
         summary="Give money back: all that is left of a payment, or a part.",
         tag="Refunds",
         body=RefundPaymentBody,
-        body_optional=True,
         key_use=KeyUse.REQUIRED,
         refusals=(409,),
         successes={

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from api.contract.responses import JSON, StreamsResponse
+from api.access.scopes import Scope
+from api.contract.responses.answers import JSON
+from api.contract.responses.operations import StreamsResponse
+from api.contract.route import Route, Success
+from api.handling.reads import RETRY_SOON
 from api.http.problems import UNAVAILABLE, Problem
-from api.http.reads import RETRY_SOON
-from api.http.routing import Route, Scope, Success
 from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
 
 
 async def get_streams(call: Call) -> Answer:

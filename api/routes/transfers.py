@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.access.scopes import Scope
 from api.contract.requests.bodies import CreateTransferBody
-from api.contract.responses import PaymentResponse
-from api.http.routing import KeyUse, Route, Scope, Success
+from api.contract.responses.payments import PaymentResponse
+from api.contract.route import Route, Success
+from api.idempotency.key import KeyUse
 from api.routes.payments import accepted, payment_answer
 
 if TYPE_CHECKING:
-    from api.http.call import Call
+    from api.handling.call import Call
     from payments.decision import Result
     from store.write.group_commit import Answer
 

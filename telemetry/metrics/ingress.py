@@ -76,7 +76,7 @@ class GroupCommitMetrics:
         )
         self.retries = declare.counters(
             "group_commit_retries_total",
-            "Batches run again (conflict, deadlock, connection).",
+            "Batches that failed (unavailable, or an error's class: run again one by one).",
             "reason",
         )
 

@@ -72,13 +72,14 @@ class StageMetrics:
         )
         self.skipped = declare.counters(
             "stage_skipped_total",
-            "Events with nothing left to do (duplicate, finished, claimed_elsewhere).",
+            "Events with nothing to do: made before, or at work elsewhere (not_claimable).",
             "stage",
             "reason",
         )
         self.processed = declare.counters(
             "stage_processed_total",
-            "Work whose outcome is recorded (completed, failed, retry, unknown, parked).",
+            "Work done: a provider's outcome (succeeded, declined, retriable, deferred, unknown,"
+            " unrecorded), a letter (filed), what was due (woken, expired, not_due, failed).",
             "stage",
             "outcome",
         )
@@ -118,7 +119,7 @@ class WebhookMetrics:
     def __init__(self, declare: Declare) -> None:
         self.received = declare.counters(
             "webhooks_received_total",
-            "Notifications by what became of them (asked, nothing, duplicate, confirmed,"
+            "Notifications by what became of them (asked, nothing, duplicate, confirmed, lapsed,"
             " contradiction, unresolved, irrelevant, not_ours, refused, undecided, unavailable).",
             "provider",
             "outcome",
@@ -126,7 +127,10 @@ class WebhookMetrics:
 
 
 class ProviderMetrics:
-    """Calls to payment providers, per provider and operation (`charge`, `refund`, `inquire`)."""
+    """Calls to payment providers, per provider and operation.
+
+    Operations are `charge`, `capture`, `void`, `refund` and `inquire`.
+    """
 
     def __init__(self, declare: Declare) -> None:
         self.calls = declare.counters(

@@ -12,8 +12,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.contract.requests.fields import (
-    Amount,
-    Balance,
+    AmountText,
+    BalanceText,
     Currency,
     Description,
     Id,
@@ -36,7 +36,7 @@ class CreateAccountBody(BaseModel):
     model_config = _STRICT
 
     user_id: Name
-    initial_balance: Balance = "0"
+    initial_balance: BalanceText = "0"
     currency: Currency
 
     def command(self, tenant_id: str) -> OpenAccount:
@@ -52,7 +52,7 @@ class CreateTransferBody(BaseModel):
 
     source_account_id: Id
     destination_account_id: Id
-    amount: Amount
+    amount: AmountText
     currency: Currency
     description: Description | None = None
     metadata: Metadata = {}
@@ -107,7 +107,7 @@ class CreatePaymentBody(BaseModel):
     destination_account_id: Annotated[
         Id | None, Field(description="Required for an internal transfer, refused otherwise.")
     ] = None
-    amount: Amount
+    amount: AmountText
     currency: Currency
     provider: Annotated[
         Annotated[Provider, one_of(Provider)] | None,
@@ -151,7 +151,7 @@ class CapturePaymentBody(BaseModel):
 
     model_config = _STRICT
 
-    amount: Amount | None = None
+    amount: AmountText | None = None
 
 
 class RefundPaymentBody(BaseModel):
@@ -159,7 +159,7 @@ class RefundPaymentBody(BaseModel):
 
     model_config = _STRICT
 
-    amount: Amount | None = None
+    amount: AmountText | None = None
     reason: Reason | None = None
 
 

@@ -118,8 +118,8 @@ def _amount_schema(lowest: str) -> WithJsonSchema:
     )
 
 
-Balance = Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
-Amount = Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
+BalanceText = Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
+AmountText = Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
 Currency = Annotated[
     str,
     AfterValidator(_currency),
@@ -148,7 +148,7 @@ Metadata = Annotated[
 # says here.
 _TEXT: Final[JsonDict] = {"pattern": r"^[^\u0000]*$"}
 Name = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra=_TEXT)]
-Stage = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=_TEXT)]
+StageName = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=_TEXT)]
 # A statement's line; longer texts belong to the client's own records.
 Description = Annotated[str, Field(max_length=500, json_schema_extra=_TEXT)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, json_schema_extra=_TEXT)]

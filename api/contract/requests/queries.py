@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from collections.abc import Callable
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.contract.requests.fields import Currency, Id, Instant, Stage, one_of, refused
+from api.contract.requests.fields import Currency, Id, Instant, StageName, one_of, refused
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.payment import PaymentStatus, Provider
+from payments.reconciliation.breaks import BreakState
+from payments.reconciliation.differences import BreakType
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
+FiltersT = TypeVar("FiltersT")
+
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 20
 
@@ -23,7 +28,7 @@ def _limit(value: object) -> object:
     raise refused("limit", f"must be a number from 1 to {LIMIT_MAX}")
 
 
-Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_limit)]
+PageLimit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_limit)]
 Cursor = Annotated[
     str,
     Field(
@@ -40,7 +45,12 @@ class PageQuery(BaseModel):
     model_config = _STRICT
 
     cursor: Cursor | None = None
-    limit: Limit = LIMIT_DEFAULT
+    limit: PageLimit = LIMIT_DEFAULT
+
+    def filters(self, kind: Callable[..., FiltersT]) -> FiltersT:
+        """What the list is filtered by: every parameter but the page's, under its own name."""
+        names = type(self).model_fields.keys() - PageQuery.model_fields.keys()
+        return kind(**{name: getattr(self, name) for name in names})
 
 
 class PaymentsQuery(PageQuery):
@@ -50,8 +60,8 @@ class PaymentsQuery(PageQuery):
     account_id: Annotated[Id | None, Field(description="Payments from or to this account.")] = None
     provider: Annotated[Provider, one_of(Provider)] | None = None
     currency: Currency | None = None
-    created_gte: Annotated[Instant | None, Field(alias="created[gte]")] = None
-    created_lt: Annotated[Instant | None, Field(alias="created[lt]")] = None
+    created_from: Annotated[Instant | None, Field(alias="created[gte]")] = None
+    created_before: Annotated[Instant | None, Field(alias="created[lt]")] = None
 
 
 class PaymentQuery(BaseModel):
@@ -78,5 +88,13 @@ class DeadLettersQuery(PageQuery):
     """Which dead letters; all filters apply together."""
 
     state: Annotated[DeadLetterState, one_of(DeadLetterState)] | None = None
-    stage: Stage | None = None
+    stage: StageName | None = None
     reason: Annotated[DeadLetterReason, one_of(DeadLetterReason)] | None = None
+
+
+class ReconciliationBreaksQuery(PageQuery):
+    """Which breaks; all filters apply together."""
+
+    state: Annotated[BreakState, one_of(BreakState)] | None = None
+    provider: Annotated[Provider, one_of(Provider)] | None = None
+    type: Annotated[BreakType, one_of(BreakType)] | None = None

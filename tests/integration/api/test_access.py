@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.http.routing import Everyone, Scope
+from api.access.scopes import Everyone, Scope
 from api.routes import ROUTES
 from store.api_keys import revoke_api_key
 from tests.support.api.ingress import Ingress

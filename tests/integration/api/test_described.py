@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
+from api.app import build
 from api.contract.documents import DOCUMENTS
-from api.http.app import build
 from api.routes import ROUTES
 from payments.outcome import Declined
 from store.migrations import connect_to_migrate

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from api.access.rate_limits import Limit
-from api.http.routing import Everyone, RateClass
+from api.access.rate_limits import Limit, RateClass
+from api.access.scopes import Everyone
 from api.routes import ROUTES
 from store.write.group_commit import Limits
 from tests.support.api.ingress import Options, running

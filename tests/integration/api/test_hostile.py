@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.http.routing import Everyone
+from api.access.scopes import Everyone
 from api.routes import ROUTES
 from tests.support.api import hostile
 from tests.support.api.possessions import Possessions, possessions

@@ -14,7 +14,8 @@ import orjson
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from api.contract.openapi import document
-from api.http.routing import KeyUse, Route
+from api.contract.route import AnyRoute
+from api.idempotency.key import KeyUse
 from api.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ CONTENT_TYPES: Final = (
 class WrongField:
     """A body that is right but for one field."""
 
-    route: Route
+    route: AnyRoute
     field: str
     body: bytes
 
@@ -130,7 +131,7 @@ def wrong_fields(owned: Possessions) -> Iterator[WrongField]:
                 yield WrongField(route, field, with_token(sound, field, token))
 
 
-def amount_fields() -> Iterator[tuple[Route, str]]:
+def amount_fields() -> Iterator[tuple[AnyRoute, str]]:
     """Every field that says how much to move."""
     for route in WITH_BODY:
         for field, schema in _properties(route).items():
@@ -138,7 +139,7 @@ def amount_fields() -> Iterator[tuple[Route, str]]:
                 yield route, field
 
 
-def refused_by(route: Route, field: str) -> list[str]:
+def refused_by(route: AnyRoute, field: str) -> list[str]:
     """The values a field of a route's body does not take, as JSON."""
     schema = {**_properties(route)[field], "components": _DOCUMENT["components"]}
     documented = Draft202012Validator(schema)
@@ -155,7 +156,7 @@ def with_token(sound: dict[str, object], field: str, token: str) -> bytes:
     return others[:-1] + f"{comma}{json.dumps(field)}:{token}}}".encode()
 
 
-def queries(route: Route) -> Iterator[tuple[str, str]]:
+def queries(route: AnyRoute) -> Iterator[tuple[str, str]]:
     """Query strings a route does not take, and the parameter that is to be named."""
     yield "offset=-1", "offset"
     yield "=", ""
@@ -173,12 +174,12 @@ def queries(route: Route) -> Iterator[tuple[str, str]]:
             yield f"limit={text}", "limit"
 
 
-def _properties(route: Route) -> dict[str, Schema]:
+def _properties(route: AnyRoute) -> dict[str, Schema]:
     assert route.body is not None
     schema = _DOCUMENT["components"]["schemas"][route.body.__name__]
     return cast("dict[str, Schema]", schema["properties"])
 
 
-def _operation(route: Route) -> dict[str, list[dict[str, str]]]:
+def _operation(route: AnyRoute) -> dict[str, list[dict[str, str]]]:
     operation = _DOCUMENT["paths"][route.path][route.method.lower()]
     return cast("dict[str, list[dict[str, str]]]", operation)

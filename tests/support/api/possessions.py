@@ -12,7 +12,7 @@ from store.write.group_commit import Submission
 from tests.support.api.stage import settle
 
 if TYPE_CHECKING:
-    from api.http.routing import Route
+    from api.contract.route import AnyRoute
     from tests.support.api.ingress import Client, Ingress, Reply
 
 
@@ -26,14 +26,14 @@ class Possessions:
     refund: str
     letter: str
 
-    def path_of(self, route: Route) -> str:
+    def path_of(self, route: AnyRoute) -> str:
         """The route's address, leading to something."""
         kind = route.path.removeprefix("/api/v1/").split("/")[0]
         named = {"accounts": self.account, "refunds": self.refund, "dead-letters": self.letter}
         payment = self.completed if "refund" in route.path else self.payment
         return route.path.replace("{id}", named.get(kind, payment))
 
-    def body_of(self, route: Route) -> dict[str, object] | None:
+    def body_of(self, route: AnyRoute) -> dict[str, object] | None:
         """A body that the route would accept, None where it takes none."""
         if route.body is None:
             return None
@@ -50,7 +50,7 @@ class Possessions:
         }
         return bodies.get(route.body.__name__, {})
 
-    async def ask(self, client: Client, route: Route) -> Reply:
+    async def ask(self, client: Client, route: AnyRoute) -> Reply:
         """The answer to such a request."""
         if route.method == "GET":
             return await client.get(self.path_of(route))

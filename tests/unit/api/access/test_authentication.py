@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.access.authentication import BELIEVED_SECONDS, ApiKeys, NewSecret, Open, new_secret
+from api.access.scopes import Scope
 from api.http.problems import Problem
-from api.http.routing import Scope
 from store.api_keys import ApiKey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,11 +7,13 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
+from api.access.scopes import Everyone
 from api.contract.openapi import document
 from api.contract.requests.bodies import CreatePaymentBody
 from api.contract.requests.reading import parse_body, read_body
+from api.contract.route import AnyRoute, Route
 from api.http.problems import Problem
-from api.http.routing import Everyone, KeyUse, Route
+from api.idempotency.key import KeyUse
 from api.routes import ROUTES
 
 # As a client reads it.
@@ -19,7 +21,7 @@ DOCUMENT = orjson.loads(orjson.dumps(document(ROUTES)))
 DOCUMENTED = [route for route in ROUTES if route.documented]
 
 
-def _operation(route: Route) -> dict[str, Any]:  # Any: JSON, whose shape is what is tested
+def _operation(route: AnyRoute) -> dict[str, Any]:  # Any: JSON, whose shape is what is tested
     operation: dict[str, Any] = DOCUMENT["paths"][route.path][route.method.lower()]
     return operation
 
@@ -42,7 +44,7 @@ def test_every_schema_is_a_json_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("route", DOCUMENTED, ids=lambda route: f"{route.method} {route.path}")
-def test_an_operation_says_what_its_route_does(route: Route) -> None:
+def test_an_operation_says_what_its_route_does(route: AnyRoute) -> None:
     """Security, key, body, successes and refusals are the route's."""
     operation = _operation(route)
     assert bool(operation["security"]) is not isinstance(route.scope, Everyone)

@@ -279,7 +279,7 @@ def test_a_query_is_read_whole() -> None:
             ("limit", "100"),
         ],
     )
-    assert query.created_gte == datetime(2026, 1, 31, 10, 0, 0, 123456, UTC)
+    assert query.created_from == datetime(2026, 1, 31, 10, 0, 0, 123456, UTC)
     assert (query.account_id, query.limit) == (UUID(SOURCE), 100)
 
 

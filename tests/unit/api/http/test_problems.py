@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from api.contract.responses import ProblemResponse
+from api.contract.responses.problems import ProblemResponse
 from api.http import problems
 from api.http.problems import KINDS, Asked, FieldError, Problem, answer, invalid, kind_of, refusal
 from payments.decision import RefusalCode, Refused

@@ -7,8 +7,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from api.http.app import OBSERVER
-from api.http.observer import Observer
+from api.http.observer import OBSERVER, Observer
 from api.http.server import AddressError, Listen, is_loopback, serving
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure

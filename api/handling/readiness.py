@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import asyncpg
 
-from api.contract.responses import CheckResponse, CheckStatus, HealthResponse
+from api.contract.responses.operations import CheckResponse, CheckStatus, HealthResponse
 from store.migrations import pending
 
 if TYPE_CHECKING:

@@ -1,54 +1,24 @@
 """What a route is: address, who may use it, what it takes and answers, in one declaration.
 
 The router, the guards and the OpenAPI document are all made from these, so that they
-cannot disagree. A route cannot be declared without saying who may use it.
+cannot disagree. A route cannot be declared without saying who may use it. What its handler
+is given stands above this file, which need not know it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING
+from typing import Generic, Never, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from api.http.call import Call
-    from store.write.group_commit import Answer
+from api.access.rate_limits import RateClass
+from api.access.scopes import Everyone, Scope
+from api.idempotency.key import KeyUse
+from store.write.group_commit import Answer
 
-Handler = Callable[["Call"], Awaitable["Answer"]]
-
-
-class Scope(StrEnum):
-    """What an API key may be good for."""
-
-    PAYMENTS_WRITE = "payments:write"
-    PAYMENTS_READ = "payments:read"
-    REFUNDS_WRITE = "refunds:write"
-    ACCOUNTS_WRITE = "accounts:write"
-    OPS = "ops"
-
-
-class Everyone(Enum):
-    """Marks a route that asks for no key, so that this too is said out loud."""
-
-    EVERYONE = "everyone"
-
-
-class RateClass(StrEnum):
-    """Which of a tenant's limits a request counts against."""
-
-    READ = "read"
-    WRITE = "write"
-
-
-class KeyUse(Enum):
-    """What a route makes of an Idempotency-Key."""
-
-    REQUIRED = "required"
-    ACCEPTED = "accepted"
-    IGNORED = "ignored"
+CallT_contra = TypeVar("CallT_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +32,17 @@ class Success:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Generic[CallT_contra]):
     """One method at one address; `path` is a template (`/api/v1/payments/{id}`)."""
 
     method: str
     path: str
-    handler: Handler
+    handler: Callable[[CallT_contra], Awaitable[Answer]]
     scope: Scope | Everyone
     summary: str
     tag: str
     successes: Mapping[int, Success]
     body: type[BaseModel] | None = None
-    # An empty body stands for `{}`, where nothing in the model is required.
-    body_optional: bool = False
     query: type[BaseModel] | None = None
     key_use: KeyUse = KeyUse.IGNORED
     # Status codes of problems this route has beside those every route may have.
@@ -98,6 +66,16 @@ class Route:
         return RateClass.READ if self.method == "GET" else RateClass.WRITE
 
     @property
+    def body_optional(self) -> bool:
+        """Whether an empty body stands for `{}`: where nothing in it is required."""
+        fields = self.body.model_fields.values() if self.body else ()
+        return not any(field.is_required() for field in fields)
+
+    @property
     def operation_id(self) -> str:
         """Its name in the OpenAPI document: the handler's, which says what it does."""
         return self.handler.__name__
+
+
+# Whatever its handler is given.
+AnyRoute: TypeAlias = Route[Never]

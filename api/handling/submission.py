@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api.http.call import Call
+from api.handling.call import Call
+from api.handling.reads import RETRY_SOON
 from api.http.preconditions import refuse_if_match
 from api.http.problems import (
     IDEMPOTENCY_KEY_IN_FLIGHT,
@@ -22,7 +23,6 @@ from api.http.problems import (
     answer,
     refusal,
 )
-from api.http.reads import RETRY_SOON
 from api.idempotency.key import fingerprint
 from payments.decision import Refused
 from store.write.group_commit import (
@@ -48,14 +48,14 @@ _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class Answered:
     """What to send, and the outcome behind it: None if it was decided before this request."""
 
     answer: Answer
     result: Result | Refused = None
 
 
-async def commit(call: Call, command: Command, render: Rendering) -> Committed:
+async def commit(call: Call, command: Command, render: Rendering) -> Answered:
     """Have the command decided and recorded, once a key. Raises Problem.
 
     Call it after the body was read, which is part of what a key stands for.
@@ -67,7 +67,7 @@ async def commit(call: Call, command: Command, render: Rendering) -> Committed:
         if asked is not None and (first := await call.deps.replay_cache.first_answer(asked)):
             call.headers |= _REPLAYED
             call.deps.metrics.idempotency.replays.labels("cache").inc()
-            return Committed(first)
+            return Answered(first)
         reply = await call.deps.committer.submit(_submission(call, command, asked, render))
     except KeyReused:
         call.deps.metrics.idempotency.conflicts.labels("reused").inc()
@@ -86,7 +86,7 @@ async def commit(call: Call, command: Command, render: Rendering) -> Committed:
     except StoreUnavailable as error:
         detail = "the database is away; try again with the same Idempotency-Key"
         raise Problem(UNAVAILABLE, detail, headers=RETRY_SOON) from error
-    return _committed(call, asked, reply)
+    return _answered(call, asked, reply)
 
 
 def _idempotency(call: Call) -> Idempotency | None:
@@ -110,12 +110,12 @@ def _submission(
     return Submission(command, current_traceparent(), asked, rendered)
 
 
-def _committed(call: Call, asked: Idempotency | None, reply: Reply) -> Committed:
+def _answered(call: Call, asked: Idempotency | None, reply: Reply) -> Answered:
     assert reply.answer is not None, "a submission with a rendering has an answer"
     if asked is not None and is_kept(reply.result):
         call.deps.replay_cache.keep(asked, reply.answer)
     if reply.replayed:
         call.headers |= _REPLAYED
         call.deps.metrics.idempotency.replays.labels("postgres").inc()
-        return Committed(reply.answer)
-    return Committed(reply.answer, reply.result)
+        return Answered(reply.answer)
+    return Answered(reply.answer, reply.result)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.contract.documents import DOCUMENTS, documents_of
-from api.http.call import Call
-from api.http.observer import BODY_BYTES_MAX, UNMATCHED, Observer
+from api.handling.call import Call
+from api.http.observer import BODY_BYTES_MAX, OBSERVER, UNMATCHED, Observer
 from api.http.preconditions import conditional
 from api.routes import ROUTES
 
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from api.http.dependencies import Dependencies
+    from api.contract.route import Route
+    from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
-    from api.http.routing import Route
     from store.write.group_commit import Answer
 
 ROUTES_DECLARED: Final = web.AppKey("routes", tuple)
-OBSERVER: Final = web.AppKey("observer", Observer)
 
 
-def build(deps: Dependencies, routes: Iterable[Route] = ROUTES) -> web.Application:
+def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.Application:
     """The application. Raises RuntimeError for a route nobody declared."""
     observer = Observer(deps.metrics, deps.tracer, deps.new_request_id)
     declared = tuple(routes)
@@ -51,7 +50,7 @@ def build(deps: Dependencies, routes: Iterable[Route] = ROUTES) -> web.Applicati
 class _Endpoint:
     """One route at work."""
 
-    def __init__(self, route: Route, deps: Dependencies, observer: Observer) -> None:
+    def __init__(self, route: Route[Call], deps: Dependencies, observer: Observer) -> None:
         self._route = route
         self._deps = deps
         self._observer = observer

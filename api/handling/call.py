@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel
-
 from api.access.rate_limits import Subject
+from api.access.scopes import Everyone, Scope
 from api.contract.requests.fields import parse_uuid
-from api.contract.requests.reading import parse_body, read_body, read_query
+from api.contract.requests.reading import ModelT, parse_body, read_body, read_query
+from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
     REQUEST_TIMEOUT,
@@ -18,8 +18,6 @@ from api.http.problems import (
     Problem,
     ProblemKind,
 )
-from api.http.reads import reading
-from api.http.routing import Everyone, Scope
 from api.idempotency.key import HEADER, key_of
 
 if TYPE_CHECKING:
@@ -30,11 +28,9 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from api.access.authentication import Principal
-    from api.http.dependencies import Dependencies
+    from api.contract.route import Route
+    from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
-    from api.http.routing import Route
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Call:
@@ -52,7 +48,7 @@ class Call:
     )
 
     def __init__(
-        self, request: web.Request, asked: Asked, route: Route, deps: Dependencies
+        self, request: web.Request, asked: Asked, route: Route[Call], deps: Dependencies
     ) -> None:
         self.request = request
         self.asked = asked

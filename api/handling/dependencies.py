@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from api.access.authentication import Authenticator
     from api.access.rate_limits import RateLimiter
-    from api.http.readiness import Readiness
-    from api.http.watch import PaymentWatch
+    from api.handling.readiness import Readiness
+    from api.handling.watch import PaymentWatch
     from api.idempotency.replay_cache import ReplayCache
     from lag import StreamsReport
     from store.write.group_commit import Reply, Submission

@@ -9,11 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from api.http.problems import FieldError, Problem, invalid
+
+PositionT = TypeVar("PositionT")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -23,31 +27,41 @@ _TIME_BYTES: Final = 8
 _FILTER_BYTES: Final = 6
 
 
-def after_id(last: UUID, filters: str) -> str:
-    """The cursor of what comes after `last` in a list with these filters."""
-    return _encoded(last.bytes, filters)
+@dataclass(frozen=True, slots=True)
+class Order(Generic[PositionT]):
+    """What a list is ordered by, and how a position in it is written in so many bytes."""
+
+    length: int
+    written: Callable[[PositionT], bytes]
+    read: Callable[[bytes], PositionT]
+
+    def cursor_after(self, last: PositionT, filters: str) -> str:
+        """The cursor of what comes after `last` in a list with these filters."""
+        return _encoded(self.written(last), filters)
+
+    def position(self, cursor: str, filters: str) -> PositionT:
+        """The position a cursor stands for. Raises Problem for one of another list, or none."""
+        try:
+            return self.read(_decoded(cursor, filters, self.length))
+        except OverflowError:  # a time no calendar has
+            raise _refusal() from None
 
 
-def id_of(cursor: str, filters: str) -> UUID:
-    """The id a cursor stands for. Raises Problem for one of another list, or none at all."""
-    return UUID(bytes=_decoded(cursor, filters, _ID_BYTES))
+def _written_by_time(position: tuple[datetime, UUID]) -> bytes:
+    instant, row_id = position
+    since_epoch = (instant - _EPOCH) // _MICROSECOND
+    return since_epoch.to_bytes(_TIME_BYTES, "big") + row_id.bytes
 
 
-def after_instant(last: datetime, last_id: UUID, filters: str) -> str:
-    """As `after_id`, for a list that is ordered by a time first."""
-    since_epoch = (last - _EPOCH) // _MICROSECOND
-    return _encoded(since_epoch.to_bytes(_TIME_BYTES, "big") + last_id.bytes, filters)
-
-
-def instant_of(cursor: str, filters: str) -> tuple[datetime, UUID]:
-    """The time and id a cursor stands for. Raises Problem."""
-    position = _decoded(cursor, filters, _TIME_BYTES + _ID_BYTES)
+def _read_by_time(position: bytes) -> tuple[datetime, UUID]:
     since_epoch = int.from_bytes(position[:_TIME_BYTES], "big")
-    try:
-        instant = _EPOCH + since_epoch * _MICROSECOND
-    except OverflowError:
-        raise _refusal() from None
-    return instant, UUID(bytes=position[_TIME_BYTES:])
+    return _EPOCH + since_epoch * _MICROSECOND, UUID(bytes=position[_TIME_BYTES:])
+
+
+BY_ID: Final[Order[UUID]] = Order(
+    _ID_BYTES, lambda row_id: row_id.bytes, lambda written: UUID(bytes=written)
+)
+BY_TIME: Final = Order(_TIME_BYTES + _ID_BYTES, _written_by_time, _read_by_time)
 
 
 def _encoded(position: bytes, filters: str) -> str:

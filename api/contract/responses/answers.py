@@ -1,0 +1,33 @@
+"""How an answer is written, and the page of a list that every list is answered with."""
+
+# The annotations are what pydantic reads at run time.
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from store.write.group_commit import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON: Final = {"Content-Type": "application/json"}
+FROZEN: Final = ConfigDict(frozen=True)
+
+RowT = TypeVar("RowT", bound=BaseModel)
+
+
+def json_answer(status: int, body: BaseModel, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer whose body is a model's JSON."""
+    rendered = body.__pydantic_serializer__.to_json(body)
+    return Answer(status, {**JSON, **headers} if headers else JSON, rendered)
+
+
+class Page(BaseModel, Generic[RowT]):
+    """A page of a list, newest first; `next_cursor` asks for the next one, null ends the list."""
+
+    model_config = FROZEN
+
+    data: list[RowT]
+    next_cursor: str | None

@@ -1,0 +1,177 @@
+"""A payment, alone or with its attempts, its refunds and its history.
+
+What the topics say of it is a contract of its own (`topics.contracts.payloads`): a field added
+there is none here before somebody decides so. Amounts are decimal strings beside whole minor
+units, times are UTC.
+"""
+
+# The annotations are what pydantic reads at run time.
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self, cast
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue
+
+from api.contract.responses.answers import FROZEN
+from api.contract.responses.refunds import RefundResponse
+from payments.events import EventType
+from payments.money import format_amount
+from payments.outcome import Operation
+from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
+from store.read.payments import AttemptRecord, PaymentDetail, StoredEvent
+
+
+class PaymentResponse(BaseModel):
+    """A payment."""
+
+    model_config = FROZEN
+
+    id: UUID
+    payment_type: PaymentType
+    source_account_id: UUID
+    destination_account_id: UUID | None
+    amount: str
+    amount_minor: int
+    currency: str
+    status: PaymentStatus
+    capture_method: CaptureMethod
+    captured_minor: int
+    refunded_minor: int
+    provider: Provider | None
+    provider_transaction_id: str | None
+    description: str | None
+    metadata: dict[str, JsonValue]
+    retry_count: int
+    max_retries: int
+    last_error_code: str | None
+    last_error: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    # Until when what was authorized may be captured.
+    authorization_expires_at: datetime | None = None
+    idempotency_key: str | None
+    captured: str
+    refunded: str
+    refundable: str
+
+    @classmethod
+    def of(cls, payment: Payment) -> Self:
+        """The payment as its owner sees it."""
+        currency = payment.currency
+        return cls(
+            id=payment.id,
+            payment_type=payment.payment_type,
+            source_account_id=payment.source_account_id,
+            destination_account_id=payment.destination_account_id,
+            amount=payment.amount.decimal,
+            amount_minor=payment.amount.amount_minor,
+            currency=currency,
+            status=payment.status,
+            capture_method=payment.capture_method,
+            captured_minor=payment.captured_minor,
+            refunded_minor=payment.refunded_minor,
+            provider=payment.provider,
+            provider_transaction_id=payment.provider_reference,
+            description=payment.description,
+            # It came in as a JSON object, and is kept as one.
+            metadata=cast("dict[str, JsonValue]", payment.metadata),
+            retry_count=payment.progress.retry_count,
+            max_retries=payment.progress.max_retries,
+            last_error_code=payment.last_error_code,
+            last_error=payment.last_error,
+            version=payment.version,
+            created_at=payment.created_at,
+            updated_at=payment.updated_at,
+            completed_at=payment.completed_at,
+            authorization_expires_at=payment.authorization_expires_at,
+            idempotency_key=payment.idempotency_key,
+            captured=format_amount(payment.captured_minor, currency),
+            refunded=format_amount(payment.refunded_minor, currency),
+            refundable=format_amount(payment.refundable_minor, currency),
+        )
+
+
+class AttemptResponse(BaseModel):
+    """One try at a provider. `inquiry` asked what became of an earlier try first."""
+
+    model_config = FROZEN
+
+    id: UUID
+    number: int
+    operation: Operation
+    refund_id: UUID | None
+    inquiry: bool
+    provider: Provider
+    outcome: str | None
+    provider_transaction_id: str | None
+    error_code: str | None
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, record: AttemptRecord) -> Self:
+        """The attempt and, once it ended, how."""
+        attempt, result = record.attempt, record.result
+        return cls(
+            id=attempt.id,
+            number=attempt.number,
+            operation=attempt.operation,
+            refund_id=attempt.refund_id,
+            inquiry=attempt.inquiry,
+            provider=attempt.provider,
+            outcome=result.outcome if result else None,
+            provider_transaction_id=result.provider_reference if result else None,
+            error_code=result.error_code if result else None,
+            error=result.error if result else None,
+            started_at=attempt.started_at,
+            finished_at=result.finished_at if result else None,
+        )
+
+
+class PaymentEventResponse(BaseModel):
+    """One change of a payment; `sequence` numbers those that were published."""
+
+    model_config = FROZEN
+
+    id: UUID
+    type: EventType
+    version: int
+    sequence: int | None
+    occurred_at: datetime
+    data: dict[str, object]
+
+    @classmethod
+    def of(cls, event: StoredEvent) -> Self:
+        """The change as it was recorded."""
+        return cls(
+            id=event.id,
+            type=event.type,
+            version=event.version,
+            sequence=event.sequence,
+            occurred_at=event.occurred_at,
+            data=dict(event.data),
+        )
+
+
+class PaymentDetailResponse(PaymentResponse):
+    """A payment with everything that happened for it; `events` when asked for."""
+
+    attempts: list[AttemptResponse]
+    refunds: list[RefundResponse]
+    events: list[PaymentEventResponse] | None = None
+
+    @classmethod
+    def detailed(cls, found: PaymentDetail) -> Self:
+        """The payment with what belongs to it."""
+        events = found.events
+        return cls(
+            **vars(PaymentResponse.of(found.payment)),
+            attempts=[AttemptResponse.of(each) for each in found.attempts],
+            refunds=[RefundResponse.of(each) for each in found.refunds],
+            events=None if events is None else [PaymentEventResponse.of(each) for each in events],
+        )

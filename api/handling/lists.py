@@ -1,0 +1,66 @@
+"""Lists, newest first, a page at a time: the one way each of them is read and answered.
+
+A resource says where its list is read, what orders it and what a row of it looks like; cursor,
+limit, the row more than asked for that tells of a next page, and the answer are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from asyncpg.pool import PoolConnectionProxy
+
+from api.contract.requests.queries import FiltersT, PageQuery
+from api.contract.responses.answers import Page, RowT, json_answer
+from api.handling.cursors import Order, PositionT
+
+if TYPE_CHECKING:
+    from api.handling.call import Call
+    from store.write.group_commit import Answer
+
+FiltersT_contra = TypeVar("FiltersT_contra", contravariant=True)
+PositionT_contra = TypeVar("PositionT_contra", contravariant=True)
+ItemT = TypeVar("ItemT")
+ItemT_co = TypeVar("ItemT_co", covariant=True)
+
+
+class Reader(Protocol[FiltersT_contra, PositionT_contra, ItemT_co]):
+    """Reads at most `limit` of a tenant's items that are older than the position `before`."""
+
+    def __call__(
+        self,
+        connection: PoolConnectionProxy,
+        tenant_id: str,
+        filters: FiltersT_contra,
+        /,
+        *,
+        before: PositionT_contra | None,
+        limit: int,
+    ) -> Awaitable[Sequence[ItemT_co]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
+    """What one list has of its own."""
+
+    read: Reader[FiltersT, PositionT, ItemT]
+    order: Order[PositionT]
+    position: Callable[[ItemT], PositionT]
+    page: type[Page[RowT]]
+    row: Callable[[ItemT], RowT]
+
+    async def answer(self, call: Call, query: PageQuery, filters: FiltersT) -> Answer:
+        """The page asked for. Raises Problem for a cursor that was not made with these filters."""
+        bound_to, limit = repr(filters), query.limit
+        before = self.order.position(query.cursor, bound_to) if query.cursor else None
+        async with call.database() as connection:
+            found = await self.read(
+                connection, call.tenant_id, filters, before=before, limit=limit + 1
+            )
+        shown, more = found[:limit], None
+        if len(found) > limit:
+            more = self.order.cursor_after(self.position(shown[-1]), bound_to)
+        data = [self.row(each) for each in shown]
+        return json_answer(200, self.page(data=data, next_cursor=more))
