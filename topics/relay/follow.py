@@ -11,7 +11,7 @@ from topics.contracts.envelope import OutboxRow
 from topics.names import TOPICS
 from topics.relay.failures import SourceFailure, UndeclaredTopic
 from topics.relay.pgoutput import Begin, Commit, Event, Keepalive
-from topics.relay.pipeline import Publisher
+from topics.relay.publisher import Publisher
 from topics.relay.recovery import Covered
 from topics.relay.sinks.sink import Record, Session
 from topics.relay.watermark import Transaction

@@ -19,7 +19,7 @@ import structlog
 from topics.contracts.envelope import OutboxRow, unix_ms
 from topics.names import TOPICS
 from topics.relay.pgoutput import Begin
-from topics.relay.pipeline import Publisher, RelayFigures
+from topics.relay.publisher import Publisher, RelayFigures
 from topics.relay.sinks.sink import Present, Record, Session
 from topics.relay.slot import OutboxSnapshot, Position, Postgres
 from topics.relay.snapshot import Snapshot

@@ -18,7 +18,7 @@ import structlog
 from telemetry.metrics import Metrics
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
-from topics.relay.pipeline import Publisher, RelayFigures
+from topics.relay.publisher import Publisher, RelayFigures
 from topics.relay.recovery import Recovery
 from topics.relay.sinks.sink import Resume, Session, Sink
 from topics.relay.slot import Postgres, SlotOrigin, connect
