@@ -1,12 +1,4 @@
-"""Every metric of the project, declared once: name, help, unit, labels, buckets.
-
-`Metrics` is made once per process over an explicit registry and passed to whoever
-counts something: `metrics.http.requests.labels("/api/v1/payments", "POST", "2xx").inc()`.
-Names begin with `payments_`, units are in the name, and labels have few values: a
-route template, a stage, a provider, a topic; never an id, a tenant, a path or a message.
-
-To add one, put a line into the group it belongs to (`ingress`, `pipeline` or `lag`).
-"""
+"""The metrics of one process, gathered from the files that declare them by group."""
 
 from __future__ import annotations
 
@@ -15,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import GCCollector, ProcessCollector
 
-from telemetry.metrics.exposition import render, serve
-from telemetry.metrics.families import Declare, Family
+from telemetry.metrics.families import Declare
 from telemetry.metrics.ingress import (
     GroupCommitMetrics,
     HttpMetrics,
@@ -35,8 +26,6 @@ from telemetry.metrics.pipeline import (
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-
-__all__ = ["Family", "Metrics", "render", "serve"]
 
 
 class Metrics:

@@ -16,7 +16,7 @@ from topics.relay.watermark import Transaction, Watermark
 
 
 class RelayFigures:
-    """The relay's metrics with this sink's label."""
+    """The relay's metrics with this sink's label; made at once, so that all are there at 0."""
 
     def __init__(self, metrics: Metrics, sink: str) -> None:
         relay = metrics.relay
