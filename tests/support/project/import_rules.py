@@ -2,18 +2,16 @@
 
 Whatever is not allowed is forbidden, so that a new package or library is nobody's until a contract
 says so. Only what a module imports itself counts: what it reaches by way of others is their
-contract's matter. A `__main__` composes: it imports anything, and nothing imports it.
+contract's matter. A `__main__` composes, and so imports anything.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, cast
+from typing import cast
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 from importlinter.application import contract_utils
 from importlinter.domain.imports import ImportExpression
-
-_MAIN: Final = "__main__"
 
 
 class AllowedImports(Contract):
@@ -48,13 +46,13 @@ class AllowedImports(Contract):
         allowed = [*rooms, *self._listed("may_import")]
         libraries = self._listed("libraries")
         for importer in graph.modules:
-            if not _is_in(importer, rooms) or _is_main(importer):
+            if not _is_in(importer, rooms) or importer.endswith(".__main__"):
                 continue
             for imported in graph.find_modules_directly_imported_by(importer):
                 if graph.is_module_squashed(imported):
                     fine = not libraries or imported in libraries
                 else:
-                    fine = _is_in(imported, allowed) and not _is_main(imported)
+                    fine = _is_in(imported, allowed)
                 if not fine:
                     yield importer, imported
 
@@ -65,7 +63,3 @@ class AllowedImports(Contract):
 
 def _is_in(module: str, packages: Iterable[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
-
-
-def _is_main(module: str) -> bool:
-    return module.rpartition(".")[2] == _MAIN
