@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag.broker import Broker, GroupOnBroker
-from lag.history import Progress, Sample, age_seconds
+from lag.history import GroupProgress, Sample, age_seconds
 from lag.report import GroupLag, PartitionLag
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class ConsumerGroups:
     def __init__(self, pipeline: LagTargets) -> None:
         self._stages = pipeline.stages
         self._broker = Broker(pipeline.bootstrap_servers)
-        self._progress: defaultdict[tuple[str, str, int | None], Progress] = defaultdict(Progress)
+        self._progress: defaultdict[tuple[str, str, int | None], GroupProgress] = defaultdict(
+            GroupProgress
+        )
 
     async def measure(self, now: float) -> tuple[GroupLag, ...]:
         groups = await self._broker.groups()
@@ -120,7 +122,7 @@ class ConsumerGroups:
 
     def _noted(
         self, reading: _Reading, partition: int | None, place: _Place, now: float
-    ) -> Progress:
+    ) -> GroupProgress:
         progress = self._progress[reading.group, reading.topic, partition]
         progress.add(Sample(now, place.position, place.lag))
         return progress

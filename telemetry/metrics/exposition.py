@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from telemetry.metrics import Metrics
+    from telemetry.metrics.declared import Metrics
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Turns events of the WAL into records for the sink: what to publish, what to leave out.
+"""Turns events of the WAL into messages for the sink: what to publish, what to leave out.
 
 A row is left out for one of two reasons: the sink does not carry its topic, or the recovery has
-already compared it with the sink. Every transaction is opened and ended in the pipeline, with or
+already compared it with the sink. Every transaction is opened and ended in the publisher, with or
 without rows, because the confirmed position must move past it.
 """
 
@@ -10,10 +10,10 @@ from typing import Final, assert_never
 from topics.contracts.envelope import OutboxRow
 from topics.names import TOPICS
 from topics.relay.failures import SourceFailure, UndeclaredTopic
-from topics.relay.pgoutput import Begin, Commit, Event, Keepalive
-from topics.relay.pipeline import Publisher
+from topics.relay.pgoutput import Begin, Commit, Keepalive, WalEvent
+from topics.relay.publisher import Publisher
 from topics.relay.recovery import Covered
-from topics.relay.sinks.sink import Record, Session
+from topics.relay.sinks.sink import OutgoingMessage, Session
 from topics.relay.watermark import Transaction
 
 _DECLARED: Final = frozenset(topic.name.encode() for topic in TOPICS)
@@ -23,17 +23,17 @@ class Follower:
     """Takes the events of one stream in order."""
 
     def __init__(
-        self, session: Session, pipeline: Publisher, *, topics: frozenset[str], covered: Covered
+        self, session: Session, publisher: Publisher, *, topics: frozenset[str], covered: Covered
     ) -> None:
         self._session = session
-        self._pipeline = pipeline
+        self._publisher = publisher
         self._topics = frozenset(topic.encode() for topic in topics)
         self._covered: Covered | None = covered
         self._transaction: Transaction | None = None
         self._is_seen = False
         self._index = 0
 
-    def take(self, events: list[Event]) -> None:
+    def take(self, events: list[WalEvent]) -> None:
         """Publish what is new in these events. Raises `UndeclaredTopic`."""
         for event in events:
             match event:
@@ -42,10 +42,10 @@ class Follower:
                 case Begin():
                     self._begin(event)
                 case Commit(end_lsn=end_lsn):
-                    self._pipeline.end(self._current(), end_lsn)
+                    self._publisher.end(self._current(), end_lsn)
                     self._transaction = None
                 case Keepalive(wal_end=wal_end):
-                    self._pipeline.reached(wal_end)
+                    self._publisher.reached(wal_end)
                 case _:
                     assert_never(event)
         self._session.flush()
@@ -54,7 +54,7 @@ class Follower:
         if self._covered is not None and self._covered.ended_by(begin):
             self._covered = None
         self._is_seen = self._covered is not None and self._covered.snapshot.saw(begin.xid)
-        self._transaction = self._pipeline.begin(begin.commit_lsn, begin.committed_at)
+        self._transaction = self._publisher.begin(begin.commit_lsn, begin.committed_at)
         self._index = 0
 
     def _row(self, row: OutboxRow) -> None:
@@ -66,9 +66,9 @@ class Follower:
                 raise UndeclaredTopic(f"row {row.id.decode()} is for {row.aggregatetype.decode()}")
             return
         if self._covered is not None and self._covered.has(row, is_seen=self._is_seen):
-            self._pipeline.skipped()
+            self._publisher.skipped()
             return
-        self._pipeline.publish(self._session, Record(row, self._current(), index))
+        self._publisher.publish(self._session, OutgoingMessage(row, self._current(), index))
 
     def _current(self) -> Transaction:
         if self._transaction is None:

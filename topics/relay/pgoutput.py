@@ -66,7 +66,7 @@ class Keepalive:
     reply_requested: bool
 
 
-Event = Begin | OutboxRow | Commit | Keepalive
+WalEvent = Begin | OutboxRow | Commit | Keepalive
 
 
 class Decoder:
@@ -76,7 +76,7 @@ class Decoder:
         self._table = table.encode()
         self._rows: dict[int, Callable[[list[bytes | None]], OutboxRow]] = {}
 
-    def decode(self, message: bytes) -> Event | None:
+    def decode(self, message: bytes) -> WalEvent | None:
         """The event in one CopyData message, if it carries one. Raises `ProtocolError`."""
         try:
             kind = message[0]
@@ -89,7 +89,7 @@ class Decoder:
             raise ProtocolError(f"a message ends too soon: {message[:40]!r}") from error
         raise ProtocolError(f"an unknown message of the stream: {message[:40]!r}")
 
-    def _change(self, change: bytes) -> Event | None:
+    def _change(self, change: bytes) -> WalEvent | None:
         kind = change[0]
         if kind == _INSERT:
             return self._insert(change)

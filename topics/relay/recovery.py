@@ -19,10 +19,10 @@ import structlog
 from topics.contracts.envelope import OutboxRow, unix_ms
 from topics.names import TOPICS
 from topics.relay.pgoutput import Begin
-from topics.relay.pipeline import Publisher, RelayFigures
-from topics.relay.sinks.sink import Present, Record, Session
-from topics.relay.slot import OutboxSnapshot, Position, Postgres
-from topics.relay.snapshot import Snapshot
+from topics.relay.publisher import Publisher, RelayFigures
+from topics.relay.sinks.sink import OutgoingMessage, PresentMessages, Session
+from topics.relay.slot import OutboxTable, Position, Postgres
+from topics.relay.snapshot import TransactionSnapshot
 from topics.relay.source import WalStream
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Covered:
     sink if their id is `present`.
     """
 
-    snapshot: Snapshot
+    snapshot: TransactionSnapshot
     since_ms: Mapping[bytes, int]
     until: bytes
     present: AbstractSet[bytes]
@@ -70,7 +70,7 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _ComparedWindow:
     """What of the table is compared: times in milliseconds since 1970, and an id."""
 
     since_ms: Mapping[str, int]
@@ -78,13 +78,13 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
+class SinkRecovery:
     """The parts of one stream that a recovery needs."""
 
     postgres: Postgres
     wal: WalStream
     session: Session
-    pipeline: Publisher
+    publisher: Publisher
     figures: RelayFigures
     window_ms: int
 
@@ -105,7 +105,7 @@ class Recovery:
         )
         return Covered(table.visible, since_ms, window.until, present.ids)
 
-    async def _window(self, position: Position, *, is_new_slot: bool) -> _Window:
+    async def _window(self, position: Position, *, is_new_slot: bool) -> _ComparedWindow:
         """What must be compared.
 
         A row the sink lacks was either never confirmed, so it was committed no earlier than the
@@ -129,9 +129,9 @@ class Recovery:
             )
             for topic, newest_ms in (await self.session.newest_ms()).items()
         }
-        return _Window(since_ms, until)
+        return _ComparedWindow(since_ms, until)
 
-    async def _refill(self, table: OutboxSnapshot, present: Present, until: bytes) -> int:
+    async def _refill(self, table: OutboxTable, present: PresentMessages, until: bytes) -> int:
         """Publish the rows that are not present; returns how many.
 
         Rows in flight together were recorded within half a window of each other, so that a
@@ -157,12 +157,12 @@ class Recovery:
     async def _publish(self, rows: list[OutboxRow]) -> int:
         if not rows:
             return 0
-        transaction = self.pipeline.begin(None, 0.0)
+        transaction = self.publisher.begin(None, 0.0)
         for index, row in enumerate(rows):
-            self.pipeline.publish(self.session, Record(row, transaction, index))
-        self.pipeline.end(transaction, 0)
+            self.publisher.publish(self.session, OutgoingMessage(row, transaction, index))
+        self.publisher.end(transaction, 0)
         self.session.flush()
-        await self.pipeline.room(1)
+        await self.publisher.room(1)
         self.figures.refilled.inc(len(rows))
         return len(rows)
 

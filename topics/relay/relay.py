@@ -18,9 +18,9 @@ import structlog
 from telemetry.metrics import Metrics
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
-from topics.relay.pipeline import Publisher, RelayFigures
-from topics.relay.recovery import Recovery
-from topics.relay.sinks.sink import Resume, Session, Sink
+from topics.relay.publisher import Publisher, RelayFigures
+from topics.relay.recovery import SinkRecovery
+from topics.relay.sinks.sink import ResumePoint, Session, Sink
 from topics.relay.slot import Postgres, SlotOrigin, connect
 from topics.relay.source import Clock, WalStream, open_slot
 
@@ -126,28 +126,28 @@ class Relay:
         confirmed = await postgres.confirmed_lsn(self._options.slot)
         wal.confirm(confirmed)
         position = await postgres.position()
-        pipeline = Publisher(confirmed, self._figures, self._clock, moved=wal.confirm)
-        resume = Resume(confirmed, position.lsn)
-        async with self._sink.open(pipeline.acknowledge, resume) as session:
+        publisher = Publisher(confirmed, self._figures, self._clock, moved=wal.confirm)
+        resume = ResumePoint(confirmed, position.lsn)
+        async with self._sink.open(publisher.acknowledge, resume) as session:
             workers: list[asyncio.Task[object]] = [tasks.create_task(session.run())]
             try:
-                covered = await Recovery(
+                covered = await SinkRecovery(
                     postgres=postgres,
                     wal=wal,
                     session=session,
-                    pipeline=pipeline,
+                    publisher=publisher,
                     figures=self._figures,
                     window_ms=int(self._options.window_seconds * 1000),
                 ).run(position, is_new_slot=self._slot_is_unproven)
                 self._slot_is_unproven = False
-                follower = Follower(session, pipeline, topics=self._sink.topics, covered=covered)
-                following = tasks.create_task(_follow(wal, pipeline, follower))
-                workers += [following, tasks.create_task(_beat(postgres, session, pipeline))]
+                follower = Follower(session, publisher, topics=self._sink.topics, covered=covered)
+                following = tasks.create_task(_follow(wal, publisher, follower))
+                workers += [following, tasks.create_task(_beat(postgres, session, publisher))]
                 self._is_following = True
                 log.info("ready", sink=self._sink.name, slot=self._options.slot)
                 await stop.wait()
                 following.cancel()
-                await _drain(session, pipeline)
+                await _drain(session, publisher)
             finally:
                 # Nobody may use the session once it closes.
                 await _end(workers)
@@ -172,32 +172,32 @@ class Relay:
         return pause
 
 
-async def _follow(wal: WalStream, pipeline: Publisher, follower: Follower) -> None:
+async def _follow(wal: WalStream, publisher: Publisher, follower: Follower) -> None:
     while True:
         events = await wal.read(_EVENTS_PER_READ)
         follower.take(events)
-        await pipeline.room(_ROWS_IN_FLIGHT_MAX)
+        await publisher.room(_ROWS_IN_FLIGHT_MAX)
 
 
-async def _beat(postgres: Postgres, session: Session, pipeline: Publisher) -> None:
+async def _beat(postgres: Postgres, session: Session, publisher: Publisher) -> None:
     """Keep the gauges fresh, an idle slot moving, and an eye on the sink."""
     for beat in itertools.count(1):
         await asyncio.sleep(_MEASURE_EVERY_SECONDS)
-        pipeline.measure()
+        publisher.measure()
         if beat % _MEASURES_PER_HEARTBEAT == 0:
-            if pipeline.was_idle():
+            if publisher.was_idle():
                 await postgres.heartbeat()
             await session.check()
 
 
-async def _drain(session: Session, pipeline: Publisher) -> None:
+async def _drain(session: Session, publisher: Publisher) -> None:
     session.flush()
     try:
         async with asyncio.timeout(_DRAIN_SECONDS_MAX):
-            await pipeline.room(1)
+            await publisher.room(1)
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
-        log.warning("stopped before the sink had everything", rows=pipeline.rows_in_flight)
+        log.warning("stopped before the sink had everything", rows=publisher.rows_in_flight)
 
 
 async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:

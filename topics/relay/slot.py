@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from topics.contracts.envelope import OutboxRow
 from topics.relay.failures import SourceFailure
 from topics.relay.pgoutput import lsn_number
-from topics.relay.snapshot import Snapshot
+from topics.relay.snapshot import TransactionSnapshot
 from topics.relay.source import KEEPALIVES, SESSION
 
 log = structlog.get_logger()
@@ -124,15 +124,15 @@ class Postgres:
         await self._execute("SELECT pg_logical_emit_message(false, 'payments-heartbeat', '')")
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator["OutboxSnapshot"]:
+    async def snapshot(self) -> AsyncIterator["OutboxTable"]:
         """The outbox as it is at one instant."""
         try:
             async with self._connection.transaction():
                 await self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 ((snapshot, lsn, oldest),) = await self._execute(_SNAPSHOT)
-                yield OutboxSnapshot(
+                yield OutboxTable(
                     self._connection,
-                    Snapshot.parse(str(snapshot), lsn=lsn_number(str(lsn))),
+                    TransactionSnapshot.parse(str(snapshot), lsn=lsn_number(str(lsn))),
                     None if oldest is None else int(str(oldest)),
                 )
         except psycopg.OperationalError as error:
@@ -152,11 +152,11 @@ class Postgres:
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxSnapshot:
-    """What is visible; `oldest_ms` is the time of the oldest row the table still has."""
+class OutboxTable:
+    """The table as one transaction sees it; `oldest_ms` is the time of the oldest row it has."""
 
     connection: psycopg.AsyncConnection[tuple[object, ...]]
-    visible: Snapshot
+    visible: TransactionSnapshot
     oldest_ms: int | None
 
     async def rows(

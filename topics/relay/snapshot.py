@@ -15,7 +15,7 @@ _HALF: Final = 1 << (_XID_BITS - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class TransactionSnapshot:
     """`lsn` is a position of the WAL no transaction the snapshot saw was committed after."""
 
     lsn: int

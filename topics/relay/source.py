@@ -18,7 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from topics.relay.failures import SlotActive, SourceFailure
-from topics.relay.pgoutput import Begin, Decoder, Event, Keepalive, status_update
+from topics.relay.pgoutput import Begin, Decoder, Keepalive, WalEvent, status_update
 
 # What the decoder and the envelope rely on, whatever the server's defaults are.
 SESSION: Final = "-c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
@@ -74,7 +74,7 @@ class WalStream:
     def __init__(self, pgconn: pq.abc.PGconn) -> None:
         self._pgconn = pgconn
         self._decoder = Decoder("outbox")
-        self._peeked: deque[Event] = deque()
+        self._peeked: deque[WalEvent] = deque()
         # Zero means "nothing to say" to the server, which keeps its own position then.
         self._received = 0
         self._confirmed = 0
@@ -92,7 +92,7 @@ class WalStream:
             return
         raise _why(result)
 
-    async def read(self, limit: int) -> list[Event]:
+    async def read(self, limit: int) -> list[WalEvent]:
         """At least one event, at most about `limit`; waits until there is one."""
         if self._peeked:
             events = list(self._peeked)
@@ -147,7 +147,7 @@ class WalStream:
         except (TimeoutError, psycopg.OperationalError) as error:
             raise SourceFailure(f"the last position may not be stored: {error}") from error
 
-    async def _next(self, limit: int) -> list[Event]:
+    async def _next(self, limit: int) -> list[WalEvent]:
         while True:
             events = self._arrived(limit)
             if events:
@@ -155,9 +155,9 @@ class WalStream:
             await self._readable()
             self._consume()
 
-    def _arrived(self, limit: int) -> list[Event]:
+    def _arrived(self, limit: int) -> list[WalEvent]:
         """What has arrived and was not taken yet."""
-        events: list[Event] = []
+        events: list[WalEvent] = []
         get_copy_data, decode = self._pgconn.get_copy_data, self._decoder.decode
         while len(events) < limit:
             length, data = get_copy_data(1)

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lag.history import LSN_SAMPLES_MAX, LsnHistory, Progress, Sample
+from lag.history import LSN_SAMPLES_MAX, GroupProgress, LsnHistory, Sample
 from lag.report import GroupState
 
 
-def progress_of(*series: tuple[float, int, int]) -> Progress:
+def progress_of(*series: tuple[float, int, int]) -> GroupProgress:
     """(seconds, acknowledged, lag) in order."""
-    made = Progress()
+    made = GroupProgress()
     for at, acknowledged, lag in series:
         made.add(Sample(at, acknowledged, lag))
     return made
 
 
-def every_two_seconds(acknowledged: list[int], lag: list[int]) -> Progress:
+def every_two_seconds(acknowledged: list[int], lag: list[int]) -> GroupProgress:
     """A sample each 2 s, as an exporter takes them."""
     pairs = zip(acknowledged, lag, strict=True)
     return progress_of(*((2.0 * i, done, left) for i, (done, left) in enumerate(pairs)))
@@ -71,7 +71,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     ],
 )  # fmt: skip
 def test_the_state_of_a_group(
-    case: str, progress: Progress, members: int, expected: GroupState
+    case: str, progress: GroupProgress, members: int, expected: GroupState
 ) -> None:
     """Stopped before stalled before growing before ok."""
     assert progress.state(members) is expected, case

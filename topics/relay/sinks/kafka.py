@@ -25,7 +25,7 @@ from topics.relay.pgoutput import lsn_text
 from topics.relay.sinks.broker_watch import BrokerWatch, watched
 from topics.relay.sinks.kafka_tail import KafkaTail
 from topics.relay.sinks.partition import partition_of
-from topics.relay.sinks.sink import Acknowledge, Present, Record, Resume
+from topics.relay.sinks.sink import Acknowledge, OutgoingMessage, PresentMessages, ResumePoint
 
 log = structlog.get_logger()
 
@@ -58,7 +58,9 @@ class KafkaSink:
         self._declared = declared
 
     @contextlib.asynccontextmanager
-    async def open(self, acknowledge: Acknowledge, resume: Resume) -> AsyncIterator["KafkaSession"]:
+    async def open(
+        self, acknowledge: Acknowledge, resume: ResumePoint
+    ) -> AsyncIterator["KafkaSession"]:
         """Connect, create missing topics. Where the source stands does not matter to Kafka."""
         del resume
         async with contextlib.AsyncExitStack() as stack:
@@ -94,15 +96,15 @@ class KafkaSink:
             )
 
 
-class _Lane:
+class _PartitionQueue:
     """One partition: what waits, and the one batch on its way."""
 
     __slots__ = ("batch_rows_max", "in_flight", "last_offset", "sent_at", "to", "waiting")
 
     def __init__(self, to: TopicPartition) -> None:
         self.to = to
-        self.waiting: deque[Record] = deque()
-        self.in_flight: list[Record] = []
+        self.waiting: deque[OutgoingMessage] = deque()
+        self.in_flight: list[OutgoingMessage] = []
         self.sent_at = 0.0
         self.last_offset = -1
         self.batch_rows_max: int | None = None
@@ -127,8 +129,8 @@ class KafkaSession:
         self._acknowledge = acknowledge
         self._oversized = oversized
         self._partitions = {topic.encode(): count for topic, count in partitions.items()}
-        self._lanes: dict[tuple[bytes, int], _Lane] = {}
-        self._ready: deque[_Lane] = deque()
+        self._queues: dict[tuple[bytes, int], _PartitionQueue] = {}
+        self._ready: deque[_PartitionQueue] = deque()
         self._wake = asyncio.Event()
         self._failure: SinkFailure | None = None
 
@@ -136,23 +138,23 @@ class KafkaSession:
         with _as_sink_failure():
             return await self._tail.newest_ms()
 
-    async def present(self, since_ms: Mapping[str, int]) -> Present:
+    async def present(self, since_ms: Mapping[str, int]) -> PresentMessages:
         with _as_sink_failure():
             ids = await self._tail.present(since_ms)
         self._tail.rest()
-        return Present(ids, since_ms)
+        return PresentMessages(ids, since_ms)
 
-    def publish(self, record: Record) -> None:
-        row = record.row
+    def publish(self, message: OutgoingMessage) -> None:
+        row = message.row
         topic = row.aggregatetype
         number = partition_of(row.aggregateid, self._partitions[topic])
-        lane = self._lanes.get((topic, number))
-        if lane is None:
+        queue = self._queues.get((topic, number))
+        if queue is None:
             to = TopicPartition(topic.decode(), number)
-            lane = self._lanes[topic, number] = _Lane(to)
-        if not lane.waiting and not lane.in_flight:
-            self._ready.append(lane)
-        lane.waiting.append(record)
+            queue = self._queues[topic, number] = _PartitionQueue(to)
+        if not queue.waiting and not queue.in_flight:
+            self._ready.append(queue)
+        queue.waiting.append(message)
 
     def flush(self) -> None:
         if self._ready:
@@ -168,9 +170,9 @@ class KafkaSession:
         """The end of each partition must not lie before what was acknowledged."""
         with _as_sink_failure():
             ends = await self._tail.ends()
-        for lane in self._lanes.values():
-            if ends[lane.to] <= lane.last_offset:
-                raise SinkFailure(f"{lane.to} lost what it had acknowledged")
+        for queue in self._queues.values():
+            if ends[queue.to] <= queue.last_offset:
+                raise SinkFailure(f"{queue.to} lost what it had acknowledged")
 
     async def _send_ready(self) -> None:
         while True:
@@ -179,15 +181,15 @@ class KafkaSession:
             if self._failure is not None:
                 raise self._failure
             while self._ready:
-                lane = self._ready.popleft()
+                queue = self._ready.popleft()
                 with _as_sink_failure():
-                    await self._send(lane)
+                    await self._send(queue)
 
-    async def _send(self, lane: _Lane) -> None:
+    async def _send(self, queue: _PartitionQueue) -> None:
         batch = self._producer.create_batch()
-        waiting = lane.waiting
-        records = lane.in_flight
-        while waiting and len(records) != lane.batch_rows_max:
+        waiting = queue.waiting
+        messages = queue.in_flight
+        while waiting and len(messages) != queue.batch_rows_max:
             row = waiting[0].row
             commit_lsn = waiting[0].transaction.commit_lsn
             lsn = None if commit_lsn is None else lsn_text(commit_lsn).encode()
@@ -199,58 +201,60 @@ class KafkaSession:
             )
             if fits is None:
                 break
-            records.append(waiting.popleft())
-        lane.sent_at = asyncio.get_running_loop().time()
+            messages.append(waiting.popleft())
+        queue.sent_at = asyncio.get_running_loop().time()
         delivery = await self._producer.send_batch(
-            batch, lane.to.topic, partition=lane.to.partition
+            batch, queue.to.topic, partition=queue.to.partition
         )
-        delivery.add_done_callback(partial(self._delivered, lane))
+        delivery.add_done_callback(partial(self._delivered, queue))
 
-    def _delivered(self, lane: _Lane, delivery: "asyncio.Future[RecordMetadata]") -> None:
+    def _delivered(
+        self, queue: _PartitionQueue, delivery: "asyncio.Future[RecordMetadata]"
+    ) -> None:
         if delivery.cancelled():
             return
-        records, lane.in_flight = lane.in_flight, []
+        messages, queue.in_flight = queue.in_flight, []
         match delivery.exception():
             case None:
-                self._acked(lane, records, delivery.result().offset)
+                self._acked(queue, messages, delivery.result().offset)
             case MessageSizeTooLargeError() | RecordListTooLargeError():
-                self._refused(lane, records)
+                self._refused(queue, messages)
             case error:
-                self._fail(SinkFailure(f"{lane.to} did not take a batch: {error!r}"))
+                self._fail(SinkFailure(f"{queue.to} did not take a batch: {error!r}"))
 
-    def _acked(self, lane: _Lane, records: list[Record], offset: int) -> None:
+    def _acked(self, queue: _PartitionQueue, messages: list[OutgoingMessage], offset: int) -> None:
         # A broker that recognises a batch it already had answers -1.
-        if 0 <= offset <= lane.last_offset:
-            self._fail(SinkFailure(f"{lane.to} lost what it had acknowledged"))
+        if 0 <= offset <= queue.last_offset:
+            self._fail(SinkFailure(f"{queue.to} lost what it had acknowledged"))
             return
-        lane.last_offset = max(lane.last_offset, offset + len(records) - 1)
-        lane.batch_rows_max = None
-        self._acknowledge(records)
-        self._requeue(lane)
+        queue.last_offset = max(queue.last_offset, offset + len(messages) - 1)
+        queue.batch_rows_max = None
+        self._acknowledge(messages)
+        self._requeue(queue)
 
-    def _refused(self, lane: _Lane, records: list[Record]) -> None:
+    def _refused(self, queue: _PartitionQueue, messages: list[OutgoingMessage]) -> None:
         """Find the message that is too large, say so, and try until the broker's limit is raised.
 
         Messages of its partition wait behind it; skipping it would lose it.
         """
-        lane.waiting.extendleft(reversed(records))
-        if len(records) > 1:
-            lane.batch_rows_max = 1
-            self._requeue(lane)
+        queue.waiting.extendleft(reversed(messages))
+        if len(messages) > 1:
+            queue.batch_rows_max = 1
+            self._requeue(queue)
             return
         self._oversized()
         log.error(
             "the broker refuses a message as too large; raise its max.message.bytes",
-            id=records[0].row.id.decode(),
-            topic=lane.to.topic,
-            bytes=len(records[0].row.payload),
+            id=messages[0].row.id.decode(),
+            topic=queue.to.topic,
+            bytes=len(messages[0].row.payload),
         )
         loop = asyncio.get_running_loop()
-        loop.call_later(_OVERSIZED_RETRY_SECONDS, self._requeue, lane)
+        loop.call_later(_OVERSIZED_RETRY_SECONDS, self._requeue, queue)
 
-    def _requeue(self, lane: _Lane) -> None:
-        if lane.waiting:
-            self._ready.append(lane)
+    def _requeue(self, queue: _PartitionQueue) -> None:
+        if queue.waiting:
+            self._ready.append(queue)
             self._wake.set()
 
     def _fail(self, failure: SinkFailure) -> None:
@@ -262,9 +266,9 @@ class KafkaSession:
         while True:
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
             latest = loop.time() - _UNACKED_SECONDS_MAX
-            for lane in self._lanes.values():
-                if lane.in_flight and lane.sent_at < latest:
-                    raise SinkFailure(f"{lane.to} acknowledged nothing for too long")
+            for queue in self._queues.values():
+                if queue.in_flight and queue.sent_at < latest:
+                    raise SinkFailure(f"{queue.to} acknowledged nothing for too long")
 
 
 @contextlib.asynccontextmanager

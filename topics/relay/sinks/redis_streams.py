@@ -28,7 +28,7 @@ from topics.relay.pgoutput import lsn_text
 from topics.relay.sinks import resp
 from topics.relay.sinks.redis_server import WRITER_KEY, RedisServer, connected
 from topics.relay.sinks.redis_tail import EntryId, RedisTail
-from topics.relay.sinks.sink import Acknowledge, Present, Record, Resume
+from topics.relay.sinks.sink import Acknowledge, OutgoingMessage, PresentMessages, ResumePoint
 
 log = structlog.get_logger()
 
@@ -58,7 +58,9 @@ class RedisSink:
         self._port = port
 
     @contextlib.asynccontextmanager
-    async def open(self, acknowledge: Acknowledge, resume: Resume) -> AsyncIterator["RedisSession"]:
+    async def open(
+        self, acknowledge: Acknowledge, resume: ResumePoint
+    ) -> AsyncIterator["RedisSession"]:
         """Connect and take over as the only writer."""
         async with connected(self._host, self._port) as server:
             token = await server.take_over()
@@ -78,7 +80,7 @@ class EntryIds:
     continue in the next history, whose number stands in the upper bits of the ids.
     """
 
-    def __init__(self, tops: Mapping[str, EntryId], resume: Resume) -> None:
+    def __init__(self, tops: Mapping[str, EntryId], resume: ResumePoint) -> None:
         self._tops = {topic.encode(): top for topic, top in tops.items()}
         history = max(top.first >> _LSN_BITS for top in tops.values())
         if any(top.first > (history << _LSN_BITS) + resume.wal_lsn for top in tops.values()):
@@ -89,22 +91,22 @@ class EntryIds:
         behind = EntryId(self._history + max(0, resume.confirmed_lsn - 1), -1)
         self._refilled = {topic: max(top, behind) for topic, top in self._tops.items()}
 
-    def next(self, record: Record) -> EntryId:
-        commit_lsn = record.transaction.commit_lsn
+    def next(self, message: OutgoingMessage) -> EntryId:
+        commit_lsn = message.transaction.commit_lsn
         if commit_lsn is not None:
-            return EntryId(self._history + commit_lsn, record.number)
-        topic = record.row.aggregatetype
+            return EntryId(self._history + commit_lsn, message.number)
+        topic = message.row.aggregatetype
         first, second = self._refilled[topic]
         entry_id = self._refilled[topic] = EntryId(first, second + 1)
         return entry_id
 
-    def is_replay(self, record: Record, entry_id: EntryId) -> bool:
+    def is_replay(self, message: OutgoingMessage, entry_id: EntryId) -> bool:
         """Whether the stream was past this id before this session published anything."""
-        return entry_id <= self._tops[record.row.aggregatetype]
+        return entry_id <= self._tops[message.row.aggregatetype]
 
 
-class _Entry(NamedTuple):
-    record: Record
+class _EncodedEntry(NamedTuple):
+    message: OutgoingMessage
     id: EntryId
     arguments: int
     encoded: bytes
@@ -128,22 +130,22 @@ class RedisSession:
         self._head = b"".join(resp.argument(argument) for argument in head)
         self._head_arguments = len(head)
         self._acknowledge = acknowledge
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[_EncodedEntry] = deque()
         self._wake = asyncio.Event()
 
     async def newest_ms(self) -> Mapping[str, int | None]:
         return {topic: await self._tail.newest_ms(topic) for topic in _TOPICS}
 
-    async def present(self, since_ms: Mapping[str, int]) -> Present:
+    async def present(self, since_ms: Mapping[str, int]) -> PresentMessages:
         ids: set[bytes] = set()
         complete_since_ms = {}
         for topic, since in since_ms.items():
             found, complete_since_ms[topic] = await self._tail.present(topic, since)
             ids |= found
-        return Present(ids, complete_since_ms)
+        return PresentMessages(ids, complete_since_ms)
 
-    def publish(self, record: Record) -> None:
-        self._waiting.append(_encode(record, self._ids.next(record)))
+    def publish(self, message: OutgoingMessage) -> None:
+        self._waiting.append(_encode(message, self._ids.next(message)))
 
     def flush(self) -> None:
         if self._waiting:
@@ -163,7 +165,7 @@ class RedisSession:
         if await self._server.ask(b"EXISTS", *_KEYS) != len(_KEYS):
             raise SinkFailure("Redis lost a stream")
 
-    async def _append(self, entries: list[_Entry]) -> None:
+    async def _append(self, entries: list[_EncodedEntry]) -> None:
         count = self._head_arguments + sum(entry.arguments for entry in entries)
         encoded = b"".join(entry.encoded for entry in entries)
         refused = await self._server.send([b"*%d\r\n" % count, self._head, encoded])
@@ -171,15 +173,15 @@ class RedisSession:
             raise SinkFailure(f"Redis answered an append with {refused!r}")
         for number in refused:
             entry = entries[number - 1]
-            if not self._ids.is_replay(entry.record, entry.id):
+            if not self._ids.is_replay(entry.message, entry.id):
                 raise SinkFailure(f"{entry.id} was taken by another row")
         if entries:
-            self._acknowledge([entry.record for entry in entries], replayed=len(refused))
+            self._acknowledge([entry.message for entry in entries], replayed=len(refused))
 
 
-def _encode(record: Record, entry_id: EntryId) -> _Entry:
-    row = record.row
-    commit_lsn = record.transaction.commit_lsn
+def _encode(message: OutgoingMessage, entry_id: EntryId) -> _EncodedEntry:
+    row = message.row
+    commit_lsn = message.transaction.commit_lsn
     pairs = headers_of(row, None if commit_lsn is None else lsn_text(commit_lsn).encode())
     pairs.append((REDIS_KEY, row.aggregateid))
     pairs.append((REDIS_VALUE, row.payload))
@@ -193,7 +195,7 @@ def _encode(record: Record, entry_id: EntryId) -> _Entry:
             resp.fields(pairs),
         )
     )
-    return _Entry(record, entry_id, _ARGUMENTS_PER_ENTRY + fields, encoded)
+    return _EncodedEntry(message, entry_id, _ARGUMENTS_PER_ENTRY + fields, encoded)
 
 
 def _bytes(answer: object) -> bytes:

@@ -32,7 +32,7 @@ class EntryId(NamedTuple):
         return b"%d-%d" % self
 
 
-class _Entry(NamedTuple):
+class _StoredEntry(NamedTuple):
     id: bytes
     event_id: bytes
     recorded_ms: int
@@ -79,21 +79,21 @@ class RedisTail:
     async def _was_trimmed(self, topic: str) -> bool:
         return await self._info(topic, b"entries-added") != await self._info(topic, b"length")
 
-    async def _pages(self, topic: str) -> AsyncIterator[Sequence[_Entry]]:
+    async def _pages(self, topic: str) -> AsyncIterator[Sequence[_StoredEntry]]:
         """The stream's entries from its end to its beginning."""
         before = b"+"
         while page := await self._page(topic, before, _PAGE):
             yield page
             before = b"(" + page[-1].id
 
-    async def _page(self, topic: str, before: bytes, count: int) -> Sequence[_Entry]:
+    async def _page(self, topic: str, before: bytes, count: int) -> Sequence[_StoredEntry]:
         answer = await self._server.ask(
             b"EVAL", self._script, b"1", topic.encode(), before, b"%d" % count
         )
         if not isinstance(answer, list):
             raise SinkFailure(f"Redis does not give back entries of {topic}")
         return [
-            _Entry(id_, event_id, int(recorded))
+            _StoredEntry(id_, event_id, int(recorded))
             for id_, event_id, recorded in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
         ]
 

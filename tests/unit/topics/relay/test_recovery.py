@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.unit.topics.relay.test_pgoutput import ROW
 from topics.relay.pgoutput import Begin
 from topics.relay.recovery import Covered
-from topics.relay.snapshot import Snapshot
+from topics.relay.snapshot import TransactionSnapshot
 
 RECORDED_MS = 1_717_761_600_500
 COVERED = Covered(
-    Snapshot(lsn=1000, xmax=50, in_progress=frozenset({40})),
+    TransactionSnapshot(lsn=1000, xmax=50, in_progress=frozenset({40})),
     since_ms={b"payments.events": RECORDED_MS},
     until=b"01a20980-4d70-7f5d-9563-699716d1d34e",
     present=frozenset(),
@@ -40,13 +40,13 @@ COVERED = Covered(
 )
 def test_a_snapshot_saw_what_was_finished(text: str, xid: int, saw: bool) -> None:  # noqa: FBT001 - the table's last column
     """Before xmax and not in progress, also around the wrap of transaction numbers."""
-    assert Snapshot.parse(text, lsn=0).saw(xid) is saw
+    assert TransactionSnapshot.parse(text, lsn=0).saw(xid) is saw
 
 
 @given(st.integers(0, (1 << 40) - 1), st.integers(1, (1 << 31) - 1))
 def test_a_snapshot_is_right_around_any_wrap(xmax: int, age: int) -> None:
     """A finished transaction is seen however far back, within half the numbers."""
-    snapshot = Snapshot.parse(f"1:{xmax}:", lsn=0)
+    snapshot = TransactionSnapshot.parse(f"1:{xmax}:", lsn=0)
     assert snapshot.saw((xmax - age) & 0xFFFFFFFF)
     assert not snapshot.saw((xmax + age - 1) & 0xFFFFFFFF)
 

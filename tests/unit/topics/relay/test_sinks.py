@@ -12,7 +12,7 @@ from topics.relay.sinks import resp
 from topics.relay.sinks.partition import partition_of
 from topics.relay.sinks.redis_streams import EntryIds
 from topics.relay.sinks.redis_tail import EntryId
-from topics.relay.sinks.sink import Record, Resume
+from topics.relay.sinks.sink import OutgoingMessage, ResumePoint
 from topics.relay.watermark import Transaction
 
 TOPIC = "payments.events"
@@ -26,14 +26,14 @@ def test_a_key_lies_where_every_kafka_client_looks_for_it(key: bytes, partitions
 
 
 def ids(*, top: tuple[int, int] = (0, 0), confirmed: int = 1000, wal: int = 5000) -> EntryIds:
-    return EntryIds({TOPIC: EntryId(*top)}, Resume(confirmed, wal))
+    return EntryIds({TOPIC: EntryId(*top)}, ResumePoint(confirmed, wal))
 
 
-def wal_row(commit_lsn: int, number: int = 0) -> Record:
-    return Record(ROW, Transaction(commit_lsn, 0.0), number)
+def wal_row(commit_lsn: int, number: int = 0) -> OutgoingMessage:
+    return OutgoingMessage(ROW, Transaction(commit_lsn, 0.0), number)
 
 
-TABLE_ROW = Record(ROW, Transaction(None, 0.0), 0)
+TABLE_ROW = OutgoingMessage(ROW, Transaction(None, 0.0), 0)
 
 
 def test_a_row_of_the_wal_has_the_id_of_its_commit() -> None:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from telemetry.metrics import Metrics
-from topics.relay.sinks.sink import Record, Session
+from topics.relay.sinks.sink import OutgoingMessage, Session
 from topics.relay.source import Clock
 from topics.relay.watermark import Transaction, Watermark
 
 
 class RelayFigures:
-    """The relay's metrics with this sink's label."""
+    """The relay's metrics with this sink's label; made at once, so that all are there at 0."""
 
     def __init__(self, metrics: Metrics, sink: str) -> None:
         relay = metrics.relay
@@ -57,9 +57,9 @@ class Publisher:
     def begin(self, commit_lsn: int | None, committed_at: float) -> Transaction:
         return self._watermark.begin(commit_lsn, committed_at)
 
-    def publish(self, session: Session, record: Record) -> None:
-        self._watermark.sent(record.transaction)
-        session.publish(record)
+    def publish(self, session: Session, message: OutgoingMessage) -> None:
+        self._watermark.sent(message.transaction)
+        session.publish(message)
 
     def end(self, transaction: Transaction, end_lsn: int) -> None:
         """The transaction's rows have all been published."""
@@ -73,17 +73,17 @@ class Publisher:
         self._watermark.reached(lsn)
         self._tell()
 
-    def acknowledge(self, records: Sequence[Record], *, replayed: int = 0) -> None:
+    def acknowledge(self, messages: Sequence[OutgoingMessage], *, replayed: int = 0) -> None:
         """The sink has these rows, so many of them since before this stream."""
         acked = self._watermark.acked
-        self._acked_since_asked += len(records)
-        for record in records:
-            acked(record.transaction)
+        self._acked_since_asked += len(messages)
+        for message in messages:
+            acked(message.transaction)
         self._figures.duplicates_skipped.inc(replayed)
-        for topic, count in Counter([record.row.aggregatetype for record in records]).items():
+        for topic, count in Counter([message.row.aggregatetype for message in messages]).items():
             self._figures.published(topic.decode(), count)
         # One observation a batch, of its oldest row: one a row would cost more than the decoding.
-        oldest = records[0].transaction
+        oldest = messages[0].transaction
         if oldest.commit_lsn is not None:
             self._figures.commit_to_ack.observe(max(0.0, self._clock() - oldest.committed_at))
         self._acked.set()

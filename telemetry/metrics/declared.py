@@ -1,0 +1,53 @@
+"""The metrics of one process, gathered from the files that declare them by group."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from prometheus_client import GCCollector, ProcessCollector
+
+from telemetry.metrics.families import Declare
+from telemetry.metrics.ingress import (
+    GroupCommitMetrics,
+    HttpMetrics,
+    IdempotencyMetrics,
+    PaymentMetrics,
+    ProtectionMetrics,
+)
+from telemetry.metrics.lag import LagMetrics, RedisGroupMetrics, SlotMetrics
+from telemetry.metrics.pipeline import (
+    ProviderMetrics,
+    RelayMetrics,
+    SimulatorMetrics,
+    StageMetrics,
+    WebhookMetrics,
+)
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+class Metrics:
+    """The metrics of one process, by group; two over one registry are a ValueError."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        declare = Declare(registry)
+        self.registry = registry
+        self.http = HttpMetrics(declare)
+        self.payments = PaymentMetrics(declare)
+        self.group_commit = GroupCommitMetrics(declare)
+        self.idempotency = IdempotencyMetrics(declare)
+        self.protection = ProtectionMetrics(declare)
+        self.relay = RelayMetrics(declare)
+        self.stage = StageMetrics(declare)
+        self.provider = ProviderMetrics(declare)
+        self.webhooks = WebhookMetrics(declare)
+        self.simulator = SimulatorMetrics(declare)
+        self.lag = LagMetrics(declare)
+        self.slots = SlotMetrics(declare)
+        self.redis_groups = RedisGroupMetrics(declare)
+        self.build = declare.gauges("build_info", "1, labelled with what runs.", "python")
+        self.build.labels(platform.python_version()).set(1)
+        ProcessCollector(namespace="payments", registry=registry)
+        GCCollector(registry)
