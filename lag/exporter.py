@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from lag import gauges
-from lag.kafka import ConsumerGroups
+from lag.kafka_groups import ConsumerGroups
 from lag.postgres import Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
@@ -26,7 +26,7 @@ from lag.report import StreamsReport, Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from lag.sources import LagTargets, Source
+    from lag.targets import LagTargets, Source
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()

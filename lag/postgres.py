@@ -15,7 +15,7 @@ from lag.history import LsnHistory, age_seconds
 from lag.report import SlotLag, WaitingWork
 
 if TYPE_CHECKING:
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
 
 # A standby has no current WAL position of its own and reports what it has received.
 _SLOTS: Final = """

@@ -16,7 +16,7 @@ from lag.history import age_seconds
 from lag.report import RedisGroupLag
 
 if TYPE_CHECKING:
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
 
 _TIMEOUT_SECONDS: Final = 2.0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from lag.broker import Bounds
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
 
 # Topics of Faust and of the broker itself: a group commits there too, but no work waits there.
 _INTERNAL_MARKS: Final = ("__assignor", "__consumer_offsets", "__transaction_state")
