@@ -1,9 +1,14 @@
-"""Every topic of the project, declared once: name, key, partitions, retention, who may read it.
+"""Every topic, stage, replication slot and Redis stream of the project, declared once.
+
+Whatever names one takes it from here: the relay and the stages, the supervisor of `make run`,
+the lag exporter, and the tests that hold compose, Prometheus and the documents to it. What a stage
+does is in `agents/stages.py`, what a topic carries in `topics/contracts/catalogue.py`.
 
 A topic that exists is never changed here: somebody may have sized it on purpose. What differs
 from the declaration is reported, because a partition count decides which order consumers see.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -39,6 +44,45 @@ DEAD_LETTERS: Final = Topic(
 
 TOPICS: Final = (EVENTS, ACCOUNTS, CHARGES, REFUNDS, DEAD_LETTERS)
 PUBLIC_TOPICS: Final = tuple(topic for topic in TOPICS if topic.public)
+REDIS_STREAMS: Final = tuple(topic.name for topic in PUBLIC_TOPICS)
+
+# The replication slot of each sink: each goes at its own pace.
+SLOTS: Final[Mapping[str, str]] = {"kafka": "payments_kafka", "redis": "payments_redis"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStage:
+    """One stage: a process of its own, and a consumer group where a topic brings its work.
+
+    Metrics, dead letters and the consumer group know it by `name`, the command line also by
+    `alias`. One that `listens` takes requests, where some can reach it and nobody else need: it
+    stops with what lets work in, and is no part of `python -m agents all`.
+    """
+
+    name: str
+    topic: Topic | None = None
+    alias: str = ""
+    listens: bool = False
+
+    @property
+    def command(self) -> str:
+        """What `python -m agents` is told to run it."""
+        return self.alias or self.name
+
+    @property
+    def group(self) -> str:
+        """The consumer group's name, by which its lag is found."""
+        return f"payments.{self.name}"
+
+
+# In the order of their metrics ports, where they share a host: a new one comes last.
+STAGES: Final = (
+    WorkStage("charge", CHARGES),
+    WorkStage("refund", REFUNDS),
+    WorkStage("dead-letters", DEAD_LETTERS),
+    WorkStage("schedule"),
+    WorkStage("webhooks", alias="notifications", listens=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
