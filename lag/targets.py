@@ -1,44 +1,38 @@
-"""What all sources of lag have in common: where the pipeline is, and when to give up."""
+"""What lag is measured of: the servers, and the groups, slots and streams that ought to be there.
+
+The latter are the tables of `topics/names.py` unless said, so that what is declared is measured.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
+
+from topics.names import REDIS_STREAMS, SLOTS, STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
-Measured_co = TypeVar("Measured_co", covariant=True)
+    from store.pool import DatabaseAddress
+    from topics.names import WorkStage
+
+
+def groups_of(stages: Iterable[WorkStage] = STAGES) -> dict[str, str]:
+    """The topic of each consumer group that is a stage's."""
+    return {each.group: each.topic.name for each in stages if each.topic is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LagTargets:
     """Where to look, and what ought to be there.
 
-    `stages` names each stage's consumer group and its topic, so that one that never ran is
-    reported too; other groups on the broker are found by asking. `slots` and `redis_streams`
-    are names. Postgres is given in the pieces a driver takes.
+    `groups` names each stage's consumer group and its topic, so that one that never ran is
+    reported too; other groups on the broker are found by asking. `redis_url` has no database.
     """
 
     bootstrap_servers: str
     redis_url: str
-    database_host: str
-    database_port: int
-    database_user: str
-    database_password: str = field(repr=False)
-    database_name: str
-    stages: Mapping[str, str] = field(default_factory=dict)
-    slots: Sequence[str] = ()
-    redis_streams: Sequence[str] = ()
-
-
-class Source(Protocol[Measured_co]):
-    """One source: measured again and again, closed once. It reconnects by itself."""
-
-    async def measure(self, now: float) -> tuple[Measured_co, ...]:
-        """Measure at `now`, in seconds since 1970; raises whatever its driver raises."""
-        ...
-
-    async def close(self) -> None:
-        """Drop the connection; the next measurement opens another."""
-        ...
+    database: DatabaseAddress
+    groups: Mapping[str, str] = field(default_factory=groups_of)
+    slots: Collection[str] = tuple(SLOTS.values())
+    redis_streams: Collection[str] = REDIS_STREAMS
