@@ -1,4 +1,4 @@
-"""Every topic, stage, replication slot and Redis stream of the project, declared once.
+"""Every topic, stage and replication slot of the project, declared once.
 
 Whatever names one takes it from here: the relay and the stages, the supervisor of `make run`,
 the lag exporter, and the tests that hold compose, Prometheus and the documents to it. What a stage
@@ -44,7 +44,6 @@ DEAD_LETTERS: Final = Topic(
 
 TOPICS: Final = (EVENTS, ACCOUNTS, CHARGES, REFUNDS, DEAD_LETTERS)
 PUBLIC_TOPICS: Final = tuple(topic for topic in TOPICS if topic.public)
-REDIS_STREAMS: Final = tuple(topic.name for topic in PUBLIC_TOPICS)
 
 # The replication slot of each sink: each goes at its own pace.
 SLOTS: Final[Mapping[str, str]] = {"kafka": "payments_kafka", "redis": "payments_redis"}

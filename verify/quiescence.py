@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag import GroupState, LagExporter
-from lag.targets import groups_of
-from topics.names import SLOTS, STAGES
+from lag.targets import groups_of, slots_of
 from verify.database import confirmed, violations, written
 from verify.findings import CheckResult, Violation
 
@@ -26,8 +25,8 @@ _LOOK_EVERY_S: Final = 0.25
 _RELAY_PATIENCE_S: Final = 10.0
 _LAG_SECONDS_MAX: Final = 60.0
 # Of our own; how far others are is their affair.
-_GROUPS: Final = frozenset(groups_of(STAGES))
-_SLOTS: Final = tuple(SLOTS.values())
+_GROUPS: Final = frozenset(groups_of())
+_SLOTS: Final = slots_of()
 _NO_SLOT: Final = "does not exist"
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.structs import TopicPartition
 
+from agents.stages import by_command
 from lag.broker import Broker
 from tests.support.waiting import eventually
 from topics.names import CHARGES
@@ -16,7 +17,7 @@ from topics.names import CHARGES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-GROUP: Final = "payments.charge"
+GROUP: Final = by_command()["charge"].group
 
 
 @dataclass(frozen=True, slots=True)
