@@ -38,7 +38,6 @@ from agents.provider_work.claims import ClaimHandler
 from agents.provider_work.locks import Locks
 from agents.provider_work.provider_stage import ProviderStage
 from agents.schedule import Schedule
-from agents.stages import WORK, Does, by_command
 from payments.progress import Policy
 from process import event_loop
 from process.exit import leave, leave_within
@@ -56,7 +55,7 @@ from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
-from topics.names import create_missing
+from topics.names import Does, by_command, create_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,11 +148,12 @@ class StageProcess:
             )
             pool = await stack.enter_async_context(await self._pool())
             policy = _policy(self.settings)
-            work = WORK[self.stage.name]
             committer = await stack.enter_async_context(
-                GroupCommitter(pool, live(policy), self.metrics, CommitLimits(pace_s=work.pace_s))
+                GroupCommitter(
+                    pool, live(policy), self.metrics, CommitLimits(pace_s=self.stage.pace_s)
+                )
             )
-            match work.does:
+            match self.stage.does:
                 case Does.SCHEDULE:
                     await self._schedule(pool, committer)
                 case Does.NOTIFICATIONS:

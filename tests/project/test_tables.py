@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 import yaml
 
-from agents.stages import WORK, by_command
 from lag.targets import groups_of, slots_of, streams_of
 from local.home import Home
 from local.processes import PROCESSES, PlatformProcess, RunContext, processes_of, programs
@@ -21,10 +20,10 @@ from process.settings import Settings
 from tests.support.project.compose import differences, read_compose, scrape_differences
 from tests.support.project.tree import ROOT
 from topics.contracts.catalogue import CHANNELS
-from topics.names import EVENTS, SLOTS, STAGES, TOPICS, WorkStage
+from topics.names import EVENTS, SLOTS, STAGES, TOPICS, Does, WorkStage, by_command
 
 AUDITS: Final = replace(EVENTS, name="payments.audits")
-AUDIT: Final = WorkStage("audit", AUDITS)
+AUDIT: Final = WorkStage("audit", Does.DEAD_LETTERS, AUDITS)
 NUMBERS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
                   "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen")  # fmt: skip
 
@@ -85,9 +84,8 @@ def test_a_new_topic_is_mirrored_and_measured_if_it_is_public() -> None:
     assert "payments.audits" not in streams_of((*TOPICS, replace(AUDITS, public=False)))
 
 
-def test_every_stage_has_its_work_and_every_topic_its_contract() -> None:
+def test_every_topic_has_its_contract() -> None:
     """A row of the one without a row of the other would be found when it is needed."""
-    assert [*WORK] == [each.name for each in STAGES]
     assert [each.name for each in CHANNELS] == [each.name for each in TOPICS]
 
 

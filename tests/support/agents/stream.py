@@ -9,10 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.structs import TopicPartition
 
-from agents.stages import by_command
 from lag.broker import Broker
 from tests.support.waiting import eventually
-from topics.names import CHARGES
+from topics.names import CHARGES, by_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
