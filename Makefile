@@ -83,7 +83,7 @@ run-api: $(VENV)/.run ## Run the HTTP ingress alone
 run-relay: $(VENV)/.run ## Run one relay alone (ARGS="--sink redis"; Kafka unless said)
 	@$(BIN)/python -m topics.relay $(or $(ARGS),--sink kafka)
 
-run-worker: $(VENV)/.run ## Run every stage: charge, refund, dead-letters, schedule
+run-worker: $(VENV)/.run ## Run every stage but those that listen (ARGS names one)
 	@$(BIN)/python -m agents $(or $(ARGS),all)
 
 migrate-up: $(VENV)/.run ## Bring the configured database to the newest schema

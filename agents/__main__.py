@@ -1,4 +1,4 @@
-"""`python -m agents STAGE`: charge, refund, dead-letters, schedule, webhooks, or `all` stages.
+"""`python -m agents STAGE`: one stage, or `all` of those that do not listen.
 
 Composes it from the settings, waits for Postgres and Kafka rather than fail without
 them, and on SIGTERM or SIGINT stops taking, finishes what is in flight within the
@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import time
-from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +36,7 @@ from agents.fleet import run_all
 from agents.provider_work.calls import ProviderCalls, Tools
 from agents.provider_work.claims import ClaimHandler
 from agents.provider_work.locks import Locks
-from agents.provider_work.provider_stage import charge_stage, refund_stage
+from agents.provider_work.provider_stage import ProviderStage
 from agents.schedule import Schedule
 from payments.progress import Policy
 from process import event_loop
@@ -56,31 +55,21 @@ from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
-from topics.names import CHARGES, DEAD_LETTERS, REFUNDS, create_missing
+from topics.names import Does, by_command, create_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from payments.events import WorkType
     from providers.gateway import Gateway
     from providers.notifications import WebhookSource
+    from topics.names import WorkStage
 
 log = structlog.get_logger()
 
-_TOPICS: Final = {
-    "charge": CHARGES.name,
-    "refund": REFUNDS.name,
-    "dead-letters": DEAD_LETTERS.name,
-}
-_STAGES: Final = (*_TOPICS, "schedule")
-# Not one of `all`: it listens, where providers can reach it and nobody else need.
-_WEBHOOKS: Final = "webhooks"
 # A lock is worth little: a Redis that does not answer at once is gone without.
 _REDIS_TIMEOUT_S: Final = 0.25
-# Nobody waits at the other end of a claim: gathered for 20 ms, a tenth to a fifth more payments
-# pass through two cores than begun at once, and at 500 a second they pass sooner. Nor does a
-# provider mind when its webhook is answered: most tell what is known, and cost but the commit.
-_PACES_S: Final = defaultdict(lambda: 0.02, {_WEBHOOKS: 0.1})
 # For closing connections and for the last spans, once the time to drain is over.
 _CLEANUP_S: Final = 3.0
 
@@ -88,7 +77,8 @@ _CLEANUP_S: Final = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    parser.add_argument("stage", choices=(*_STAGES, _WEBHOOKS, "all"))
+    stages = by_command()
+    parser.add_argument("stage", choices=(*stages, "all"))
     parser.add_argument(
         "--member",
         help="this worker's name in its group, if it has one of its own for ever: restarted, or"
@@ -99,12 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     settings = read_settings()
     if parsed.stage == "all":
-        return asyncio.run(run_all(_STAGES, settings.observability.metrics_port))
-    configure_logging(settings.observability.log_level, f"agents-{parsed.stage}")
-    return event_loop.run(_run(parsed.stage, parsed.member, settings))
+        return asyncio.run(run_all(settings.observability.metrics_port))
+    stage = stages[parsed.stage]
+    configure_logging(settings.observability.log_level, f"agents-{stage.name}")
+    return event_loop.run(_run(stage, parsed.member, settings))
 
 
-async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:
+async def _run(stage: WorkStage, member: str | None, settings: Settings) -> NoReturn:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,7 +106,7 @@ async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:
         member=member,
         settings=settings,
         metrics=Metrics(CollectorRegistry()),
-        tracing=configure_tracing(f"agents-{stage}", endpoint),
+        tracing=configure_tracing(f"agents-{stage.name}", endpoint),
         stopping=stopping,
     )
     body = asyncio.ensure_future(process.run())
@@ -139,7 +130,7 @@ async def _run(stage: str, member: str | None, settings: Settings) -> NoReturn:
 class StageProcess:
     """What one stage is made of; `ready` once it takes work."""
 
-    stage: str
+    stage: WorkStage
     member: str | None
     settings: Settings
     metrics: Metrics
@@ -159,21 +150,22 @@ class StageProcess:
             policy = _policy(self.settings)
             committer = await stack.enter_async_context(
                 GroupCommitter(
-                    pool, live(policy), self.metrics, CommitLimits(pace_s=_PACES_S[self.stage])
+                    pool, live(policy), self.metrics, CommitLimits(pace_s=self.stage.pace_s)
                 )
             )
-            if self.stage == "schedule":
-                await self._schedule(pool, committer)
-            elif self.stage == _WEBHOOKS:
-                await self._receive(committer)
-            elif self.stage == "dead-letters":
-                await self._stream(DeadLetters(committer, self.metrics), committer)
-            else:
-                await self._work(committer)
+            match self.stage.does:
+                case Does.SCHEDULE:
+                    await self._schedule(pool, committer)
+                case Does.NOTIFICATIONS:
+                    await self._receive(committer)
+                case Does.DEAD_LETTERS:
+                    await self._stream(DeadLetters(committer, self.metrics), committer)
+                case understands:
+                    await self._work(understands, committer)
 
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         database = self.settings.database
-        name = f"payments-agents-{self.stage}"
+        name = f"payments-agents-{self.stage.name}"
         return await patiently(
             "Postgres",
             lambda: connect(database.address(), application_name=name, size=database.pool_size),
@@ -215,10 +207,10 @@ class StageProcess:
         limits = ProviderLimits(concurrent_calls_max=at_once)
         return gateways(stripe, paypal, limits, self.metrics, self.tracing.tracer)
 
-    async def _work(self, committer: GroupCommitter) -> None:
-        """Charge or refund: a stream of claims, and the provider calls they start."""
+    async def _work(self, understands: WorkType, committer: GroupCommitter) -> None:
+        """A stream of claims, and the provider calls they start."""
         worker = self.member or f"{socket.gethostname()}-{os.getpid()}"
-        work = charge_stage(worker) if self.stage == "charge" else refund_stage(worker)
+        work = ProviderStage(self.stage.name, understands, worker)
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(_redis(settings))
@@ -232,17 +224,19 @@ class StageProcess:
 
     async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
+        assert self.stage.topic is not None, f"no topic brings work to {self.stage.name}"
         servers = self.settings.kafka.bootstrap_servers
         await patiently("Kafka", lambda: create_missing(servers), (OSError, KafkaError))
         bound = self.settings.dead_letters
         limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
         stage = Stage(handler, committer, self.metrics, limiter)
         self.is_paused = lambda: stage.is_paused
-        member = f"{self.stage}-{self.member}" if self.member else None
-        subscription = faust_app.Subscription(self.stage, _TOPICS[self.stage], servers, member)
+        name, topic = self.stage.name, self.stage.topic.name
+        member = f"{name}-{self.member}" if self.member else None
+        subscription = faust_app.Subscription(name, self.stage.group, topic, servers, member)
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(stage.run(), name=f"stage-{self.stage}")
+            working = tasks.create_task(stage.run(), name=f"stage-{name}")
             await app.start()
             self._is_ready()
             told = await app.wait(self.stopping.wait())
@@ -257,7 +251,7 @@ class StageProcess:
 
     def _is_ready(self) -> None:
         self.ready = True
-        log.info("ready", stage=self.stage, member=self.member)
+        log.info("ready", stage=self.stage.name, member=self.member)
 
 
 def _policy(settings: Settings) -> Policy:

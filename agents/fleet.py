@@ -13,12 +13,16 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from topics.names import STAGES
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+
+    from topics.names import WorkStage
 
 
-async def run_all(stages: Sequence[str], metrics_port: int) -> int:
-    """Run `python -m agents STAGE` for each until a signal, or until one ends; the exit code.
+async def run_all(metrics_port: int, stages: Iterable[WorkStage] = STAGES) -> int:
+    """Run each that does not listen until a signal, or until one ends; the exit code.
 
     Each serves its metrics on a port of its own, counted from `metrics_port`; none if it is 0.
     """
@@ -30,6 +34,7 @@ async def run_all(stages: Sequence[str], metrics_port: int) -> int:
     processes = [
         await _started(stage, metrics_port and metrics_port + place)
         for place, stage in enumerate(stages)
+        if not stage.listens
     ]
     ends = [asyncio.ensure_future(process.wait()) for process in processes]
     told = asyncio.ensure_future(signalled.wait())
@@ -42,8 +47,8 @@ async def run_all(stages: Sequence[str], metrics_port: int) -> int:
     return 0 if signalled.is_set() and not any(codes) else 1
 
 
-async def _started(stage: str, metrics_port: int) -> asyncio.subprocess.Process:
+async def _started(stage: WorkStage, metrics_port: int) -> asyncio.subprocess.Process:
     environment = os.environ | {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port)}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agents", stage, env=environment
+        sys.executable, "-m", "agents", stage.command, env=environment
     )

@@ -33,8 +33,7 @@ from api.handling.reads import reading
 from api.handling.watch import PaymentWatch
 from api.http.server import AddressError, Listen, is_loopback, serving
 from api.idempotency.replay_cache import ReplayCache
-from cli.pipeline import measured
-from lag import LagExporter
+from lag import LagExporter, LagTargets
 from payments.progress import Policy
 from process import event_loop
 from process.settings import Settings, read_settings
@@ -152,8 +151,12 @@ class IngressProcess:
         settings, metrics = self._settings, self._metrics
         redis = await stack.enter_async_context(_redis(settings))
         batched = await stack.enter_async_context(BatchedRedis(redis).running())
-        exporter = LagExporter(measured(settings), metrics)
-        lag = await stack.enter_async_context(exporter.running())
+        targets = LagTargets(
+            bootstrap_servers=settings.kafka.bootstrap_servers,
+            redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+            database=settings.database.address(),
+        )
+        lag = await stack.enter_async_context(LagExporter(targets, metrics).running())
         watch = PaymentWatch(partial(_settled, reads))
         readiness = Readiness(reads, redis, read_migrations())
         return Dependencies(

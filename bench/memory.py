@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from bench.figures import Figure
-from local.processes import SERVERS_STOP_ORDER
 
 if TYPE_CHECKING:
     from bench.target import Target
 
-_SERVERS: Final = frozenset(name for group in SERVERS_STOP_ORDER for name in group)
 _MIB: Final = 2**20
 
 
@@ -21,7 +19,7 @@ async def measure(target: Target, seconds: float) -> list[Figure]:  # noqa: ARG0
     ours = {
         each.name: psutil.Process(each.pid).memory_info().rss / _MIB
         for each in target.record.processes
-        if each.pid is not None and each.name not in _SERVERS
+        if each.pid is not None and not each.stop_group.is_of_servers
     }
     return [
         Figure("memory of all our processes", sum(ours.values()), "MiB", f"{len(ours)} processes"),

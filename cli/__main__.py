@@ -13,7 +13,7 @@ import click
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
     "asyncapi": "cli.asyncapi:asyncapi",
-    "demo": "local.demo:demo",
+    "demo": "cli.demo:demo",
     "dlq": "cli.dlq:dlq",
     "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",

@@ -16,7 +16,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.pipeline import measured
 from lag import GroupState, LagExporter, LagTargets, StreamsReport
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
@@ -43,16 +42,21 @@ _HOUR: Final = 3600
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a refresh).")
 def lag(*, watch: bool, as_json: bool) -> None:
     """Show how far each stage, slot and stream group is behind."""
-    pipeline = measured(read_settings())
+    settings = read_settings()
+    targets = LagTargets(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+        database=settings.database.address(),
+    )
     # The tables say which source is away; its driver's own words would only cut them in two.
     telemetry_logging.configure("critical", "cli")
     show = _follow if watch else _once
     with suppress(KeyboardInterrupt):
-        asyncio.run(show(pipeline, as_json=as_json))
+        asyncio.run(show(targets, as_json=as_json))
 
 
-async def _once(pipeline: LagTargets, *, as_json: bool) -> None:
-    exporter = LagExporter(pipeline, Metrics(CollectorRegistry()))
+async def _once(targets: LagTargets, *, as_json: bool) -> None:
+    exporter = LagExporter(targets, Metrics(CollectorRegistry()))
     try:
         await exporter.refresh()
         await asyncio.sleep(_RATE_SECONDS)
@@ -62,8 +66,8 @@ async def _once(pipeline: LagTargets, *, as_json: bool) -> None:
     _print(report, as_json=as_json)
 
 
-async def _follow(pipeline: LagTargets, *, as_json: bool) -> None:
-    exporter = LagExporter(pipeline, Metrics(CollectorRegistry()))
+async def _follow(targets: LagTargets, *, as_json: bool) -> None:
+    exporter = LagExporter(targets, Metrics(CollectorRegistry()))
     try:
         if as_json:
             while True:

@@ -7,28 +7,19 @@ one sentence, and then the exit code is not 0.
 
 import asyncio
 import os
-import signal
 import sys
-import time
-from collections.abc import Coroutine
 from datetime import datetime
-from typing import Final
 
-import aiohttp
 import click
 
 from cli.status import table
 from local.home import Home
 from local.platform import Platform, RunSpec
-from local.processes import crew
-from local.program import StartError, is_free
-from local.run_record import end_leftovers, is_running, read_record
+from local.processes import programs
+from local.program import StartError
+from local.run import clear_the_ground, live, stopped_by_signal
 from local.servers import prepare_stack
 from process.settings import Settings, read_settings
-
-_LEFTOVERS_END_SECONDS: Final = 10.0
-# A terminal, make and timeout may each pass the same key press on.
-_ONE_KEY_PRESS_SECONDS: Final = 1.0
 
 
 @click.command("run")
@@ -40,30 +31,20 @@ def run(*, demo: bool) -> None:
     try:
         home.prepare()
         with home.locked():
-            _clear_the_ground(home, settings)
-            code = asyncio.run(_run(home, settings, demo=demo))
+            left = clear_the_ground(home, settings)
+            if left:
+                click.echo(f"Ended what a killed run had left behind: {', '.join(left)}.")
+            killed = asyncio.run(_run(home, settings, demo=demo))
     except StartError as error:
         click.echo(f"payments run: {error}", err=True)
         sys.exit(1)
-    sys.exit(code)
+    if killed:
+        click.echo(f"Not drained in time, and killed: {', '.join(killed)}.", err=True)
+        sys.exit(1)
+    click.echo("Everything has drained and stopped.")
 
 
-def _clear_the_ground(home: Home, settings: Settings) -> None:
-    """End what a killed run left behind, then see that the API's port is ours to take."""
-    record = read_record(home)
-    if record is not None and not is_running(record):
-        left = end_leftovers(record, within_seconds=_LEFTOVERS_END_SECONDS)
-        if left:
-            click.echo(f"Ended what a killed run had left behind: {', '.join(left)}.")
-    home.shorten_logs()
-    if not is_free(settings.server.port, settings.server.host):
-        raise StartError(
-            f"The API cannot listen on {settings.server.host}:{settings.server.port}: the port is "
-            "taken; set PAYMENTS_SERVER_PORT to another."
-        )
-
-
-async def _run(home: Home, settings: Settings, *, demo: bool) -> int:
+async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
     environment = dict(os.environ)
     platform = Platform(
         RunSpec(
@@ -71,80 +52,13 @@ async def _run(home: Home, settings: Settings, *, demo: bool) -> int:
             settings=settings,
             environment=environment,
             prepare=lambda: prepare_stack(home, settings, environment),
-            processes=lambda around: crew(around, demo=demo),
+            processes=lambda context: programs(context, demo=demo),
             say=_say,
         )
     )
     click.echo(f"Starting in {home.directory} ...")
-    return await live(platform, _stop_signal(platform))
-
-
-async def live(platform: Platform, stop: asyncio.Event) -> int:
-    """0 when all of it drained, 1 when something had to be killed. Raises `StartError`."""
-    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-        logs = tasks.create_task(platform.keep_logs_short())
-        failure = await _up_until(stop, platform, tasks, http)
-        logs.cancel()
-        killed = await platform.take_down()
-    if failure is not None:
-        raise failure
-    if killed:
-        click.echo(f"Not drained in time, and killed: {', '.join(killed)}.", err=True)
-        return 1
-    click.echo("Everything has drained and stopped.")
-    return 0
-
-
-async def _up_until(
-    stop: asyncio.Event,
-    platform: Platform,
-    tasks: asyncio.TaskGroup,
-    http: aiohttp.ClientSession,
-) -> StartError | None:
-    """Bring the platform up and return when it is to stop; the reason, if it did not start."""
-    started = time.monotonic()
-    bring_up = tasks.create_task(_attempt(platform.bring_up(tasks, http)))
-    stopped = tasks.create_task(stop.wait())
-    await asyncio.wait({bring_up, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    failure: StartError | None = None
-    if bring_up.done():
-        failure = bring_up.result()
-        if failure is None:
-            click.echo(_welcome(platform, time.monotonic() - started))
-            await stopped
-    stopped.cancel()
-    bring_up.cancel()
-    await asyncio.wait({bring_up})
-    return failure
-
-
-async def _attempt(bring_up: Coroutine[None, None, None]) -> StartError | None:
-    try:
-        await bring_up
-    except StartError as error:
-        return error
-    return None
-
-
-def _stop_signal(platform: Platform) -> asyncio.Event:
-    """Set by the first Ctrl-C, SIGTERM or closed terminal; a later one kills what is left."""
-    stop = asyncio.Event()
-    clock = asyncio.get_running_loop().time
-    patient_until = 0.0
-
-    def on_signal() -> None:
-        nonlocal patient_until
-        if not stop.is_set():
-            click.echo("Draining; once more kills at once.")
-            patient_until = clock() + _ONE_KEY_PRESS_SECONDS
-            stop.set()
-        elif clock() > patient_until:
-            click.echo("Killing what is left.", err=True)
-            platform.kill()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
+    stop = stopped_by_signal(platform, click.echo)
+    return await live(platform, stop, lambda seconds: click.echo(_welcome(platform, seconds)))
 
 
 def _say(text: str) -> None:

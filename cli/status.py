@@ -4,14 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import click
 
 from local.home import Home
-from local.run_record import RunRecord, is_alive, is_running, read_record
-from local.supervisor import ProcessState, ProcessStatus
+from local.run_record import RunRecord, is_running, looked_at, read_record
+from local.supervisor import ProcessState
 
 _EXIT_NOT_ALL_READY: Final = 1
 _EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers
@@ -37,19 +36,6 @@ def status(*, as_json: bool) -> None:
     else:
         click.echo(table(record))
     sys.exit(_exit_code(record if running else None))
-
-
-def looked_at(record: RunRecord) -> RunRecord:
-    """The record with what died since it was written shown as stopped."""
-    processes = tuple(one if is_alive(one) else _ended(one) for one in record.processes)
-    return record.model_copy(update={"processes": processes})
-
-
-def _ended(process: ProcessStatus) -> ProcessStatus:
-    is_waiting = process.state is ProcessState.BACKOFF
-    return replace(
-        process, pid=None, state=ProcessState.BACKOFF if is_waiting else ProcessState.STOPPED
-    )
 
 
 def _exit_code(record: RunRecord | None) -> int:

@@ -17,9 +17,8 @@ from redis.exceptions import RedisError
 
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
-from topics.contracts import channels
 from topics.contracts.envelope import EnvelopeError, Message
-from topics.names import PUBLIC_TOPICS, TOPICS
+from topics.names import EVENTS, PUBLIC_TOPICS, TOPICS
 from topics.subscribe import subscribe_kafka, subscribe_redis
 
 _CLOUDEVENTS: Final = "ce_"
@@ -37,9 +36,7 @@ _TELLING: Final = (
 
 
 @click.command("tail")
-@click.argument(
-    "topic", type=click.Choice([topic.name for topic in TOPICS]), default=channels.EVENTS
-)
+@click.argument("topic", type=click.Choice([topic.name for topic in TOPICS]), default=EVENTS.name)
 @click.option("--redis", "from_redis", is_flag=True, help="Read the mirror on Redis Streams.")
 @click.option("--payment", "payment_id", type=click.UUID, help="Only this payment's messages.")
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest message there is.")

@@ -23,8 +23,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from cli.ledger import verified_at
-from cli.pipeline import measured
-from lag import LagExporter
+from lag import LagExporter, LagTargets
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
 from telemetry.metrics import Metrics
@@ -106,7 +105,12 @@ async def _checked(settings: Settings, wait_s: float | None) -> Checked:
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connected(settings.database.address()))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        exporter = LagExporter(measured(settings), Metrics(CollectorRegistry()))
+        targets = LagTargets(
+            bootstrap_servers=settings.kafka.bootstrap_servers,
+            redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+            database=settings.database.address(),
+        )
+        exporter = LagExporter(targets, Metrics(CollectorRegistry()))
         stack.push_async_callback(exporter.close)
         run = Run(settings, connection, http, exporter)
         return await run.checked(wait_s)

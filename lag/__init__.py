@@ -16,7 +16,7 @@ from lag.report import (
     Unavailable,
     WaitingWork,
 )
-from lag.sources import LagTargets
+from lag.targets import LagTargets
 
 __all__ = [
     "GroupLag",

@@ -10,7 +10,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 import asyncpg
 import structlog
@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from lag import gauges
-from lag.kafka import ConsumerGroups
+from lag.kafka_groups import ConsumerGroups
 from lag.postgres import Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
@@ -26,7 +26,7 @@ from lag.report import StreamsReport, Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from lag.sources import LagTargets, Source
+    from lag.targets import LagTargets
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -46,17 +46,30 @@ _FAILURES: Final = (
 )
 
 LagT = TypeVar("LagT")
+LagT_co = TypeVar("LagT_co", covariant=True)
+
+
+class Source(Protocol[LagT_co]):
+    """One source: measured again and again, closed once. It reconnects by itself."""
+
+    async def measure(self, now: float) -> tuple[LagT_co, ...]:
+        """Measure at `now`, in seconds since 1970; raises whatever its driver raises."""
+        ...
+
+    async def close(self) -> None:
+        """Drop the connection; the next measurement opens another."""
+        ...
 
 
 class LagExporter:
-    """Lag of a whole pipeline: `.report` at any time, and gauges for Prometheus.
+    """Lag of everything there is: `.report` at any time, and gauges for Prometheus.
 
     `clock` gives seconds since 1970.
     """
 
     def __init__(
         self,
-        pipeline: LagTargets,
+        targets: LagTargets,
         metrics: Metrics,
         *,
         refresh_seconds: float = REFRESH_SECONDS,
@@ -64,10 +77,14 @@ class LagExporter:
     ) -> None:
         self._clock = clock
         self._refresh_seconds = refresh_seconds
-        self._groups = _Latest("kafka", ConsumerGroups(pipeline), gauges.show_groups, metrics)
-        self._slots = _Latest("slots", Slots(pipeline), gauges.show_slots, metrics)
-        self._redis = _Latest("redis", RedisGroups(pipeline), gauges.show_redis_groups, metrics)
-        self._waiting = _Latest("waiting", Waiting(pipeline), gauges.show_waiting, metrics)
+        self._groups = _MeasuredSource(
+            "kafka", ConsumerGroups(targets), gauges.show_groups, metrics
+        )
+        self._slots = _MeasuredSource("slots", Slots(targets), gauges.show_slots, metrics)
+        self._redis = _MeasuredSource(
+            "redis", RedisGroups(targets), gauges.show_redis_groups, metrics
+        )
+        self._waiting = _MeasuredSource("waiting", Waiting(targets), gauges.show_waiting, metrics)
         self._all = (self._groups, self._slots, self._redis, self._waiting)
 
     @property
@@ -109,7 +126,7 @@ class LagExporter:
             await source.close()
 
 
-class _Latest(Generic[LagT]):
+class _MeasuredSource(Generic[LagT]):
     """A source and what it said last, or why it said nothing."""
 
     def __init__(

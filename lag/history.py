@@ -29,7 +29,7 @@ class Sample:
     lag: int
 
 
-class GroupProgress:
+class GroupHistory:
     """The last half minute of one group on one topic, or of one partition of it."""
 
     def __init__(self) -> None:

@@ -1,11 +1,12 @@
 """Lag that Postgres knows: how far behind its slots are read, and work past its time.
 
 One connection, used by one measurement at a time, opened when needed and dropped at the
-first failure. The statements read catalogs and small partial indexes.
+first failure. The statements (`store/sql/lag.sql`) read catalogs and small partial indexes.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,66 +14,29 @@ import asyncpg
 
 from lag.history import LsnHistory, age_seconds
 from lag.report import SlotLag, WaitingWork
+from store.queries import query
 
 if TYPE_CHECKING:
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
+    from store.pool import DatabaseAddress
 
-# A standby has no current WAL position of its own and reports what it has received.
-_SLOTS: Final = """
-SELECT
-    slot_name,
-    active,
-    coalesce(wal_status, 'lost') AS wal_status,
-    safe_wal_size,
-    (confirmed_flush_lsn - '0/0')::bigint AS confirmed,
-    (
-        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END
-        - '0/0'
-    )::bigint AS written
-FROM pg_replication_slots
-WHERE slot_type = 'logical' AND database = current_database()
-ORDER BY slot_name
-"""
-# What waits behind a dead letter is that letter's matter: it alone is counted.
-_WAITING: Final = """
-SELECT 'payments' AS kind, count(*) AS count, min(due_at) AS oldest_at
-FROM payments
-WHERE due_at < $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
-UNION ALL
-SELECT 'refunds', count(*), min(refunds.due_at)
-FROM refunds
-INNER JOIN payments ON refunds.payment_id = payments.id
-WHERE refunds.due_at < $1 AND payments.refund_blocked_by IS NULL
-UNION ALL
-SELECT 'dead_letters', count(*), min(first_failed_at)
-FROM dead_letters
-WHERE state = 'parked' AND reason <> 'waits_behind'
-UNION ALL
-SELECT 'breaks', count(*), min(occurred_at)
-FROM reconciliation_breaks
-WHERE state = 'open'
-"""
 _MISSING: Final = "missing"
 
 
 class _Connection:
-    """A connection to the pipeline's database, opened by the first statement that needs it."""
+    """A connection to the database, opened by the first statement that needs it."""
 
-    def __init__(self, pipeline: LagTargets) -> None:
-        self._pipeline = pipeline
+    def __init__(self, address: DatabaseAddress) -> None:
+        self._address = address
         self._open: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         if self._open is None or self._open.is_closed():
             self._open = await asyncpg.connect(
-                host=self._pipeline.database_host,
-                port=self._pipeline.database_port,
-                user=self._pipeline.database_user,
-                password=self._pipeline.database_password,
-                database=self._pipeline.database_name,
+                **asdict(self._address),
                 server_settings={"application_name": "payments-lag", "timezone": "UTC"},
             )
-        return await self._open.fetch(statement, *arguments)
+        return await self._open.fetch(query(statement), *arguments)
 
     async def close(self) -> None:
         connection, self._open = self._open, None
@@ -83,13 +47,13 @@ class _Connection:
 class Slots:
     """The logical slots of the database, with the age of what they have not confirmed."""
 
-    def __init__(self, pipeline: LagTargets) -> None:
-        self._connection = _Connection(pipeline)
-        self._expected = pipeline.slots
+    def __init__(self, targets: LagTargets) -> None:
+        self._connection = _Connection(targets.database)
+        self._expected = targets.slots
         self._history = LsnHistory()
 
     async def measure(self, now: float) -> tuple[SlotLag, ...]:
-        rows = await self._connection.fetch(_SLOTS)
+        rows = await self._connection.fetch("lag_of_slots")
         for row in rows[:1]:
             self._history.add(row["written"], now)
         found = {row["slot_name"]: self._lag(row, now) for row in rows}
@@ -119,11 +83,11 @@ class Slots:
 class Waiting:
     """Work past its time in Postgres: visible although whoever should do it is dead."""
 
-    def __init__(self, pipeline: LagTargets) -> None:
-        self._connection = _Connection(pipeline)
+    def __init__(self, targets: LagTargets) -> None:
+        self._connection = _Connection(targets.database)
 
     async def measure(self, now: float) -> tuple[WaitingWork, ...]:
-        rows = await self._connection.fetch(_WAITING, datetime.fromtimestamp(now, UTC))
+        rows = await self._connection.fetch("waiting_work", datetime.fromtimestamp(now, UTC))
         return tuple(
             WaitingWork(
                 kind=row["kind"],

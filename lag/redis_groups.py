@@ -16,18 +16,18 @@ from lag.history import age_seconds
 from lag.report import RedisGroupLag
 
 if TYPE_CHECKING:
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
 
 _TIMEOUT_SECONDS: Final = 2.0
 
 
 class RedisGroups:
-    """The groups on the pipeline's streams; a stream that does not exist yet has none."""
+    """The groups on our streams; a stream that does not exist yet has none."""
 
-    def __init__(self, pipeline: LagTargets) -> None:
-        self._streams = pipeline.redis_streams
+    def __init__(self, targets: LagTargets) -> None:
+        self._streams = targets.redis_streams
         self._redis = redis.asyncio.Redis.from_url(
-            pipeline.redis_url,
+            targets.redis_url,
             decode_responses=True,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,

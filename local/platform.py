@@ -17,14 +17,12 @@ import asyncpg
 
 from local.home import Home
 from local.processes import (
-    SERVERS_STOP_ORDER,
-    STOP_ORDER,
     RunContext,
     ingress_address,
     provider_variables,
     simulator_address,
 )
-from local.program import Program, StartError
+from local.program import Program, StartError, StopGroup
 from local.run_record import Addresses, RunRecord, write_record
 from local.servers import Stack
 from local.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
@@ -32,7 +30,7 @@ from process.settings import Settings
 from store.migrations import MigrationError, connect_to_migrate, migrate_up, read_migrations
 from store.pool import DatabaseAddress
 
-# Ten interpreters on two slow cores; whoever fails ends the wait much sooner.
+# An interpreter for each on two slow cores; whoever fails ends the wait much sooner.
 _READY_WITHIN_SECONDS: Final = 120.0
 _DRAIN_SECONDS: Final = 30.0
 # After the drain nobody writes any more: servers only save what they hold.
@@ -79,14 +77,14 @@ class Platform:
         if stack.kafka.settle is not None:
             await stack.kafka.settle()
         environment = {**given.environment, **self._variables}
-        around = RunContext(given.home, given.settings, environment, http)
-        await self._start(tasks, given.processes(around))
+        context = RunContext(given.home, given.settings, environment, http)
+        await self._start(tasks, given.processes(context))
 
     async def take_down(self) -> list[str]:
         """Stop everything in order, our processes first; names of those that had to be killed."""
-        ours = await stop_in_order(self._groups(STOP_ORDER), within_seconds=_DRAIN_SECONDS)
+        ours = await stop_in_order(self._groups(of_servers=False), within_seconds=_DRAIN_SECONDS)
         servers = await stop_in_order(
-            self._groups(SERVERS_STOP_ORDER), within_seconds=_SERVERS_STOP_SECONDS
+            self._groups(of_servers=True), within_seconds=_SERVERS_STOP_SECONDS
         )
         return self._killed + ours + servers
 
@@ -125,9 +123,12 @@ class Platform:
             tasks.create_task(each.keep())
         await until_all_ready(supervised, within_seconds=_READY_WITHIN_SECONDS)
 
-    def _groups(self, order: Sequence[Sequence[str]]) -> list[list[Supervised]]:
-        by_name = {each.program.name: each for each in self._supervised}
-        return [[by_name[name] for name in names if name in by_name] for names in order]
+    def _groups(self, *, of_servers: bool) -> list[list[Supervised]]:
+        return [
+            [each for each in self._supervised if each.program.stop_group is group]
+            for group in StopGroup
+            if group.is_of_servers is of_servers
+        ]
 
     def _write_record(self) -> None:
         record = self.record()

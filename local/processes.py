@@ -1,43 +1,26 @@
-"""Our own processes under `payments run`, and the order in which they are stopped.
+"""Our own processes under `payments run`: one table of them, and what a row becomes.
 
 Each has its log, its port for health and metrics, and an environment that leads it to the servers
 and to the provider simulator. Work stops coming in first, then what is on its way is finished.
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 
 from local.home import Home
-from local.program import CODE, Program
+from local.program import CODE, Program, StopGroup
 from process.settings import Settings
+from topics.names import SLOTS, STAGES, WorkStage
 
 # A name that outlives a process: whoever is restarted has its partitions back at once.
 _MEMBER: Final = ("--member", "local")
-_COMMANDS: Final = {
-    "relay-kafka": ("topics.relay", "--sink", "kafka"),
-    "relay-redis": ("topics.relay", "--sink", "redis"),
-    "charge": ("agents", "charge", *_MEMBER),
-    "refund": ("agents", "refund", *_MEMBER),
-    "schedule": ("agents", "schedule", *_MEMBER),
-    "dead-letters": ("agents", "dead-letters", *_MEMBER),
-    "webhooks": ("agents", "webhooks", *_MEMBER),
-}
 _METRICS_PORT_FIRST: Final = 9101  # where exporters usually count up from
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
-
-STOP_ORDER: Final = (
-    ("demo",),
-    ("ingress", "webhooks"),
-    ("charge", "refund", "schedule", "dead-letters"),
-    ("relay-kafka", "relay-redis"),
-    ("simulator",),
-)
-SERVERS_STOP_ORDER: Final = (("kafka",), ("noida-db", "valkey", "postgres"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +33,84 @@ class RunContext:
     http: aiohttp.ClientSession
 
 
-def crew(around: RunContext, *, demo: bool) -> list[Program]:
-    """Every process of ours, to be started together."""
+@dataclass(frozen=True, slots=True)
+class PlatformProcess:
+    """One process of ours: what `python -m` runs, and with whom it is stopped.
+
+    It serves its health at `address`, or on a metrics port of its own. `defaults` are variables
+    for where the environment has none; `{ingress}` in `command` is the ingress's address.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    stop_group: StopGroup
+    address: Callable[[RunContext], str] | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    is_demo: bool = False
+
+
+def ingress_address(settings: Settings) -> str:
+    """As a client on this machine reaches it, whatever it listens on."""
+    host = settings.server.host
+    is_any = host in {"", "0.0.0.0", "::"}  # noqa: S104 # compared, never bound
+    return f"http://{'127.0.0.1' if is_any else host}:{settings.server.port}"
+
+
+def simulator_address(environment: Mapping[str, str]) -> str:
+    return f"http://127.0.0.1:{environment['PAYMENTS_SIMULATOR_PORT']}"
+
+
+def processes_of(
+    stages: Iterable[WorkStage] = STAGES, sinks: Iterable[str] = SLOTS
+) -> tuple[PlatformProcess, ...]:
+    """The table: a relay for each sink and a process for each stage, and what is there once."""
+    relays = (
+        PlatformProcess(f"relay-{sink}", ("topics.relay", "--sink", sink), StopGroup.RELAYS)
+        for sink in sinks
+    )
+    workers = (
+        PlatformProcess(
+            stage.name,
+            ("agents", stage.command, *_MEMBER),
+            StopGroup.ENTRANCES if stage.listens else StopGroup.STAGES,
+        )
+        for stage in stages
+    )
+    return (
+        PlatformProcess(
+            "ingress", ("api",), StopGroup.ENTRANCES, _ingress, {"PAYMENTS_AUTH_MODE": "open"}
+        ),
+        PlatformProcess("simulator", ("simulator",), StopGroup.PROVIDERS, _simulator),
+        *relays,
+        *workers,
+        PlatformProcess(
+            "demo", ("cli", "demo", "--url", "{ingress}"), StopGroup.CLIENTS, _ingress, is_demo=True
+        ),
+    )
+
+
+def _ingress(context: RunContext) -> str:
+    return ingress_address(context.settings)
+
+
+def _simulator(context: RunContext) -> str:
+    return simulator_address(context.environment)
+
+
+PROCESSES: Final = processes_of()
+
+
+def programs(
+    context: RunContext, processes: Iterable[PlatformProcess] = PROCESSES, *, demo: bool
+) -> list[Program]:
+    """What is to be run, all of it together."""
+    wanted = [each for each in processes if demo or not each.is_demo]
+    on_metrics_port = [each for each in wanted if each.address is None]
     ports = {
-        name: around.home.port(name, _METRICS_PORT_FIRST + place)
-        for place, name in enumerate(_COMMANDS)
+        each.name: context.home.port(each.name, _METRICS_PORT_FIRST + place)
+        for place, each in enumerate(on_metrics_port)
     }
-    programs = [_ingress(around), _simulator(around)]
-    programs += [_worker(around, name, port) for name, port in ports.items()]
-    if demo:
-        programs.append(_demo(around))
-    return programs
+    return [_program(context, each, ports.get(each.name)) for each in wanted]
 
 
 def provider_variables(home: Home, settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
@@ -91,58 +141,30 @@ def provider_variables(home: Home, settings: Settings, given: Mapping[str, str])
     }
 
 
-def ingress_address(settings: Settings) -> str:
-    """As a client on this machine reaches it, whatever it listens on."""
-    host = settings.server.host
-    is_any = host in {"", "0.0.0.0", "::"}  # noqa: S104 # compared, never bound
-    return f"http://{'127.0.0.1' if is_any else host}:{settings.server.port}"
+def _program(context: RunContext, process: PlatformProcess, metrics_port: int | None) -> Program:
+    if process.address is None:
+        address = f"http://127.0.0.1:{metrics_port}"
+        variables = {
+            "PAYMENTS_OBSERVABILITY_METRICS_HOST": "127.0.0.1",
+            "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port),
+        }
+    else:
+        address, variables = process.address(context), {}
+    own = {name: context.environment.get(name) or of for name, of in process.defaults.items()}
+    ingress = ingress_address(context.settings)
 
-
-def simulator_address(environment: Mapping[str, str]) -> str:
-    return f"http://127.0.0.1:{environment['PAYMENTS_SIMULATOR_PORT']}"
-
-
-def _ingress(around: RunContext) -> Program:
-    variables = {"PAYMENTS_AUTH_MODE": around.environment.get("PAYMENTS_AUTH_MODE") or "open"}
-    return _program(around, "ingress", ("api",), ingress_address(around.settings), variables)
-
-
-def _simulator(around: RunContext) -> Program:
-    address = simulator_address(around.environment)
-    return _program(around, "simulator", ("simulator",), address, {})
-
-
-def _worker(around: RunContext, name: str, port: int) -> Program:
-    variables = {
-        "PAYMENTS_OBSERVABILITY_METRICS_HOST": "127.0.0.1",
-        "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(port),
-    }
-    return _program(around, name, _COMMANDS[name], f"http://127.0.0.1:{port}", variables)
-
-
-def _demo(around: RunContext) -> Program:
-    target = ingress_address(around.settings)
-    return _program(around, "demo", ("cli", "demo", "--url", target), target, {})
-
-
-def _program(
-    around: RunContext,
-    name: str,
-    module: tuple[str, ...],
-    address: str,
-    variables: Mapping[str, str],
-) -> Program:
     async def is_ready() -> bool:
-        return await _is_ready(around.http, f"{address}/health/ready")
+        return await _is_ready(context.http, f"{address}/health/ready")
 
     return Program(
-        name=name,
-        command=(sys.executable, "-m", *module),
+        name=process.name,
+        command=(sys.executable, "-m", *(word.format(ingress=ingress) for word in process.command)),
         directory=CODE,
-        log=around.home.log(name),
+        log=context.home.log(process.name),
         address=address,
         is_ready=is_ready,
-        environment={**around.environment, **variables},
+        environment={**context.environment, **variables, **own},
+        stop_group=process.stop_group,
     )
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import IntEnum, auto
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -21,6 +22,23 @@ CODE: Final = Path(__file__).parent.parent
 POLL_SECONDS: Final = 0.05
 _LOG_TAIL_BYTES: Final = 8192
 _LOG_TAIL_LINES: Final = 8
+
+
+class StopGroup(IntEnum):
+    """With whom a program is stopped: the groups end one after the other, in this order."""
+
+    CLIENTS = auto()
+    ENTRANCES = auto()  # what lets work in
+    STAGES = auto()
+    RELAYS = auto()
+    PROVIDERS = auto()
+    BROKER = auto()
+    STORAGE = auto()
+
+    @property
+    def is_of_servers(self) -> bool:
+        """Whether it is what ours run on: nobody writes any more when these are stopped."""
+        return self >= StopGroup.BROKER
 
 
 class StartError(Exception):
@@ -39,6 +57,7 @@ class Program:
     is_ready: Callable[[], Awaitable[bool]]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
+    stop_group: StopGroup = StopGroup.STORAGE
     # Only root can start a program as somebody else.
     user_id: int | None = None
 

@@ -6,6 +6,7 @@ find them without being told.
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -13,8 +14,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local.home import Home, write_atomically
-from local.processes import SERVERS_STOP_ORDER
-from local.supervisor import ProcessStatus
+from local.supervisor import ProcessState, ProcessStatus
 
 # The kernel counts a process's start in hundredths of a second from a boot time it rounds.
 _CLOCK_TOLERANCE_SECONDS: Final = 1.0
@@ -66,6 +66,19 @@ def is_alive(process: ProcessStatus) -> bool:
     return process.pid is not None and _lives(process.pid, process.since)
 
 
+def looked_at(record: RunRecord) -> RunRecord:
+    """The record with what died since it was written shown as stopped."""
+    processes = tuple(one if is_alive(one) else _ended(one) for one in record.processes)
+    return record.model_copy(update={"processes": processes})
+
+
+def _ended(process: ProcessStatus) -> ProcessStatus:
+    is_waiting = process.state is ProcessState.BACKOFF
+    return replace(
+        process, pid=None, state=ProcessState.BACKOFF if is_waiting else ProcessState.STOPPED
+    )
+
+
 def _lives(pid: int, since: datetime) -> bool:
     """Whether this pid runs and has not been given to another process since."""
     try:
@@ -94,9 +107,9 @@ def _section(variable: str) -> tuple[str, ...]:
 def end_leftovers(record: RunRecord, *, within_seconds: float) -> list[str]:
     """End what a killed run left running, servers last, so that ports and data are free; names."""
     left = [one for one in record.processes if is_alive(one)]
-    servers = {name for group in SERVERS_STOP_ORDER for name in group}
-    _end([one for one in left if one.name not in servers], within_seconds)
-    _end([one for one in left if one.name in servers], within_seconds)
+    for of_servers in (False, True):
+        group = [one for one in left if one.stop_group.is_of_servers is of_servers]
+        _end(group, within_seconds)
     return [one.name for one in left]
 
 

@@ -13,7 +13,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from local.program import POLL_SECONDS, Program, StartError, kill_group, start, stop, why_it_ended
+from local.program import (
+    POLL_SECONDS,
+    Program,
+    StartError,
+    StopGroup,
+    kill_group,
+    start,
+    stop,
+    why_it_ended,
+)
 
 BACKOFF_FIRST_SECONDS: Final = 1.0
 BACKOFF_MAX_SECONDS: Final = 30.0
@@ -43,6 +52,7 @@ class ProcessStatus:
     since: datetime
     log: str
     stop_signal: int = signal.SIGTERM
+    stop_group: StopGroup = StopGroup.STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class Supervised:
             since=self._since,
             log=str(self.program.log),
             stop_signal=int(self.program.stop_signal),
+            stop_group=self.program.stop_group,
         )
 
     async def keep(self) -> None:

@@ -11,8 +11,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cli.pipeline import SLOTS, STAGES
 from lag import GroupState, LagExporter
+from lag.targets import groups_of, slots_of
 from verify.database import confirmed, violations, written
 from verify.findings import CheckResult, Violation
 
@@ -24,6 +24,9 @@ _LOOK_EVERY_S: Final = 0.25
 # A relay confirms within milliseconds; one that is restarted needs seconds.
 _RELAY_PATIENCE_S: Final = 10.0
 _LAG_SECONDS_MAX: Final = 60.0
+# Of our own; how far others are is their affair.
+_GROUPS: Final = frozenset(groups_of())
+_SLOTS: Final = slots_of()
 _NO_SLOT: Final = "does not exist"
 
 
@@ -70,10 +73,10 @@ class Rest:
         return behind
 
     async def _behind(self, position: int) -> tuple[Violation, ...]:
-        reached = await confirmed(self.connection, SLOTS)
+        reached = await confirmed(self.connection, _SLOTS)
         return tuple(
             Violation(f"slot {slot}", _how_far(reached.get(slot), position))
-            for slot in SLOTS
+            for slot in _SLOTS
             if reached.get(slot, 0) < position
         )
 
@@ -101,7 +104,7 @@ def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckRe
 
 
 def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:
-    return tuple(each for each in report.groups if each.group in STAGES)
+    return tuple(each for each in report.groups if each.group in _GROUPS)
 
 
 def _how_far(reached: int | None, position: int) -> str:

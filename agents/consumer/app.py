@@ -28,21 +28,17 @@ _NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a stage reads: its name, its topic, and the member it is in its group, if it is named.
+    """What a stage reads, and as which member of its consumer group, if it is a named one.
 
     A member that comes back under the same `member` id gets its partitions back
     without a rebalance, and does not leave the group when it stops (static membership).
     """
 
     stage: str
+    group: str
     topic: str
     bootstrap_servers: str
     member: str | None
-
-    @property
-    def group(self) -> str:
-        """The consumer group's name, by which its lag is found."""
-        return f"payments.{self.stage}"
 
 
 def build(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, assert_never
 from agents.consumer.stage import PoisonError
 from payments.commands import ClaimPayment, ClaimRefund, SettlePayment, SettleRefund
 from payments.dead_letter import DeadLetterReason
-from payments.decisions.provider_work import payment, refund
 from payments.events import WorkType
 from payments.money import Money
 from payments.outcome import Operation, Outcome
@@ -42,16 +41,6 @@ class ProviderStage:
         if work.refund_id is None:
             raise PoisonError(DeadLetterReason.UNDECODABLE, "the message names no refund")
         return ClaimRefund(work.refund_id, work.attempt, self.worker)
-
-
-def charge_stage(worker: str) -> ProviderStage:
-    """Charges, authorizes, captures and voids."""
-    return ProviderStage(payment.STAGE, WorkType.CHARGE, worker)
-
-
-def refund_stage(worker: str) -> ProviderStage:
-    """Gives captured money back."""
-    return ProviderStage(refund.STAGE, WorkType.REFUND, worker)
 
 
 def settling(

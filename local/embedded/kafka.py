@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from local.embedded.wheel import binary, data_directory
-from local.program import CODE, Program, free_port, running
+from local.program import CODE, Program, StopGroup, free_port, running
 from topics.names import Topic
 
 # Every save writes all there is, as JSON four times its size: 50 partitions of this make 800 MB.
@@ -62,6 +62,7 @@ async def prepare(directory: Path, port: int, *, log: Path) -> tuple[Program, Pr
         log=log,
         address=f"127.0.0.1:{port}",
         is_ready=lambda: _answers(port),
+        stop_group=StopGroup.BROKER,
     )
     return storage, front
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from local.processes import PROCESSES
 from tests.support.acceptance.client import client_of
 from tests.support.acceptance.traffic import traffic
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 # The simulator first: its death opens the circuits for 30 s, which pass while others die.
 VICTIMS: Final = (
-    *("simulator", "ingress", "relay-kafka", "relay-redis", "charge", "refund"),
-    *("schedule", "dead-letters", "webhooks", "valkey", "noida-db", "kafka", "postgres"),
+    "simulator",
+    *(each.name for each in PROCESSES if each.name != "simulator" and not each.is_demo),
+    *("valkey", "noida-db", "kafka", "postgres"),
 )
 # What a refund of a random payment may be answered.
 _REFUSALS: Final = {"payment_not_refundable", "refund_exceeds_payment", "insufficient_funds"}

@@ -4,14 +4,21 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
 
+from local.processes import PROCESSES
 from process.settings import Settings
+from tests.support.project.compose import (
+    commands_of,
+    differences,
+    port_of,
+    read_compose,
+    scrape_differences,
+)
 from tests.support.project.tree import PACKAGES, ROOT
+from topics.names import STAGES
 
 DOCKERFILE: Final = ROOT / "deploy/Dockerfile"
 PORTS: Final = {
@@ -25,18 +32,7 @@ PORTS: Final = {
     "simulator": {8090},
     "webhooks": {8091},
 }
-OUR_PROCESSES: Final = {
-    "migrate": "cli migrate up",
-    "api": "api",
-    "relay-kafka": "topics.relay --sink kafka",
-    "relay-redis": "topics.relay --sink redis",
-    "charge": "agents charge",
-    "refund": "agents refund",
-    "schedule": "agents schedule",
-    "dead-letters": "agents dead-letters",
-    "webhooks": "agents webhooks",
-    "simulator": "simulator",
-}
+OUR_PROCESSES: Final = {"migrate": "cli migrate up"} | commands_of(PROCESSES)
 # Runs each command in one process, because what they import is the cost of starting one.
 ASK_FOR_HELP: Final = """
 import runpy, sys
@@ -48,64 +44,7 @@ for command in sys.argv[1:]:
     except SystemExit as ended:
         print(command, ended.code or 0, sep="\\t", file=sys.stderr)
 """
-Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m)$")]
-
-
-class Strict(BaseModel):
-    """Refuses a key the compose specification has not, as far as this file uses it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Build(Strict):
-    context: str
-    dockerfile: str
-
-
-class HealthCheck(Strict):
-    test: list[str] | None = None
-    interval: Duration | None = None
-    timeout: Duration | None = None
-    start_period: Duration | None = None
-    start_interval: Duration | None = None
-    retries: int | None = None
-    disable: bool = False
-
-
-class Dependency(Strict):
-    condition: Literal["service_healthy", "service_completed_successfully"]
-
-
-class Service(Strict):
-    image: Annotated[str, Field(pattern=r"^[a-z0-9./-]+:[\w.-]+$")]
-    build: Build | None = None
-    command: str | list[str] | None = None
-    hostname: str | None = None
-    profiles: list[str] = []
-    environment: dict[str, str] = {}
-    ports: list[Annotated[str, Field(pattern=r"^127\.0\.0\.1:\d+:\d+$")]] = []
-    volumes: list[str] = []
-    extra_hosts: list[str] = []
-    restart: Literal["no", "unless-stopped"]
-    stop_grace_period: Duration | None = None
-    depends_on: dict[str, Dependency] = {}
-    healthcheck: HealthCheck | None = None
-
-
-class Compose(Strict):
-    name: str
-    services: dict[str, Service]
-    volumes: dict[str, None]
-
-
-def _compose() -> Compose:
-    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return Compose.model_validate(
-        {key: value for key, value in document.items() if not key.startswith("x-")}
-    )
-
-
-COMPOSE: Final = _compose()
+COMPOSE: Final = read_compose()
 
 
 def test_the_ports_are_the_documented_ones_and_on_loopback() -> None:
@@ -170,28 +109,29 @@ def test_every_variable_is_a_setting() -> None:
 def test_our_processes_listen_where_they_are_asked() -> None:
     """Health is asked on the port a process serves it on, inside its container."""
     for name in OUR_PROCESSES.keys() - {"migrate"}:
-        service = COMPOSE.services[name]
-        own = {"api": "8080", "simulator": "8090"}
-        port = own.get(name, service.environment["PAYMENTS_OBSERVABILITY_METRICS_PORT"])
+        service, port = COMPOSE.services[name], port_of(name)
         assert service.healthcheck is not None
         assert f"http://127.0.0.1:{port}/health/ready" in (service.healthcheck.test or [])[-1]
+
+
+def test_compose_runs_what_the_table_says() -> None:
+    """A service for each process, with its command, and none of ours besides."""
+    assert differences(COMPOSE, PROCESSES) == []
+    for command in OUR_PROCESSES.values():
+        assert find_spec(f"{command.split()[0]}.__main__") is not None
 
 
 def test_prometheus_scrapes_every_process_of_ours() -> None:
     """Each service, at the port it serves metrics on."""
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    (job,) = [j for j in config["scrape_configs"] if j["job_name"] == "payments"]
-    scraped = {name: sd["port"] for sd in job["dns_sd_configs"] for name in sd["names"]}
-    expected = dict.fromkeys(OUR_PROCESSES.keys() - {"migrate"}, 9100)
-    assert scraped == expected | {"api": 8080, "simulator": 8090}
+    assert scrape_differences(config, PROCESSES) == []
 
 
-@pytest.mark.parametrize("name", OUR_PROCESSES)
-def test_each_process_has_its_command(name: str) -> None:
-    """The image's Python runs the module of the documented command."""
-    assert COMPOSE.services[name].command == ["python", "-m", *OUR_PROCESSES[name].split()]
-    module = OUR_PROCESSES[name].split()[0]
-    assert find_spec(f"{module}.__main__") is not None
+def test_a_stage_waits_for_the_broker_that_brings_its_work() -> None:
+    """Whoever reads a topic, and nobody else."""
+    for stage in STAGES:
+        waits = "kafka" in COMPOSE.services[stage.name].depends_on
+        assert waits == (stage.topic is not None), stage.name
 
 
 def test_each_command_is_one_our_code_accepts() -> None:

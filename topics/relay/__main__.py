@@ -9,7 +9,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,14 +18,13 @@ from process import event_loop
 from process.settings import Settings, read_settings
 from telemetry.logging import configure
 from telemetry.metrics import Metrics, serve
+from topics.names import SLOTS
 from topics.relay.relay import Relay, RelayOptions
 from topics.relay.sinks.kafka import KafkaSink
 from topics.relay.sinks.redis_streams import RedisSink
 from topics.relay.sinks.sink import Sink
 
 log = structlog.get_logger()
-
-SLOTS: Final = {"kafka": "payments_kafka", "redis": "payments_redis"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import Final, LiteralString
+from typing import Final
 
 import psycopg
 import structlog
@@ -17,6 +17,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 
+from store.queries import query
 from topics.contracts.envelope import OutboxRow
 from topics.relay.failures import SourceFailure
 from topics.relay.pgoutput import lsn_number
@@ -28,37 +29,6 @@ log = structlog.get_logger()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Rows of one round trip while the table is read.
 _ROWS_PER_FETCH: Final = 2000
-
-_STATE: Final[LiteralString] = """
-SELECT wal_status, confirmed_flush_lsn::text
-FROM pg_replication_slots
-WHERE slot_name = %s
-"""
-_POSITION: Final[LiteralString] = """
-SELECT
-    pg_current_wal_flush_lsn()::text,
-    floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
-"""
-# The snapshot is taken before the position is read: what the snapshot sees was committed before.
-_SNAPSHOT: Final[LiteralString] = """
-SELECT
-    pg_current_snapshot()::text,
-    pg_current_wal_insert_lsn()::text,
-    (SELECT floor(extract(epoch FROM min(recorded_at)) * 1000)::bigint FROM outbox)
-"""
-# In the order of the ids, which is the order of the commits of each key. The first condition
-# lets the planner leave out partitions; the second is each topic's own.
-_ROWS: Final[LiteralString] = """
-SELECT
-    outbox.id::text, outbox.aggregatetype, outbox.aggregateid, outbox.type,
-    outbox.payload::text, outbox.tenant_id, outbox.sequence::text, outbox.causationid::text,
-    outbox.traceparent, outbox.occurred_at::text, outbox.recorded_at::text
-FROM outbox
-INNER JOIN unnest(%(topics)s::text[], %(since)s::timestamptz[]) AS wanted (topic, since)
-    ON outbox.aggregatetype = wanted.topic AND outbox.recorded_at >= wanted.since
-WHERE outbox.recorded_at >= %(oldest)s::timestamptz AND outbox.id < %(until)s::uuid
-ORDER BY outbox.id
-"""
 
 
 class SlotOrigin(Enum):
@@ -103,9 +73,9 @@ class Postgres:
             return SlotOrigin.KEPT
         if found is not None:
             log.error("the server gave the slot up; it is made anew", slot=name)
-            await self._execute("SELECT pg_drop_replication_slot(%s)", name)
+            await self._execute("drop_slot", name)
         log.info("creating the slot", slot=name)
-        await self._execute("SELECT FROM pg_create_logical_replication_slot(%s, 'pgoutput')", name)
+        await self._execute("create_slot", name)
         return SlotOrigin.CREATED if found is None else SlotOrigin.REPLACED
 
     async def confirmed_lsn(self, slot: str) -> int:
@@ -116,12 +86,12 @@ class Postgres:
         return found.confirmed_lsn
 
     async def position(self) -> Position:
-        ((lsn, now_ms),) = await self._execute(_POSITION)
+        ((lsn, now_ms),) = await self._execute("wal_position")
         return Position(lsn_number(str(lsn)), int(str(now_ms)))
 
     async def heartbeat(self) -> None:
         """Write a few bytes of WAL, so that an idle slot moves on and releases the old WAL."""
-        await self._execute("SELECT pg_logical_emit_message(false, 'payments-heartbeat', '')")
+        await self._execute("emit_heartbeat")
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator["OutboxTable"]:
@@ -129,7 +99,7 @@ class Postgres:
         try:
             async with self._connection.transaction():
                 await self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                ((snapshot, lsn, oldest),) = await self._execute(_SNAPSHOT)
+                ((snapshot, lsn, oldest),) = await self._execute("outbox_snapshot")
                 yield OutboxTable(
                     self._connection,
                     TransactionSnapshot.parse(str(snapshot), lsn=lsn_number(str(lsn))),
@@ -139,13 +109,13 @@ class Postgres:
             raise SourceFailure(f"Postgres went away: {error}") from error
 
     async def _slot(self, name: str) -> "_Slot | None":
-        for status, confirmed in await self._execute(_STATE, name):
+        for status, confirmed in await self._execute("slot_state", name):
             return _Slot(str(status), lsn_number(str(confirmed)))
         return None
 
-    async def _execute(self, query: LiteralString, *arguments: str) -> list[tuple[object, ...]]:
+    async def _execute(self, statement: str, *arguments: str) -> list[tuple[object, ...]]:
         try:
-            cursor = await self._connection.execute(query, arguments)
+            cursor = await self._connection.execute(query(statement).encode(), arguments)
             return await cursor.fetchall()
         except psycopg.Error as error:
             raise SourceFailure(f"Postgres refused or went away: {error}") from error
@@ -164,15 +134,10 @@ class OutboxTable:
     ) -> AsyncGenerator[list[OutboxRow], None]:
         """The rows of these topics recorded since then, up to an id, in the order of their ids."""
         times = [_EPOCH + timedelta(milliseconds=since) for since in since_ms.values()]
-        parameters = {
-            "topics": list(since_ms),
-            "since": times,
-            "oldest": min(times),
-            "until": until.decode(),
-        }
+        parameters = (list(since_ms), times, min(times), until.decode())
         async with self.connection.cursor(name="outbox_rows") as cursor:
             cursor.adapters.register_loader("text", _AsWritten)
-            await cursor.execute(_ROWS, parameters)
+            await cursor.execute(query("outbox_rows").encode(), parameters)
             while rows := await cursor.fetchmany(_ROWS_PER_FETCH):
                 yield [OutboxRow._make(row) for row in rows]
 
@@ -182,7 +147,11 @@ async def connect(conninfo: str) -> AsyncIterator[Postgres]:
     """An ordinary connection. Raises `SourceFailure`."""
     parameters = make_conninfo(conninfo, options=SESSION, connect_timeout=10, **KEEPALIVES)
     try:
-        connection = await psycopg.AsyncConnection.connect(parameters, autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(
+            parameters, autocommit=True, cursor_factory=psycopg.AsyncRawCursor
+        )
+        # Statements are written as every other of ours is, with $1.
+        connection.server_cursor_factory = psycopg.AsyncRawServerCursor
     except psycopg.OperationalError as error:
         raise SourceFailure(f"cannot connect to Postgres: {error}") from error
     try:

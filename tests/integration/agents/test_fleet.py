@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.support.waiting import eventually
+from topics.names import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-_STAGES = ("charge", "refund", "dead-letters", "schedule")
+_STAGES = [stage.name for stage in STAGES if not stage.listens]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import aiohttp
 from local.program import free_port, kill_group
 from tests.support.waiting import eventually
 
-# Nine interpreters start at once, on a machine that may have two busy cores.
+# Many interpreters start at once, on a machine that may have two busy cores.
 _READY_WITHIN: Final = 120.0
 _ACCOUNT: Final = {"user_id": "user1", "initial_balance": 1000.00, "currency": "USD"}
 

@@ -39,18 +39,17 @@ class Clock:
 
 
 @pytest.fixture
-def pipeline(
+def targets(
     kafka_bootstrap: str, database: DatabaseAddress, redis_address: RedisAddress
 ) -> LagTargets:
     """Where the test's servers are; nothing is expected on them."""
     return LagTargets(
         bootstrap_servers=kafka_bootstrap,
         redis_url=redis_address.url,
-        database_host=database.host,
-        database_port=database.port,
-        database_user=database.user,
-        database_password=database.password,
-        database_name=database.database,
+        database=database,
+        groups={},
+        slots=(),
+        redis_streams=(),
     )
 
 
@@ -68,9 +67,9 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def exporter_of(
-    pipeline: LagTargets, metrics: Metrics, clock: Callable[[], float] = time.time
+    targets: LagTargets, metrics: Metrics, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[LagExporter]:
-    exporter = LagExporter(pipeline, metrics, clock=clock)
+    exporter = LagExporter(targets, metrics, clock=clock)
     try:
         yield exporter
     finally:
@@ -113,14 +112,14 @@ def group_of(report: StreamsReport, group: str) -> GroupLag:
 
 
 async def test_a_group_that_is_behind_is_measured_in_messages_and_seconds(
-    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
+    targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """Per partition: end minus committed, and the age of the first message not acknowledged."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     await produce(bootstrap, topic, 10, partition=0)
     await produce(bootstrap, topic, 3, partition=1)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
-        pipeline, metrics, clock
+        targets, metrics, clock
     ) as exporter:  # fmt: skip
         await consumer.commit({TopicPartition(topic, 0): 4, TopicPartition(topic, 1): 3})
         clock.ahead = MINUTE
@@ -135,13 +134,13 @@ async def test_a_group_that_is_behind_is_measured_in_messages_and_seconds(
 
 
 async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
-    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
+    targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """The rate is over the sampled time; a caught-up group needs no time to drain."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     await produce(bootstrap, topic, 50)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
-        pipeline, metrics, clock
+        targets, metrics, clock
     ) as exporter:  # fmt: skip
         await consumer.commit({TopicPartition(topic, 0): 0})
         await exporter.refresh()
@@ -156,25 +155,25 @@ async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
 
 
 async def test_a_group_whose_members_are_gone_is_stopped_and_its_lag_still_known(
-    pipeline: LagTargets, metrics: Metrics, topic: str
+    targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """The dead cannot say how far behind they are; the broker can."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     async with member(bootstrap, topic, group) as consumer:
         await consumer.commit({TopicPartition(topic, 0): 0})
     await produce(bootstrap, topic, 7)
-    async with exporter_of(pipeline, metrics) as exporter:
+    async with exporter_of(targets, metrics) as exporter:
         lag = group_of(await exporter.refresh(), group)
         assert (lag.state, lag.members, lag.messages) == (GroupState.STOPPED, 0, 7)
 
 
 async def test_a_stage_that_never_ran_is_stopped_with_everything_before_it(
-    pipeline: LagTargets, metrics: Metrics, topic: str
+    targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What was deployed but never started must not look like no lag."""
-    await produce(pipeline.bootstrap_servers, topic, 4)
+    await produce(targets.bootstrap_servers, topic, 4)
     expected = {f"{topic}.never": topic, f"{topic}.nowhere": f"{topic}.absent"}
-    async with exporter_of(replace(pipeline, stages=expected), metrics) as exporter:
+    async with exporter_of(replace(targets, groups=expected), metrics) as exporter:
         report = await exporter.refresh()
         never, nowhere = (group_of(report, f"{topic}.{name}") for name in ("never", "nowhere"))
         assert (never.state, never.messages) == (GroupState.STOPPED, 4)
@@ -183,13 +182,13 @@ async def test_a_stage_that_never_ran_is_stopped_with_everything_before_it(
 
 
 async def test_a_group_that_stands_still_is_stalled(
-    pipeline: LagTargets, metrics: Metrics, clock: Clock, topic: str
+    targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """A living member, lag, and no progress in the time of four commits."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     await produce(bootstrap, topic, 5)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
-        pipeline, metrics, clock
+        targets, metrics, clock
     ) as exporter:  # fmt: skip
         await consumer.commit({TopicPartition(topic, 0): 1})
         states = []
@@ -200,12 +199,12 @@ async def test_a_group_that_stands_still_is_stalled(
 
 
 async def test_a_new_group_with_members_and_no_commit_is_seen(
-    pipeline: LagTargets, metrics: Metrics, topic: str
+    targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What it was assigned tells what it reads."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     await produce(bootstrap, topic, 2)
-    async with member(bootstrap, topic, group), exporter_of(pipeline, metrics) as exporter:
+    async with member(bootstrap, topic, group), exporter_of(targets, metrics) as exporter:
         lag = group_of(await exporter.refresh(), group)
         assert (lag.members, lag.messages, len(lag.partitions)) == (1, 2, 2)
 
@@ -230,11 +229,11 @@ async def slot_in(
 
 
 async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
-    pipeline: LagTargets, metrics: Metrics, clock: Clock, database: DatabaseAddress
+    targets: LagTargets, metrics: Metrics, clock: Clock, database: DatabaseAddress
 ) -> None:
     """Bytes are the server's; seconds come from when the WAL passed the confirmed position."""
     async with slot_in(database) as (name, connection), exporter_of(
-        replace(pipeline, slots=(name, "payments_absent")), metrics, clock
+        replace(targets, slots=(name, "payments_absent")), metrics, clock
     ) as exporter:  # fmt: skip
         await exporter.refresh()
         await connection.execute(
@@ -256,7 +255,7 @@ async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
 
 
 async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_acknowledge(
-    pipeline: LagTargets, metrics: Metrics, clock: Clock, redis_client: redis.asyncio.Redis
+    targets: LagTargets, metrics: Metrics, clock: Clock, redis_client: redis.asyncio.Redis
 ) -> None:
     """Ids are positions there, so the age is the event's own time."""
     stream, streams = "payments.events", ("payments.events", "payments.absent")
@@ -268,7 +267,7 @@ async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_ac
     await redis_client.xgroup_create(stream, "console", id="0")
     await redis_client.xreadgroup("webhooks", "w1", {stream: ">"}, count=2)
     await redis_client.xack(stream, "webhooks", "1-1")
-    async with exporter_of(replace(pipeline, redis_streams=streams), metrics, clock) as exporter:
+    async with exporter_of(replace(targets, redis_streams=streams), metrics, clock) as exporter:
         console, webhooks = (await exporter.refresh()).redis_groups
         assert (console.group, console.messages, console.pending) == ("console", 5, 0)
         assert console.seconds == pytest.approx(29.0, abs=5.0)
@@ -278,20 +277,20 @@ async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_ac
 
 
 async def test_a_redis_group_that_is_done_has_no_age(
-    pipeline: LagTargets, metrics: Metrics, redis_client: redis.asyncio.Redis
+    targets: LagTargets, metrics: Metrics, redis_client: redis.asyncio.Redis
 ) -> None:
     """Nothing to deliver, nothing to acknowledge: zero."""
     await redis_client.xadd("payments.events", {"ce_time": "2020-01-01T00:00:00Z"}, id="1-1")
     await redis_client.xgroup_create("payments.events", "webhooks", id="$")
     async with exporter_of(
-        replace(pipeline, redis_streams=("payments.events",)), metrics
+        replace(targets, redis_streams=("payments.events",)), metrics
     ) as exporter:
         (webhooks,) = (await exporter.refresh()).redis_groups
         assert (webhooks.pending, webhooks.seconds) == (0, 0.0)
 
 
 async def test_work_past_its_time_is_counted_although_nobody_does_it(
-    pipeline: LagTargets, metrics: Metrics, pool: "asyncpg.Pool[asyncpg.Record]"
+    targets: LagTargets, metrics: Metrics, pool: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:
     """Parked dead letters, but none that only waits behind another, and nothing else here."""
     await pool.executemany(
@@ -307,7 +306,7 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
         """,
         [(uuid4(), "undecodable"), (uuid4(), "waits_behind")],
     )
-    async with exporter_of(pipeline, metrics) as exporter:
+    async with exporter_of(targets, metrics) as exporter:
         waiting = {work.kind: work for work in (await exporter.refresh()).waiting}
         assert {kind: work.count for kind, work in waiting.items()} == {
             "payments": 0,
@@ -323,20 +322,20 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
     [
         ("bootstrap_servers", {"kafka"}),
         ("redis_url", {"redis"}),
-        ("database_port", {"slots", "waiting"}),
+        ("database", {"slots", "waiting"}),
     ],
 )
 async def test_a_source_that_is_away_hides_no_other(
-    pipeline: LagTargets, metrics: Metrics, lost: str, unavailable: set[str]
+    targets: LagTargets, metrics: Metrics, lost: str, unavailable: set[str]
 ) -> None:
     """The report names it, its gauge is 0, and the rest is measured."""
     port = free_port()
     away: dict[str, object] = {
         "bootstrap_servers": f"127.0.0.1:{port}",
         "redis_url": f"redis://127.0.0.1:{port}",
-        "database_port": port,
+        "database": replace(targets.database, port=port),
     }
-    broken = replace(pipeline, redis_streams=("payments.events",), **{lost: away[lost]})  # type: ignore[arg-type] # one of three fields
+    broken = replace(targets, redis_streams=("payments.events",), **{lost: away[lost]})  # type: ignore[arg-type] # one of three fields
     async with exporter_of(broken, metrics) as exporter:
         report = await exporter.refresh()
     assert {source.source for source in report.unavailable} == unavailable
@@ -351,13 +350,13 @@ async def test_a_source_that_is_away_hides_no_other(
 
 
 async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
-    pipeline: LagTargets, metrics: Metrics, topic: str
+    targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """In the background, until its context ends."""
-    group, bootstrap = f"{topic}.group", pipeline.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
     async with member(bootstrap, topic, group) as consumer:
         await consumer.commit({TopicPartition(topic, 0): 0})
-        exporter = LagExporter(pipeline, metrics, refresh_seconds=0.05)
+        exporter = LagExporter(targets, metrics, refresh_seconds=0.05)
         labels = {"group": group, "topic": topic, "partition": "0"}
 
         def gauge() -> float | None:
@@ -372,11 +371,11 @@ async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
 
 
 async def test_a_broker_that_comes_back_is_measured_again(
-    pipeline: LagTargets, metrics: Metrics, tmp_path: Path
+    targets: LagTargets, metrics: Metrics, tmp_path: Path
 ) -> None:
     """A source opens anew by itself: away, there, away, there."""
     port = free_port()
-    mine = replace(pipeline, bootstrap_servers=f"127.0.0.1:{port}")
+    mine = replace(targets, bootstrap_servers=f"127.0.0.1:{port}")
     exporter = LagExporter(mine, metrics, refresh_seconds=0.05)
 
     def is_away() -> bool:

@@ -9,13 +9,20 @@ from typing import Final
 
 import pytest
 
-from cli.run import live
-from cli.status import looked_at
 from local.home import Home
 from local.platform import Platform, RunSpec
 from local.processes import RunContext
-from local.program import Program, StartError
-from local.run_record import Addresses, RunRecord, end_leftovers, is_alive, is_running, read_record
+from local.program import Program, StartError, StopGroup
+from local.run import live
+from local.run_record import (
+    Addresses,
+    RunRecord,
+    end_leftovers,
+    is_alive,
+    is_running,
+    looked_at,
+    read_record,
+)
 from local.servers import Server, Stack
 from local.supervisor import ProcessState, ProcessStatus
 from process.settings import Settings
@@ -24,7 +31,12 @@ from store.pool import DatabaseAddress
 from tests.support.waiting import eventually
 
 CHILD: Final = Path(__file__).parents[2] / "support" / "local" / "child.py"
-NAMES: Final = ("simulator", "relay-kafka", "ingress", "charge")
+GROUPS: Final = {
+    "simulator": StopGroup.PROVIDERS,
+    "relay-kafka": StopGroup.RELAYS,
+    "ingress": StopGroup.ENTRANCES,
+    "charge": StopGroup.STAGES,
+}
 
 
 @pytest.fixture
@@ -43,6 +55,7 @@ def program(home: Home, name: str, *manner: str) -> Program:
         log=home.log(name),
         address="",
         is_ready=lambda: asyncio.to_thread((folder / f"{name}.ready").exists),
+        stop_group=GROUPS.get(name, StopGroup.STORAGE),
     )
 
 
@@ -77,15 +90,17 @@ async def test_everything_is_recorded_and_drains_in_order(
     home: Home, empty_database: DatabaseAddress
 ) -> None:
     """Servers first and the schema before any process; the other way round at the end."""
-    processes = [program(home, name) for name in NAMES]
+    processes = [program(home, name) for name in GROUPS]
     stop = asyncio.Event()
-    running = asyncio.ensure_future(live(platform(home, empty_database, lambda _: processes), stop))
+    running = asyncio.ensure_future(
+        live(platform(home, empty_database, lambda _: processes), stop, lambda _: None)
+    )
     await eventually((home.directory / "charge.ready").exists)
     await eventually(
         lambda: all(one.state is ProcessState.READY for one in record_of(home).processes), within=10
     )
     record = record_of(home)
-    assert [one.name for one in record.processes] == ["valkey", *NAMES]
+    assert [one.name for one in record.processes] == ["valkey", *GROUPS]
     assert all(is_alive(one) for one in record.processes)
     assert is_running(record)
     connection = await connect_to_migrate(empty_database)
@@ -93,7 +108,7 @@ async def test_everything_is_recorded_and_drains_in_order(
     await connection.close()
 
     stop.set()
-    assert await running == 0
+    assert await running == []
     ended = (home.directory / "ended").read_text().split()
     assert ended == ["ingress", "charge", "relay-kafka", "simulator", "valkey"]
     assert {one.state for one in record_of(home).processes} == {ProcessState.STOPPED}
@@ -105,7 +120,9 @@ async def test_a_process_that_cannot_start_takes_the_others_down_in_order(
     """What failed is said in its own words, and nothing is left running."""
     processes = [program(home, "simulator"), program(home, "charge", "broken")]
     with pytest.raises(StartError, match="I cannot find my configuration"):
-        await live(platform(home, empty_database, lambda _: processes), asyncio.Event())
+        await live(
+            platform(home, empty_database, lambda _: processes), asyncio.Event(), lambda _: None
+        )
     assert (home.directory / "ended").read_text().split() == ["simulator", "valkey"]
     assert not any(is_alive(one) for one in record_of(home).processes)
 
@@ -123,11 +140,14 @@ async def test_a_stop_during_the_start_ends_what_had_started(
         log=home.log("charge"),
         address="",
         is_ready=lambda: asyncio.to_thread((home.directory / "never").exists),
+        stop_group=StopGroup.STAGES,
     )
-    running = asyncio.ensure_future(live(platform(home, empty_database, lambda _: [slow]), stop))
+    running = asyncio.ensure_future(
+        live(platform(home, empty_database, lambda _: [slow]), stop, lambda _: None)
+    )
     await eventually((home.directory / "ingress.ready").exists)
     stop.set()
-    assert await running == 0
+    assert await running == []
     assert (home.directory / "ended").read_text().split() == ["ingress", "valkey"]
 
 
@@ -137,7 +157,7 @@ async def test_a_database_that_is_away_is_one_sentence(home: Home) -> None:
         host="127.0.0.1", port=1, user="payments", password="", database="payments"
     )
     with pytest.raises(StartError, match=r"Postgres at 127\.0\.0\.1:1 cannot be used"):
-        await live(platform(home, nowhere, lambda _: []), asyncio.Event())
+        await live(platform(home, nowhere, lambda _: []), asyncio.Event(), lambda _: None)
 
 
 async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: Home) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# A dozen interpreters start at once, on a machine that may have two busy cores.
+# Many interpreters start at once, on a machine that may have two busy cores.
 READY_WITHIN_S: Final = 120.0
 # The drain may take 30 s, and so may the servers after it.
 _STOPPED_WITHIN_S: Final = 70.0

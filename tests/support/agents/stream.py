@@ -11,12 +11,12 @@ from aiokafka.structs import TopicPartition
 
 from lag.broker import Broker
 from tests.support.waiting import eventually
-from topics.names import CHARGES
+from topics.names import CHARGES, by_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-GROUP: Final = "payments.charge"
+GROUP: Final = by_command()["charge"].group
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,58 +4,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lag.history import LSN_SAMPLES_MAX, GroupProgress, LsnHistory, Sample
+from lag.history import LSN_SAMPLES_MAX, GroupHistory, LsnHistory, Sample
 from lag.report import GroupState
 
 
-def progress_of(*series: tuple[float, int, int]) -> GroupProgress:
+def history_of(*series: tuple[float, int, int]) -> GroupHistory:
     """(seconds, acknowledged, lag) in order."""
-    made = GroupProgress()
+    made = GroupHistory()
     for at, acknowledged, lag in series:
         made.add(Sample(at, acknowledged, lag))
     return made
 
 
-def every_two_seconds(acknowledged: list[int], lag: list[int]) -> GroupProgress:
+def every_two_seconds(acknowledged: list[int], lag: list[int]) -> GroupHistory:
     """A sample each 2 s, as an exporter takes them."""
     pairs = zip(acknowledged, lag, strict=True)
-    return progress_of(*((2.0 * i, done, left) for i, (done, left) in enumerate(pairs)))
+    return history_of(*((2.0 * i, done, left) for i, (done, left) in enumerate(pairs)))
 
 
 def test_one_sample_has_no_rate_and_no_drain_time() -> None:
     """What is not known is zero for a rate and None for a time."""
-    one = progress_of((0.0, 100, 10))
+    one = history_of((0.0, 100, 10))
     assert (one.per_second, one.drain_seconds) == (0.0, None)
 
 
 def test_the_rate_is_what_was_acknowledged_a_second() -> None:
     """Over the whole window."""
-    assert progress_of((0.0, 100, 0), (5.0, 120, 0), (10.0, 200, 0)).per_second == 10.0
+    assert history_of((0.0, 100, 0), (5.0, 120, 0), (10.0, 200, 0)).per_second == 10.0
 
 
 def test_a_rewound_group_has_no_negative_rate() -> None:
     """An operator who resets offsets does not make time run backwards."""
-    assert progress_of((0.0, 100, 0), (10.0, 50, 50)).per_second == 0.0
+    assert history_of((0.0, 100, 0), (10.0, 50, 50)).per_second == 0.0
 
 
 def test_the_drain_time_counts_what_still_arrives() -> None:
     """The pace at which the lag itself shrinks, not the rate of work."""
-    assert progress_of((0.0, 0, 100), (10.0, 500, 50)).drain_seconds == 10.0
-    assert progress_of((0.0, 0, 50), (10.0, 500, 50)).drain_seconds is None
-    assert progress_of((0.0, 0, 50), (10.0, 500, 0)).drain_seconds == 0.0
+    assert history_of((0.0, 0, 100), (10.0, 500, 50)).drain_seconds == 10.0
+    assert history_of((0.0, 0, 50), (10.0, 500, 50)).drain_seconds is None
+    assert history_of((0.0, 0, 50), (10.0, 500, 0)).drain_seconds == 0.0
 
 
 def test_what_is_older_than_the_window_is_forgotten() -> None:
     """A burst a minute ago says nothing about now."""
-    assert progress_of((0.0, 0, 0), (60.0, 6000, 0), (80.0, 6000, 0)).per_second == 0.0
+    assert history_of((0.0, 0, 0), (60.0, 6000, 0), (80.0, 6000, 0)).per_second == 0.0
 
 
 @pytest.mark.parametrize(
-    ("case", "progress", "members", "expected"),
+    ("case", "history", "members", "expected"),
     [
-        ("nobody there, lag", progress_of((0, 0, 9)), 0, GroupState.STOPPED),
-        ("nobody there, no lag", progress_of((0, 9, 0)), 0, GroupState.STOPPED),
-        ("just started", progress_of((0, 0, 9)), 1, GroupState.OK),
+        ("nobody there, lag", history_of((0, 0, 9)), 0, GroupState.STOPPED),
+        ("nobody there, no lag", history_of((0, 9, 0)), 0, GroupState.STOPPED),
+        ("just started", history_of((0, 0, 9)), 1, GroupState.OK),
         ("idle", every_two_seconds([5] * 10, [0] * 10), 1, GroupState.OK),
         ("stuck", every_two_seconds([5] * 10, [3] * 10), 1, GroupState.STALLED),
         ("stuck, growing", every_two_seconds([5] * 10, list(range(1, 11))), 1, GroupState.STALLED),
@@ -71,10 +71,10 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     ],
 )  # fmt: skip
 def test_the_state_of_a_group(
-    case: str, progress: GroupProgress, members: int, expected: GroupState
+    case: str, history: GroupHistory, members: int, expected: GroupState
 ) -> None:
     """Stopped before stalled before growing before ok."""
-    assert progress.state(members) is expected, case
+    assert history.state(members) is expected, case
 
 
 def test_a_confirmed_position_has_no_age() -> None:

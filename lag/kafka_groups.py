@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag.broker import Broker, GroupOnBroker
-from lag.history import GroupProgress, Sample, age_seconds
+from lag.history import GroupHistory, Sample, age_seconds
 from lag.report import GroupLag, PartitionLag
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
     from lag.broker import Bounds
-    from lag.sources import LagTargets
+    from lag.targets import LagTargets
 
 # Topics of Faust and of the broker itself: a group commits there too, but no work waits there.
 _INTERNAL_MARKS: Final = ("__assignor", "__consumer_offsets", "__transaction_state")
@@ -28,20 +28,20 @@ _ABSENT: Final = GroupOnBroker(members=0, topics=frozenset(), committed={})
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a group stands in one partition: `position` is the next message it has to do."""
+class _Offsets:
+    """Where a group stands in one partition: `next` is the first message it has not done."""
 
     committed: int | None
-    position: int
+    next: int
     end: int
 
     @property
     def lag(self) -> int:
-        return max(0, self.end - self.position)
+        return max(0, self.end - self.next)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reader:
     """A group that reads a topic."""
 
     group: str
@@ -52,32 +52,32 @@ class _Reading:
 class ConsumerGroups:
     """Every group on the broker, on each topic it reads, and the stages that never ran."""
 
-    def __init__(self, pipeline: LagTargets) -> None:
-        self._stages = pipeline.stages
-        self._broker = Broker(pipeline.bootstrap_servers)
-        self._progress: defaultdict[tuple[str, str, int | None], GroupProgress] = defaultdict(
-            GroupProgress
+    def __init__(self, targets: LagTargets) -> None:
+        self._expected = targets.groups
+        self._broker = Broker(targets.bootstrap_servers)
+        self._histories: defaultdict[tuple[str, str, int | None], GroupHistory] = defaultdict(
+            GroupHistory
         )
 
     async def measure(self, now: float) -> tuple[GroupLag, ...]:
         groups = await self._broker.groups()
-        readings = sorted(_readings(groups) | set(self._stages.items()))
+        readers = sorted(_readers(groups) | set(self._expected.items()))
         # Asked after the groups: an end is then never older than the commit it is compared with.
-        bounds = await self._broker.bounds({topic for _, topic in readings})
+        bounds = await self._broker.bounds({topic for _, topic in readers})
         lags: list[GroupLag] = []
         asked: set[tuple[TopicPartition, int]] = set()
-        for name, topic in readings:
+        for name, topic in readers:
             group = groups.get(name, _ABSENT)
-            places = {
-                at: _place(group, at, limits)
+            offsets = {
+                at: _offsets_of(group, at, limits)
                 for at, limits in sorted(bounds.items())
                 if at.topic == topic
             }
-            behind = {at: place.position for at, place in places.items() if place.lag}
+            behind = {at: each.next for at, each in offsets.items() if each.lag}
             asked.update(behind.items())
             produced_at = await self._broker.timestamps(behind)
             ages = {at: age_seconds(seconds, now) for at, seconds in produced_at.items()}
-            lags.append(self._group_lag(_Reading(name, topic, group.members), places, ages, now))
+            lags.append(self._group_lag(_Reader(name, topic, group.members), offsets, ages, now))
         self._broker.forget_ages_but(asked)
         return tuple(lags)
 
@@ -86,49 +86,49 @@ class ConsumerGroups:
 
     def _group_lag(
         self,
-        reading: _Reading,
-        places: Mapping[TopicPartition, _Place],
+        reader: _Reader,
+        offsets: Mapping[TopicPartition, _Offsets],
         ages: Mapping[TopicPartition, float],
         now: float,
     ) -> GroupLag:
         partitions = tuple(
             PartitionLag(
                 partition=at.partition,
-                committed=place.committed,
-                end=place.end,
-                messages=place.lag,
-                seconds=ages.get(at) if place.lag else 0.0,
-                per_second=self._noted(reading, at.partition, place, now).per_second,
+                committed=each.committed,
+                end=each.end,
+                messages=each.lag,
+                seconds=ages.get(at) if each.lag else 0.0,
+                per_second=self._with_sample(reader, at.partition, each, now).per_second,
             )
-            for at, place in places.items()
+            for at, each in offsets.items()
         )
-        whole = _Place(
+        whole = _Offsets(
             committed=None,
-            position=sum(place.position for place in places.values()),
-            end=sum(max(place.position, place.end) for place in places.values()),
+            next=sum(each.next for each in offsets.values()),
+            end=sum(max(each.next, each.end) for each in offsets.values()),
         )
-        progress = self._noted(reading, None, whole, now)
+        history = self._with_sample(reader, None, whole, now)
         return GroupLag(
-            group=reading.group,
-            topic=reading.topic,
-            state=progress.state(reading.members),
-            members=reading.members,
+            group=reader.group,
+            topic=reader.topic,
+            state=history.state(reader.members),
+            members=reader.members,
             messages=whole.lag,
             seconds=max(ages.values(), default=None if whole.lag else 0.0),
-            per_second=progress.per_second,
-            drain_seconds=progress.drain_seconds,
+            per_second=history.per_second,
+            drain_seconds=history.drain_seconds,
             partitions=partitions,
         )
 
-    def _noted(
-        self, reading: _Reading, partition: int | None, place: _Place, now: float
-    ) -> GroupProgress:
-        progress = self._progress[reading.group, reading.topic, partition]
-        progress.add(Sample(now, place.position, place.lag))
-        return progress
+    def _with_sample(
+        self, reader: _Reader, partition: int | None, offsets: _Offsets, now: float
+    ) -> GroupHistory:
+        history = self._histories[reader.group, reader.topic, partition]
+        history.add(Sample(now, offsets.next, offsets.lag))
+        return history
 
 
-def _readings(groups: Mapping[str, GroupOnBroker]) -> set[tuple[str, str]]:
+def _readers(groups: Mapping[str, GroupOnBroker]) -> set[tuple[str, str]]:
     """Each group with each topic it reads, by its commits and by what its members were given."""
     return {
         (name, topic)
@@ -138,8 +138,8 @@ def _readings(groups: Mapping[str, GroupOnBroker]) -> set[tuple[str, str]]:
     }
 
 
-def _place(group: GroupOnBroker, at: TopicPartition, limits: Bounds) -> _Place:
+def _offsets_of(group: GroupOnBroker, at: TopicPartition, limits: Bounds) -> _Offsets:
     """Before its first commit a group starts at the first message there is, as ours all do."""
     committed = group.committed.get(at)
     position = limits.first if committed is None else max(committed, limits.first)
-    return _Place(committed, position, limits.end)
+    return _Offsets(committed, position, limits.end)

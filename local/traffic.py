@@ -1,12 +1,11 @@
-"""`payments demo`: a gentle stream of mixed payments, so that there is something to look at.
+"""What `payments demo` sends: a gentle stream of mixed payments, over HTTP like any client.
 
-Over HTTP like any client: transfers, payments through both providers, some declined (by the
+Transfers, payments through both providers, some declined (by the
 simulator's magic amount), some refunded, some cancelled. An API that is away is waited for.
 """
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -14,10 +13,7 @@ from typing import Final
 from uuid import uuid4
 
 import aiohttp
-import click
 import structlog
-
-from telemetry import logging as telemetry_logging
 
 log = structlog.get_logger()
 
@@ -29,20 +25,8 @@ _WAIT_SECONDS_MAX: Final = 10.0
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=35)
 
 
-@click.command("demo")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The API.")
-@click.option("--rate", default=2.0, show_default=True, help="Payments per second, about.")
-@click.option("--seed", default=1, show_default=True, help="Of the random mix.")
-def demo(*, url: str, rate: float, seed: int) -> None:
-    """Send mixed payments until Ctrl-C."""
-    telemetry_logging.configure("info", "demo")
-    asyncio.run(_until_stopped(url, rate, Random(seed)))  # noqa: S311 # a mix, not a secret
-
-
-async def _until_stopped(url: str, rate: float, random: Random) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def send(url: str, rate: float, random: Random, stop: asyncio.Event) -> None:
+    """About `rate` actions a second at `url`, until `stop` is set."""
     async with aiohttp.ClientSession(url, timeout=_REQUEST_TIMEOUT) as http:
         customer = Customer(http, random)
         log.info("ready", url=url, rate=rate)

@@ -1,0 +1,48 @@
+"""What lag is measured of: the servers, and the groups, slots and streams that ought to be there.
+
+The latter are the tables of `topics/names.py` unless said, so that what is declared is measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from topics.names import SLOTS, STAGES, TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from store.pool import DatabaseAddress
+    from topics.names import Topic, WorkStage
+
+
+def groups_of(stages: Iterable[WorkStage] = STAGES) -> dict[str, str]:
+    """The topic of each consumer group that is a stage's."""
+    return {each.group: each.topic.name for each in stages if each.topic is not None}
+
+
+def slots_of(slots: Mapping[str, str] = SLOTS) -> tuple[str, ...]:
+    """The replication slot of each sink."""
+    return tuple(slots.values())
+
+
+def streams_of(topics: Iterable[Topic] = TOPICS) -> tuple[str, ...]:
+    """The Redis stream of each topic that is mirrored there."""
+    return tuple(each.name for each in topics if each.public)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LagTargets:
+    """Where to look, and what ought to be there.
+
+    `groups` names each stage's consumer group and its topic, so that one that never ran is
+    reported too; other groups on the broker are found by asking. `redis_url` has no database.
+    """
+
+    bootstrap_servers: str
+    redis_url: str
+    database: DatabaseAddress
+    groups: Mapping[str, str] = field(default_factory=groups_of)
+    slots: Collection[str] = field(default_factory=slots_of)
+    redis_streams: Collection[str] = field(default_factory=streams_of)

@@ -1,0 +1,108 @@
+"""One run of the platform, from a clear ground to the last process that has ended.
+
+There is one way down, whether somebody asked for it or something failed: `live` takes down
+whatever had been started by then, and only then says what failed.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+import aiohttp
+
+from local.home import Home
+from local.platform import Platform
+from local.program import StartError, is_free
+from local.run_record import end_leftovers, is_running, read_record
+from process.settings import Settings
+
+_LEFTOVERS_END_SECONDS: Final = 10.0
+# A terminal, make and timeout may each pass the same key press on.
+_ONE_KEY_PRESS_SECONDS: Final = 1.0
+
+
+def clear_the_ground(home: Home, settings: Settings) -> list[str]:
+    """End what a killed run left behind (their names), and see that the API's port is to be had.
+
+    Raises `StartError` when it is taken.
+    """
+    record = read_record(home)
+    left: list[str] = []
+    if record is not None and not is_running(record):
+        left = end_leftovers(record, within_seconds=_LEFTOVERS_END_SECONDS)
+    home.shorten_logs()
+    if not is_free(settings.server.port, settings.server.host):
+        raise StartError(
+            f"The API cannot listen on {settings.server.host}:{settings.server.port}: the port is "
+            "taken; set PAYMENTS_SERVER_PORT to another."
+        )
+    return left
+
+
+async def live(platform: Platform, stop: asyncio.Event, up: Callable[[float], None]) -> list[str]:
+    """Until `stop` is set; the names of those that did not drain in time, and were killed.
+
+    `up` is told after how many seconds everything was ready. Raises `StartError`.
+    """
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        logs = tasks.create_task(platform.keep_logs_short())
+        failure = await _up_until(stop, tasks, platform.bring_up(tasks, http), up)
+        logs.cancel()
+        killed = await platform.take_down()
+    if failure is not None:
+        raise failure
+    return killed
+
+
+async def _up_until(
+    stop: asyncio.Event,
+    tasks: asyncio.TaskGroup,
+    bring_up: Coroutine[None, None, None],
+    up: Callable[[float], None],
+) -> StartError | None:
+    """Return when the platform is to be taken down; the reason, if it did not start."""
+    started = time.monotonic()
+    rising = tasks.create_task(_attempt(bring_up))
+    stopped = tasks.create_task(stop.wait())
+    await asyncio.wait({rising, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    failure: StartError | None = None
+    if rising.done():
+        failure = rising.result()
+        if failure is None:
+            up(time.monotonic() - started)
+            await stopped
+    stopped.cancel()
+    rising.cancel()
+    await asyncio.wait({rising})
+    return failure
+
+
+async def _attempt(bring_up: Coroutine[None, None, None]) -> StartError | None:
+    try:
+        await bring_up
+    except StartError as error:
+        return error
+    return None
+
+
+def stopped_by_signal(platform: Platform, say: Callable[[str], None]) -> asyncio.Event:
+    """Set by the first Ctrl-C, SIGTERM or closed terminal; a later one kills what is left."""
+    stop = asyncio.Event()
+    clock = asyncio.get_running_loop().time
+    patient_until = 0.0
+
+    def on_signal() -> None:
+        nonlocal patient_until
+        if not stop.is_set():
+            say("Draining; once more kills at once.")
+            patient_until = clock() + _ONE_KEY_PRESS_SECONDS
+            stop.set()
+        elif clock() > patient_until:
+            say("Killing what is left.")
+            platform.kill()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop

@@ -1,0 +1,36 @@
+-- How far behind Postgres's readers are, and what waits here for somebody.
+
+-- name: lag_of_slots
+-- A standby has no current WAL position of its own and reports what it has received.
+SELECT
+    slot_name,
+    active,
+    coalesce(wal_status, 'lost') AS wal_status,
+    safe_wal_size,
+    (confirmed_flush_lsn - '0/0')::bigint AS confirmed,
+    (
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END
+        - '0/0'
+    )::bigint AS written
+FROM pg_replication_slots
+WHERE slot_type = 'logical' AND database = current_database()
+ORDER BY slot_name;
+
+-- name: waiting_work
+-- What waits behind a dead letter is that letter's matter: it alone is counted.
+SELECT 'payments' AS kind, count(*) AS count, min(due_at) AS oldest_at
+FROM payments
+WHERE due_at < $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
+UNION ALL
+SELECT 'refunds', count(*), min(refunds.due_at)
+FROM refunds
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE refunds.due_at < $1 AND payments.refund_blocked_by IS NULL
+UNION ALL
+SELECT 'dead_letters', count(*), min(first_failed_at)
+FROM dead_letters
+WHERE state = 'parked' AND reason <> 'waits_behind'
+UNION ALL
+SELECT 'breaks', count(*), min(occurred_at)
+FROM reconciliation_breaks
+WHERE state = 'open';
