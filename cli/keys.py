@@ -22,7 +22,8 @@ from api.access.authentication import new_secret
 from api.access.scopes import Scope
 from cli.durations import Duration
 from process.settings import read_settings
-from store.api_keys import (
+from store.pool import connect
+from store.read.api_keys import (
     ApiKey,
     api_key_by_id,
     api_keys,
@@ -30,7 +31,6 @@ from store.api_keys import (
     insert_api_key,
     revoke_api_key,
 )
-from store.pool import connect
 
 _SCOPES = [scope.value for scope in Scope]
 

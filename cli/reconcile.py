@@ -30,7 +30,13 @@ from payments.reconciliation.differences import BreakType, Period, Reconciliatio
 from process.settings import Settings, read_settings
 from providers.settlements import ReportError, fetch_report, read_report
 from store.pool import connect
-from store.reconciliation import BreakFilters, breaks_page, keep_run, records_of, resolve_break
+from store.write.reconciliation import (
+    BreakFilters,
+    breaks_page,
+    keep_run,
+    records_of,
+    resolve_break,
+)
 
 EXIT_BREAKS: Final = 3
 # A weekend in which nobody ran it, and a day of overlap.

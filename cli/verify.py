@@ -30,7 +30,7 @@ from telemetry.metrics import Metrics
 from topics.names import PUBLIC_TOPICS, TOPICS
 from verify import provider
 from verify.database import connected, taken
-from verify.findings import CheckResult
+from verify.invariants import CheckResult
 from verify.messages import compare
 from verify.quiescence import Rest, lag_finding
 from verify.report import as_json, as_tables, exit_code
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from process.settings import Settings
     from topics.names import Topic
     from verify.database import Connection, Snapshot
-    from verify.findings import Violation
+    from verify.invariants import Violation
     from verify.topics import Log
 
 _EXIT_UNCHECKED: Final = 2

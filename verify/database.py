@@ -15,7 +15,7 @@ import asyncpg
 
 from store.pool import server_settings
 from store.queries import query
-from verify.findings import EXAMPLES_MAX, CheckResult, Violation
+from verify.invariants import EXAMPLES_MAX, CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

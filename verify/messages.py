@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from topics.contracts.payloads import WorkData
 from topics.names import CHARGES, EVENTS, REFUNDS, TOPICS
 from verify.database import existing, parked, published_later
-from verify.findings import EXAMPLES_MAX, CheckResult, Violation
+from verify.invariants import EXAMPLES_MAX, CheckResult, Violation
 from verify.topics import Memory
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import orjson
 
 from payments.payment import CAPTURED, PaymentStatus
 from verify.database import charges
-from verify.findings import CheckResult, Violation
+from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

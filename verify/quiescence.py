@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from lag import GroupState, LagExporter
 from lag.targets import groups_of, slots_of
 from verify.database import confirmed, violations, written
-from verify.findings import CheckResult, Violation
+from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
     from lag import GroupLag, StreamsReport

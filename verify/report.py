@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verify.findings import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
+from verify.invariants import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

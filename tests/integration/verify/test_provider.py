@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from store.pool import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from tests.support.fixtures.simulator import SimulatorProcess
-    from verify.findings import CheckResult
+    from verify.invariants import CheckResult
 
 
 def charge(

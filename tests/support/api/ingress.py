@@ -30,8 +30,8 @@ from api.http.server import Listen, serving
 from api.idempotency.replay_cache import ReplayCache
 from lag.report import StreamsReport
 from payments.progress import Policy
-from store.api_keys import ApiKey, api_key_by_id, insert_api_key
 from store.migrations import read_migrations
+from store.read.api_keys import ApiKey, api_key_by_id, insert_api_key
 from store.read.payments import settled_payments
 from store.redis import BatchedRedis
 from store.write.context import live
