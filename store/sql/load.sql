@@ -43,6 +43,6 @@ INNER JOIN provider_events AS taken
 
 -- name: idempotency_answers
 SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
-FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, key)
+FROM unnest(:tenant_ids::text[], :keys::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

@@ -7,14 +7,15 @@ effect, refusals included, so it is never lost and never there without it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 import structlog
 
 from payments.decision import Refused
 from payments.decisions.decide import decide
-from store.queries import query
+from store.queries import bound
+from store.rows import columns
 from store.write.batch import Working, load
 from store.write.record import Recorded, record
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from payments.commands import Command
     from payments.decision import Context, Decision, Result
-    from store.rows import Values
 
 log = structlog.get_logger()
 
@@ -92,6 +92,18 @@ class _Known:
     answer: Answer
 
 
+class _KeyRow(NamedTuple):
+    """A row of `idempotency_keys`, by its columns."""
+
+    tenant_id: str
+    key: str
+    fingerprint: bytes
+    status: int
+    headers: str
+    body: bytes
+    recorded_at: datetime
+
+
 async def commit(
     connection: PoolConnectionProxy,
     submissions: Sequence[Submission],
@@ -108,8 +120,7 @@ async def commit(
     replies = [batch.reply(each, context) for each in submissions]
     await record(connection, batch.recorded)
     if batch.keys:
-        columns = zip(*batch.keys, strict=True)
-        await connection.execute(query("insert_idempotency_keys"), *columns)
+        await connection.execute(*columns("insert_idempotency_keys", batch.keys))
     return Committed(replies, batch.outcomes)
 
 
@@ -120,7 +131,7 @@ class _Batch:
         self._working = working
         self._known = known
         self.recorded: list[Recorded] = []
-        self.keys: list[Values] = []
+        self.keys: list[_KeyRow] = []
         self.outcomes: list[Decision | Refused] = []
 
     def reply(self, submission: Submission, context: Callable[[], Context]) -> Reply | Exception:
@@ -152,7 +163,7 @@ class _Batch:
             self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
             headers = orjson.dumps(dict(answer.headers)).decode()
             key = (asked.tenant_id, asked.key, asked.fingerprint)
-            self.keys.append((*key, answer.status, headers, answer.body, now))
+            self.keys.append(_KeyRow(*key, answer.status, headers, answer.body, now))
         return answer
 
 
@@ -187,11 +198,12 @@ async def _known_answers(
     }
     if not asked:
         return {}
-    columns = zip(*asked, strict=True)
+    tenant_ids, keys = zip(*asked, strict=True)
+    stored = bound("idempotency_answers", tenant_ids=tenant_ids, keys=keys)
     return {
         (row["tenant_id"], row["key"]): _Known(
             row["fingerprint"],
             Answer(row["status"], orjson.loads(row["headers"]), row["body"]),
         )
-        for row in await connection.fetch(query("idempotency_answers"), *columns)
+        for row in await connection.fetch(*stored)
     }
