@@ -6,7 +6,7 @@ is right in the next run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -81,9 +81,7 @@ async def breaks_page(
         tenant_id=tenant_id,
         before_time=before_time,
         before_id=before_id,
-        state=filters.state,
-        provider=filters.provider,
-        type=filters.type,
+        **asdict(filters),
         rows_max=limit,
     )
     return [break_from(row) for row in await connection.fetch(*page)]
