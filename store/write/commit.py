@@ -78,10 +78,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A reply for each submission, an Exception being its own failure; and all new outcomes."""
+    """A reply for each submission, an Exception being its own failure; and what of it is new."""
 
     replies: list[Reply | Exception]
-    outcomes: list[Decision | Refused]
+    outcomes: list[tuple[Command, Decision | Refused]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class _Batch:
         self._known = known
         self.recorded: list[Recorded] = []
         self.keys: list[_KeyRow] = []
-        self.outcomes: list[Decision | Refused] = []
+        self.outcomes: list[tuple[Command, Decision | Refused]] = []
 
     def reply(self, submission: Submission, context: Callable[[], Context]) -> Reply | Exception:
         earlier = _replayed(submission, self._known)
@@ -144,7 +144,7 @@ class _Batch:
         except Exception as error:
             log.exception("a decision failed", command=type(submission.command).__name__)
             return error
-        self.outcomes.append(outcome)
+        self.outcomes.append((submission.command, outcome))
         answer = self._answer(submission, outcome, at.now)
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)
