@@ -17,7 +17,8 @@ import structlog
 from agents.durably import submit_durably
 from payments.commands import ExpireAuthorization
 from payments.decision import Refused
-from store.schedule import due_payments, due_refunds, keep_house
+from store.housekeeping import keep_house
+from store.read.due import due_payments, due_refunds
 from store.write.group_commit import Submission
 from store.write.seals import ROWS_MAX, seal_settled
 

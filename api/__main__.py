@@ -38,9 +38,9 @@ from payments.progress import Policy
 from process import event_loop
 from process.settings import Settings, read_settings
 from store import redis as batched_redis
-from store.api_keys import ApiKey, api_key_by_id
 from store.migrations import read_migrations
 from store.pool import connect
+from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
 from store.redis import BatchedRedis
 from store.write.context import live

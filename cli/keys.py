@@ -22,15 +22,9 @@ from api.access.authentication import new_secret
 from api.access.scopes import Scope
 from cli.durations import Duration
 from process.settings import read_settings
-from store.api_keys import (
-    ApiKey,
-    api_key_by_id,
-    api_keys,
-    expire_api_key,
-    insert_api_key,
-    revoke_api_key,
-)
 from store.pool import connect
+from store.read.api_keys import ApiKey, api_key_by_id, api_keys
+from store.write.api_keys import expire_api_key, insert_api_key, revoke_api_key
 
 _SCOPES = [scope.value for scope in Scope]
 

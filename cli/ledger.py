@@ -23,7 +23,7 @@ from payments.journal.audit import Audit
 from payments.journal.seals import FORMAT
 from process.settings import read_settings
 from store.pool import server_settings
-from store.write.seals import journal, sealed_up_to, verify_ledger
+from store.read.journal import journal, sealed_up_to, verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -30,7 +30,8 @@ from payments.reconciliation.differences import BreakType, Period, Reconciliatio
 from process.settings import Settings, read_settings
 from providers.settlements import ReportError, fetch_report, read_report
 from store.pool import connect
-from store.reconciliation import BreakFilters, breaks_page, keep_run, records_of, resolve_break
+from store.read.reconciliation import BreakFilters, breaks_page, entries_of
+from store.write.reconciliation import keep_run, resolve_break
 
 EXIT_BREAKS: Final = 3
 # A weekend in which nobody ran it, and a day of overlap.
@@ -151,7 +152,7 @@ async def _run(
         raise click.ClickException(f"the report cannot be used: {error}") from error
     named = ((line.kind, line.our_id) for line in theirs if line.our_id)
     async with _database(settings) as connection:
-        ours = await records_of(connection, provider, period, named)
+        ours = await entries_of(connection, provider, period, named)
         found = Reconciliation(provider, period).breaks(ours, theirs)
         return await keep_run(connection, provider, period, found, now), len(theirs)
 

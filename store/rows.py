@@ -1,32 +1,119 @@
 """How entities become columns and rows become entities; nothing else knows both.
 
-`*_values` give a row's parameters in the order its statement in `sql/record.sql`
-names them; a test prepares every statement, so that the two cannot drift apart.
+Both go by name. A column that is written holds the entity's attribute of that name, unless
+`_ELSEWHERE` says where else it is; a column that is read is named where the entity is made.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from payments.account import Account, AccountStatus
+from payments.attempt import AttemptResult
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
+from payments.events import Event
+from payments.journal.seals import Seal
+from payments.ledger import Entry, LedgerTransfer
 from payments.money import Money
+from payments.notification import RecordedNotification
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
 from payments.progress import Progress
+from payments.reconciliation.breaks import Resolution, TrackedBreak
+from payments.reconciliation.differences import Break, BreakType, Kind
 from payments.refund import Refund, RefundStatus
+from store.queries import queries
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from payments.attempt import Attempt, AttemptResult
-    from payments.ledger import LedgerTransfer
-    from payments.notification import RecordedNotification
+Get = Callable[[Any], object]
 
-Values = tuple[object, ...]
+# Whose a movement is that names nobody of ours: its finder is an operator.
+_NO_TENANT: Final = "default"
+
+
+def columns(
+    name: str, entities: Sequence[object], /, **given: Sequence[object]
+) -> tuple[str, *tuple[Sequence[object], ...]]:
+    """A statement's text and, for each parameter, the column of all `entities`, of which are some.
+
+    For `execute(*columns(...))`. What no entity knows is `given`, a column each.
+    """
+    kind: type = type(entities[0])
+    statement, getters = _plan(name, kind)
+    return statement, *(given.get(each) or list(map(get, entities)) for each, get in getters)
+
+
+@cache
+def _plan(name: str, kind: type) -> tuple[str, tuple[tuple[str, Get], ...]]:
+    """Found once a statement: where in an entity of that kind its parameters are."""
+    statement, elsewhere = queries()[name], _ELSEWHERE.get(kind, {})
+    getters = ((each, elsewhere.get(each) or attrgetter(each)) for each in statement.parameters)
+    return statement.text, tuple(getters)
+
+
+def _within(field: str, kind: type) -> dict[str, Get]:
+    """The columns that are attributes of one attribute."""
+    return {each: attrgetter(f"{field}.{each}") for each in kind.__annotations__}
+
+
+_AMOUNT: Final[Mapping[str, Get]] = {
+    "amount_minor": attrgetter("amount.amount_minor"),
+    "currency": attrgetter("amount.currency"),
+}
+_ELSEWHERE: Final[Mapping[type, Mapping[str, Get]]] = {
+    Payment: {
+        **_AMOUNT,
+        **_within("progress", Progress),
+        "metadata": lambda payment: orjson.dumps(payment.metadata).decode(),
+    },
+    Refund: {**_AMOUNT, **_within("progress", Progress)},
+    LedgerTransfer: _within("entry", Entry),
+    AttemptResult: {"id": attrgetter("attempt_id")},
+    Event: {
+        "payment_id": attrgetter("payment.id"),
+        "tenant_id": attrgetter("payment.tenant_id"),
+        "version": attrgetter("payment.version"),
+        "sequence": lambda event: event.payment.sequence if event.is_public else None,
+    },
+    DeadLetter: {
+        "topic": attrgetter("source.topic"),
+        "message_partition": attrgetter("source.partition"),
+        "message_offset": attrgetter("source.offset"),
+        "message_key": attrgetter("source.key"),
+        "message_value": attrgetter("source.value"),
+        "message_headers": lambda letter: orjson.dumps(dict(letter.source.headers)).decode(),
+    },
+    RecordedNotification: {
+        "provider": attrgetter("event.provider"),
+        "event_id": attrgetter("event.id"),
+        "type": attrgetter("event.type"),
+    },
+    TrackedBreak: {
+        **_within("found", Break),
+        "tenant_id": lambda tracked: tracked.found.tenant_id or _NO_TENANT,
+        "here_minor": lambda tracked: tracked.found.here and tracked.found.here.amount_minor,
+        "here_currency": lambda tracked: tracked.found.here and tracked.found.here.currency,
+        "there_minor": lambda tracked: tracked.found.there and tracked.found.there.amount_minor,
+        "there_currency": lambda tracked: tracked.found.there and tracked.found.there.currency,
+        "resolved_at": lambda tracked: tracked.resolution and tracked.resolution.at,
+        "resolved_by": lambda tracked: tracked.resolution and tracked.resolution.by,
+        "resolution": lambda tracked: tracked.resolution and tracked.resolution.reason,
+    },
+    Seal: {
+        "first_ledger_id": attrgetter("first_id"),
+        "last_ledger_id": attrgetter("last_id"),
+        "previous_digest": lambda each: bytes.fromhex(each.previous_digest),
+        "fingerprints": lambda each: bytes.fromhex(each.fingerprints),
+        "digest": lambda each: bytes.fromhex(each.digest),
+    },
+}
 
 
 def account_from(row: Record) -> Account:
@@ -44,35 +131,6 @@ def account_from(row: Record) -> Account:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-    )
-
-
-def account_inserted(account: Account) -> Values:
-    """A new account's columns."""
-    return (
-        account.id,
-        account.tenant_id,
-        account.user_id,
-        account.currency,
-        account.status.value,
-        account.credits_posted,
-        account.version,
-        account.created_at,
-    )
-
-
-def account_updated(account: Account, version_before: int) -> Values:
-    """What may change of an account."""
-    return (
-        account.id,
-        version_before,
-        account.status.value,
-        account.debits_posted,
-        account.credits_posted,
-        account.debits_pending,
-        account.credits_pending,
-        account.version,
-        account.updated_at,
     )
 
 
@@ -113,62 +171,6 @@ def payment_from(row: Record) -> Payment:
     )
 
 
-def payment_inserted(payment: Payment) -> Values:
-    """What a payment is made with, before what may change."""
-    return (
-        payment.tenant_id,
-        payment.idempotency_key,
-        payment.payment_type.value,
-        payment.source_account_id,
-        payment.destination_account_id,
-        payment.amount.amount_minor,
-        payment.currency,
-        payment.capture_method.value,
-        payment.provider.value if payment.provider else None,
-        payment.description,
-        orjson.dumps(payment.metadata).decode(),
-        payment.progress.max_retries,
-        payment.created_at,
-        *payment_updated(payment, 0),
-    )
-
-
-def payment_updated(payment: Payment, version_before: int) -> Values:
-    """What may change of a payment."""
-    progress = payment.progress
-    return (
-        payment.id,
-        version_before,
-        payment.status.value,
-        payment.provider_reference,
-        payment.hold_id,
-        payment.captured_minor,
-        payment.refunded_minor,
-        payment.refund_pending_minor,
-        payment.operation.value if payment.operation else None,
-        payment.operation_minor,
-        progress.due_at,
-        progress.lease_id,
-        progress.attempt_count,
-        progress.inquiry_count,
-        progress.retry_count,
-        payment.last_error_code,
-        payment.last_error,
-        payment.version,
-        payment.sequence,
-        payment.updated_at,
-        payment.completed_at,
-        payment.authorization_expires_at,
-        payment.asked_operation.value if payment.asked_operation else None,
-        progress.first_asked_at,
-    )
-
-
-def payment_blocked(payment: Payment) -> Values:
-    """Which letters its messages wait behind."""
-    return (payment.id, payment.charge_blocked_by, payment.refund_blocked_by)
-
-
 def refund_from(row: Record) -> Refund:
     """A refund, from all its columns."""
     return Refund(
@@ -188,97 +190,6 @@ def refund_from(row: Record) -> Refund:
         last_error_code=row["last_error_code"],
         last_error=row["last_error"],
         completed_at=row["completed_at"],
-    )
-
-
-def refund_inserted(refund: Refund) -> Values:
-    """What a refund is made with, before what may change."""
-    return (
-        refund.tenant_id,
-        refund.payment_id,
-        refund.idempotency_key,
-        refund.amount.amount_minor,
-        refund.amount.currency,
-        refund.reason,
-        refund.provider.value if refund.provider else None,
-        refund.progress.max_retries,
-        refund.created_at,
-        *refund_updated(refund, 0),
-    )
-
-
-def refund_updated(refund: Refund, version_before: int) -> Values:
-    """What may change of a refund."""
-    progress = refund.progress
-    return (
-        refund.id,
-        version_before,
-        refund.status.value,
-        refund.provider_reference,
-        progress.due_at,
-        progress.lease_id,
-        progress.attempt_count,
-        progress.inquiry_count,
-        progress.retry_count,
-        refund.last_error_code,
-        refund.last_error,
-        refund.version,
-        refund.updated_at,
-        refund.completed_at,
-        progress.first_asked_at,
-    )
-
-
-def transfer_inserted(transfer: LedgerTransfer) -> Values:
-    """A ledger row's columns."""
-    entry = transfer.entry
-    return (
-        entry.id,
-        transfer.tenant_id,
-        transfer.state.value,
-        transfer.pending_id,
-        transfer.debit_account_id,
-        transfer.credit_account_id,
-        entry.amount_minor,
-        transfer.releases_minor,
-        transfer.currency,
-        entry.transaction_type.value,
-        entry.description,
-        entry.payment_id,
-        entry.refund_id,
-        transfer.debit_balance_after,
-        transfer.credit_balance_after,
-        entry.recorded_at,
-    )
-
-
-def attempt_inserted(attempt: Attempt) -> Values:
-    """A claim's columns."""
-    return (
-        attempt.id,
-        attempt.tenant_id,
-        attempt.payment_id,
-        attempt.refund_id,
-        attempt.number,
-        attempt.operation.value,
-        attempt.inquiry,
-        attempt.provider.value,
-        attempt.provider_key,
-        attempt.worker,
-        attempt.lease_expires_at,
-        attempt.started_at,
-    )
-
-
-def attempt_finished(result: AttemptResult) -> Values:
-    """What an attempt's end adds to its row."""
-    return (
-        result.attempt_id,
-        result.finished_at,
-        result.outcome,
-        result.provider_reference,
-        result.error_code,
-        result.error,
     )
 
 
@@ -313,67 +224,59 @@ def dead_letter_from(row: Record) -> DeadLetter:
     )
 
 
-def dead_letter_inserted(letter: DeadLetter) -> Values:
-    """A letter's columns."""
-    source = letter.source
-    return (
-        letter.id,
-        letter.tenant_id,
-        letter.stage,
-        letter.reason.value,
-        letter.error,
-        letter.payment_id,
-        letter.refund_id,
-        source.topic,
-        source.partition,
-        source.offset,
-        source.key,
-        source.value,
-        orjson.dumps(dict(source.headers)).decode(),
-        letter.attempts,
-        letter.first_failed_at,
-        letter.last_failed_at,
-        letter.queued_for,
-        letter.waits_behind,
+def break_from(row: Record) -> TrackedBreak:
+    """A difference between a report and our books, from all its columns."""
+    return TrackedBreak(
+        found=Break(
+            id=row["id"],
+            tenant_id=row["tenant_id"],
+            provider=Provider(row["provider"]),
+            type=BreakType(row["type"]),
+            kind=Kind(row["kind"]),
+            payment_id=row["payment_id"],
+            refund_id=row["refund_id"],
+            reference=row["reference"],
+            here=_money(row["here_minor"], row["here_currency"]),
+            there=_money(row["there_minor"], row["there_currency"]),
+            status_here=row["status_here"],
+            status_there=row["status_there"],
+            began_at=row["began_at"],
+            occurred_at=row["occurred_at"],
+        ),
+        first_found_at=row["first_found_at"],
+        last_found_at=row["last_found_at"],
+        resolution=Resolution(row["resolved_at"], row["resolved_by"], row["resolution"])
+        if row["resolved_at"]
+        else None,
     )
 
 
-def dead_letter_updated(letter: DeadLetter, version_before: int) -> Values:
-    """What may change of a letter."""
-    return (
-        letter.id,
-        version_before,
-        letter.state.value,
-        letter.resolved_at,
-        letter.resolved_by,
-        letter.resolution,
-        letter.waits_behind,
-        letter.version,
-    )
-
-
-def provider_event_inserted(noted: RecordedNotification) -> Values:
-    """A taken notification's columns."""
-    return (
-        noted.event.provider.value,
-        noted.event.id,
-        noted.tenant_id,
-        noted.event.type,
-        noted.payment_id,
-        noted.refund_id,
-        noted.effect.value,
-        noted.received_at,
+def seal_from(row: Record) -> Seal:
+    """A seal, from all its columns."""
+    return Seal(
+        tenant_id=row["tenant_id"],
+        number=row["number"],
+        first_id=row["first_ledger_id"],
+        last_id=row["last_ledger_id"],
+        row_count=row["row_count"],
+        sealed_at=row["sealed_at"],
+        previous_digest=row["previous_digest"].hex(),
+        fingerprints=row["fingerprints"].hex(),
+        digest=row["digest"].hex(),
     )
 
 
 def _progress(row: Record) -> Progress:
-    lease_id: UUID | None = row["lease_id"]
     return Progress(
         max_retries=row["max_retries"],
         due_at=row["due_at"],
-        lease_id=lease_id,
+        lease_id=row["lease_id"],
         attempt_count=row["attempt_count"],
         retry_count=row["retry_count"],
         inquiry_count=row["inquiry_count"],
         first_asked_at=row["first_asked_at"],
     )
+
+
+def _money(amount_minor: int | None, currency: str | None) -> Money | None:
+    return None if amount_minor is None or currency is None else Money(amount_minor, currency)

@@ -1,4 +1,4 @@
-"""The invariants that one snapshot of the database shows, and what others are compared with.
+"""The invariants that one moment of the database shows, and what others are compared with.
 
 Everything here reads in one REPEATABLE READ transaction, so a system at work looks as
 it did at one moment. The statements are in `store/sql/verify_*.sql`.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from store.pool import server_settings
-from store.queries import query
-from verify.findings import EXAMPLES_MAX, CheckResult, Violation
+from store.queries import bound, queries, query
+from verify.invariants import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,40 +35,7 @@ _RETENTION_MARGIN_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
-    """A statement that returns violations, and the size that says how much it looked at."""
-
-    invariant: str
-    statement: str
-    looks_at: str
-
-
-_CHECKS: Final = (
-    _Check("I1", "verify_conservation", "ledger_transfers"),
-    _Check("I1", "verify_transfer_parties", "ledger_transfers"),
-    _Check("I2", "verify_account_totals", "accounts"),
-    _Check("I2", "verify_overdrawn", "accounts"),
-    _Check("I2", "verify_holds", "accounts"),
-    _Check("I3", "verify_unowned", "payments"),
-    _Check("I3", "verify_forgotten", "payments"),
-    _Check("I3", "verify_queues", "dead_letters"),
-    _Check("I5", "verify_answers", "idempotency_keys"),
-    _Check("I6", "verify_keys", "idempotency_keys"),
-    _Check("I7", "verify_outbox", "payment_events"),
-    _Check("I8", "verify_sequences", "payment_events"),
-    _Check("I9", "verify_effects_of_payments", "payments"),
-    _Check("I9", "verify_effects_of_refunds", "refunds"),
-    _Check("I10", "verify_letters", "dead_letters"),
-    _Check("I11", "verify_fold_of_payments", "payments"),
-    _Check("I11", "verify_fold_of_refunds", "refunds"),
-    _Check("I12", "verify_ends", "payment_events"),
-)
-_FORGOTTEN: Final = {"verify_forgotten"}
-_WITHIN_RETENTION: Final = {"verify_outbox", "verify_letters"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class OutboxEntry:
     """A message as the outbox holds it; `digest` is the MD5 of its bytes."""
 
     topic: str
@@ -79,18 +46,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Baseline:
     """What one moment of the database says; `written` is how far the WAL went then."""
 
-    findings: tuple[CheckResult, ...]
-    outbox: Mapping[UUID, Row]
-    charges: Mapping[UUID, Charge]
+    results: tuple[CheckResult, ...]
+    outbox: Mapping[UUID, OutboxEntry]
+    charges: Mapping[UUID, ExpectedCharge]
     taken_at: datetime
     written: int
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ExpectedCharge:
     """What a provider should have done for a payment, in minor units."""
 
     version: int
@@ -124,65 +91,76 @@ async def connected(address: DatabaseAddress) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def taken(connection: Connection, *, outbox_retention_s: float) -> Snapshot:
-    """Check what the database can show alone, and read what the topics are compared with."""
+async def read_baseline(connection: Connection, *, outbox_retention_s: float) -> Baseline:
+    """Check what the database shows alone, and read what topics and journal are held against."""
+    arguments = {
+        "forgotten_after_s": FORGOTTEN_AFTER_S,
+        "kept_s": max(outbox_retention_s - _RETENTION_MARGIN_S, 0.0),
+    }
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         taken_at: datetime = await connection.fetchval("SELECT now()")
         sizes = dict(await _one(connection, "verify_sizes"))
-        findings = [
-            await _finding(connection, check, sizes[check.looks_at], outbox_retention_s)
-            for check in _CHECKS
+        results = [
+            CheckResult(
+                invariant.id,
+                "database",
+                sizes[looked_at],
+                await violations(connection, statement, **_named(statement, arguments)),
+            )
+            for invariant in INVARIANTS
+            for statement, looked_at in invariant.statements.items()
         ]
-        return Snapshot(
-            findings=tuple(findings),
+        return Baseline(
+            results=tuple(results),
             outbox=await _published(connection),
-            charges=await charges(connection),
+            charges=await expected_charges(connection),
             taken_at=taken_at,
-            # Read last: what the snapshot sees was written before.
-            written=await written(connection),
+            # Read last: what the baseline sees was written before.
+            written=await wal_position(connection),
         )
 
 
-async def _finding(
-    connection: Connection, check: _Check, size: int, outbox_retention_s: float
-) -> CheckResult:
-    arguments: tuple[float, ...] = ()
-    if check.statement in _FORGOTTEN:
-        arguments = (FORGOTTEN_AFTER_S,)
-    elif check.statement in _WITHIN_RETENTION:
-        arguments = (max(outbox_retention_s - _RETENTION_MARGIN_S, 0.0),)
-    found = await violations(connection, check.statement, *arguments)
-    return CheckResult(check.invariant, "database", size, found)
+def _named(statement: str, arguments: Mapping[str, float]) -> dict[str, float]:
+    """Those of the arguments that a statement asks for."""
+    return {each: arguments[each] for each in queries()[statement].parameters}
 
 
 async def violations(
-    connection: Connection, statement: str, *arguments: object
+    connection: Connection, statement: str, **arguments: object
 ) -> tuple[Violation, ...]:
     """What a statement of violations returns, up to as many as anybody looks at."""
     async with connection.transaction():
-        cursor = await connection.cursor(query(statement), *arguments)
+        cursor = await connection.cursor(*bound(statement, **arguments))
         rows = await cursor.fetch(EXAMPLES_MAX)
     return tuple(Violation(row["subject"], row["problem"]) for row in rows)
 
 
-async def written(connection: Connection) -> int:
+async def wal_position(connection: Connection) -> int:
     """How far the WAL is written, in bytes."""
     return int((await _one(connection, "verify_written"))["written"])
 
 
-async def confirmed(connection: Connection, slots: Sequence[str]) -> dict[str, int]:
+async def confirmed_positions(connection: Connection, slots: Sequence[str]) -> dict[str, int]:
     """How far each relay has confirmed; a slot that does not exist is left out."""
     rows = await connection.fetch(query("verify_slots"), list(slots))
     return {row["slot_name"]: row["confirmed"] or 0 for row in rows}
 
 
-async def charges(
+async def expected_charges(
     connection: Connection, payment_ids: Sequence[UUID] | None = None
-) -> dict[UUID, Charge]:
+) -> dict[UUID, ExpectedCharge]:
     """What the provider should have done, for all external payments or for some."""
     ids = None if payment_ids is None else list(payment_ids)
     return {
-        row["id"]: Charge(*list(row.values())[1:])
+        row["id"]: ExpectedCharge(
+            version=row["version"],
+            provider=row["provider"],
+            status=row["status"],
+            currency=row["currency"],
+            captured_minor=row["captured_minor"],
+            refunded_minor=row["refunded_minor"],
+            refund_pending_minor=row["refund_pending_minor"],
+        )
         for row in await connection.fetch(query("verify_charges"), ids)
     }
 
@@ -191,7 +169,7 @@ async def published_later(
     connection: Connection, ids: Sequence[UUID], since: datetime
 ) -> dict[UUID, tuple[str, bytes]]:
     """Topic and digest of those messages, if the outbox has them by now."""
-    rows = await connection.fetch(query("verify_published_later"), list(ids), since)
+    rows = await connection.fetch(*bound("verify_published_later", ids=list(ids), since=since))
     return {row["id"]: (row["topic"], row["digest"]) for row in rows}
 
 
@@ -212,9 +190,11 @@ async def existing(connection: Connection, subjects: Sequence[UUID]) -> set[UUID
     return {row["id"] for row in await connection.fetch(query("verify_subjects"), list(subjects))}
 
 
-async def _published(connection: Connection) -> dict[UUID, Row]:
+async def _published(connection: Connection) -> dict[UUID, OutboxEntry]:
     return {
-        row["id"]: Row(*list(row.values())[1:])
+        row["id"]: OutboxEntry(
+            row["topic"], row["key"], row["sequence"], row["recorded_at"], row["digest"]
+        )
         async for row in connection.cursor(query("verify_published"), prefetch=5_000)
     }
 

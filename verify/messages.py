@@ -1,7 +1,7 @@
 """Compares what stands on the topics of one log with what the outbox held.
 
 At least once is allowed: the same message may stand there twice, bit for bit. What the
-snapshot did not know is asked for again at the end, since a busy system goes on.
+baseline did not know is asked for again at the end, since a busy system goes on.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from topics.contracts.payloads import WorkData
 from topics.names import CHARGES, EVENTS, REFUNDS, TOPICS
 from verify.database import existing, parked, published_later
-from verify.findings import EXAMPLES_MAX, CheckResult, Violation
-from verify.topics import Memory
+from verify.invariants import EXAMPLES_MAX, CheckResult, Violation
+from verify.topics import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from verify.database import Connection, Snapshot
+    from verify.database import Baseline, Connection
     from verify.topics import Log, Published
 
 _WORK: Final = {CHARGES.name: "charge.requested", REFUNDS.name: "refund.requested"}
@@ -38,13 +38,13 @@ _SECRET: Final = re.compile(
 
 @dataclass(slots=True)
 class Comparison:
-    """One log against the snapshot, message by message."""
+    """One log against the baseline, message by message."""
 
     log: str
-    snapshot: Snapshot
+    baseline: Baseline
     read: int = 0
     _seen: set[UUID] = field(default_factory=set)
-    _strangers: list[Published] = field(default_factory=list)
+    _unmatched: list[Published] = field(default_factory=list)
     _reached: dict[str, int] = field(default_factory=dict)
     _changed: list[Violation] = field(default_factory=list)
     _misnumbered: list[Violation] = field(default_factory=list)
@@ -56,9 +56,9 @@ class Comparison:
         if _SECRET.search(published.value):
             self._secrets.append(Violation(published.place, "holds what looks like a secret"))
         message = published.message
-        row = self.snapshot.outbox.get(message.id) if message else None
+        row = self.baseline.outbox.get(message.id) if message else None
         if message is None or row is None:
-            self._strangers.append(published)
+            self._unmatched.append(published)
             return
         told = (message.topic, message.key, message.sequence, published.digest)
         if told != (row.topic, row.key, row.sequence, row.digest):
@@ -78,69 +78,69 @@ class Comparison:
             problem = f"payment {key} goes from sequence {before} to {sequence}"
             self._misnumbered.append(Violation(published.place, problem))
 
-    async def findings(
-        self, connection: Connection, memory: dict[str, Memory], *, behind: str | None
+    async def results(
+        self, connection: Connection, coverage: dict[str, Coverage], *, behind: str | None
     ) -> list[CheckResult]:
         """What was found; `behind` says why messages may rightly be missing yet."""
-        strangers = await self._strangers_left(connection)
-        foreign = [each for each in strangers if each.topic in _PUBLIC]
-        missing = () if behind else self._missing(memory)
-        wrong = [*self._changed, *missing, *(_intruder(each) for each in foreign)]
+        unmatched = await self._unmatched_left(connection)
+        foreign = [each for each in unmatched if each.topic in _PUBLIC]
+        missing = () if behind else self._missing(coverage)
+        wrong = [*self._changed, *missing, *(_foreign(each) for each in foreign)]
         found = [
-            self._finding("I7", wrong, unchecked=behind if not wrong else None),
-            self._finding("I8", self._misnumbered),
-            self._finding("I14", self._secrets),
+            self._result("I7", wrong, unchecked=behind if not wrong else None),
+            self._result("I8", self._misnumbered),
+            self._result("I14", self._secrets),
         ]
         if self.log == "kafka":
-            work = [each for each in strangers if each.topic in _WORK]
-            found.append(self._finding("I10", await _unparked(connection, work)))
+            work = [each for each in unmatched if each.topic in _WORK]
+            found.append(self._result("I10", await _unparked(connection, work)))
         return found
 
-    def _finding(
+    def _result(
         self, invariant: str, violations: Sequence[Violation], unchecked: str | None = None
     ) -> CheckResult:
         shown = tuple(violations[:EXAMPLES_MAX])
         return CheckResult(invariant, self.log, self.read, shown, unchecked)
 
-    def _missing(self, memory: dict[str, Memory]) -> tuple[Violation, ...]:
+    def _missing(self, coverage: dict[str, Coverage]) -> tuple[Violation, ...]:
         return tuple(
             Violation(f"event {event_id}", f"of {row.recorded_at} is not on {row.topic}")
-            for event_id, row in self.snapshot.outbox.items()
-            if row.topic in memory
+            for event_id, row in self.baseline.outbox.items()
+            if row.topic in coverage
             and event_id not in self._seen
-            and row.recorded_at >= memory[row.topic].complete_since
+            and row.recorded_at >= coverage[row.topic].complete_since
         )
 
-    async def _strangers_left(self, connection: Connection) -> list[Published]:
+    async def _unmatched_left(self, connection: Connection) -> list[Published]:
         """Those that neither the outbox has by now nor are older than all it has."""
-        oldest = min((row.recorded_at for row in self.snapshot.outbox.values()), default=None)
-        ids = [each.message.id for each in self._strangers if each.message]
-        since = oldest or self.snapshot.taken_at
+        oldest = min((row.recorded_at for row in self.baseline.outbox.values()), default=None)
+        ids = [each.message.id for each in self._unmatched if each.message]
+        since = oldest or self.baseline.taken_at
         later = await published_later(connection, ids, since) if ids else {}
         return [
             each
-            for each in self._strangers
+            for each in self._unmatched
             if not (each.message and later.get(each.message.id) == (each.topic, each.digest))
             and not _is_older(each, oldest)
         ]
 
 
 async def compare(
-    log: Log, topics: Sequence[str], snapshot: Snapshot
-) -> tuple[Comparison, dict[str, Memory]]:
+    log: Log, topics: Sequence[str], baseline: Baseline
+) -> tuple[Comparison, dict[str, Coverage]]:
     """Read the topics of a log to their ends."""
-    comparison, memory = Comparison(log.name, snapshot), {topic: Memory() for topic in topics}
+    comparison, coverage = Comparison(log.name, baseline), {topic: Coverage() for topic in topics}
     for topic in topics:
-        async for published in log.read(topic, memory[topic]):
+        async for published in log.read(topic, coverage[topic]):
             comparison.add(published)
-    return comparison, memory
+    return comparison, coverage
 
 
-async def _unparked(connection: Connection, strangers: Sequence[Published]) -> list[Violation]:
+async def _unparked(connection: Connection, unmatched: Sequence[Published]) -> list[Violation]:
     """Foreign messages that no stage can process and that are not among the letters as often."""
-    subjects = {each.place: _subject(each) for each in strangers}
+    subjects = {each.place: _subject(each) for each in unmatched}
     known = await existing(connection, [each for each in subjects.values() if each])
-    poison = [each for each in strangers if subjects[each.place] not in known]
+    poison = [each for each in unmatched if subjects[each.place] not in known]
     letters = defaultdict(lambda: range(1), await parked(connection))
     sent = Counter((each.topic, each.digest) for each in poison)
     places = {(each.topic, each.digest): each.place for each in poison}
@@ -169,6 +169,6 @@ def _is_older(published: Published, oldest: datetime | None) -> bool:
     return bool(oldest and message and message.occurred_at < oldest)
 
 
-def _intruder(published: Published) -> Violation:
+def _foreign(published: Published) -> Violation:
     why = published.error or "it is in no outbox row"
     return Violation(published.place, f"is none of ours: {why}")

@@ -14,15 +14,15 @@ from uuid import UUID
 import orjson
 
 from payments.payment import CAPTURED, PaymentStatus
-from verify.database import charges
-from verify.findings import CheckResult, Violation
+from verify.database import expected_charges
+from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import aiohttp
 
-    from verify.database import Charge, Connection
+    from verify.database import Connection, ExpectedCharge
 
 # The journal's names of what moves money; authorizations and voids move none.
 _TAKEN: Final = ("charged", "captured")
@@ -34,7 +34,7 @@ _BETWEEN_LOOKS_S: Final = 1.0
 
 
 @dataclass(slots=True)
-class Deeds:
+class ProviderEffects:
     """What the provider did for one payment, in minor units."""
 
     currency: str
@@ -43,41 +43,41 @@ class Deeds:
     refunded_minor: int = 0
 
 
-async def finding(
-    connection: Connection,
-    http: aiohttp.ClientSession,
-    address: str,
-    known: Mapping[UUID, Charge],
+async def check_charges(
+    connection: Connection, journal: ProviderJournal, known: Mapping[UUID, ExpectedCharge]
 ) -> CheckResult:
     """Compare until what is left has been different several times. Raises aiohttp's errors."""
-    journal = Journal(http, address)
-    deeds = await journal.deeds()
-    suspects = _suspects(known, deeds)
+    effects = await journal.effects()
+    suspects = _suspects(known, effects)
     for _ in range(_LOOKS):
         if not suspects:
             break
         await asyncio.sleep(_BETWEEN_LOOKS_S)
         again = [*suspects]
-        now = await charges(connection, again)
-        deeds = await journal.deeds()
-        after = await charges(connection, again)
+        now = await expected_charges(connection, again)
+        effects = await journal.effects()
+        after = await expected_charges(connection, again)
         still = {each: now[each] for each in again if each in now and now[each] == after[each]}
-        suspects = _suspects(still, {each: deeds[each] for each in again if each in deeds})
+        suspects = _suspects(still, {each: effects[each] for each in again if each in effects})
     violations = tuple(Violation(f"payment {each}", what) for each, what in suspects.items())
     return CheckResult("I4", "provider", len(known), violations)
 
 
-def _suspects(known: Mapping[UUID, Charge], deeds: Mapping[UUID, Deeds]) -> dict[UUID, str]:
+def _suspects(
+    known: Mapping[UUID, ExpectedCharge], effects: Mapping[UUID, ProviderEffects]
+) -> dict[UUID, str]:
     """What seems wrong, by payment."""
-    nothing = Deeds("")
-    found = {each: disagreement(charge, deeds.get(each, nothing)) for each, charge in known.items()}
-    strangers = deeds.keys() - known.keys()
-    unknown = dict.fromkeys(strangers, "the provider charged for it, and it does not exist")
+    nothing = ProviderEffects("")
+    found = {
+        each: disagreement(charge, effects.get(each, nothing)) for each, charge in known.items()
+    }
+    unmatched = effects.keys() - known.keys()
+    unknown = dict.fromkeys(unmatched, "the provider charged for it, and it does not exist")
     return {each: what for each, what in found.items() if what} | unknown
 
 
-def disagreement(charge: Charge, done: Deeds) -> str | None:
-    """What a payment and the provider's deeds contradict each other in."""
+def disagreement(charge: ExpectedCharge, done: ProviderEffects) -> str | None:
+    """What a payment and the provider's effects contradict each other in."""
     if done.charges > 1:
         return f"was charged {done.charges} times, {done.charged_minor} in all"
     if done.charges and done.currency != charge.currency:
@@ -92,7 +92,7 @@ def disagreement(charge: Charge, done: Deeds) -> str | None:
     return None
 
 
-def _refunds_disagree(charge: Charge, done: Deeds) -> str | None:
+def _refunds_disagree(charge: ExpectedCharge, done: ProviderEffects) -> str | None:
     low, promised = charge.refunded_minor, charge.refund_pending_minor
     if low <= done.refunded_minor <= low + promised:
         return None
@@ -102,28 +102,32 @@ def _refunds_disagree(charge: Charge, done: Deeds) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class ProviderJournal:
     """The simulator's journal at an address."""
 
     http: aiohttp.ClientSession
     address: str
 
-    async def deeds(self) -> dict[UUID, Deeds]:
+    async def effects(self) -> dict[UUID, ProviderEffects]:
         """Every effect so far, by payment."""
-        found: dict[UUID, Deeds] = {}
+        found: dict[UUID, ProviderEffects] = {}
         for effect in (*_TAKEN, _GIVEN_BACK):
             after: int | None = 0
             while after is not None:
                 after = await self._page(effect, after, found)
         return found
 
-    async def _page(self, effect: str, after: int, found: dict[UUID, Deeds]) -> int | None:
+    async def _page(
+        self, effect: str, after: int, found: dict[UUID, ProviderEffects]
+    ) -> int | None:
         parameters = {"effect": effect, "after": str(after), "limit": str(_PAGE)}
         url = f"{self.address}/_simulator/journal"
         async with self.http.get(url, params=parameters, raise_for_status=True) as answer:
             page = orjson.loads(await answer.read())
         for entry in page["entries"]:
-            done = found.setdefault(_payment_of(entry["payment_id"]), Deeds(entry["currency"]))
+            done = found.setdefault(
+                _payment_of(entry["payment_id"]), ProviderEffects(entry["currency"])
+            )
             if effect == _GIVEN_BACK:
                 done.refunded_minor += entry["amount_minor"]
             else:

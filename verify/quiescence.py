@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from lag import GroupState, LagExporter
 from lag.targets import groups_of, slots_of
-from verify.database import confirmed, violations, written
-from verify.findings import CheckResult, Violation
+from verify.database import confirmed_positions, violations, wal_position
+from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
     from lag import GroupLag, StreamsReport
@@ -31,7 +31,7 @@ _NO_SLOT: Final = "does not exist"
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Quiescence:
     """Asks the database and the lag exporter."""
 
     connection: Connection
@@ -50,7 +50,7 @@ class Rest:
     async def _waiting(self) -> tuple[Violation, ...]:
         """In this order: what has ended is written, what is written comes to the stages."""
         in_flight = await violations(self.connection, "verify_in_flight")
-        behind = await self._behind(await written(self.connection))
+        behind = await self._behind(await wal_position(self.connection))
         if in_flight or behind:
             return (*in_flight, *behind)
         report = await self.exporter.refresh()
@@ -73,7 +73,7 @@ class Rest:
         return behind
 
     async def _behind(self, position: int) -> tuple[Violation, ...]:
-        reached = await confirmed(self.connection, _SLOTS)
+        reached = await confirmed_positions(self.connection, _SLOTS)
         return tuple(
             Violation(f"slot {slot}", _how_far(reached.get(slot), position))
             for slot in _SLOTS
@@ -81,7 +81,7 @@ class Rest:
         )
 
 
-def lag_finding(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckResult:
+def lag_result(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckResult:
     """I13 of one measurement, and of the relays that did not reach a position in time."""
     groups = [
         Violation(

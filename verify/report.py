@@ -1,4 +1,4 @@
-"""How findings are shown: a line an invariant with examples of what is wrong, or as JSON."""
+"""How results are shown: a line an invariant with examples of what is wrong, or as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verify.findings import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
+from verify.invariants import EXAMPLES_MAX, INVARIANTS, CheckResult, Invariant, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,39 +21,39 @@ _EXAMPLES_SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """All findings about one invariant."""
+    """All results about one invariant."""
 
-    invariant: str
-    findings: tuple[CheckResult, ...]
+    invariant: Invariant
+    results: tuple[CheckResult, ...]
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        return tuple(each for finding in self.findings for each in finding.violations)
+        return tuple(each for result in self.results for each in result.violations)
 
     @property
     def unchecked(self) -> tuple[CheckResult, ...]:
-        return tuple(each for each in self.findings if each.unchecked)
+        return tuple(each for each in self.results if each.unchecked)
 
     @property
     def sources(self) -> str:
-        return ", ".join(dict.fromkeys(each.source for each in self.findings))
+        return ", ".join(dict.fromkeys(each.source for each in self.results))
 
     @property
     def verdict(self) -> str:
         if self.violations:
             return "violated"
-        return "holds" if all(each.holds for each in self.findings) else "unchecked"
+        return "holds" if all(each.holds for each in self.results) else "unchecked"
 
 
-def exit_code(findings: Iterable[CheckResult]) -> int:
+def exit_code(results: Iterable[CheckResult]) -> int:
     """0: all hold; 1: something is violated; 2: nothing is, but something could not be told."""
-    verdicts = {line.verdict for line in _lines(findings)}
+    verdicts = {line.verdict for line in _lines(results)}
     return 1 if "violated" in verdicts else 2 if "unchecked" in verdicts else 0
 
 
-def as_json(findings: Iterable[CheckResult], taken_at: datetime) -> str:
+def as_json(results: Iterable[CheckResult], taken_at: datetime) -> str:
     """One object; violations are counted whole and shown up to a limit."""
-    found = [*findings]
+    found = [*results]
     return json.dumps(
         {
             "taken_at": taken_at.isoformat(),
@@ -65,22 +65,22 @@ def as_json(findings: Iterable[CheckResult], taken_at: datetime) -> str:
 
 def _object(line: _Line) -> dict[str, object]:
     return {
-        "invariant": line.invariant,
-        "claim": INVARIANTS[line.invariant],
+        "invariant": line.invariant.id,
+        "claim": line.invariant.claim,
         "verdict": line.verdict,
-        "checked": {each.source: each.checked for each in line.findings},
+        "checked": {each.source: each.checked for each in line.results},
         "unchecked": {each.source: each.unchecked for each in line.unchecked},
         "violations": [
-            {"source": finding.source, "subject": each.subject, "problem": each.problem}
-            for finding in line.findings
-            for each in finding.violations
+            {"source": result.source, "subject": each.subject, "problem": each.problem}
+            for result in line.results
+            for each in result.violations
         ],
     }
 
 
-def as_tables(findings: Iterable[CheckResult]) -> RenderableType:
+def as_tables(results: Iterable[CheckResult]) -> RenderableType:
     """For a terminal."""
-    lines = _lines(findings)
+    lines = _lines(results)
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("what must hold", overflow="fold")
@@ -88,10 +88,9 @@ def as_tables(findings: Iterable[CheckResult]) -> RenderableType:
     table.add_column("looked at", justify="right")
     table.add_column("")
     for line in lines:
-        looked_at = max(each.checked for each in line.findings)
-        table.add_row(
-            line.invariant, INVARIANTS[line.invariant], line.sources, f"{looked_at:,}", _word(line)
-        )
+        looked_at = max(each.checked for each in line.results)
+        name, claim = line.invariant.id, line.invariant.claim
+        table.add_row(name, claim, line.sources, f"{looked_at:,}", _word(line))
     return Group(table, *(_details(line) for line in lines if line.violations or line.unchecked))
 
 
@@ -104,21 +103,21 @@ def _word(line: _Line) -> Text:
 
 
 def _details(line: _Line) -> Text:
-    text = Text(f"\n{line.invariant}\n", style="bold")
+    text = Text(f"\n{line.invariant.id}\n", style="bold")
     for each in line.violations[:_EXAMPLES_SHOWN]:
         text.append(f"  {each.subject} {each.problem}\n", style="red")
     hidden = len(line.violations) - _EXAMPLES_SHOWN
     if hidden > 0:
         text.append(f"  and {hidden:,} more (--json shows them)\n", style="red")
-    for finding in line.unchecked:
-        text.append(f"  {finding.source}: not checked, {finding.unchecked}\n", style="yellow")
+    for result in line.unchecked:
+        text.append(f"  {result.source}: not checked, {result.unchecked}\n", style="yellow")
     return text
 
 
-def _lines(findings: Iterable[CheckResult]) -> Sequence[_Line]:
-    found = [*findings]
+def _lines(results: Iterable[CheckResult]) -> Sequence[_Line]:
+    found = [*results]
     return [
-        _Line(invariant, tuple(each for each in found if each.invariant == invariant))
+        _Line(invariant, tuple(each for each in found if each.invariant == invariant.id))
         for invariant in INVARIANTS
-        if any(each.invariant == invariant for each in found)
+        if any(each.invariant == invariant.id for each in found)
     ]

@@ -53,7 +53,7 @@ class Published:
 
 
 @dataclass(slots=True)
-class Memory:
+class Coverage:
     """Since when a topic has everything; what is older it may have forgotten on purpose."""
 
     complete_since: datetime = _NEVER
@@ -73,8 +73,8 @@ class Log(Protocol):
         """`kafka` or `redis`."""
         ...
 
-    def read(self, topic: str, memory: Memory) -> AsyncIterator[Published]:
-        """Every message there is now, in order per key; says in `memory` what was deleted.
+    def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:
+        """Every message there is now, in order per key; says in `coverage` what was deleted.
 
         A topic that does not exist is empty.
         """
@@ -90,7 +90,7 @@ class Kafka:
         self._bootstrap_servers = bootstrap_servers
         self._partitions = partitions
 
-    async def read(self, topic: str, memory: Memory) -> AsyncIterator[Published]:
+    async def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:
         """Partition by partition as they come; a key is in one of them."""
         partitions = [TopicPartition(topic, each) for each in range(self._partitions.get(topic, 0))]
         if not partitions:
@@ -115,7 +115,7 @@ class Kafka:
                             break
                         published = _of_kafka(record)
                         if record.offset == begins[at] and begins[at] > 0:
-                            memory.forgot_before(published.message)
+                            coverage.forgot_before(published.message)
                         yield published
                 # A position moves over what is no message too, such as the end of a transaction.
                 reached = {at: await consumer.position(at) for at in left}
@@ -130,7 +130,7 @@ class RedisStreams:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    async def read(self, topic: str, memory: Memory) -> AsyncIterator[Published]:
+    async def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:
         """From the first entry to what is the last one now."""
         if not await self._client.exists(topic):
             return
@@ -141,7 +141,7 @@ class RedisStreams:
             for entry_id, fields in entries:
                 published = _of_redis(topic, entry_id, fields)
                 if was_trimmed:
-                    memory.forgot_before(published.message)
+                    coverage.forgot_before(published.message)
                     was_trimmed = False
                 yield published
             after = b"(" + entries[-1][0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from store.api_keys import ApiKey
+    from store.read.api_keys import ApiKey
 
 OPEN_TENANT: Final = "default"
 # How long a revocation may take to be seen; half a minute would be too long for a stolen key.

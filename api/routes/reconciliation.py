@@ -12,7 +12,7 @@ from api.contract.responses.reconciliation import ReconciliationBreakResponse
 from api.contract.route import Route, Success
 from api.handling.cursors import BY_TIME
 from api.handling.lists import Listing
-from store.reconciliation import BreakFilters, breaks_page
+from store.read.reconciliation import BreakFilters, breaks_page
 
 if TYPE_CHECKING:
     from api.handling.call import Call

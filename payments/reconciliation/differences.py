@@ -1,6 +1,6 @@
 """A provider's settlement report held against our books: what differs, and since when. Pure.
 
-The report says what moved at the provider in a period; our records say what we believe. Each
+The report says what moved at the provider in a period; our entries say what we believe. Each
 difference is a break of one type, with the same id in every run that finds it, so that a
 later run can tell a new one from an old one, and one that is gone from one it cannot see.
 """
@@ -67,7 +67,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class BookEntry:
     """A payment or a refund of ours; `settled_at` is set once we say that its money moved.
 
     `reference` ends with the name the provider gives the movement. `is_open` says that we do
@@ -90,7 +90,7 @@ class Record:
         return self.kind, self.id
 
     def is_named(self, reference: str) -> bool:
-        """Whether the provider's reference is this record's."""
+        """Whether the provider's reference is this entry's."""
         ours = self.reference
         return ours is not None and (ours == reference or ours.endswith(f"/{reference}"))
 
@@ -132,44 +132,44 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One report against the records of its period, and of all that it names."""
+    """One report against the entries of its period, and of all that it names."""
 
     provider: Provider
     period: Period
 
-    def breaks(self, ours: Iterable[Record], theirs: Iterable[Settlement]) -> list[Break]:
+    def breaks(self, ours: Iterable[BookEntry], theirs: Iterable[Settlement]) -> list[Break]:
         """Every difference, in no particular order; no two have one id."""
-        records = {record.key: record for record in ours}
-        groups = self._grouped(records, theirs)
+        entries = {entry.key: entry for entry in ours}
+        groups = self._grouped(entries, theirs)
         found = [
             each
-            for record, lines in groups
-            for each in (self._compared(record, lines) if record else self._unclaimed(lines))
+            for entry, lines in groups
+            for each in (self._compared(entry, lines) if entry else self._unclaimed(lines))
         ]
-        met = {record.key for record, _ in groups if record}
-        for record in records.values():
-            if record.key not in met:
-                found += self._unseen(record)
+        met = {entry.key for entry, _ in groups if entry}
+        for entry in entries.values():
+            if entry.key not in met:
+                found += self._unseen(entry)
         return list({each.id: each for each in found}.values())
 
     def _grouped(
-        self, records: dict[tuple[Kind, UUID], Record], theirs: Iterable[Settlement]
-    ) -> list[tuple[Record | None, list[Settlement]]]:
-        """The lines by the record they are about; a line that names none is looked for by name."""
+        self, entries: dict[tuple[Kind, UUID], BookEntry], theirs: Iterable[Settlement]
+    ) -> list[tuple[BookEntry | None, list[Settlement]]]:
+        """The lines by the entry they are about; a line that names none is looked for by name."""
         by_name = {
-            (record.kind, record.reference.rpartition("/")[2]): record
-            for record in records.values()
-            if record.reference
+            (entry.kind, entry.reference.rpartition("/")[2]): entry
+            for entry in entries.values()
+            if entry.reference
         }
         known: defaultdict[tuple[Kind, UUID], list[Settlement]] = defaultdict(list)
         unknown: list[Settlement] = []
         # A line that is there twice, as where two reports overlap, is one movement.
         for line in dict.fromkeys(theirs):
-            record = records.get((line.kind, line.our_id)) if line.our_id else None
-            record = record or by_name.get((line.kind, line.reference))
-            (known[record.key] if record else unknown).append(line)
-        groups: list[tuple[Record | None, list[Settlement]]] = [
-            (records[key], lines) for key, lines in known.items()
+            entry = entries.get((line.kind, line.our_id)) if line.our_id else None
+            entry = entry or by_name.get((line.kind, line.reference))
+            (known[entry.key] if entry else unknown).append(line)
+        groups: list[tuple[BookEntry | None, list[Settlement]]] = [
+            (entries[key], lines) for key, lines in known.items()
         ]
         return [*groups, (None, unknown)]
 
@@ -178,43 +178,43 @@ class Reconciliation:
             if line.status is SettlementStatus.SUCCEEDED:
                 yield self._missing_here(line)
 
-    def _unseen(self, record: Record) -> Iterator[Break]:
+    def _unseen(self, entry: BookEntry) -> Iterator[Break]:
         """A break where the report must have it: all its life at the provider is in the period."""
-        settled_at = record.settled_at
-        if settled_at is not None and self.period.covers(record.created_at, settled_at):
-            yield self._missing_there(record, settled_at)
+        settled_at = entry.settled_at
+        if settled_at is not None and self.period.covers(entry.created_at, settled_at):
+            yield self._missing_there(entry, settled_at)
 
-    def _compared(self, record: Record, lines: Sequence[Settlement]) -> Iterator[Break]:
+    def _compared(self, entry: BookEntry, lines: Sequence[Settlement]) -> Iterator[Break]:
         moved = sorted(
             (line for line in lines if line.status is SettlementStatus.SUCCEEDED),
-            key=lambda line: (not record.is_named(line.reference), line.occurred_at),
+            key=lambda line: (not entry.is_named(line.reference), line.occurred_at),
         )
         if not moved:
-            if record.settled_at is not None:
-                yield self._differs(BreakType.STATUS_DIFFERS, record, lines[-1])
+            if entry.settled_at is not None:
+                yield self._differs(BreakType.STATUS_DIFFERS, entry, lines[-1])
             return
         # Where we know which movement is ours, every other one is one too many.
-        first_is_ours = record.is_named(moved[0].reference) or not (
-            record.settled_at and record.reference
+        first_is_ours = entry.is_named(moved[0].reference) or not (
+            entry.settled_at and entry.reference
         )
         if first_is_ours:
-            yield from self._matched(record, moved[0])
+            yield from self._matched(entry, moved[0])
         else:
-            yield from self._unseen(record)
-        is_charge = record.kind is Kind.CHARGE
+            yield from self._unseen(entry)
+        is_charge = entry.kind is Kind.CHARGE
         surplus = BreakType.DUPLICATE_CHARGE if is_charge else BreakType.DUPLICATE_REFUND
         for line in moved[first_is_ours:]:
-            yield self._differs(surplus, record, line)
+            yield self._differs(surplus, entry, line)
 
-    def _matched(self, record: Record, line: Settlement) -> Iterator[Break]:
-        if record.settled_at is None:
+    def _matched(self, entry: BookEntry, line: Settlement) -> Iterator[Break]:
+        if entry.settled_at is None:
             # What has only just moved we may not have been told yet.
-            if not (record.is_open and line.occurred_at >= self.period.end - MARGIN):
-                yield self._differs(BreakType.STATUS_DIFFERS, record, line)
-        elif record.amount.currency != line.amount.currency:
-            yield self._differs(BreakType.CURRENCY_DIFFERS, record, line)
-        elif record.amount != line.amount:
-            yield self._differs(BreakType.AMOUNT_DIFFERS, record, line)
+            if not (entry.is_open and line.occurred_at >= self.period.end - MARGIN):
+                yield self._differs(BreakType.STATUS_DIFFERS, entry, line)
+        elif entry.amount.currency != line.amount.currency:
+            yield self._differs(BreakType.CURRENCY_DIFFERS, entry, line)
+        elif entry.amount != line.amount:
+            yield self._differs(BreakType.AMOUNT_DIFFERS, entry, line)
 
     def _missing_here(self, line: Settlement) -> Break:
         is_refund = line.kind is Kind.REFUND
@@ -235,37 +235,37 @@ class Reconciliation:
             occurred_at=line.occurred_at,
         )
 
-    def _missing_there(self, record: Record, settled_at: datetime) -> Break:
+    def _missing_there(self, entry: BookEntry, settled_at: datetime) -> Break:
         return Break(
-            id=self._id(BreakType.MISSING_THERE, record.kind, record.id, None),
-            tenant_id=record.tenant_id,
+            id=self._id(BreakType.MISSING_THERE, entry.kind, entry.id, None),
+            tenant_id=entry.tenant_id,
             provider=self.provider,
             type=BreakType.MISSING_THERE,
-            kind=record.kind,
-            payment_id=record.payment_id,
-            refund_id=record.id if record.kind is Kind.REFUND else None,
-            reference=record.reference,
-            here=record.amount,
+            kind=entry.kind,
+            payment_id=entry.payment_id,
+            refund_id=entry.id if entry.kind is Kind.REFUND else None,
+            reference=entry.reference,
+            here=entry.amount,
             there=None,
-            status_here=record.status,
+            status_here=entry.status,
             status_there=None,
-            began_at=record.created_at,
+            began_at=entry.created_at,
             occurred_at=settled_at,
         )
 
-    def _differs(self, what: BreakType, record: Record, line: Settlement) -> Break:
+    def _differs(self, what: BreakType, entry: BookEntry, line: Settlement) -> Break:
         return Break(
-            id=self._id(what, record.kind, record.id, line.reference),
-            tenant_id=record.tenant_id,
+            id=self._id(what, entry.kind, entry.id, line.reference),
+            tenant_id=entry.tenant_id,
             provider=self.provider,
             type=what,
-            kind=record.kind,
-            payment_id=record.payment_id,
-            refund_id=record.id if record.kind is Kind.REFUND else None,
+            kind=entry.kind,
+            payment_id=entry.payment_id,
+            refund_id=entry.id if entry.kind is Kind.REFUND else None,
             reference=line.reference,
-            here=record.amount,
+            here=entry.amount,
             there=line.amount,
-            status_here=record.status,
+            status_here=entry.status,
             status_there=line.status.value,
             began_at=line.occurred_at,
             occurred_at=line.occurred_at,

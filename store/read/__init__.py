@@ -1,1 +1,1 @@
-"""What is only looked at: accounts, payments, refunds, dead letters, the ledger."""
+"""What is only looked at, and what bounds it."""

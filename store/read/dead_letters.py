@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from store.queries import query
+from store.queries import bound
 from store.read.id_ranges import LAST_ID
 from store.rows import dead_letter_from
 
@@ -34,13 +34,14 @@ async def dead_letter_by_id(
     connection: PoolConnectionProxy, tenant_id: str | None, letter_id: UUID
 ) -> DeadLetter | None:
     """The letter, or None."""
-    row = await connection.fetchrow(query("dead_letter_by_id"), tenant_id, letter_id)
+    row = await connection.fetchrow(*bound("dead_letter_by_id", tenant_id=tenant_id, id=letter_id))
     return dead_letter_from(row) if row else None
 
 
 async def letters_behind(connection: PoolConnectionProxy, letter: DeadLetter) -> list[UUID]:
     """The letters that wait behind this one, in the order in which they will be sent."""
-    rows = await connection.fetch(query("dead_letters_behind"), letter.queued_for, letter.id)
+    behind = bound("dead_letters_behind", queued_for=letter.queued_for, waits_behind=letter.id)
+    rows = await connection.fetch(*behind)
     return [row["id"] for row in rows]
 
 
@@ -53,13 +54,13 @@ async def dead_letters_page(
     limit: int,
 ) -> list[DeadLetter]:
     """Letters, the newest failure first, older than the position `before`."""
-    rows = await connection.fetch(
-        query("dead_letters_page"),
-        tenant_id,
-        *(before or (_LATEST, LAST_ID)),
-        filters.state,
-        filters.stage,
-        filters.reason,
-        limit,
+    before_time, before_id = before or (_LATEST, LAST_ID)
+    page = bound(
+        "dead_letters_page",
+        tenant_id=tenant_id,
+        before_time=before_time,
+        before_id=before_id,
+        **asdict(filters),
+        rows_max=limit,
     )
-    return [dead_letter_from(row) for row in rows]
+    return [dead_letter_from(row) for row in await connection.fetch(*page)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from payments.ledger import TransactionType
-from store.queries import query
+from store.queries import bound
 from store.read.id_ranges import LAST_ID, first_id_of
 
 if TYPE_CHECKING:
@@ -60,10 +60,14 @@ async def statement(
     limit: int,
 ) -> list[StatementLine]:
     """What moved in the account, newest first, older than the line `before`."""
-    rows = await connection.fetch(
-        query("statement_page"), tenant_id, account_id, before or LAST_ID, limit
+    page = bound(
+        "statement_page",
+        tenant_id=tenant_id,
+        account_id=account_id,
+        before_id=before or LAST_ID,
+        rows_max=limit,
     )
-    return [_line(row) for row in rows]
+    return [_line(row) for row in await connection.fetch(*page)]
 
 
 async def balance_at(
@@ -73,9 +77,14 @@ async def balance_at(
 
     Costs as much as was recorded since. Before the account was opened it had nothing.
     """
-    row = await connection.fetchrow(
-        query("balance_at"), tenant_id, account_id, instant, first_id_of(instant)
+    past = bound(
+        "balance_at",
+        tenant_id=tenant_id,
+        account_id=account_id,
+        instant=instant,
+        first_id=first_id_of(instant),
     )
+    row = await connection.fetchrow(*past)
     if row is None:
         return None
     return Balance(row["currency"], row["created_at"], row["posted_minor"], row["held_minor"])

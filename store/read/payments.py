@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from payments.attempt import Attempt, AttemptResult
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.payment import TERMINAL, Provider
-from store.queries import query
+from store.queries import bound
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 from store.rows import payment_from, refund_from
 
@@ -78,7 +78,7 @@ async def payment_by_id(
     connection: PoolConnectionProxy, tenant_id: str, payment_id: UUID
 ) -> Payment | None:
     """The tenant's payment, or None."""
-    row = await connection.fetchrow(query("payment_by_id"), tenant_id, payment_id)
+    row = await connection.fetchrow(*bound("payment_by_id", tenant_id=tenant_id, id=payment_id))
     return payment_from(row) if row else None
 
 
@@ -86,7 +86,8 @@ async def payment_with_all(
     connection: PoolConnectionProxy, tenant_id: str, payment_id: UUID, *, with_events: bool
 ) -> PaymentDetail | None:
     """The tenant's payment with its attempts, refunds and, if wanted, history; or None."""
-    row = await connection.fetchrow(query("payment_with_all"), tenant_id, payment_id, with_events)
+    asked = bound("payment_with_all", tenant_id=tenant_id, id=payment_id, with_events=with_events)
+    row = await connection.fetchrow(*asked)
     if row is None:
         return None
     events = row["events"]
@@ -107,22 +108,18 @@ async def payments_page(
     limit: int,
 ) -> list[Payment]:
     """The tenant's payments, newest first, older than the payment `before`."""
-    arguments = (
-        tenant_id,
-        _upper_bound(before, filters.created_before),
-        first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
-        filters.status,
-        filters.provider,
-        filters.currency,
-        filters.created_from,
-        filters.created_before,
-        limit,
-    )
+    arguments: dict[str, object] = {
+        "tenant_id": tenant_id,
+        "before_id": _upper_bound(before, filters.created_before),
+        "first_id": first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
+        **asdict(filters),
+        "rows_max": limit,
+    }
+    name = "payments_page_of_account"
     if filters.account_id is None:
-        rows = await connection.fetch(query("payments_page"), *arguments)
-    else:
-        named = query("payments_page_of_account")
-        rows = await connection.fetch(named, *arguments, filters.account_id)
+        name = "payments_page"
+        del arguments["account_id"]
+    rows = await connection.fetch(*bound(name, **arguments))
     return [payment_from(row) for row in rows]
 
 
@@ -130,7 +127,9 @@ async def settled_payments(
     connection: PoolConnectionProxy, payment_ids: Iterable[UUID]
 ) -> list[Payment]:
     """Those of the payments, whosever they are, that reached a terminal state."""
-    rows = await connection.fetch(query("settled_payments"), list(payment_ids), _TERMINAL)
+    rows = await connection.fetch(
+        *bound("settled_payments", ids=list(payment_ids), statuses=_TERMINAL)
+    )
     return [payment_from(row) for row in rows]
 
 

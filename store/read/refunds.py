@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from store.queries import query
+from store.queries import bound
 from store.rows import refund_from
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ async def refund_by_id(
     connection: PoolConnectionProxy, tenant_id: str, refund_id: UUID
 ) -> Refund | None:
     """The tenant's refund, or None."""
-    row = await connection.fetchrow(query("refund_by_id"), tenant_id, refund_id)
+    row = await connection.fetchrow(*bound("refund_by_id", tenant_id=tenant_id, id=refund_id))
     return refund_from(row) if row else None

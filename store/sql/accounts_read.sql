@@ -2,4 +2,4 @@
 
 -- name: account_by_id
 SELECT * FROM accounts
-WHERE tenant_id = $1 AND id = $2;
+WHERE tenant_id = :tenant_id AND id = :id;

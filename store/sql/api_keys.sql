@@ -2,7 +2,7 @@
 
 -- name: api_key_by_id
 SELECT * FROM api_keys
-WHERE id = $1;
+WHERE id = :id;
 
 -- name: api_keys
 SELECT * FROM api_keys
@@ -11,16 +11,18 @@ ORDER BY created_at, id;
 
 -- name: insert_api_key
 INSERT INTO api_keys (id, tenant_id, name, secret_sha256, scopes, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+VALUES (
+    :id, :tenant_id, :name, :secret_sha256, :scopes, :created_at, :expires_at
+);
 
 -- name: revoke_api_key
 -- The first revocation is the one that is remembered.
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2)
-WHERE id = $1
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, :at)
+WHERE id = :id
 RETURNING *;
 
 -- name: expire_api_key
 -- Never later than it would have expired anyway.
-UPDATE api_keys SET expires_at = least(expires_at, $2)
-WHERE id = $1
+UPDATE api_keys SET expires_at = least(expires_at, :at)
+WHERE id = :id
 RETURNING *;

@@ -1,7 +1,7 @@
 -- Reading the ledger of one customer account: its statement, and its balance in the past.
 
 -- name: statement_page
--- What moved, newest first, before the id $3. Each side is its own index range, cut to a
+-- What moved, newest first, before an id. Each side is its own index range, cut to a
 -- page before the two are merged.
 SELECT * FROM (
     (
@@ -11,9 +11,12 @@ SELECT * FROM (
             recorded_at
         FROM ledger_transfers
         WHERE
-            tenant_id = $1 AND debit_account_id = $2 AND id < $3 AND state = 'posted'
+            tenant_id = :tenant_id
+            AND debit_account_id = :account_id
+            AND id < :before_id
+            AND state = 'posted'
         ORDER BY id DESC
-        LIMIT $4
+        LIMIT :rows_max
     )
     UNION ALL
     (
@@ -23,18 +26,21 @@ SELECT * FROM (
             recorded_at
         FROM ledger_transfers
         WHERE
-            tenant_id = $1 AND credit_account_id = $2 AND id < $3 AND state = 'posted'
+            tenant_id = :tenant_id
+            AND credit_account_id = :account_id
+            AND id < :before_id
+            AND state = 'posted'
         ORDER BY id DESC
-        LIMIT $4
+        LIMIT :rows_max
     )
 ) AS merged
 ORDER BY id DESC
-LIMIT $4;
+LIMIT :rows_max;
 
 -- name: balance_at
--- The balance of the instant $3, found backwards from now: the account's row less what the
+-- The balance of an instant, found backwards from now: the account's row less what the
 -- ledger has since. One statement, so that row and ledger are of one moment. An id is made
--- no earlier than its row's time, so $4, the first id of that instant, bounds the scan.
+-- no earlier than its row's time, so the first id of that instant bounds the scan.
 WITH since AS (
     SELECT
         coalesce(sum(amount_minor) FILTER (WHERE state = 'posted'), 0) AS debited,
@@ -42,14 +48,22 @@ WITH since AS (
         - coalesce(sum(releases_minor), 0) AS held,
         0 AS credited
     FROM ledger_transfers
-    WHERE tenant_id = $1 AND debit_account_id = $2 AND id >= $4 AND recorded_at > $3
+    WHERE
+        tenant_id = :tenant_id
+        AND debit_account_id = :account_id
+        AND id >= :first_id
+        AND recorded_at > :instant
     UNION ALL
     SELECT
         0,
         0,
         coalesce(sum(amount_minor) FILTER (WHERE state = 'posted'), 0)
     FROM ledger_transfers
-    WHERE tenant_id = $1 AND credit_account_id = $2 AND id >= $4 AND recorded_at > $3
+    WHERE
+        tenant_id = :tenant_id
+        AND credit_account_id = :account_id
+        AND id >= :first_id
+        AND recorded_at > :instant
 ),
 
 change AS (
@@ -68,4 +82,4 @@ SELECT
     (account.debits_pending - change.held)::bigint AS held_minor
 FROM accounts AS account
 CROSS JOIN change
-WHERE account.tenant_id = $1 AND account.id = $2;
+WHERE account.tenant_id = :tenant_id AND account.id = :account_id;

@@ -24,7 +24,7 @@ WHERE id = any($1::uuid[]);
 -- name: lock_dead_letters
 -- With those that are parked in the same queues, which only who holds the payment changes.
 SELECT * FROM dead_letters
-WHERE id = any($1::uuid[]) OR (queued_for = any($2::uuid[]) AND state = 'parked')
+WHERE id = any(:ids::uuid[]) OR (queued_for = any(:queues::uuid[]) AND state = 'parked')
 ORDER BY id
 FOR NO KEY UPDATE;
 
@@ -37,12 +37,12 @@ FOR NO KEY UPDATE;
 -- name: known_provider_events
 -- Asked after the payments are locked: whoever took one of these before us held its payment.
 SELECT taken.provider, taken.event_id
-FROM unnest($1::text[], $2::text[]) AS asked (provider, event_id)
+FROM unnest(:providers::text[], :event_ids::text[]) AS asked (provider, event_id)
 INNER JOIN provider_events AS taken
     ON asked.provider = taken.provider AND asked.event_id = taken.event_id;
 
 -- name: idempotency_answers
 SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
-FROM unnest($1::text[], $2::text[]) AS asked (tenant_id, key)
+FROM unnest(:tenant_ids::text[], :keys::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

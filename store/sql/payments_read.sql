@@ -2,11 +2,11 @@
 
 -- name: payment_by_id
 SELECT * FROM payments
-WHERE tenant_id = $1 AND id = $2;
+WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: payment_with_all
 -- The payment and what belongs to it, in one statement and so of one moment; the history
--- only where $3 asks for it.
+-- only where :with_events asks for it.
 SELECT
     payment.*,
     array(
@@ -20,69 +20,69 @@ SELECT
         ORDER BY refund.id
     ) AS refunds,
     CASE
-        WHEN $3::boolean THEN array(
+        WHEN :with_events::boolean THEN array(
             SELECT event FROM payment_events AS event
             WHERE event.payment_id = payment.id
             ORDER BY event.version
         )
     END AS events
 FROM payments AS payment
-WHERE payment.tenant_id = $1 AND payment.id = $2;
+WHERE payment.tenant_id = :tenant_id AND payment.id = :id;
 
 -- name: payments_page
--- A null filter filters nothing. $2 and $3 bound the ids, from the cursor and the times.
+-- A null filter filters nothing. The ids are bounded by the cursor and by the times.
 SELECT * FROM payments
 WHERE
-    tenant_id = $1
-    AND id < $2
-    AND id >= $3
-    AND ($4::text IS NULL OR status = $4)
-    AND ($5::text IS NULL OR provider = $5)
-    AND ($6::text IS NULL OR currency = $6)
-    AND ($7::timestamptz IS NULL OR created_at >= $7)
-    AND ($8::timestamptz IS NULL OR created_at < $8)
+    tenant_id = :tenant_id
+    AND id < :before_id
+    AND id >= :first_id
+    AND (:status::text IS NULL OR status = :status)
+    AND (:provider::text IS NULL OR provider = :provider)
+    AND (:currency::text IS NULL OR currency = :currency)
+    AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
+    AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
 ORDER BY id DESC
-LIMIT $9;
+LIMIT :rows_max;
 
 -- name: payments_page_of_account
--- As payments_page, for the account $10 on either side: no payment has it on both.
+-- As payments_page, for the account :account_id on either side: no payment has it on both.
 SELECT * FROM (
     (
         SELECT * FROM payments
         WHERE
-            source_account_id = $10
-            AND tenant_id = $1
-            AND id < $2
-            AND id >= $3
-            AND ($4::text IS NULL OR status = $4)
-            AND ($5::text IS NULL OR provider = $5)
-            AND ($6::text IS NULL OR currency = $6)
-            AND ($7::timestamptz IS NULL OR created_at >= $7)
-            AND ($8::timestamptz IS NULL OR created_at < $8)
+            source_account_id = :account_id
+            AND tenant_id = :tenant_id
+            AND id < :before_id
+            AND id >= :first_id
+            AND (:status::text IS NULL OR status = :status)
+            AND (:provider::text IS NULL OR provider = :provider)
+            AND (:currency::text IS NULL OR currency = :currency)
+            AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
+            AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
         ORDER BY id DESC
-        LIMIT $9
+        LIMIT :rows_max
     )
     UNION ALL
     (
         SELECT * FROM payments
         WHERE
-            destination_account_id = $10
-            AND tenant_id = $1
-            AND id < $2
-            AND id >= $3
-            AND ($4::text IS NULL OR status = $4)
-            AND ($5::text IS NULL OR provider = $5)
-            AND ($6::text IS NULL OR currency = $6)
-            AND ($7::timestamptz IS NULL OR created_at >= $7)
-            AND ($8::timestamptz IS NULL OR created_at < $8)
+            destination_account_id = :account_id
+            AND tenant_id = :tenant_id
+            AND id < :before_id
+            AND id >= :first_id
+            AND (:status::text IS NULL OR status = :status)
+            AND (:provider::text IS NULL OR provider = :provider)
+            AND (:currency::text IS NULL OR currency = :currency)
+            AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
+            AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
         ORDER BY id DESC
-        LIMIT $9
+        LIMIT :rows_max
     )
 ) AS merged
 ORDER BY id DESC
-LIMIT $9;
+LIMIT :rows_max;
 
 -- name: settled_payments
--- Which of these are in one of the states $2: what those who wait for them ask together.
+-- Which of these are in one of the states: what those who wait for them ask together.
 SELECT * FROM payments
-WHERE id = any($1::uuid[]) AND status = any($2::text[]);
+WHERE id = any(:ids::uuid[]) AND status = any(:statuses::text[]);

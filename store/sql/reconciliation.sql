@@ -8,11 +8,11 @@ SELECT
     provider_reference, created_at, completed_at AS settled_at
 FROM payments
 WHERE
-    id > $2 AND id < $3
-    AND provider = $1
-    AND status = any($4::text[])
+    id > :after AND id < :before
+    AND provider = :provider
+    AND status = any(:statuses::text[])
 ORDER BY id
-LIMIT $5;
+LIMIT :rows_max;
 
 -- name: settled_refunds_between
 SELECT
@@ -20,11 +20,11 @@ SELECT
     created_at, completed_at AS settled_at
 FROM refunds
 WHERE
-    id > $2 AND id < $3
-    AND provider = $1
-    AND status = any($4::text[])
+    id > :after AND id < :before
+    AND provider = :provider
+    AND status = any(:statuses::text[])
 ORDER BY id
-LIMIT $5;
+LIMIT :rows_max;
 
 -- name: payments_of_report
 -- Whatever their state: a payment that failed here may have been charged there.
@@ -33,14 +33,14 @@ SELECT
     CASE WHEN captured_minor > 0 THEN captured_minor ELSE amount_minor END AS amount_minor,
     CASE WHEN captured_minor > 0 THEN completed_at END AS settled_at
 FROM payments
-WHERE provider = $1 AND id = any($2::uuid[]);
+WHERE provider = :provider AND id = any(:ids::uuid[]);
 
 -- name: refunds_of_report
 SELECT
     id, payment_id, tenant_id, status, amount_minor, currency, provider_reference,
     created_at, completed_at AS settled_at
 FROM refunds
-WHERE provider = $1 AND id = any($2::uuid[]);
+WHERE provider = :provider AND id = any(:ids::uuid[]);
 
 -- name: lock_reconciliation
 -- Two runs over one provider would resolve each other's finds.
@@ -49,7 +49,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('reconciliation:' || $1, 0));
 -- name: reconciliation_breaks_of_run
 -- What a run may find again or resolve; open ones are few, or nobody would look at them.
 SELECT * FROM reconciliation_breaks
-WHERE provider = $1 AND (state = 'open' OR id = any($2::uuid[]))
+WHERE provider = :provider AND (state = 'open' OR id = any(:ids::uuid[]))
 ORDER BY id
 FOR NO KEY UPDATE;
 
@@ -59,12 +59,17 @@ INSERT INTO reconciliation_breaks (
     here_currency, there_minor, there_currency, status_here, status_there, began_at,
     occurred_at, first_found_at, last_found_at, state, resolved_at, resolved_by, resolution
 )
-SELECT * FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
-    $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::text[],
-    $14::text[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
-    $18::timestamptz[], $19::text[], $20::timestamptz[], $21::text[], $22::text[]
-)
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:provider::text[]),
+    unnest(:type::text[]), unnest(:kind::text[]), unnest(:payment_id::uuid[]),
+    unnest(:refund_id::uuid[]), unnest(:reference::text[]), unnest(:here_minor::bigint[]),
+    unnest(:here_currency::text[]), unnest(:there_minor::bigint[]),
+    unnest(:there_currency::text[]), unnest(:status_here::text[]),
+    unnest(:status_there::text[]), unnest(:began_at::timestamptz[]),
+    unnest(:occurred_at::timestamptz[]), unnest(:first_found_at::timestamptz[]),
+    unnest(:last_found_at::timestamptz[]), unnest(:state::text[]),
+    unnest(:resolved_at::timestamptz[]), unnest(:resolved_by::text[]),
+    unnest(:resolution::text[])
 ON CONFLICT (id) DO UPDATE SET
     here_minor = excluded.here_minor,
     here_currency = excluded.here_currency,
@@ -88,10 +93,10 @@ FOR NO KEY UPDATE;
 -- the console.
 SELECT * FROM reconciliation_breaks
 WHERE
-    ($1::text IS NULL OR tenant_id = $1)
-    AND (occurred_at, id) < ($2, $3)
-    AND ($4::text IS NULL OR state = $4)
-    AND ($5::text IS NULL OR provider = $5)
-    AND ($6::text IS NULL OR type = $6)
+    (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
+    AND (occurred_at, id) < (:before_time, :before_id)
+    AND (:state::text IS NULL OR state = :state)
+    AND (:provider::text IS NULL OR provider = :provider)
+    AND (:type::text IS NULL OR type = :type)
 ORDER BY occurred_at DESC, id DESC
-LIMIT $7;
+LIMIT :rows_max;

@@ -1,10 +1,13 @@
--- Everything a batch of decisions writes. Each statement takes one array a column
--- (unnest), so that a batch of any size is one round trip a table. An UPDATE names
--- the version it saw; the caller compares the rows it touched with those it meant.
+-- Everything a batch of decisions writes. Each statement takes one array a column,
+-- named like it, so that a batch of any size is one round trip a table; unnested side
+-- by side they are rows again. An UPDATE names the version it saw; the caller compares
+-- the rows it touched with those it meant.
 
 -- name: insert_system_accounts
 INSERT INTO system_accounts (id, tenant_id, code, currency)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:code::text[]),
+    unnest(:currency::text[])
 ON CONFLICT DO NOTHING;
 
 -- name: insert_accounts
@@ -12,11 +15,10 @@ INSERT INTO accounts (
     id, tenant_id, user_id, currency, status, credits_posted, version, created_at, updated_at
 )
 SELECT
-    id, tenant_id, user_id, currency, status, credits_posted, version, created_at, created_at
-FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-    $7::integer[], $8::timestamptz[]
-) AS new (id, tenant_id, user_id, currency, status, credits_posted, version, created_at);
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:user_id::text[]),
+    unnest(:currency::text[]), unnest(:status::text[]), unnest(:credits_posted::bigint[]),
+    unnest(:version::integer[]), unnest(:created_at::timestamptz[]),
+    unnest(:updated_at::timestamptz[]);
 
 -- name: update_accounts
 UPDATE accounts SET
@@ -27,49 +29,43 @@ UPDATE accounts SET
     credits_pending = new.credits_pending,
     version = new.version,
     updated_at = new.updated_at
-FROM unnest(
-    $1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::integer[], $9::timestamptz[]
-) AS new (
-    id, version_before, status, debits_posted, credits_posted, debits_pending,
-    credits_pending, version, updated_at
-)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:status::text[]) AS status, unnest(:debits_posted::bigint[]) AS debits_posted,
+        unnest(:credits_posted::bigint[]) AS credits_posted,
+        unnest(:debits_pending::bigint[]) AS debits_pending,
+        unnest(:credits_pending::bigint[]) AS credits_pending,
+        unnest(:version::integer[]) AS version, unnest(:updated_at::timestamptz[]) AS updated_at
+) AS new
 WHERE accounts.id = new.id AND accounts.version = new.version_before;
 
 -- name: insert_payments
 INSERT INTO payments (
-    tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
+    id, tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
     amount_minor, currency, capture_method, provider, description, metadata, max_retries,
-    created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
+    created_at, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
     completed_at, authorization_expires_at, asked_operation, first_asked_at
 )
 SELECT
-    tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
-    amount_minor, currency, capture_method, provider, description, metadata, max_retries,
-    created_at, id, status, provider_reference, hold_id, captured_minor, refunded_minor,
-    refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
-    inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at, authorization_expires_at, asked_operation, first_asked_at
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[],
-    $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], $12::integer[],
-    $13::timestamptz[], $14::uuid[], $15::integer[], $16::text[], $17::text[],
-    $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::text[],
-    $23::bigint[], $24::timestamptz[], $25::uuid[], $26::integer[], $27::integer[],
-    $28::integer[], $29::text[], $30::text[], $31::integer[], $32::integer[],
-    $33::timestamptz[], $34::timestamptz[], $35::timestamptz[], $36::text[],
-    $37::timestamptz[]
-) AS new (
-    tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
-    amount_minor, currency, capture_method, provider, description, metadata, max_retries,
-    created_at, id, version_before, status, provider_reference, hold_id, captured_minor,
-    refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
-    attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at, authorization_expires_at, asked_operation,
-    first_asked_at
-);
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:idempotency_key::text[]),
+    unnest(:payment_type::text[]), unnest(:source_account_id::uuid[]),
+    unnest(:destination_account_id::uuid[]), unnest(:amount_minor::bigint[]),
+    unnest(:currency::text[]), unnest(:capture_method::text[]), unnest(:provider::text[]),
+    unnest(:description::text[]), unnest(:metadata::json[]), unnest(:max_retries::integer[]),
+    unnest(:created_at::timestamptz[]), unnest(:status::text[]),
+    unnest(:provider_reference::text[]), unnest(:hold_id::uuid[]),
+    unnest(:captured_minor::bigint[]), unnest(:refunded_minor::bigint[]),
+    unnest(:refund_pending_minor::bigint[]), unnest(:operation::text[]),
+    unnest(:operation_minor::bigint[]), unnest(:due_at::timestamptz[]),
+    unnest(:lease_id::uuid[]), unnest(:attempt_count::integer[]),
+    unnest(:inquiry_count::integer[]), unnest(:retry_count::integer[]),
+    unnest(:last_error_code::text[]), unnest(:last_error::text[]), unnest(:version::integer[]),
+    unnest(:sequence::integer[]), unnest(:updated_at::timestamptz[]),
+    unnest(:completed_at::timestamptz[]), unnest(:authorization_expires_at::timestamptz[]),
+    unnest(:asked_operation::text[]), unnest(:first_asked_at::timestamptz[]);
 
 -- name: update_payments
 UPDATE payments SET
@@ -95,19 +91,30 @@ UPDATE payments SET
     authorization_expires_at = new.authorization_expires_at,
     asked_operation = new.asked_operation,
     first_asked_at = new.first_asked_at
-FROM unnest(
-    $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::uuid[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::timestamptz[],
-    $12::uuid[], $13::integer[], $14::integer[], $15::integer[], $16::text[],
-    $17::text[], $18::integer[], $19::integer[], $20::timestamptz[], $21::timestamptz[],
-    $22::timestamptz[], $23::text[], $24::timestamptz[]
-) AS new (
-    id, version_before, status, provider_reference, hold_id, captured_minor,
-    refunded_minor, refund_pending_minor, operation, operation_minor, due_at, lease_id,
-    attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    sequence, updated_at, completed_at, authorization_expires_at, asked_operation,
-    first_asked_at
-)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:status::text[]) AS status,
+        unnest(:provider_reference::text[]) AS provider_reference,
+        unnest(:hold_id::uuid[]) AS hold_id,
+        unnest(:captured_minor::bigint[]) AS captured_minor,
+        unnest(:refunded_minor::bigint[]) AS refunded_minor,
+        unnest(:refund_pending_minor::bigint[]) AS refund_pending_minor,
+        unnest(:operation::text[]) AS operation,
+        unnest(:operation_minor::bigint[]) AS operation_minor,
+        unnest(:due_at::timestamptz[]) AS due_at, unnest(:lease_id::uuid[]) AS lease_id,
+        unnest(:attempt_count::integer[]) AS attempt_count,
+        unnest(:inquiry_count::integer[]) AS inquiry_count,
+        unnest(:retry_count::integer[]) AS retry_count,
+        unnest(:last_error_code::text[]) AS last_error_code,
+        unnest(:last_error::text[]) AS last_error, unnest(:version::integer[]) AS version,
+        unnest(:sequence::integer[]) AS sequence,
+        unnest(:updated_at::timestamptz[]) AS updated_at,
+        unnest(:completed_at::timestamptz[]) AS completed_at,
+        unnest(:authorization_expires_at::timestamptz[]) AS authorization_expires_at,
+        unnest(:asked_operation::text[]) AS asked_operation,
+        unnest(:first_asked_at::timestamptz[]) AS first_asked_at
+) AS new
 WHERE payments.id = new.id AND payments.version = new.version_before;
 
 -- name: block_payments
@@ -116,33 +123,32 @@ WHERE payments.id = new.id AND payments.version = new.version_before;
 UPDATE payments SET
     charge_blocked_by = new.charge_blocked_by,
     refund_blocked_by = new.refund_blocked_by
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS new (id, charge_blocked_by, refund_blocked_by)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:charge_blocked_by::uuid[]) AS charge_blocked_by,
+        unnest(:refund_blocked_by::uuid[]) AS refund_blocked_by
+) AS new
 WHERE payments.id = new.id;
 
 -- name: insert_refunds
 INSERT INTO refunds (
-    tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
-    max_retries, created_at, id, status, provider_reference, due_at, lease_id,
-    attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    updated_at, completed_at, first_asked_at
+    id, tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
+    max_retries, created_at, status, provider_reference, due_at, lease_id, attempt_count,
+    inquiry_count, retry_count, last_error_code, last_error, version, updated_at, completed_at,
+    first_asked_at
 )
 SELECT
-    tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
-    max_retries, created_at, id, status, provider_reference, due_at, lease_id,
-    attempt_count, inquiry_count, retry_count, last_error_code, last_error, version,
-    updated_at, completed_at, first_asked_at
-FROM unnest(
-    $1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-    $7::text[], $8::integer[], $9::timestamptz[], $10::uuid[], $11::integer[],
-    $12::text[], $13::text[], $14::timestamptz[], $15::uuid[], $16::integer[],
-    $17::integer[], $18::integer[], $19::text[], $20::text[], $21::integer[],
-    $22::timestamptz[], $23::timestamptz[], $24::timestamptz[]
-) AS new (
-    tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
-    max_retries, created_at, id, version_before, status, provider_reference, due_at,
-    lease_id, attempt_count, inquiry_count, retry_count, last_error_code, last_error,
-    version, updated_at, completed_at, first_asked_at
-);
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:payment_id::uuid[]),
+    unnest(:idempotency_key::text[]), unnest(:amount_minor::bigint[]),
+    unnest(:currency::text[]), unnest(:reason::text[]), unnest(:provider::text[]),
+    unnest(:max_retries::integer[]), unnest(:created_at::timestamptz[]),
+    unnest(:status::text[]), unnest(:provider_reference::text[]),
+    unnest(:due_at::timestamptz[]), unnest(:lease_id::uuid[]),
+    unnest(:attempt_count::integer[]), unnest(:inquiry_count::integer[]),
+    unnest(:retry_count::integer[]), unnest(:last_error_code::text[]),
+    unnest(:last_error::text[]), unnest(:version::integer[]),
+    unnest(:updated_at::timestamptz[]), unnest(:completed_at::timestamptz[]),
+    unnest(:first_asked_at::timestamptz[]);
 
 -- name: update_refunds
 UPDATE refunds SET
@@ -159,15 +165,21 @@ UPDATE refunds SET
     updated_at = new.updated_at,
     completed_at = new.completed_at,
     first_asked_at = new.first_asked_at
-FROM unnest(
-    $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::uuid[],
-    $7::integer[], $8::integer[], $9::integer[], $10::text[], $11::text[],
-    $12::integer[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]
-) AS new (
-    id, version_before, status, provider_reference, due_at, lease_id, attempt_count,
-    inquiry_count, retry_count, last_error_code, last_error, version, updated_at,
-    completed_at, first_asked_at
-)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:status::text[]) AS status,
+        unnest(:provider_reference::text[]) AS provider_reference,
+        unnest(:due_at::timestamptz[]) AS due_at, unnest(:lease_id::uuid[]) AS lease_id,
+        unnest(:attempt_count::integer[]) AS attempt_count,
+        unnest(:inquiry_count::integer[]) AS inquiry_count,
+        unnest(:retry_count::integer[]) AS retry_count,
+        unnest(:last_error_code::text[]) AS last_error_code,
+        unnest(:last_error::text[]) AS last_error, unnest(:version::integer[]) AS version,
+        unnest(:updated_at::timestamptz[]) AS updated_at,
+        unnest(:completed_at::timestamptz[]) AS completed_at,
+        unnest(:first_asked_at::timestamptz[]) AS first_asked_at
+) AS new
 WHERE refunds.id = new.id AND refunds.version = new.version_before;
 
 -- name: insert_ledger_transfers
@@ -176,22 +188,27 @@ INSERT INTO ledger_transfers (
     releases_minor, currency, transaction_type, description, payment_id, refund_id,
     debit_balance_after, credit_balance_after, recorded_at
 )
-SELECT * FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[],
-    $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::uuid[],
-    $13::uuid[], $14::bigint[], $15::bigint[], $16::timestamptz[]
-);
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:state::text[]),
+    unnest(:pending_id::uuid[]), unnest(:debit_account_id::uuid[]),
+    unnest(:credit_account_id::uuid[]), unnest(:amount_minor::bigint[]),
+    unnest(:releases_minor::bigint[]), unnest(:currency::text[]),
+    unnest(:transaction_type::text[]), unnest(:description::text[]),
+    unnest(:payment_id::uuid[]), unnest(:refund_id::uuid[]),
+    unnest(:debit_balance_after::bigint[]), unnest(:credit_balance_after::bigint[]),
+    unnest(:recorded_at::timestamptz[]);
 
 -- name: insert_attempts
 INSERT INTO attempts (
-    id, tenant_id, payment_id, refund_id, number, operation, inquiry, provider,
-    provider_key, worker, lease_expires_at, started_at
+    id, tenant_id, payment_id, refund_id, number, operation, inquiry, provider, provider_key,
+    worker, lease_expires_at, started_at
 )
-SELECT * FROM unnest(
-    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::integer[], $6::text[],
-    $7::boolean[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
-    $12::timestamptz[]
-);
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:payment_id::uuid[]),
+    unnest(:refund_id::uuid[]), unnest(:number::integer[]), unnest(:operation::text[]),
+    unnest(:inquiry::boolean[]), unnest(:provider::text[]), unnest(:provider_key::text[]),
+    unnest(:worker::text[]), unnest(:lease_expires_at::timestamptz[]),
+    unnest(:started_at::timestamptz[]);
 
 -- name: finish_attempts
 -- A late answer overwrites 'lease_expired', and nothing else.
@@ -201,47 +218,55 @@ UPDATE attempts SET
     provider_reference = new.provider_reference,
     error_code = new.error_code,
     error = new.error
-FROM unnest(
-    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]
-) AS new (id, finished_at, outcome, provider_reference, error_code, error)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:finished_at::timestamptz[]) AS finished_at,
+        unnest(:outcome::text[]) AS outcome,
+        unnest(:provider_reference::text[]) AS provider_reference,
+        unnest(:error_code::text[]) AS error_code, unnest(:error::text[]) AS error
+) AS new
 WHERE
     attempts.id = new.id
     AND (attempts.outcome IS NULL OR attempts.outcome = 'lease_expired');
 
 -- name: insert_payment_events
 INSERT INTO payment_events (payment_id, version, id, tenant_id, sequence, type, data, occurred_at)
-SELECT * FROM unnest(
-    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::integer[], $6::text[],
-    $7::json[], $8::timestamptz[]
-);
+SELECT
+    unnest(:payment_id::uuid[]), unnest(:version::integer[]), unnest(:id::uuid[]),
+    unnest(:tenant_id::text[]), unnest(:sequence::integer[]), unnest(:type::text[]),
+    unnest(:data::json[]), unnest(:occurred_at::timestamptz[]);
 
 -- name: insert_outbox
 INSERT INTO outbox (
     id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
     traceparent, occurred_at, recorded_at
 )
-SELECT * FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::json[], $6::text[],
-    $7::integer[], $8::uuid[], $9::text[], $10::timestamptz[], $11::timestamptz[]
-);
+SELECT
+    unnest(:id::uuid[]), unnest(:aggregatetype::text[]), unnest(:aggregateid::text[]),
+    unnest(:type::text[]), unnest(:payload::json[]), unnest(:tenant_id::text[]),
+    unnest(:sequence::integer[]), unnest(:causationid::uuid[]), unnest(:traceparent::text[]),
+    unnest(:occurred_at::timestamptz[]), unnest(:recorded_at::timestamptz[]);
 
 -- name: dead_letters_parked
 SELECT id FROM dead_letters
-WHERE id = any($1::uuid[]);
+WHERE id = any(:ids::uuid[]);
 
 -- name: insert_dead_letters
 -- One that another transaction is parking makes this one wait, fail and be decided again.
 INSERT INTO dead_letters (
     id, tenant_id, stage, reason, error, payment_id, refund_id, topic, message_partition,
-    message_offset, message_key, message_value, message_headers, attempts,
-    first_failed_at, last_failed_at, queued_for, waits_behind, state, version
+    message_offset, message_key, message_value, message_headers, attempts, first_failed_at,
+    last_failed_at, queued_for, waits_behind, state, version
 )
-SELECT new.*, 'parked', 1 FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
-    $7::uuid[], $8::text[], $9::integer[], $10::bigint[], $11::bytea[], $12::bytea[],
-    $13::json[], $14::integer[], $15::timestamptz[], $16::timestamptz[], $17::uuid[],
-    $18::uuid[]
-) AS new;
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:stage::text[]),
+    unnest(:reason::text[]), unnest(:error::text[]), unnest(:payment_id::uuid[]),
+    unnest(:refund_id::uuid[]), unnest(:topic::text[]), unnest(:message_partition::integer[]),
+    unnest(:message_offset::bigint[]), unnest(:message_key::bytea[]),
+    unnest(:message_value::bytea[]), unnest(:message_headers::json[]),
+    unnest(:attempts::integer[]), unnest(:first_failed_at::timestamptz[]),
+    unnest(:last_failed_at::timestamptz[]), unnest(:queued_for::uuid[]),
+    unnest(:waits_behind::uuid[]), 'parked', 1;
 
 -- name: update_dead_letters
 UPDATE dead_letters SET
@@ -251,10 +276,13 @@ UPDATE dead_letters SET
     resolution = new.resolution,
     waits_behind = new.waits_behind,
     version = new.version
-FROM unnest(
-    $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::uuid[], $8::integer[]
-) AS new (id, version_before, state, resolved_at, resolved_by, resolution, waits_behind, version)
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:state::text[]) AS state, unnest(:resolved_at::timestamptz[]) AS resolved_at,
+        unnest(:resolved_by::text[]) AS resolved_by, unnest(:resolution::text[]) AS resolution,
+        unnest(:waits_behind::uuid[]) AS waits_behind, unnest(:version::integer[]) AS version
+) AS new
 WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 
 -- name: insert_provider_events
@@ -262,17 +290,19 @@ WHERE dead_letters.id = new.id AND dead_letters.version = new.version_before;
 INSERT INTO provider_events (
     provider, event_id, tenant_id, type, payment_id, refund_id, effect, received_at
 )
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
-    $8::timestamptz[]
-);
+SELECT
+    unnest(:provider::text[]), unnest(:event_id::text[]), unnest(:tenant_id::text[]),
+    unnest(:type::text[]), unnest(:payment_id::uuid[]), unnest(:refund_id::uuid[]),
+    unnest(:effect::text[]), unnest(:received_at::timestamptz[]);
 
 -- name: insert_idempotency_keys
 -- A key another transaction is inserting makes this one wait for it, and then fail:
 -- the batch is rolled back and decided again, with the other's answer in sight.
 INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, recorded_at)
-SELECT new.* FROM unnest(
-    $1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::json[], $6::bytea[],
-    $7::timestamptz[]
-) AS new (tenant_id, key, fingerprint, status, headers, body, recorded_at)
-ORDER BY new.tenant_id, new.key;
+SELECT * FROM (
+    SELECT
+        unnest(:tenant_id::text[]) AS tenant_id, unnest(:key::text[]) AS key,
+        unnest(:fingerprint::bytea[]), unnest(:status::smallint[]), unnest(:headers::json[]),
+        unnest(:body::bytea[]), unnest(:recorded_at::timestamptz[])
+) AS new
+ORDER BY tenant_id, key;

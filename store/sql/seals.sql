@@ -19,9 +19,9 @@ WHERE
 
 -- name: rows_to_seal
 SELECT * FROM ledger_transfers
-WHERE id > $1 AND id < $2
+WHERE id > :after AND id < :before
 ORDER BY id
-LIMIT $3;
+LIMIT :rows_max;
 
 -- name: last_seals
 SELECT newest.*
@@ -39,10 +39,11 @@ INSERT INTO ledger_seals (
     tenant_id, number, first_ledger_id, last_ledger_id, row_count, sealed_at, previous_digest,
     fingerprints, digest
 )
-SELECT * FROM unnest(
-    $1::text[], $2::bigint[], $3::uuid[], $4::uuid[], $5::integer[], $6::timestamptz[],
-    $7::bytea[], $8::bytea[], $9::bytea[]
-);
+SELECT
+    unnest(:tenant_id::text[]), unnest(:number::bigint[]), unnest(:first_ledger_id::uuid[]),
+    unnest(:last_ledger_id::uuid[]), unnest(:row_count::integer[]),
+    unnest(:sealed_at::timestamptz[]), unnest(:previous_digest::bytea[]),
+    unnest(:fingerprints::bytea[]), unnest(:digest::bytea[]);
 
 -- name: journal_rows
 SELECT * FROM ledger_transfers

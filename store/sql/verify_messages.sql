@@ -2,18 +2,18 @@
 -- topics and the provider's journal with.
 
 -- name: verify_outbox
--- In the last $1 seconds every public event went into the outbox as it is, and every
--- event there is one that happened.
+-- For as long as rows are kept, every public event went into the outbox as it is, and
+-- every event there is one that happened.
 WITH public_events AS (
     SELECT id, payment_id, sequence, type, data::text AS data
     FROM payment_events
-    WHERE sequence IS NOT NULL AND occurred_at > now() - make_interval(secs => $1)
+    WHERE sequence IS NOT NULL AND occurred_at > now() - make_interval(secs => :kept_s)
 ),
 
 said AS (
     SELECT id, aggregateid, sequence, type, payload::text AS payload
     FROM outbox
-    WHERE aggregatetype = 'payments.events' AND recorded_at > now() - make_interval(secs => $1)
+    WHERE aggregatetype = 'payments.events' AND recorded_at > now() - make_interval(secs => :kept_s)
 )
 
 SELECT
@@ -34,14 +34,14 @@ WHERE
     OR said.payload <> public_events.data;
 
 -- name: verify_letters
--- A message is parked once, and in the last $1 seconds each letter was also published
--- with the bytes it keeps.
+-- A message is parked once, and for as long as rows are kept each letter was also
+-- published with its bytes.
 WITH said AS (
     SELECT
         payload -> 'dead_letter' ->> 'id' AS id,
         decode(payload -> 'dead_letter' ->> 'value_base64', 'base64') AS value
     FROM outbox
-    WHERE aggregatetype = 'payments.dlq' AND recorded_at > now() - make_interval(secs => $1)
+    WHERE aggregatetype = 'payments.dlq' AND recorded_at > now() - make_interval(secs => :kept_s)
 )
 
 SELECT
@@ -56,7 +56,7 @@ SELECT format('dead letter %s', letters.id), 'was not published with the bytes i
 FROM dead_letters AS letters
 LEFT JOIN said
     ON letters.id::text = said.id AND letters.message_value IS NOT DISTINCT FROM said.value
-WHERE letters.last_failed_at > now() - make_interval(secs => $1) AND said.id IS NULL;
+WHERE letters.last_failed_at > now() - make_interval(secs => :kept_s) AND said.id IS NULL;
 
 -- name: verify_published
 -- Every message the outbox holds, with a digest of its bytes: what the topics must have.
@@ -66,10 +66,10 @@ SELECT
 FROM outbox;
 
 -- name: verify_published_later
--- Those of $1 that came after the snapshot, at $2 or later.
+-- Those of some that came after the baseline.
 SELECT id, aggregatetype AS topic, decode(md5(payload::text), 'hex') AS digest
 FROM outbox
-WHERE id = any($1::uuid[]) AND recorded_at >= $2;
+WHERE id = any(:ids::uuid[]) AND recorded_at >= :since;
 
 -- name: verify_poison
 -- How often each message that could not be processed was parked, by topic and bytes, and

@@ -67,14 +67,14 @@ LEFT JOIN waiting ON parked.queued_for = waiting.id AND parked.stage = waiting.s
 WHERE waiting.id IS NULL;
 
 -- name: verify_forgotten
--- Due for more than $1 seconds: whoever should look does not. Who waits behind a dead letter
+-- Due for more than a while: whoever should look does not. Who waits behind a dead letter
 -- rests in its queue, which has an owner and an age.
 SELECT
     format('payment %s', id) AS subject,
     format('%s, due since %s', status, due_at) AS problem
 FROM payments
 WHERE
-    due_at < now() - make_interval(secs => $1)
+    due_at < now() - make_interval(secs => :forgotten_after_s)
     AND (charge_blocked_by IS NULL OR operation IS NULL)
 UNION ALL
 SELECT
@@ -83,7 +83,7 @@ SELECT
 FROM refunds
 INNER JOIN payments ON refunds.payment_id = payments.id
 WHERE
-    refunds.due_at < now() - make_interval(secs => $1)
+    refunds.due_at < now() - make_interval(secs => :forgotten_after_s)
     AND payments.refund_blocked_by IS NULL;
 
 -- name: verify_in_flight

@@ -1,1 +1,1 @@
-"""What one commit does: the group committer and all that it locks and records."""
+"""What is written: the group committer's decisions, and beside them keys, breaks and seals."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from payments.decision import State
-from store.queries import query
+from store.queries import bound, query
 from store.rows import account_from, dead_letter_from, payment_from, refund_from
 
 if TYPE_CHECKING:
@@ -75,13 +75,16 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
         rows = await connection.fetch(query("lock_payments"), list(payment_ids))
         working.payments = {row["id"]: payment_from(row) for row in rows}
     if events := {each for need in needs for each in need.provider_events}:
-        rows = await connection.fetch(query("known_provider_events"), *zip(*events, strict=True))
+        providers, event_ids = zip(*events, strict=True)
+        known = bound("known_provider_events", providers=providers, event_ids=event_ids)
+        rows = await connection.fetch(*known)
         working.provider_events = {(row["provider"], row["event_id"]) for row in rows}
     if refund_ids:
         rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
         working.refunds = {row["id"]: refund_from(row) for row in rows}
     if letter_ids:
-        rows = await connection.fetch(query("lock_dead_letters"), list(letter_ids), list(queues))
+        letters = bound("lock_dead_letters", ids=list(letter_ids), queues=list(queues))
+        rows = await connection.fetch(*letters)
         working.dead_letters = {row["id"]: dead_letter_from(row) for row in rows}
     account_ids |= _accounts_of(working, commands)
     if account_ids:

@@ -7,14 +7,15 @@ effect, refusals included, so it is never lost and never there without it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 import structlog
 
 from payments.decision import Refused
 from payments.decisions.decide import decide
-from store.queries import query
+from store.queries import bound
+from store.rows import columns
 from store.write.batch import Working, load
 from store.write.record import Recorded, record
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from payments.commands import Command
     from payments.decision import Context, Decision, Result
-    from store.rows import Values
 
 log = structlog.get_logger()
 
@@ -78,10 +78,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A reply for each submission, an Exception being its own failure; and all new outcomes."""
+    """A reply for each submission, an Exception being its own failure; and what of it is new."""
 
     replies: list[Reply | Exception]
-    outcomes: list[Decision | Refused]
+    outcomes: list[tuple[Command, Decision | Refused]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,18 @@ class _Known:
 
     fingerprint: bytes
     answer: Answer
+
+
+class _KeyRow(NamedTuple):
+    """A row of `idempotency_keys`, by its columns."""
+
+    tenant_id: str
+    key: str
+    fingerprint: bytes
+    status: int
+    headers: str
+    body: bytes
+    recorded_at: datetime
 
 
 async def commit(
@@ -108,8 +120,7 @@ async def commit(
     replies = [batch.reply(each, context) for each in submissions]
     await record(connection, batch.recorded)
     if batch.keys:
-        columns = zip(*batch.keys, strict=True)
-        await connection.execute(query("insert_idempotency_keys"), *columns)
+        await connection.execute(*columns("insert_idempotency_keys", batch.keys))
     return Committed(replies, batch.outcomes)
 
 
@@ -120,8 +131,8 @@ class _Batch:
         self._working = working
         self._known = known
         self.recorded: list[Recorded] = []
-        self.keys: list[Values] = []
-        self.outcomes: list[Decision | Refused] = []
+        self.keys: list[_KeyRow] = []
+        self.outcomes: list[tuple[Command, Decision | Refused]] = []
 
     def reply(self, submission: Submission, context: Callable[[], Context]) -> Reply | Exception:
         earlier = _replayed(submission, self._known)
@@ -133,7 +144,7 @@ class _Batch:
         except Exception as error:
             log.exception("a decision failed", command=type(submission.command).__name__)
             return error
-        self.outcomes.append(outcome)
+        self.outcomes.append((submission.command, outcome))
         answer = self._answer(submission, outcome, at.now)
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)
@@ -152,7 +163,7 @@ class _Batch:
             self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
             headers = orjson.dumps(dict(answer.headers)).decode()
             key = (asked.tenant_id, asked.key, asked.fingerprint)
-            self.keys.append((*key, answer.status, headers, answer.body, now))
+            self.keys.append(_KeyRow(*key, answer.status, headers, answer.body, now))
         return answer
 
 
@@ -187,11 +198,12 @@ async def _known_answers(
     }
     if not asked:
         return {}
-    columns = zip(*asked, strict=True)
+    tenant_ids, keys = zip(*asked, strict=True)
+    stored = bound("idempotency_answers", tenant_ids=tenant_ids, keys=keys)
     return {
         (row["tenant_id"], row["key"]): _Known(
             row["fingerprint"],
             Answer(row["status"], orjson.loads(row["headers"]), row["body"]),
         )
-        for row in await connection.fetch(query("idempotency_answers"), *columns)
+        for row in await connection.fetch(*stored)
     }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class OutboxValues(NamedTuple):
-    """The parameters of `insert_outbox`, in its order."""
+    """A row of the outbox, by its columns."""
 
     id: UUID
     aggregatetype: str

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from store import rows
 from store.queries import query
+from store.rows import columns
 from store.write.outbox import event_payload, messages, superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.decision import Decision
     from payments.events import Event
-    from store.rows import Values
+    from store.write.outbox import OutboxValues
 
 
 class VersionConflictError(Exception):
@@ -36,7 +37,7 @@ class _Versioned(Protocol):
     def version(self) -> int: ...
 
 
-EntityT = TypeVar("EntityT", bound=_Versioned)
+PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,66 +54,23 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
     decisions = [each.decision for each in batch]
     write = _Writer(connection)
     systems = {each.id: each for decision in decisions for each in decision.system_accounts}
-    await write.insert(
-        "insert_system_accounts",
-        sorted((each.id, each.tenant_id, each.code, each.currency) for each in systems.values()),
-    )
-    await write.versioned(
-        "accounts",
-        (each for decision in decisions for each in decision.accounts),
-        rows.account_inserted,
-        rows.account_updated,
-    )
-    await _payments(write, decisions)
-    await write.versioned(
-        "refunds",
-        (each for decision in decisions for each in decision.refunds),
-        rows.refund_inserted,
-        rows.refund_updated,
-    )
-    await write.insert(
-        "insert_ledger_transfers",
-        [rows.transfer_inserted(each) for decision in decisions for each in decision.transfers],
-    )
-    await write.insert(
-        "insert_attempts",
-        [rows.attempt_inserted(each) for decision in decisions for each in decision.attempts],
-    )
-    await write.insert(
-        "finish_attempts",
-        [
-            rows.attempt_finished(each)
-            for decision in decisions
-            for each in decision.attempt_results
-        ],
-    )
-    await write.versioned(
-        "dead_letters",
-        (each for decision in decisions for each in decision.dead_letters),
-        rows.dead_letter_inserted,
-        rows.dead_letter_updated,
-    )
-    await write.insert(
-        "insert_provider_events",
-        [
-            rows.provider_event_inserted(each)
-            for decision in decisions
-            for each in decision.provider_events
-        ],
-    )
+    await write.insert("insert_system_accounts", [systems[each] for each in sorted(systems)])
+    await write.versioned("accounts", _all(each.accounts for each in decisions))
+    await write.versioned("payments", _all(each.payments for each in decisions))
+    # As the last decision left it, like the rest of the row.
+    blocked = {each.id: each for decision in decisions for each in decision.blocked}
+    await write.insert("block_payments", [*blocked.values()])
+    await write.versioned("refunds", _all(each.refunds for each in decisions))
+    await write.insert("insert_ledger_transfers", _all(each.transfers for each in decisions))
+    await write.insert("insert_attempts", _all(each.attempts for each in decisions))
+    await write.insert("finish_attempts", _all(each.attempt_results for each in decisions))
+    await write.versioned("dead_letters", _all(each.dead_letters for each in decisions))
+    await write.insert("insert_provider_events", _all(each.provider_events for each in decisions))
     await _say(write, batch)
 
 
-async def _payments(write: _Writer, decisions: Sequence[Decision]) -> None:
-    await write.versioned(
-        "payments",
-        (each for decision in decisions for each in decision.payments),
-        rows.payment_inserted,
-        rows.payment_updated,
-    )
-    # As the last decision left it, like the rest of the row.
-    blocked = {each.id: each for decision in decisions for each in decision.blocked}
-    await write.insert("block_payments", [rows.payment_blocked(each) for each in blocked.values()])
+def _all(parts: Iterable[Iterable[PartT]]) -> list[PartT]:
+    return [*chain.from_iterable(parts)]
 
 
 async def _without_repeated_letters(
@@ -139,29 +97,17 @@ async def _without_repeated_letters(
 
 async def _say(write: _Writer, batch: Sequence[Recorded]) -> None:
     stale = superseded([each.decision for each in batch])
-    history: list[Values] = []
-    outbox: list[Values] = []
+    events: list[Event] = []
+    payloads: list[str] = []
+    outbox: list[OutboxValues] = []
     for each in batch:
-        payloads = [(event, event_payload(event)) for event in each.decision.events]
-        history.extend(_history(event, payload) for event, payload in payloads)
-        said = messages(each.decision, payloads, each.traceparent)
+        told = [(event, event_payload(event)) for event in each.decision.events]
+        events.extend(event for event, _ in told)
+        payloads.extend(payload for _, payload in told)
+        said = messages(each.decision, told, each.traceparent)
         outbox.extend(row for row in said if row.id not in stale)
-    await write.insert("insert_payment_events", history)
+    await write.insert("insert_payment_events", events, data=payloads)
     await write.insert("insert_outbox", outbox)
-
-
-def _history(event: Event, payload: str) -> Values:
-    payment = event.payment
-    return (
-        payment.id,
-        payment.version,
-        event.id,
-        payment.tenant_id,
-        payment.sequence if event.is_public else None,
-        event.type.value,
-        payload,
-        event.occurred_at,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +116,23 @@ class _Writer:
 
     connection: PoolConnectionProxy
 
-    async def insert(self, name: str, values: Sequence[Values]) -> None:
-        if values:
-            await self.connection.execute(query(name), *zip(*values, strict=True))
-
-    async def versioned(
-        self,
-        table: str,
-        entities: Iterable[EntityT],
-        inserted: Callable[[EntityT], Values],
-        updated: Callable[[EntityT, int], Values],
+    async def insert(
+        self, name: str, entities: Sequence[object], **given: Sequence[object]
     ) -> None:
+        if entities:
+            await self.connection.execute(*columns(name, entities, **given))
+
+    async def versioned(self, table: str, entities: Iterable[_Versioned]) -> None:
         """Insert what is new, update what is not, each once, as the last decision left it."""
-        states: defaultdict[UUID, list[EntityT]] = defaultdict(list)
+        states: defaultdict[UUID, list[_Versioned]] = defaultdict(list)
         for entity in entities:
             states[entity.id].append(entity)
         befores = [(history[0].version - 1, history[-1]) for history in states.values()]
-        await self.insert(
-            f"insert_{table}", [inserted(last) for before, last in befores if not before]
-        )
-        changed = [updated(last, before) for before, last in befores if before]
+        await self.insert(f"insert_{table}", [last for before, last in befores if not before])
+        changed = [last for before, last in befores if before]
         if changed:
-            sql = query(f"update_{table}")
-            status = await self.connection.execute(sql, *zip(*changed, strict=True))
+            versions = [before for before, _ in befores if before]
+            update = columns(f"update_{table}", changed, version_before=versions)
+            status = await self.connection.execute(*update)
             if status != f"UPDATE {len(changed)}":
                 raise VersionConflictError(f"{table}: {status}, expected {len(changed)} rows")

@@ -192,11 +192,11 @@ async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
     await schedule.wake_due()
     assert not await was_woken(idle_shop, payment.id)
     async with connected(database) as connection:
-        assert await violations(connection, "verify_forgotten", 60.0) == ()
+        assert await violations(connection, "verify_forgotten", forgotten_after_s=60.0) == ()
         assert await violations(connection, "verify_in_flight") == ()
         assert await violations(connection, "verify_queues") == ()
         await idle_shop.did(DiscardDeadLetter(letter_id, "ada", "noise"))
-        assert len(await violations(connection, "verify_forgotten", 60.0)) == 1
+        assert len(await violations(connection, "verify_forgotten", forgotten_after_s=60.0)) == 1
     await schedule.wake_due()
     assert await was_woken(idle_shop, payment.id)
 

@@ -10,7 +10,7 @@ import pytest
 
 from api.access.scopes import Everyone, Scope
 from api.routes import ROUTES
-from store.api_keys import revoke_api_key
+from store.write.api_keys import revoke_api_key
 from tests.support.api.ingress import Ingress
 from tests.support.api.possessions import Possessions, possessions
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from telemetry import logging as telemetry_logging
 from tests.support.api.customers import POLICY, Customers, Floor
 from tests.support.api.ingress import Options, running
-from verify.database import connected, taken
+from verify.database import connected, read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,5 +97,5 @@ def _run(floor: Floor, how: settings, chosen: int | None = None) -> None:
 async def _verified(database: DatabaseAddress) -> None:
     """The database satisfies every invariant it can show alone."""
     async with connected(database) as connection:
-        found = await taken(connection, outbox_retention_s=86_400)
-    assert {each.invariant: each.violations for each in found.findings if each.violations} == {}
+        found = await read_baseline(connection, outbox_retention_s=86_400)
+    assert {each.invariant: each.violations for each in found.results if each.violations} == {}

@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from store.queries import query
+from store.queries import bound
 from store.read.id_ranges import FIRST_ID, LAST_ID
 
 if TYPE_CHECKING:
@@ -15,24 +15,26 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = uuid4()
-NO_FILTERS = (None, None, None, None, None)
-PLANS = {
-    "account_by_id": (("t", ID), {"accounts_"}),
-    "payment_by_id": (("t", ID), {"payments_"}),
+OF_TENANT = {"tenant_id": "t", "id": ID}
+NO_FILTERS = dict.fromkeys(("status", "provider", "currency", "created_from", "created_before"))
+PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21}
+PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
+    "account_by_id": (OF_TENANT, {"accounts_"}),
+    "payment_by_id": (OF_TENANT, {"payments_"}),
     "payment_with_all": (
-        ("t", ID, True),
+        OF_TENANT | {"with_events": True},
         {"payments_", "attempts_once_a_number", "refunds_by_payment", "payment_events_pkey"},
     ),
-    "payments_page": (("t", LAST_ID, FIRST_ID, *NO_FILTERS, 21), {"payments_by_tenant"}),
-    "settled_payments": (([ID], ["completed"]), {"payments_"}),
-    "refund_by_id": (("t", ID), {"refunds_pkey"}),
-    "statement_page": (("t", ID, LAST_ID, 21), {"ledger_debits", "ledger_credits"}),
+    "payments_page": (PAGE | NO_FILTERS | {"first_id": FIRST_ID}, {"payments_by_tenant"}),
+    "settled_payments": ({"ids": [ID], "statuses": ["completed"]}, {"payments_"}),
+    "refund_by_id": (OF_TENANT, {"refunds_pkey"}),
+    "statement_page": (PAGE | {"account_id": ID}, {"ledger_debits", "ledger_credits"}),
     "balance_at": (
-        ("t", ID, NOW, FIRST_ID),
+        {"tenant_id": "t", "account_id": ID, "instant": NOW, "first_id": FIRST_ID},
         {"accounts_", "ledger_debits", "ledger_credits"},
     ),
-    "dead_letter_by_id": (("t", ID), {"dead_letters_pkey"}),
-    "api_key_by_id": (("k",), {"api_keys_pkey"}),
+    "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
+    "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),
 }
 
 
@@ -58,10 +60,11 @@ async def test_a_page_is_not_sorted_out_of_everything(pool: asyncpg.Pool[asyncpg
 
 
 async def _plan(
-    pool: asyncpg.Pool[asyncpg.Record], name: str, arguments: tuple[object, ...], *settings: str
+    pool: asyncpg.Pool[asyncpg.Record], name: str, arguments: dict[str, object], *settings: str
 ) -> str:
     async with pool.acquire() as connection, connection.transaction():
         for setting in ("enable_bitmapscan = off", *settings):
             await connection.execute(f"SET LOCAL {setting}")
-        rows = await connection.fetch(f"EXPLAIN {query(name)}", *arguments)
+        text, *ordered = bound(name, **arguments)
+        rows = await connection.fetch(f"EXPLAIN {text}", *ordered)
     return "\n".join(row[0] for row in rows)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from payments.payment import Provider
 from payments.reconciliation.differences import Break, BreakType, Kind, Period
-from store.reconciliation import keep_run, resolve_break
+from store.write.reconciliation import keep_run, resolve_break
 from tests.support.api.ingress import ALL_SCOPES, Ingress
 from tests.support.factories import usd
 

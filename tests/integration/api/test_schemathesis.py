@@ -21,7 +21,7 @@ from tests.support.api.ingress import Ingress, Options, running
 from tests.support.api.stage import settling
 from tests.support.factories import TENANT
 from tests.support.verify.world import live
-from verify.database import connected, taken
+from verify.database import connected, read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,11 +88,11 @@ def _server_errors(ingress: Ingress) -> float:
 async def _unsound(database: DatabaseAddress) -> list[str]:
     """What `payments verify` would say."""
     async with connected(database) as connection:
-        found = await taken(connection, outbox_retention_s=86_400)
+        found = await read_baseline(connection, outbox_retention_s=86_400)
     return [
-        f"{finding.invariant}: {each.subject} {each.problem}"
-        for finding in found.findings
-        for each in finding.violations
+        f"{result.invariant}: {each.subject} {each.problem}"
+        for result in found.results
+        for each in result.violations
     ]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.verify.world import live
-from verify.database import connected, taken
+from verify.database import connected, read_baseline
 
 if TYPE_CHECKING:
     from store.pool import DatabaseAddress
     from store.write.group_commit import GroupCommitter
-    from verify.database import Snapshot
+    from verify.database import Baseline
 
 _HEADING = re.compile(r"^-- corruption: (.+) violates (.+)$", re.MULTILINE)
 _CORRUPTIONS = Path(__file__).parents[2] / "support" / "verify" / "corruptions.sql"
@@ -20,16 +20,16 @@ _, *_PARTS = _HEADING.split(_CORRUPTIONS.read_text())
 CORRUPTIONS = dict(zip(_PARTS[::3], zip(_PARTS[1::3], _PARTS[2::3], strict=True), strict=True))
 
 
-async def snapshot(address: DatabaseAddress) -> Snapshot:
+async def snapshot(address: DatabaseAddress) -> Baseline:
     async with connected(address) as connection:
-        return await taken(connection, outbox_retention_s=86_400)
+        return await read_baseline(connection, outbox_retention_s=86_400)
 
 
-def violated(found: Snapshot) -> dict[str, list[str]]:
+def violated(found: Baseline) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
-    for finding in found.findings:
-        for each in finding.violations:
-            problems.setdefault(finding.invariant, []).append(f"{each.subject} {each.problem}")
+    for result in found.results:
+        for each in result.violations:
+            problems.setdefault(result.invariant, []).append(f"{each.subject} {each.problem}")
     return problems
 
 
@@ -40,7 +40,7 @@ async def test_a_sound_database_satisfies_every_invariant(
     await (await live(committer)).hold_up()
     found = await snapshot(database)
     assert violated(found) == {}
-    assert all(each.checked for each in found.findings)
+    assert all(each.checked for each in found.results)
     assert found.outbox
     assert found.charges
 
@@ -61,7 +61,9 @@ async def test_each_corruption_is_found_by_the_invariants_it_violates(
             undone = connection.transaction(isolation="repeatable_read")
             await undone.start()
             await connection.execute(statements)
-            found[name] = violated(await taken(connection, outbox_retention_s=86_400)).keys()
+            found[name] = violated(
+                await read_baseline(connection, outbox_retention_s=86_400)
+            ).keys()
             await undone.rollback()
     assert found == {name: set(touched.split()) for name, (touched, _) in CORRUPTIONS.items()}
 

@@ -12,7 +12,7 @@ from tests.support.verify.tape import Tape, outbox_rows, published, read_back
 from tests.support.verify.world import POISON, World, live
 from topics.contracts.envelope import headers_of
 from topics.names import TOPICS
-from verify.database import connected, taken
+from verify.database import connected, read_baseline
 from verify.messages import compare
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class Stage:
 
     async def violated(self, *, behind: str | None = None) -> dict[str, list[str]]:
         async with connected(self._database) as connection:
-            snapshot = await taken(connection, outbox_retention_s=86_400)
-            comparison, memory = await compare(Tape(self.messages), NAMES, snapshot)
-            findings = await comparison.findings(connection, memory, behind=behind)
-        assert all(each.checked == len(self.messages) for each in findings)
+            snapshot = await read_baseline(connection, outbox_retention_s=86_400)
+            comparison, coverage = await compare(Tape(self.messages), NAMES, snapshot)
+            results = await comparison.results(connection, coverage, behind=behind)
+        assert all(each.checked == len(self.messages) for each in results)
         return {
             each.invariant: [f"{one.subject} {one.problem}" for one in each.violations]
-            for each in findings
+            for each in results
             if each.violations
         }
 
@@ -117,12 +117,12 @@ async def test_what_came_after_the_snapshot_is_tolerated(
 ) -> None:
     """A system at work goes on while it is verified."""
     async with connected(database) as connection:
-        snapshot = await taken(connection, outbox_retention_s=86_400)
+        snapshot = await read_baseline(connection, outbox_retention_s=86_400)
         await stage.world.account()
         stage.messages = [*map(published, await outbox_rows(pool)), stage.messages[-1]]
-        comparison, memory = await compare(Tape(stage.messages), NAMES, snapshot)
-        findings = await comparison.findings(connection, memory, behind=None)
-    assert all(each.holds for each in findings)
+        comparison, coverage = await compare(Tape(stage.messages), NAMES, snapshot)
+        results = await comparison.results(connection, coverage, behind=None)
+    assert all(each.holds for each in results)
 
 
 @pytest.mark.parametrize(

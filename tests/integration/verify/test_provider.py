@@ -11,44 +11,43 @@ import pytest
 from payments.outcome import Declined, Succeeded
 from tests.support.simulator.clients import card_charge, stripe_client
 from tests.support.verify.world import World
-from verify import provider
-from verify.database import Charge, charges, connected
-from verify.provider import Deeds, disagreement
+from verify.database import ExpectedCharge, connected, expected_charges
+from verify.provider import ProviderEffects, ProviderJournal, check_charges, disagreement
 
 if TYPE_CHECKING:
     from store.pool import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from tests.support.fixtures.simulator import SimulatorProcess
-    from verify.findings import CheckResult
+    from verify.invariants import CheckResult
 
 
 def charge(
     status: str, captured: int = 0, refunded: int = 0, promised: int = 0, currency: str = "USD"
-) -> Charge:
-    return Charge(1, "stripe", status, currency, captured, refunded, promised)
+) -> ExpectedCharge:
+    return ExpectedCharge(1, "stripe", status, currency, captured, refunded, promised)
 
 
-def deeds(charges: int = 0, charged: int = 0, refunded: int = 0) -> Deeds:
-    return Deeds("USD", charges, charged, refunded)
+def effects(charges: int = 0, charged: int = 0, refunded: int = 0) -> ProviderEffects:
+    return ProviderEffects("USD", charges, charged, refunded)
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (charge("pending"), deeds()),
-        (charge("processing"), deeds(1, 50)),
-        (charge("unknown"), deeds(1, 50)),
-        (charge("completed", 50), deeds(1, 50)),
-        (charge("completed", 50, promised=20), deeds(1, 50, 20)),
-        (charge("completed", 50, promised=20), deeds(1, 50)),
-        (charge("partially_refunded", 50, 20), deeds(1, 50, 20)),
-        (charge("refunded", 50, 50), deeds(1, 50, 50)),
-        (charge("failed"), deeds()),
-        (charge("cancelled"), deeds()),
-        (charge("failed"), deeds(1, 50, 50)),
+        (charge("pending"), effects()),
+        (charge("processing"), effects(1, 50)),
+        (charge("unknown"), effects(1, 50)),
+        (charge("completed", 50), effects(1, 50)),
+        (charge("completed", 50, promised=20), effects(1, 50, 20)),
+        (charge("completed", 50, promised=20), effects(1, 50)),
+        (charge("partially_refunded", 50, 20), effects(1, 50, 20)),
+        (charge("refunded", 50, 50), effects(1, 50, 50)),
+        (charge("failed"), effects()),
+        (charge("cancelled"), effects()),
+        (charge("failed"), effects(1, 50, 50)),
     ],
 )
-def test_what_agrees_is_sound(ours: Charge, theirs: Deeds) -> None:
+def test_what_agrees_is_sound(ours: ExpectedCharge, theirs: ProviderEffects) -> None:
     """Charged once iff completed; what is open may go either way."""
     assert disagreement(ours, theirs) is None
 
@@ -56,19 +55,19 @@ def test_what_agrees_is_sound(ours: Charge, theirs: Deeds) -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (charge("processing"), deeds(2, 100)),
-        (charge("completed", 50), deeds(2, 100)),
-        (charge("completed", 50), deeds()),
-        (charge("completed", 50), deeds(1, 49)),
-        (charge("completed", 50), deeds(1, 50, 1)),
-        (charge("partially_refunded", 50, 20), deeds(1, 50, 40)),
-        (charge("refunded", 50, 50), deeds(1, 50)),
-        (charge("failed"), deeds(1, 50)),
-        (charge("cancelled"), deeds(1, 50)),
-        (charge("completed", 50, currency="EUR"), deeds(1, 50)),
+        (charge("processing"), effects(2, 100)),
+        (charge("completed", 50), effects(2, 100)),
+        (charge("completed", 50), effects()),
+        (charge("completed", 50), effects(1, 49)),
+        (charge("completed", 50), effects(1, 50, 1)),
+        (charge("partially_refunded", 50, 20), effects(1, 50, 40)),
+        (charge("refunded", 50, 50), effects(1, 50)),
+        (charge("failed"), effects(1, 50)),
+        (charge("cancelled"), effects(1, 50)),
+        (charge("completed", 50, currency="EUR"), effects(1, 50)),
     ],
 )
-def test_what_contradicts_is_found(ours: Charge, theirs: Deeds) -> None:
+def test_what_contradicts_is_found(ours: ExpectedCharge, theirs: ProviderEffects) -> None:
     """Charged twice, for nothing, too little, in another currency; refunded too much or not."""
     assert disagreement(ours, theirs)
 
@@ -83,18 +82,18 @@ async def test_a_real_journal_is_compared_with_real_payments(
     failed = await world.payment(account, Declined("no", "no"))
     stripe = stripe_client(own_simulator.url)
     stripe.v1.payment_intents.create(card_charge(str(completed), 5_000))
-    assert (await _finding(database, own_simulator)).holds
+    assert (await _result(database, own_simulator)).holds
     stripe.v1.payment_intents.create(card_charge(str(failed), 5_000))
     stranger = uuid4()
     stripe.v1.payment_intents.create(card_charge(str(stranger), 5_000))
-    found = await _finding(database, own_simulator)
+    found = await _result(database, own_simulator)
     assert {each.subject for each in found.violations} == {
         f"payment {failed}",
         f"payment {stranger}",
     }
 
 
-async def _finding(database: DatabaseAddress, simulator: SimulatorProcess) -> CheckResult:
+async def _result(database: DatabaseAddress, simulator: SimulatorProcess) -> CheckResult:
     async with connected(database) as connection, aiohttp.ClientSession() as http:
-        known = await charges(connection)
-        return await provider.finding(connection, http, simulator.url, known)
+        known = await expected_charges(connection)
+        return await check_charges(connection, ProviderJournal(http, simulator.url), known)

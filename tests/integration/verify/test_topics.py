@@ -15,7 +15,7 @@ from tests.support.verify.tape import outbox_rows
 from tests.support.verify.world import live
 from topics.contracts.envelope import headers_of
 from topics.names import EVENTS, create_missing
-from verify.topics import Memory, Published, kafka, redis_streams
+from verify.topics import Coverage, Published, kafka, redis_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,15 +62,15 @@ async def test_a_stream_is_read_to_its_end(
     for number, row in enumerate(rows, start=1):
         fields = [*headers_of(row, None), ("key", row.aggregateid), ("value", row.payload)]
         await redis_client.xadd(EVENTS.name, dict(fields), id=f"{number}-1")
-    memory = Memory()
+    coverage = Coverage()
     async with redis_streams(redis_address.host, redis_address.port) as log:
-        assert _by_key(await _read(log, memory)) == _keys(rows)
-        assert memory == Memory()
+        assert _by_key(await _read(log, coverage)) == _keys(rows)
+        assert coverage == Coverage()
         await redis_client.xtrim(EVENTS.name, maxlen=5, approximate=False)
-        read = await _read(log, memory)
+        read = await _read(log, coverage)
     assert len(read) == 5
     assert read[0].message is not None
-    assert memory.complete_since > read[0].message.occurred_at
+    assert coverage.complete_since > read[0].message.occurred_at
 
 
 async def test_a_topic_that_does_not_exist_is_empty(
@@ -93,8 +93,8 @@ async def test_servers_that_are_away_say_so() -> None:
             pass
 
 
-async def _read(log: Log, memory: Memory | None = None) -> list[Published]:
-    return [each async for each in log.read(EVENTS.name, memory or Memory())]
+async def _read(log: Log, coverage: Coverage | None = None) -> list[Published]:
+    return [each async for each in log.read(EVENTS.name, coverage or Coverage())]
 
 
 def _by_key(read: Iterable[Published]) -> dict[str, list[tuple[str, bytes]]]:

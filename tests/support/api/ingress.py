@@ -30,10 +30,11 @@ from api.http.server import Listen, serving
 from api.idempotency.replay_cache import ReplayCache
 from lag.report import StreamsReport
 from payments.progress import Policy
-from store.api_keys import ApiKey, api_key_by_id, insert_api_key
 from store.migrations import read_migrations
+from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
 from store.redis import BatchedRedis
+from store.write.api_keys import insert_api_key
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.metrics import Metrics

@@ -11,8 +11,9 @@ from payments.account import Account
 from payments.decision import Context
 from payments.journal.audit import Audit, Problem
 from store.ids import IdSource
+from store.read.journal import verify_ledger
 from store.write.group_commit import GroupCommitter, Submission
-from store.write.seals import seal_settled, verify_ledger
+from store.write.seals import seal_settled
 from tests.support.factories import TENANT, open_account, transfer, usd
 
 if TYPE_CHECKING:

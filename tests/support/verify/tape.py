@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from topics.contracts.envelope import EnvelopeError, OutboxRow, from_kafka, headers_of
-from verify.topics import Memory, Published
+from verify.topics import Coverage, Published
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ class Tape:
         self.messages = messages
         self.name = name
 
-    async def read(self, topic: str, memory: Memory) -> AsyncIterator[Published]:  # noqa: ARG002 - nothing was ever deleted from a tape
+    async def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:  # noqa: ARG002 - nothing was ever deleted from a tape
         for each in self.messages:
             if each.topic == topic:
                 yield each

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from lag import GroupLag, GroupState, StreamsReport
-from verify.quiescence import lag_finding
+from verify.quiescence import lag_result
 
 
 def report(*groups: GroupLag) -> StreamsReport:
@@ -18,8 +18,8 @@ def group(name: str, state: GroupState, seconds: float) -> GroupLag:
 
 def test_a_subscriber_that_stopped_breaks_no_promise() -> None:
     """How far it has read is its own affair; it is shown as lag, and is not a violation."""
-    finding = lag_finding(report(group("mail", GroupState.STOPPED, 7200.0)), ())
-    assert (finding.checked, finding.violations) == (0, ())
+    result = lag_result(report(group("mail", GroupState.STOPPED, 7200.0)), ())
+    assert (result.checked, result.violations) == (0, ())
 
 
 def test_a_stage_that_stopped_or_lags_breaks_one() -> None:
@@ -27,8 +27,8 @@ def test_a_stage_that_stopped_or_lags_breaks_one() -> None:
     stopped = group("payments.charge", GroupState.STOPPED, 0.1)
     slow = group("payments.refund", GroupState.WARNING, 61.0)
     well = group("payments.dead-letters", GroupState.OK, 59.0)
-    finding = lag_finding(report(stopped, slow, well), ())
-    assert [each.subject for each in finding.violations] == [
+    result = lag_result(report(stopped, slow, well), ())
+    assert [each.subject for each in result.violations] == [
         "group payments.charge",
         "group payments.refund",
     ]

@@ -9,7 +9,7 @@ import pytest
 from api.access.authentication import BELIEVED_SECONDS, ApiKeys, NewSecret, Open, new_secret
 from api.access.scopes import Scope
 from api.http.problems import Problem
-from store.api_keys import ApiKey
+from store.read.api_keys import ApiKey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

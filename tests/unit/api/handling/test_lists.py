@@ -15,7 +15,7 @@ from api.contract.requests.queries import (
 from payments.dead_letter import DeadLetterState
 from store.read.dead_letters import DeadLetterFilters
 from store.read.payments import PaymentFilters
-from store.reconciliation import BreakFilters
+from store.read.reconciliation import BreakFilters
 
 
 @pytest.mark.parametrize(

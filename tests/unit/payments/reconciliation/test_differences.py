@@ -15,12 +15,12 @@ from payments.money import Money
 from payments.payment import Provider
 from payments.reconciliation.differences import (
     MARGIN,
+    BookEntry,
     Break,
     BreakType,
     Kind,
     Period,
     Reconciliation,
-    Record,
     Settlement,
     SettlementStatus,
 )
@@ -36,7 +36,7 @@ PAYMENT: Final = UUID(int=1)
 REFUND: Final = UUID(int=2)
 RECONCILIATION: Final = Reconciliation(Provider.PAYPAL, DAY)
 
-CHARGED: Final = Record(
+CHARGED: Final = BookEntry(
     kind=Kind.CHARGE,
     id=PAYMENT,
     payment_id=PAYMENT,
@@ -64,11 +64,11 @@ FAILED: Final = replace(CHARGED, status="failed", reference=None, settled_at=Non
 UNKNOWN: Final = replace(FAILED, status="unknown", is_open=True)
 
 
-def found(ours: Iterable[Record], theirs: Iterable[Settlement]) -> list[Break]:
+def found(ours: Iterable[BookEntry], theirs: Iterable[Settlement]) -> list[Break]:
     return RECONCILIATION.breaks(ours, theirs)
 
 
-def types(ours: Iterable[Record], theirs: Iterable[Settlement]) -> list[BreakType]:
+def types(ours: Iterable[BookEntry], theirs: Iterable[Settlement]) -> list[BreakType]:
     return sorted(each.type for each in found(ours, theirs))
 
 
@@ -109,7 +109,7 @@ BACK_AGAIN: Final = replace(GIVEN_BACK, reference="2KV")
     ],
 )
 def test_each_difference_has_its_type(
-    ours: list[Record], theirs: list[Settlement], expected: list[BreakType]
+    ours: list[BookEntry], theirs: list[Settlement], expected: list[BreakType]
 ) -> None:
     """One break a difference, and none where both sides say the same."""
     assert types(ours, theirs) == expected
@@ -165,7 +165,7 @@ lines = st.lists(st.sampled_from([TAKEN, AGAIN, GIVEN_BACK, BACK_AGAIN]))
 
 
 @given(records, lines)
-def test_every_run_names_the_same_breaks(ours: list[Record], theirs: list[Settlement]) -> None:
+def test_every_run_names_the_same_breaks(ours: list[BookEntry], theirs: list[Settlement]) -> None:
     """Whatever the order, and each by an id of its own: by which a later run knows it again."""
     breaks = found(ours, theirs)
     assert {each.id for each in found(ours[::-1], theirs[::-1])} == {each.id for each in breaks}
@@ -173,7 +173,7 @@ def test_every_run_names_the_same_breaks(ours: list[Record], theirs: list[Settle
 
 
 @given(records, lines)
-def test_money_is_accounted_for(ours: list[Record], theirs: list[Settlement]) -> None:
+def test_money_is_accounted_for(ours: list[BookEntry], theirs: list[Settlement]) -> None:
     """What moved there is what we have, and the breaks make up the difference."""
     moved = sum(line.amount.amount_minor for line in set(theirs))
     settled = sum(record.amount.amount_minor for record in ours if record.settled_at)

@@ -1,20 +1,4 @@
--- What is due, and what has been kept long enough.
-
--- name: due_payments
--- Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
--- letter is let be: another message would only join the queue.
-SELECT id, operation IS NULL AS has_expired FROM payments
-WHERE due_at <= $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
-ORDER BY due_at
-LIMIT $2;
-
--- name: due_refunds
-SELECT refunds.id
-FROM refunds
-INNER JOIN payments ON refunds.payment_id = payments.id
-WHERE refunds.due_at <= $1 AND payments.refund_blocked_by IS NULL
-ORDER BY refunds.due_at
-LIMIT $2;
+-- What has been kept long enough, and the partitions of the days to come.
 
 -- name: create_outbox_partition
 SELECT outbox_create_partition($1);
@@ -34,8 +18,8 @@ DELETE FROM idempotency_keys
 WHERE ctid = any(
     array(
         SELECT ctid FROM idempotency_keys
-        WHERE recorded_at < $1
-        LIMIT $2 -- noqa: AM09
+        WHERE recorded_at < :before
+        LIMIT :rows_max -- noqa: AM09
     )
 );
 
@@ -45,7 +29,7 @@ DELETE FROM provider_events
 WHERE ctid = any(
     array(
         SELECT ctid FROM provider_events
-        WHERE received_at < $1
-        LIMIT $2 -- noqa: AM09
+        WHERE received_at < :before
+        LIMIT :rows_max -- noqa: AM09
     )
 );

@@ -1,12 +1,11 @@
-"""What is due, by the clock: payments and refunds to look at, and old rows to forget."""
+"""What has been kept long enough is forgotten, and room is made for the days to come."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from payments.commands import ExpireAuthorization, WakePayment, WakeRefund
-from store.queries import query
+from store.queries import bound, query
 
 if TYPE_CHECKING:
     import asyncpg
@@ -18,23 +17,6 @@ _EVENTS_KEPT: Final = timedelta(days=30)
 # Published to clients: a key may be retried for so long (API contract, Idempotency-Key).
 _KEYS_KEPT: Final = timedelta(days=30)
 _FORGET_MAX: Final = 10_000
-
-
-async def due_payments(
-    pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int
-) -> list[WakePayment | ExpireAuthorization]:
-    """What is to be done about the payments whose time has come, the longest due first."""
-    return [
-        ExpireAuthorization(row["id"]) if row["has_expired"] else WakePayment(row["id"])
-        for row in await pool.fetch(query("due_payments"), now, limit)
-    ]
-
-
-async def due_refunds(
-    pool: asyncpg.Pool[asyncpg.Record], now: datetime, limit: int
-) -> list[WakeRefund]:
-    """The same of refunds."""
-    return [WakeRefund(row["id"]) for row in await pool.fetch(query("due_refunds"), now, limit)]
 
 
 async def keep_house(
@@ -57,5 +39,5 @@ async def keep_house(
 async def _forget(pool: asyncpg.Pool[asyncpg.Record], statement: str, before: datetime) -> None:
     """Delete all that is older, a part at a time: a long transaction would hold up vacuum."""
     full = f"DELETE {_FORGET_MAX}"
-    while await pool.execute(query(statement), before, _FORGET_MAX) == full:
+    while await pool.execute(*bound(statement, before=before, rows_max=_FORGET_MAX)) == full:
         continue

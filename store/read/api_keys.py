@@ -35,45 +35,16 @@ class ApiKey:
 async def api_key_by_id(connection: PoolConnectionProxy, key_id: str) -> ApiKey | None:
     """The key, valid or not, or None."""
     row = await connection.fetchrow(query("api_key_by_id"), key_id)
-    return _api_key_from(row) if row else None
+    return api_key_from(row) if row else None
 
 
 async def api_keys(connection: PoolConnectionProxy, tenant_id: str | None) -> list[ApiKey]:
     """A tenant's keys, or all, oldest first."""
-    return [_api_key_from(row) for row in await connection.fetch(query("api_keys"), tenant_id)]
+    return [api_key_from(row) for row in await connection.fetch(query("api_keys"), tenant_id)]
 
 
-async def insert_api_key(connection: PoolConnectionProxy, key: ApiKey) -> None:
-    """Keep a new key."""
-    await connection.execute(
-        query("insert_api_key"),
-        key.id,
-        key.tenant_id,
-        key.name,
-        key.secret_sha256,
-        sorted(key.scopes),
-        key.created_at,
-        key.expires_at,
-    )
-
-
-async def revoke_api_key(
-    connection: PoolConnectionProxy, key_id: str, at: datetime
-) -> ApiKey | None:
-    """The key as it is once revoked, or None if there is no such key."""
-    row = await connection.fetchrow(query("revoke_api_key"), key_id, at)
-    return _api_key_from(row) if row else None
-
-
-async def expire_api_key(
-    connection: PoolConnectionProxy, key_id: str, at: datetime
-) -> ApiKey | None:
-    """The key with so much time left at most, or None if there is no such key."""
-    row = await connection.fetchrow(query("expire_api_key"), key_id, at)
-    return _api_key_from(row) if row else None
-
-
-def _api_key_from(row: Record) -> ApiKey:
+def api_key_from(row: Record) -> ApiKey:
+    """A key, from all its columns."""
     return ApiKey(
         id=row["id"],
         tenant_id=row["tenant_id"],

@@ -1,0 +1,131 @@
+"""Reading our side of a settlement report, and the breaks there are.
+
+It needs no lock: our side is as of the moment it is read, and a payment that moves on meanwhile
+is right in the next run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from payments.money import Money
+from payments.payment import CAPTURED, TERMINAL, Provider
+from payments.reconciliation.breaks import BreakState, TrackedBreak
+from payments.reconciliation.differences import MARGIN, BookEntry, BreakType, Kind, Period
+from payments.refund import RefundStatus
+from store.queries import bound
+from store.read.id_ranges import LAST_ID, first_id_of
+from store.rows import break_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+_PAGE: Final = 5_000
+# Later than any break, and within what Postgres and Python both can write.
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_SETTLED: Final = {
+    Kind.CHARGE: sorted(status.value for status in CAPTURED),
+    Kind.REFUND: [RefundStatus.COMPLETED.value],
+}
+_OVER: Final = {
+    Kind.CHARGE: frozenset(status.value for status in TERMINAL),
+    Kind.REFUND: frozenset({RefundStatus.COMPLETED.value, RefundStatus.FAILED.value}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakFilters:
+    """Which breaks; None filters nothing."""
+
+    state: BreakState | None = None
+    provider: Provider | None = None
+    type: BreakType | None = None
+
+
+async def entries_of(
+    connection: PoolConnectionProxy,
+    provider: Provider,
+    period: Period,
+    named: Iterable[tuple[Kind, UUID]],
+) -> list[BookEntry]:
+    """What the report of a period must show, and whatever of ours it names."""
+    ids: dict[Kind, list[UUID]] = {Kind.CHARGE: [], Kind.REFUND: []}
+    for kind, our_id in set(named):
+        ids[kind].append(our_id)
+    return [
+        *await _between(connection, Kind.CHARGE, "settled_payments_between", provider, period),
+        *await _between(connection, Kind.REFUND, "settled_refunds_between", provider, period),
+        *await _by_id(connection, Kind.CHARGE, "payments_of_report", provider, ids[Kind.CHARGE]),
+        *await _by_id(connection, Kind.REFUND, "refunds_of_report", provider, ids[Kind.REFUND]),
+    ]
+
+
+async def breaks_page(
+    connection: PoolConnectionProxy,
+    tenant_id: str | None,
+    filters: BreakFilters,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[TrackedBreak]:
+    """Breaks, the newest difference first, older than the position `before`."""
+    before_time, before_id = before or (_LATEST, LAST_ID)
+    page = bound(
+        "reconciliation_breaks_page",
+        tenant_id=tenant_id,
+        before_time=before_time,
+        before_id=before_id,
+        **asdict(filters),
+        rows_max=limit,
+    )
+    return [break_from(row) for row in await connection.fetch(*page)]
+
+
+async def _between(
+    connection: PoolConnectionProxy, kind: Kind, statement: str, provider: Provider, period: Period
+) -> list[BookEntry]:
+    """Page by page: a period may hold more than one statement should."""
+    # What began within the margin cannot be said to be missing.
+    after, before = first_id_of(period.start + MARGIN), first_id_of(period.end)
+    found: list[BookEntry] = []
+    page = {"provider": provider, "before": before, "statuses": _SETTLED[kind], "rows_max": _PAGE}
+    while rows := await connection.fetch(*bound(statement, after=after, **page)):
+        found += [_entry_from(kind, row) for row in rows]
+        after = rows[-1]["id"]
+    return found
+
+
+async def _by_id(
+    connection: PoolConnectionProxy,
+    kind: Kind,
+    statement: str,
+    provider: Provider,
+    ids: Sequence[UUID],
+) -> list[BookEntry]:
+    found: list[BookEntry] = []
+    for first in range(0, len(ids), _PAGE):
+        page = ids[first : first + _PAGE]
+        rows = await connection.fetch(*bound(statement, provider=provider, ids=page))
+        found += [_entry_from(kind, row) for row in rows]
+    return found
+
+
+def _entry_from(kind: Kind, row: Record) -> BookEntry:
+    return BookEntry(
+        kind=kind,
+        id=row["id"],
+        payment_id=row["payment_id"],
+        tenant_id=row["tenant_id"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        status=row["status"],
+        is_open=row["status"] not in _OVER[kind],
+        reference=row["provider_reference"],
+        created_at=row["created_at"],
+        settled_at=row["settled_at"],
+    )

@@ -1,0 +1,105 @@
+"""One verification: what is read in which order, and what is said where something is away.
+
+First the database in one snapshot, then the relays get a moment to pass it on, then
+the topics and the provider's journal are read, which may be newer and are judged so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from topics.names import PUBLIC_TOPICS, SLOTS, TOPICS
+from verify.database import read_baseline
+from verify.invariants import CheckResult
+from verify.messages import compare
+from verify.provider import check_charges
+from verify.quiescence import Quiescence, lag_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from lag import LagExporter
+    from verify.database import Baseline, Connection
+    from verify.invariants import Violation
+    from verify.provider import ProviderJournal
+    from verify.topics import Log
+
+_TOPICS: Final = {"kafka": TOPICS, "redis": PUBLIC_TOPICS}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that is asked: `logs` by name; `journal` where the provider is a simulator."""
+
+    connection: Connection
+    exporter: LagExporter
+    logs: Mapping[str, AbstractAsyncContextManager[Log]]
+    journal: ProviderJournal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Everything that was found, and of which moment."""
+
+    results: tuple[CheckResult, ...]
+    taken_at: datetime
+
+
+async def verified(
+    sources: Sources, *, outbox_retention_s: float, wait_s: float | None
+) -> Verification:
+    """Check every invariant, at first waiting up to `wait_s` for quiescence, unless it is None.
+
+    Raises what asyncpg raises, and nothing else.
+    """
+    quiescence = Quiescence(sources.connection, sources.exporter)
+    restless = () if wait_s is None else await quiescence.within(wait_s)
+    baseline = await read_baseline(sources.connection, outbox_retention_s=outbox_retention_s)
+    behind = await quiescence.relays_reached(baseline.written)
+    results = [
+        *baseline.results,
+        *await _compared(sources, baseline, behind),
+        await _charged(sources, baseline),
+        lag_result(await sources.exporter.refresh(), behind),
+    ]
+    if wait_s is not None:
+        results.append(CheckResult("I13", "rest", len(restless), restless))
+    return Verification(tuple(results), datetime.now(UTC))
+
+
+async def _compared(
+    sources: Sources, baseline: Baseline, behind: tuple[Violation, ...]
+) -> list[CheckResult]:
+    """Each log against the baseline; of one that is away nothing can be told."""
+    problems = {each.subject: each.problem for each in behind}
+    results: list[CheckResult] = []
+    for name, opened in sources.logs.items():
+        problem = problems.get(f"slot {SLOTS[name]}")
+        why = f"its relay {problem}" if problem else None
+        topics = [each.name for each in _TOPICS[name]]
+        try:
+            async with opened as log:
+                comparison, coverage = await compare(log, topics, baseline)
+        except (KafkaError, RedisError, OSError) as error:
+            away = str(error) or type(error).__name__
+            results += [CheckResult(each, name, unchecked=away) for each in ("I7", "I8", "I14")]
+        else:
+            results += await comparison.results(sources.connection, coverage, behind=why)
+    return results
+
+
+async def _charged(sources: Sources, baseline: Baseline) -> CheckResult:
+    if sources.journal is None:
+        return CheckResult("I4", "provider", unchecked="no simulator is asked", excused=True)
+    try:
+        return await check_charges(sources.connection, sources.journal, baseline.charges)
+    except (aiohttp.ClientError, OSError) as error:
+        away = f"the simulator does not answer: {error}"
+        return CheckResult("I4", "provider", unchecked=away)
