@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from simulator.exchange import Exchange
 from simulator.faults import ArmedFault, FaultSpec
 from simulator.journal import Recovery
+from simulator.journal_report import JournalReport, PaymentReport
 from simulator.settlements import instant, settlement_report
-from simulator.testimony import JournalReport, PaymentReport
 from simulator.vendor import Vendor
 
 _PAGE_DEFAULT: Final = 1000

@@ -24,11 +24,11 @@ from simulator.exchange import Exchange
 from simulator.faults import FaultScript
 from simulator.identifiers import Identifiers
 from simulator.journal import Journal, Recovery
+from simulator.journal_report import JournalReport
 from simulator.paypal.records import Listener
 from simulator.paypal.vendor import PayPal
 from simulator.stripe.records import Endpoint
 from simulator.stripe.vendor import Stripe
-from simulator.testimony import JournalReport
 from simulator.vendor import Vendor
 from simulator.webhooks import Webhooks
 from telemetry.metrics import Metrics, render

@@ -14,8 +14,8 @@ from simulator.faults import FaultKind, Faults
 from simulator.identifiers import Identifiers
 from simulator.paypal import declines, problems
 from simulator.paypal.bodies import Reader
-from simulator.paypal.books import Books
 from simulator.paypal.records import Authorization, Capture, Order
+from simulator.paypal.state import Books
 from simulator.vendor import Decision
 
 _INTENTS: Final = ("CAPTURE", "AUTHORIZE")

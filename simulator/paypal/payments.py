@@ -7,9 +7,9 @@ from dataclasses import replace
 from simulator.faults import FaultKind
 from simulator.paypal import problems
 from simulator.paypal.bodies import Reader
-from simulator.paypal.books import Books
 from simulator.paypal.orders import Desk, declined
 from simulator.paypal.records import Authorization, Capture, PayPalRefund
+from simulator.paypal.state import Books
 from simulator.vendor import Decision
 
 

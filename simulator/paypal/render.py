@@ -7,13 +7,13 @@ from typing import Final
 
 from simulator.entries import Record
 from simulator.paypal.amounts import money
-from simulator.paypal.books import Books
 from simulator.paypal.records import (
     Authorization,
     Capture,
     Order,
     PayPalRefund,
 )
+from simulator.paypal.state import Books
 
 _MINIMAL: Final = ("id", "status", "links")
 _PAYEE: Final = {"email_address": "merchant@example.com", "merchant_id": "MERCHANTSIMUL"}

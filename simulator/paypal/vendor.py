@@ -16,9 +16,9 @@ from simulator.faults import FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
 from simulator.paypal import bodies, orders, payments, problems, reads, render, tokens, webhooks
-from simulator.paypal.books import Books
 from simulator.paypal.orders import Desk
 from simulator.paypal.records import DECODERS, Problem
+from simulator.paypal.state import Books
 from simulator.vendor import Answer, Ask, Decision, Wire
 from simulator.webhooks import Delivery
 

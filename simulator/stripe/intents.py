@@ -12,9 +12,9 @@ from typing import Final
 from simulator.faults import FaultKind, Faults
 from simulator.identifiers import Identifiers
 from simulator.stripe import cards, currencies, failures
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
 from simulator.stripe.records import Charge, Decline, Failure, Intent
+from simulator.stripe.state import Books
 from simulator.vendor import Decision
 
 # The metadata key under which a client names the payment of its own; only for the journal.

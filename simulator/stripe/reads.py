@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 
 from simulator.faults import FaultKind
 from simulator.stripe import failures, render
-from simulator.stripe.books import Shelf
 from simulator.stripe.forms import Form
 from simulator.stripe.intents import PAYMENT_ID, Desk, found
 from simulator.stripe.records import Charge, Intent, Refund
+from simulator.stripe.state import Shelf
 from simulator.vendor import Decision
 
 _Listed = TypeVar("_Listed", "Intent", "Refund")

@@ -7,10 +7,10 @@ from typing import Final
 
 from simulator.faults import FaultKind
 from simulator.stripe import cards, currencies, failures
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
 from simulator.stripe.intents import PAYMENT_ID, Desk, found
 from simulator.stripe.records import Charge, Failure, Intent, Refund
+from simulator.stripe.state import Books
 from simulator.vendor import Decision
 
 _CREATE: Final = frozenset(

@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import Final
 
 from simulator.stripe import cards
-from simulator.stripe.books import Books, Event
 from simulator.stripe.records import Charge, Endpoint, Intent, Refund
+from simulator.stripe.state import Books, Event
 
 API_VERSION: Final = "2026-10-28.endive"
 _ECHOED: Final = (

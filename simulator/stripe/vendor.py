@@ -17,9 +17,9 @@ from simulator.faults import FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
 from simulator.stripe import failures, forms, intents, reads, refunds, render, webhooks
-from simulator.stripe.books import Books, Event
 from simulator.stripe.intents import PAYMENT_ID, Desk
 from simulator.stripe.records import DECODERS, Endpoint, Failure, Intent, Refund
+from simulator.stripe.state import Books, Event
 from simulator.vendor import Answer, Ask, Decision, Wire
 from simulator.webhooks import Delivery
 

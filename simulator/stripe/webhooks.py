@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from simulator.stripe import failures, render
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
 from simulator.stripe.intents import Desk
 from simulator.stripe.records import Endpoint
+from simulator.stripe.state import Books
 from simulator.vendor import Decision
 
 _CREATE: Final = ("api_version", "connect", "description", "enabled_events", "expand", "metadata",

@@ -22,8 +22,8 @@ from providers.paypal import PayPalConfig, PayPalGateway
 from providers.stripe import StripeConfig, StripeGateway
 from providers.transport import Endpoint
 from simulator.faults import FaultKind, FaultSpec
+from simulator.journal_report import PaymentReport
 from simulator.server import Simulator, SimulatorConfig, build, serve
-from simulator.testimony import PaymentReport
 from simulator.vendor import Vendor
 from telemetry.metrics import Metrics
 from tests.support.providers.requests import Payment, new_id

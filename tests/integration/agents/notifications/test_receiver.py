@@ -167,7 +167,7 @@ async def test_a_claim_of_success_that_the_provider_denies_is_dismissed(desk: De
     claimed = await desk.claimed(Provider.STRIPE)
     await desk.settle(claimed, DECLINED)
     await desk.charge(claimed, payment_method="pm_card_chargeDeclined")
-    (intent_id,) = desk.simulator.stripe.books.intents
+    (intent_id,) = desk.simulator.stripe.state.intents
     await eventually(desk.has_taken)
     event = intent_event("payment_intent.succeeded", claimed, id=intent_id)
     assert await desk.post(event) == (200, "confirmed")
