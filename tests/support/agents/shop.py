@@ -16,7 +16,7 @@ import requests
 from payments.account import Account
 from payments.payment import TERMINAL, CaptureMethod, Payment, Provider
 from store.write.group_commit import Submission
-from tests.support.factories import open_account, pay, usd
+from tests.support.factories import STRIPE, open_account, pay, usd
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Shop:
     async def bought(
         self,
         customer: Account,
-        provider: Provider = Provider.STRIPE,
+        provider: Provider = STRIPE,
         capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
     ) -> Payment:
         """An accepted payment of `PRICE`."""
@@ -71,7 +71,7 @@ class Shop:
 
     async def bought_many(self, customer: Account, count: int) -> list[Payment]:
         """As many at once, at either provider in turn."""
-        either = (Provider.STRIPE, Provider.PAYPAL)
+        either = (Provider("stripe"), Provider("paypal"))
         return list(
             await asyncio.gather(
                 *(self.bought(customer, either[number % 2]) for number in range(count))
