@@ -27,11 +27,11 @@ from telemetry.metrics.pipeline import SimulatorMetrics
 
 @dataclass(slots=True)
 class Exchange:
-    """Answers requests of both vendors; `latency_s` is the vendor's ordinary slowness."""
+    """Answers requests of all vendors; `latency_s` is the vendor's ordinary slowness."""
 
     journal: Journal
     faults: FaultScript
-    testimony: JournalReport
+    report: JournalReport
     webhooks: Webhooks
     metrics: SimulatorMetrics
     now: Callable[[], float]
@@ -73,7 +73,7 @@ class Exchange:
         """Make a journalled entry part of the state again."""
         self.last_seq = entry.seq
         vendors[entry.vendor].apply(entry)
-        self.testimony.apply(entry)
+        self.report.apply(entry)
 
     async def _answer(self, vendor: Vendor, ask: Ask, request: web.Request) -> web.StreamResponse:
         faults = self.faults.draw(vendor.name, ask.operation, ask.payment_id)
@@ -112,7 +112,7 @@ class Exchange:
         self.last_seq += 1
         entry = _entry(self.last_seq, vendor.name, ask, decision, faults)
         vendor.apply(entry)
-        self.testimony.apply(entry)
+        self.report.apply(entry)
         answer = vendor.answer(ask, decision)
         with self.metrics.journal_seconds.time():
             await self.journal.append(encode(entry))
