@@ -6,8 +6,8 @@ Secrets never appear in a repr or in an error.
 """
 
 import re
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -78,15 +78,15 @@ class ProviderSection(Section):
     """
 
     simulated: ClassVar[Mapping[str, str]]
-    simulated_webhooks: ClassVar[Mapping[str, str]]
+    simulated_webhooks: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     base_url: str
     timeout_seconds: Seconds
 
     @property
-    @abstractmethod
     def webhook_key(self) -> str:
         """What tells the provider's webhooks from others'; empty: none are taken."""
+        return ""
 
     @classmethod
     def leading_to_simulator(cls, address: str, given: Mapping[str, str]) -> dict[str, str]:

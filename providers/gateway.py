@@ -26,7 +26,8 @@ _UUID7: Final = 7
 class Gateway(Protocol):
     """One provider. Calls may run concurrently; each is safe to repeat under its own key.
 
-    It is asked for nothing that its capabilities leave out: `providers.protected` sees to that.
+    It is asked for nothing that its capabilities leave out (`providers.protected` sees to that),
+    so that one which cannot authorize may inherit `capture` and `void`.
     """
 
     @property
@@ -47,11 +48,11 @@ class Gateway(Protocol):
 
         `Succeeded.reference` replaces the authorization's: refunds need it.
         """
-        ...
+        raise NotImplementedError
 
     async def void(self, request: VoidRequest) -> Outcome:
         """Release an authorization; `Succeeded` also when it was released before."""
-        ...
+        raise NotImplementedError
 
     async def refund(self, request: RefundRequest) -> Outcome:
         """Give back all of a charge or a part; `Succeeded.reference` names the refund."""

@@ -31,14 +31,15 @@ class Registration(Generic[ConfigT]):
     """A provider: its name, its settings, and what is made of them.
 
     A gateway is made from the settings and the number of connections it may have, in a running
-    event loop; webhooks are received only where the settings tell them from others'.
+    event loop; webhooks are received only where the settings tell them from others', and at all
+    only from a provider that sends any.
     """
 
     name: Provider
     config: type[ConfigT]
     gateway: Callable[[ConfigT, int], Gateway]
-    notifications: Callable[[ConfigT], WebhookSource]
-    event_types: tuple[str, ...]
+    notifications: Callable[[ConfigT], WebhookSource] | None = None
+    event_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # It is a folder's name, a part of an address, and how a stage tells lanes apart.
@@ -83,7 +84,7 @@ async def notification_sources(
     async with AsyncExitStack() as stack:
         sources: list[WebhookSource] = []
         for each in PROVIDERS:
-            if configs[each.name].webhook_key:
+            if each.notifications and configs[each.name].webhook_key:
                 sources.append(each.notifications(configs[each.name]))
                 stack.push_async_callback(sources[-1].aclose)
         yield sources
