@@ -12,7 +12,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,11 +41,8 @@ from payments.progress import Policy
 from process import event_loop
 from process.exit import leave, leave_within
 from process.settings import Settings, read_settings
-from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
 from providers.protected import Limits as ProviderLimits
-from providers.registry import gateways
-from providers.stripe import StripeConfig, StripeWebhooks
-from providers.transport import Endpoint
+from providers.registry import SECTIONS, gateways, notification_sources
 from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
@@ -63,7 +59,6 @@ if TYPE_CHECKING:
 
     from payments.events import WorkType
     from providers.gateway import Gateway
-    from providers.notifications import WebhookSource
     from topics.names import WorkStage
 
 log = structlog.get_logger()
@@ -87,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         " partitions move after ten seconds.",
     )
     parsed = parser.parse_args(arguments)
-    settings = read_settings()
+    settings = read_settings(SECTIONS)
     if parsed.stage == "all":
         return asyncio.run(run_all(settings.observability.metrics_port))
     stage = stages[parsed.stage]
@@ -185,13 +180,7 @@ class StageProcess:
         settings, listen = self.settings, self.settings.webhooks
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._gateways())
-            sources: list[WebhookSource] = []
-            if secret := settings.stripe.webhook_secret.get_secret_value():
-                sources.append(StripeWebhooks(secret, time.time))
-            if webhook_id := settings.paypal.webhook_id:
-                client = PayPalClient(_paypal(settings))
-                stack.push_async_callback(client.aclose)
-                sources.append(PayPalWebhooks(client, webhook_id))
+            sources = await stack.enter_async_context(notification_sources(settings.providers))
             receiver = notifications.Receiver(committer, opened, self.metrics)
             app = notifications.application(receiver, sources)
             port = await stack.enter_async_context(
@@ -202,10 +191,9 @@ class StageProcess:
             await self.stopping.wait()
 
     def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
-        stripe, paypal = _stripe(self.settings), _paypal(self.settings)
         at_once = self.settings.payment.provider_concurrency
         limits = ProviderLimits(concurrent_calls_max=at_once)
-        return gateways(stripe, paypal, limits, self.metrics, self.tracing.tracer)
+        return gateways(self.settings.providers, limits, self.metrics, self.tracing.tracer)
 
     async def _work(self, understands: WorkType, committer: GroupCommitter) -> None:
         """A stream of claims, and the provider calls they start."""
@@ -271,30 +259,6 @@ def _redis(settings: Settings) -> Redis:
         socket_timeout=_REDIS_TIMEOUT_S,
         socket_connect_timeout=_REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
-    )
-
-
-def _endpoint(settings: Settings, base_url: str, timeout_s: float) -> Endpoint:
-    connections = settings.payment.provider_concurrency
-    return Endpoint(base_url=base_url, timeout_s=timeout_s, connections=connections)
-
-
-def _stripe(settings: Settings) -> StripeConfig:
-    stripe = settings.stripe
-    return StripeConfig(
-        endpoint=_endpoint(settings, stripe.base_url, stripe.timeout_seconds),
-        api_key=stripe.api_key.get_secret_value(),
-        default_payment_method=stripe.default_payment_method,
-    )
-
-
-def _paypal(settings: Settings) -> PayPalConfig:
-    paypal = settings.paypal
-    return PayPalConfig(
-        endpoint=_endpoint(settings, paypal.base_url, paypal.timeout_seconds),
-        client_id=paypal.client_id,
-        client_secret=paypal.client_secret.get_secret_value(),
-        default_vault_id=paypal.vault_id,
     )
 
 

@@ -213,7 +213,7 @@ def _confronting(
 def _named(notification: Notification) -> dict[str, str]:
     """What every log line about it says."""
     event = notification.event
-    named = {"provider": event.provider.value, "event_id": event.id, "event_type": event.type}
+    named = {"provider": event.provider, "event_id": event.id, "event_type": event.type}
     if isinstance(notification, PaymentNotification):
         return {**named, "payment_id": str(notification.payment_id)}
     return {**named, "refund_id": str(notification.refund_id)}

@@ -37,6 +37,7 @@ from lag import LagExporter, LagTargets
 from payments.progress import Policy
 from process import event_loop
 from process.settings import Settings, read_settings
+from providers.registry import NAMES
 from store import redis as batched_redis
 from store.migrations import read_migrations
 from store.pool import connect
@@ -171,6 +172,7 @@ class IngressProcess:
             metrics=metrics,
             tracer=self._tracer,
             now=lambda: datetime.now(UTC),
+            providers=NAMES,
             new_request_id=_request_ids(),
             read_timeout_seconds=settings.server.read_timeout_seconds,
         )

@@ -42,7 +42,7 @@ def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.App
             )
     app[ROUTES_DECLARED] = declared
     app[OBSERVER] = observer
-    app[DOCUMENTS] = documents_of(declared)
+    app[DOCUMENTS] = documents_of(declared, deps.providers)
     app.on_startup.append(_refuse_undeclared)
     return app
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from providers.registry import NAMES
 from topics.asyncapi import document
 from topics.contracts.schema_files import IncompatibleSchema, write
 
@@ -18,10 +19,10 @@ from topics.contracts.schema_files import IncompatibleSchema, write
 def asyncapi(*, schemas: Path | None) -> None:
     """Print the topics' AsyncAPI 3 document."""
     if schemas is None:
-        click.echo(json.dumps(document(), indent=2))
+        click.echo(json.dumps(document(NAMES), indent=2))
         return
     try:
-        written = write(schemas)
+        written = write(schemas, NAMES)
     except IncompatibleSchema as error:
         raise click.ClickException(str(error)) from error
     for path in written:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import click
 
-from process.settings import parse_duration
+from process.sections import parse_duration
 
 
 class Duration(click.ParamType):

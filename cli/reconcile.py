@@ -28,6 +28,7 @@ from payments.payment import Provider
 from payments.reconciliation.breaks import BreakState, Run, TrackedBreak
 from payments.reconciliation.differences import BreakType, Period, Reconciliation
 from process.settings import Settings, read_settings
+from providers.registry import NAMES, SECTIONS
 from providers.settlements import ReportError, fetch_report, read_report
 from store.pool import connect
 from store.read.reconciliation import BreakFilters, breaks_page, entries_of
@@ -36,7 +37,6 @@ from store.write.reconciliation import keep_run, resolve_break
 EXIT_BREAKS: Final = 3
 # A weekend in which nobody ran it, and a day of overlap.
 _FETCHED: Final = timedelta(days=3)
-_PROVIDERS: Final = [provider.value for provider in Provider]
 
 
 class _Instant(click.ParamType):
@@ -55,7 +55,7 @@ class _Instant(click.ParamType):
 
 
 @click.group("reconcile", invoke_without_command=True)
-@click.option("--provider", type=click.Choice(_PROVIDERS), help="Whose report.")
+@click.option("--provider", type=click.Choice(NAMES), help="Whose report.")
 @click.option(
     "--report",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -105,7 +105,7 @@ def reconcile(  # noqa: PLR0913 - one parameter an option
     default=BreakState.OPEN.value,
     help="Only those in this state (open).",
 )
-@click.option("--provider", type=click.Choice(_PROVIDERS), help="Only this provider's.")
+@click.option("--provider", type=click.Choice(NAMES), help="Only this provider's.")
 @click.option("--type", "kind", type=click.Choice([kind.value for kind in BreakType]))
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many (50).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a break.")
@@ -142,7 +142,7 @@ def resolve(*, break_ids: Sequence[UUID], reason: str, actor: str) -> None:
 async def _run(
     provider: Provider, period: Period, report: Path | None, now: datetime
 ) -> tuple[Run, int]:
-    settings = read_settings()
+    settings = read_settings(SECTIONS)
     try:
         text = await _report(settings, provider, period, report)
         theirs = [
@@ -162,8 +162,7 @@ async def _report(
 ) -> str:
     if report is not None:
         return await asyncio.to_thread(report.read_text, "utf-8")
-    urls = {Provider.STRIPE: settings.stripe.base_url, Provider.PAYPAL: settings.paypal.base_url}
-    return await fetch_report(urls[provider], provider, period)
+    return await fetch_report(settings.providers[provider].base_url, provider, period)
 
 
 async def _listed(filters: BreakFilters, limit: int) -> list[TrackedBreak]:
@@ -220,7 +219,7 @@ def _object(each: TrackedBreak, now: datetime) -> dict[str, object]:
     found, resolution = each.found, each.resolution
     return {
         "id": str(each.id),
-        "provider": found.provider.value,
+        "provider": found.provider,
         "type": found.type.value,
         "kind": found.kind.value,
         "payment_id": str(found.payment_id) if found.payment_id else None,

@@ -20,13 +20,14 @@ from local.program import StartError
 from local.run import clear_the_ground, live, stopped_by_signal
 from local.servers import prepare_stack
 from process.settings import Settings, read_settings
+from providers.registry import SECTIONS
 
 
 @click.command("run")
 @click.option("--demo", is_flag=True, help="Also send a gentle stream of mixed payments.")
 def run(*, demo: bool) -> None:
     """Run the whole platform, supervised, until Ctrl-C."""
-    settings = read_settings()
+    settings = read_settings(SECTIONS)
     home = Home.of(os.environ)
     try:
         home.prepare()

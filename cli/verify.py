@@ -17,6 +17,7 @@ from rich.console import Console
 from cli.ledger import verified_at
 from lag import LagExporter, LagTargets
 from process.settings import read_settings
+from providers.registry import SECTIONS
 from telemetry import logging as telemetry_logging
 from telemetry.metrics import Metrics
 from verify.database import connected
@@ -60,7 +61,7 @@ def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) 
     """
     if ledger_file is not None:
         sys.exit(verified_at(Path(ledger_file) if ledger_file else None, as_json=json_wanted))
-    settings = read_settings()
+    settings = read_settings(SECTIONS)
     # What is away is said in the report; its driver's own words would only be said twice.
     telemetry_logging.configure("critical", "cli")
     try:
@@ -79,7 +80,7 @@ def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) 
 async def _verified(settings: Settings, wait_s: float | None) -> Verification:
     simulator = settings.simulator
     address = f"http://{simulator.host}:{simulator.port}"
-    asked = {settings.stripe.base_url.rstrip("/"), settings.paypal.base_url}
+    asked = {each.base_url.rstrip("/") for each in settings.providers.values()}
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connected(settings.database.address()))
         http = await stack.enter_async_context(aiohttp.ClientSession())

@@ -117,19 +117,9 @@ def provider_variables(home: Home, settings: Settings, given: Mapping[str, str])
     """What leads to the simulator, but where the environment names real providers itself."""
     port = home.port("simulator", settings.simulator.port)
     address = f"http://127.0.0.1:{port}"
-    simulated = {
-        "PAYMENTS_STRIPE_BASE_URL": address,
-        "PAYMENTS_STRIPE_API_KEY": "sk_test_simulator",
-        "PAYMENTS_PAYPAL_BASE_URL": address,
-        "PAYMENTS_PAYPAL_CLIENT_ID": "simulator",
-        "PAYMENTS_PAYPAL_CLIENT_SECRET": "simulator",
-        "PAYMENTS_SIMULATOR_JOURNAL": str(home.data("simulator.jsonl")),
-    }
-    # A secret everybody knows is for the simulator only: a vendor's webhooks need their own.
-    if not given.get("PAYMENTS_STRIPE_BASE_URL"):
-        simulated["PAYMENTS_STRIPE_WEBHOOK_SECRET"] = "whsec_simulator"  # noqa: S105 - see above
-    if not given.get("PAYMENTS_PAYPAL_BASE_URL"):
-        simulated["PAYMENTS_PAYPAL_WEBHOOK_ID"] = "SIMULATOR"
+    simulated = {"PAYMENTS_SIMULATOR_JOURNAL": str(home.data("simulator.jsonl"))}
+    for each in settings.providers.values():
+        simulated |= each.leading_to_simulator(address, given)
     receiver = home.port("webhooks-receiver", settings.webhooks.port)
     simulated["PAYMENTS_SIMULATOR_WEBHOOKS_URL"] = f"http://127.0.0.1:{receiver}"
     own = {name: value for name, value in simulated.items() if not given.get(name)}

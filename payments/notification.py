@@ -41,7 +41,7 @@ class ProviderNotification:
     @property
     def key(self) -> tuple[str, str]:
         """What it is known by, however often it is sent."""
-        return self.provider.value, self.id
+        return self.provider, self.id
 
 
 class NotificationEffect(StrEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,12 +51,8 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-class Provider(StrEnum):
-    """The payment providers there is a gateway for."""
-
-    STRIPE = "stripe"
-    PAYPAL = "paypal"
-
+# A payment provider by its name; which there are, `providers/registry.py` says.
+Provider = NewType("Provider", str)
 
 TERMINAL: Final = frozenset(
     {

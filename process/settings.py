@@ -1,88 +1,29 @@
 """Every `PAYMENTS_*` variable, read once by an entry point and never changed afterwards.
 
-One frozen class a section; each field names its variable in full, so that a search for the
-variable finds its type, default and unit. Durations are written as Go writes them (`15s`,
-`1m30s`, `500ms`) and held as seconds. Secrets never appear in a repr or in an error. An entry
-point calls `read_settings()`, which turns a wrong value into one sentence and exit code 2.
+A payment provider's are in its folder, and those of all in `providers.registry.SECTIONS`. An
+entry point calls `read_settings()`, which turns wrong values into a sentence each and exit code 2.
 """
 
-import re
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
 from store.pool import DatabaseAddress
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
 OTLP_HTTP_PORT: Final = 4318  # the port the OpenTelemetry specification gives OTLP over HTTP
 EXIT_INVALID_SETTINGS: Final = 2
+_NO_PROVIDERS: Final[Mapping[str, Callable[[], ProviderSection]]] = MappingProxyType({})
 
 
-def describe(error: ValidationError) -> list[str]:
-    """One sentence for each wrong variable, naming it and what was expected, never a secret."""
-    return [
-        f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}."
-        for problem in error.errors()
-    ]
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a duration in Go's notation (https://pkg.go.dev/time#ParseDuration).
-
-    Negative durations and numbers without a unit (but `0`) are refused with `ValueError`.
-    """
-    if text == "0":
-        return 0.0
-    parts = list(_DURATION_PART.finditer(text))
-    if not parts or "".join(part[0] for part in parts) != text:
-        message = f"{text!r} is not a duration like 15s, 1m30s or 500ms"
-        raise ValueError(message)
-    return sum(float(part[1]) * _UNIT_SECONDS[part[2]] for part in parts)
-
-
-_UNIT_SECONDS: Final = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "\N{MICRO SIGN}s": 1e-6,
-    "\N{GREEK SMALL LETTER MU}s": 1e-6,  # Go takes both
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_DURATION_PART: Final = re.compile(
-    r"(\d+\.?\d*|\.\d+)(" + "|".join(sorted(_UNIT_SECONDS, key=len, reverse=True)) + ")", re.ASCII
-)
-
-
-def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
-SecondsOrZero = Annotated[float, Field(ge=0), BeforeValidator(_seconds)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class _Section(BaseSettings):
-    """An empty variable counts as unset, as compose files and CI systems write them."""
-
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """The ingress."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_SERVER_HOST")
@@ -98,13 +39,13 @@ class ServerSettings(_Section):
     )
 
 
-class AuthSettings(_Section):
+class AuthSettings(Section):
     """`open` is one tenant without keys and only for loopback."""
 
     mode: Literal["keys", "open"] = Field(default="keys", validation_alias="PAYMENTS_AUTH_MODE")
 
 
-class RateLimitSettings(_Section):
+class RateLimitSettings(Section):
     """Requests a second; 0 is no limit. Unset, `keys` has the ingress's defaults, `open` none."""
 
     writes_per_second: float | None = Field(
@@ -120,7 +61,7 @@ class RateLimitSettings(_Section):
     burst_seconds: Seconds = Field(default=2.0, validation_alias="PAYMENTS_RATE_LIMIT_BURST")
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """PostgreSQL. Few connections are best: batches are what makes it fast."""
 
     host: str = Field(default="localhost", validation_alias="PAYMENTS_DATABASE_HOST")
@@ -143,14 +84,14 @@ class DatabaseSettings(_Section):
         )
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams."""
 
     host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
     port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """`host:port` of one or more brokers, separated by commas."""
 
     bootstrap_servers: str = Field(
@@ -158,7 +99,7 @@ class KafkaSettings(_Section):
     )
 
 
-class PaymentSettings(_Section):
+class PaymentSettings(Section):
     """How a payment is retried and how long work on it stays claimed."""
 
     # Retries after the first attempt: 4, so that there are 5 attempts in all.
@@ -179,7 +120,7 @@ class PaymentSettings(_Section):
     )
 
 
-class DeadLetterSettings(_Section):
+class DeadLetterSettings(Section):
     """A stage pauses when more than this share of its last messages had to be parked."""
 
     # 1 switches the bound off. Half of a hundred: single poison never gets there.
@@ -189,7 +130,7 @@ class DeadLetterSettings(_Section):
     window: int = Field(default=100, ge=20, validation_alias="PAYMENTS_DEAD_LETTERS_WINDOW")
 
 
-class OutboxSettings(_Section):
+class OutboxSettings(Section):
     """The outbox is also the archive a broker or a lost slot is refilled from."""
 
     # A week outlives a long weekend in which nobody noticed that a sink stood still.
@@ -198,7 +139,7 @@ class OutboxSettings(_Section):
     )
 
 
-class ObservabilitySettings(_Section):
+class ObservabilitySettings(Section):
     """Logs, traces and metrics. An empty OTLP endpoint and a zero metrics port mean off."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -240,49 +181,14 @@ class ObservabilitySettings(_Section):
         return f"http://{host}:{OTLP_HTTP_PORT}"
 
 
-class StripeSettings(_Section):
-    """Stripe, or the simulator when the base URL points there."""
-
-    base_url: str = Field(
-        default="https://api.stripe.com", validation_alias="PAYMENTS_STRIPE_BASE_URL"
-    )
-    api_key: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_STRIPE_API_KEY")
-    timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_STRIPE_TIMEOUT")
-    # What is charged when a payment's metadata names no payment method.
-    default_payment_method: str = Field(
-        default="pm_card_visa", validation_alias="PAYMENTS_STRIPE_DEFAULT_PAYMENT_METHOD"
-    )
-    # Signs what Stripe posts to our webhook endpoint; empty, nothing is taken from it.
-    webhook_secret: SecretStr = Field(
-        default=SecretStr(""), validation_alias="PAYMENTS_STRIPE_WEBHOOK_SECRET"
-    )
-
-
-class PayPalSettings(_Section):
-    """PayPal, or the simulator when the base URL points there."""
-
-    base_url: str = Field(
-        default="https://api-m.paypal.com", validation_alias="PAYMENTS_PAYPAL_BASE_URL"
-    )
-    client_id: str = Field(default="", validation_alias="PAYMENTS_PAYPAL_CLIENT_ID")
-    client_secret: SecretStr = Field(
-        default=SecretStr(""), validation_alias="PAYMENTS_PAYPAL_CLIENT_SECRET"
-    )
-    timeout_seconds: Seconds = Field(default=10.0, validation_alias="PAYMENTS_PAYPAL_TIMEOUT")
-    # What is charged when a payment's metadata names no payment method.
-    vault_id: str = Field(default="test-payer", validation_alias="PAYMENTS_PAYPAL_VAULT_ID")
-    # PayPal's id of our webhook, without which it verifies nothing; empty, nothing is taken.
-    webhook_id: str = Field(default="", validation_alias="PAYMENTS_PAYPAL_WEBHOOK_ID")
-
-
-class WebhookSettings(_Section):
+class WebhookSettings(Section):
     """Where the receiver of the providers' webhooks listens: for them, not for the world."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_WEBHOOKS_HOST")
     port: Port = Field(default=8091, validation_alias="PAYMENTS_WEBHOOKS_PORT")
 
 
-class SimulatorSettings(_Section):
+class SimulatorSettings(Section):
     """The provider simulator and the journal by which it testifies what it charged."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_SIMULATOR_HOST")
@@ -311,16 +217,22 @@ class Settings:
     dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
-    stripe: StripeSettings = field(default_factory=StripeSettings)
-    paypal: PayPalSettings = field(default_factory=PayPalSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
+    providers: Mapping[str, ProviderSection] = field(default_factory=dict)
 
 
-def read_settings() -> Settings:
-    """Settings from the environment, or one sentence a wrong variable on stderr and exit 2."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        sys.stderr.write("\n".join(describe(error)) + "\n")
-        raise SystemExit(EXIT_INVALID_SETTINGS) from None
+def read_settings(
+    providers: Mapping[str, Callable[[], ProviderSection]] = _NO_PROVIDERS,
+) -> Settings:
+    """Settings from the environment, or one sentence a wrong variable on stderr and exit 2.
+
+    `providers` are the sections of payment providers, by name, for a process that asks any.
+    """
+    ours = (each.default_factory for each in fields(Settings))
+    sections = [section for section in (*ours, *providers.values()) if callable(section)]
+    wrong = [line for section in sections for line in complaints(section)]
+    if wrong:
+        sys.stderr.write("\n".join(wrong) + "\n")
+        raise SystemExit(EXIT_INVALID_SETTINGS)
+    return Settings(providers={name: section() for name, section in providers.items()})

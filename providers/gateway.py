@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 from uuid import UUID
 
 from payments.money import Money
-from payments.outcome import InquiryOutcome, Operation, Outcome
+from payments.outcome import Declined, InquiryOutcome, Operation, Outcome, Unknown
 
 _UUID7: Final = 7
 
@@ -26,15 +26,15 @@ _UUID7: Final = 7
 class Gateway(Protocol):
     """One provider. Calls may run concurrently; each is safe to repeat under its own key.
 
-    `key_window_s` is the least time, in seconds, for which the provider promises to
-    remember a key: within it a repeated call has one effect, after it perhaps two.
+    It is asked for nothing that its capabilities leave out (`providers.protected` sees to that),
+    so that one which cannot authorize may inherit `capture` and `void`.
     """
 
     @property
     def name(self) -> str: ...
 
     @property
-    def key_window_s(self) -> float: ...
+    def capabilities(self) -> Capabilities: ...
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         """Move the money now, or with `capture=False` only authorize it.
@@ -48,11 +48,11 @@ class Gateway(Protocol):
 
         `Succeeded.reference` replaces the authorization's: refunds need it.
         """
-        ...
+        raise NotImplementedError
 
     async def void(self, request: VoidRequest) -> Outcome:
         """Release an authorization; `Succeeded` also when it was released before."""
-        ...
+        raise NotImplementedError
 
     async def refund(self, request: RefundRequest) -> Outcome:
         """Give back all of a charge or a part; `Succeeded.reference` names the refund."""
@@ -63,13 +63,51 @@ class Gateway(Protocol):
 
         `NotFound` is about this instant and what can be read in it: a request still under
         way can take effect later, and a busy account is not read to its end. What follows
-        is the same call under the same key within `key_window_s`, never a failed payment.
+        is the same call under the same key within its window, never a failed payment.
         """
         ...
 
     async def aclose(self) -> None:
         """Close the connections; calls under way end as they would on a broken network."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider, called `title` by people, can be asked for.
+
+    `key_window_s` is the least time, in seconds, for which it promises to remember a key: within
+    it a repeated call has one effect, after it perhaps two. `inquiries` are the operations that
+    can be asked after. `currencies` None: it is asked, and refuses itself. `steps` are what its
+    amounts are multiples of, by currency in ISO 4217's minor units, where that is not 1.
+    """
+
+    title: str
+    key_window_s: float
+    operations: frozenset[Operation] = frozenset(Operation)
+    inquiries: frozenset[Operation] = frozenset(Operation)
+    currencies: frozenset[str] | None = None
+    steps: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def refusal(self, request: AnyRequest) -> Declined | Unknown | None:
+        """The answer to what it cannot be asked, and so had no effect; None if it can be."""
+        operation = operation_of(request)
+        if isinstance(request, Inquiry) and operation not in self.inquiries:
+            return Unknown(
+                Trouble.INCONCLUSIVE, f"{self.title} cannot be asked after a {operation}"
+            )
+        if not isinstance(request, Inquiry) and operation not in self.operations:
+            return Declined(Trouble.NOT_OFFERED, f"{self.title} does not {operation}")
+        if isinstance(request, VoidRequest) or self._takes(request.amount):
+            return None
+        return Declined(
+            Trouble.AMOUNT_NOT_REPRESENTABLE,
+            f"{self.title} cannot express this amount in this currency",
+        )
+
+    def _takes(self, amount: Money) -> bool:
+        is_known = self.currencies is None or amount.currency in self.currencies
+        return is_known and amount.amount_minor % self.steps.get(amount.currency, 1) == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +186,23 @@ class Inquiry(_Request):
 AnyRequest = ChargeRequest | CaptureRequest | VoidRequest | RefundRequest | Inquiry
 
 
+def operation_of(request: AnyRequest) -> Operation:
+    """What the request asks for, or after."""
+    match request:
+        case ChargeRequest(capture=capture):
+            return Operation.CHARGE if capture else Operation.AUTHORIZE
+        case CaptureRequest():
+            return Operation.CAPTURE
+        case VoidRequest():
+            return Operation.VOID
+        case RefundRequest():
+            return Operation.REFUND
+        case Inquiry(operation=operation):
+            return operation
+        case _:
+            assert_never(request)
+
+
 class Trouble(StrEnum):
     """Codes of our own in `Retriable`, `Unknown` and `Declined`; any other is the vendor's."""
 
@@ -171,6 +226,7 @@ class Trouble(StrEnum):
     # Declined
     INVALID_REFERENCE = "invalid_reference"
     AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"
+    NOT_OFFERED = "operation_not_offered"
 
 
 # What counts against a circuit breaker: the provider could not be reached, did not answer, broke,

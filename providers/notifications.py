@@ -66,6 +66,10 @@ class WebhookSource(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Let go of what it verifies with."""
+        ...
+
 
 def our_id(text: str | None) -> UUID | None:
     """An id as we give them to providers; None for what somebody else put there."""

@@ -88,7 +88,7 @@ class Protected:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = gateway.name
-        self.key_window_s = gateway.key_window_s
+        self.capabilities = gateway.capabilities
         self._gateway = gateway
         self._limits = limits
         self._metrics = metrics.provider
@@ -123,12 +123,14 @@ class Protected:
         operation: str,
         request: RequestT,
         ask: Callable[[RequestT], Awaitable[AnswerT]],
-    ) -> AnswerT | Deferred | Unknown:
-        """Ask under all limits, seen by whoever watches."""
+    ) -> AnswerT | Declined | Deferred | Unknown:
+        """Ask what it can be asked under all limits, seen by whoever watches."""
         with self._span(operation, request) as span:
             # The provider's own spans, and its logs, hang below ours.
             traced = replace(request, traceparent=current_traceparent() or request.traceparent)
-            outcome = await self._limited(operation, lambda: ask(traced))
+            outcome = self.capabilities.refusal(request) or await self._limited(
+                operation, lambda: ask(traced)
+            )
             self._report(span, request, operation, outcome)
             return outcome
 

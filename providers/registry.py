@@ -1,30 +1,90 @@
-"""Puts the gateways together: each provider behind limits of its own, closed at the end.
+"""The payment providers there are, a row each; a row is a folder and what it exports.
 
-Called by whoever composes a process, with values read from settings; nothing here reads any.
+`docs/ADDING-A-PROVIDER.md` says what a folder has to export. Whoever composes a process takes
+names, sections of the settings, gateways and webhooks from here; nobody else knows how many
+providers there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from opentelemetry.trace import Tracer
 
+from payments.payment import Provider
+from process.sections import ProviderSection
+from providers import paypal, stripe
 from providers.gateway import Gateway
-from providers.paypal import PayPalConfig, PayPalGateway
+from providers.notifications import WebhookSource
 from providers.protected import Limits, Protected
-from providers.stripe import StripeConfig, StripeGateway
 from telemetry.metrics import Metrics
+
+ConfigT = TypeVar("ConfigT", bound=ProviderSection)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration(Generic[ConfigT]):
+    """A provider: its name, its settings, and what is made of them.
+
+    A gateway is made from the settings and the number of connections it may have, in a running
+    event loop; webhooks are received only where the settings tell them from others', and at all
+    only from a provider that sends any.
+    """
+
+    name: Provider
+    config: type[ConfigT]
+    gateway: Callable[[ConfigT, int], Gateway]
+    notifications: Callable[[ConfigT], WebhookSource] | None = None
+    event_types: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # It is a folder's name, a part of an address, and how a stage tells lanes apart.
+        if not re.fullmatch("[a-z]{1,32}", self.name):
+            raise ValueError(f"{self.name!r} is no name of 1 to 32 small letters")
+
+
+# Any: the settings of each are its own; a row ties them to what is made of them.
+PROVIDERS: Final[tuple[Registration[Any], ...]] = (
+    Registration(
+        stripe.NAME, stripe.Config, stripe.Gateway, stripe.Notifications, stripe.EVENT_TYPES
+    ),
+    Registration(
+        paypal.NAME, paypal.Config, paypal.Gateway, paypal.Notifications, paypal.EVENT_TYPES
+    ),
+)
+NAMES: Final = tuple(each.name for each in PROVIDERS)
+SECTIONS: Final[Mapping[str, Callable[[], ProviderSection]]] = {
+    each.name: each.config for each in PROVIDERS
+}
 
 
 @asynccontextmanager
 async def gateways(
-    stripe: StripeConfig, paypal: PayPalConfig, limits: Limits, metrics: Metrics, tracer: Tracer
+    configs: Mapping[str, ProviderSection], limits: Limits, metrics: Metrics, tracer: Tracer
 ) -> AsyncIterator[Mapping[str, Gateway]]:
     """Every provider's gateway by its name, with open connections while the context lasts."""
     async with AsyncExitStack() as stack:
         opened: dict[str, Gateway] = {}
-        for gateway in (StripeGateway(stripe), PayPalGateway(paypal)):
+        for each in PROVIDERS:
+            gateway = each.gateway(configs[each.name], limits.concurrent_calls_max)
             stack.push_async_callback(gateway.aclose)
-            opened[gateway.name] = Protected(gateway, limits, metrics, tracer)
+            opened[each.name] = Protected(gateway, limits, metrics, tracer)
         yield opened
+
+
+@asynccontextmanager
+async def notification_sources(
+    configs: Mapping[str, ProviderSection],
+) -> AsyncIterator[Sequence[WebhookSource]]:
+    """The webhooks of every provider whose settings tell them from others', while it lasts."""
+    async with AsyncExitStack() as stack:
+        sources: list[WebhookSource] = []
+        for each in PROVIDERS:
+            if each.notifications and configs[each.name].webhook_key:
+                sources.append(each.notifications(configs[each.name]))
+                stack.push_async_callback(sources[-1].aclose)
+        yield sources

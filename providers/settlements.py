@@ -48,7 +48,7 @@ def read_report(text: str) -> list[Settlement]:
 async def fetch_report(base_url: str, provider: Provider, period: Period) -> str:
     """The report of a provider that has one to fetch: the simulator. Raises ReportError."""
     parameters = {
-        "provider": provider.value,
+        "provider": provider,
         "from": period.start.isoformat(),
         "to": period.end.isoformat(),
     }

@@ -13,7 +13,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 from yarl import URL
@@ -21,6 +21,9 @@ from yarl import URL
 from payments.outcome import Retriable, Unknown
 from providers.gateway import Trouble
 from telemetry.redaction import redact_text
+
+if TYPE_CHECKING:
+    from process.sections import ProviderSection
 
 # The largest documented answer, a page of 100 objects, is below 300 KB; a provider gone mad
 # must not fill our memory.
@@ -32,6 +35,8 @@ _RETRY_AFTER_S_MAX: Final = 300.0
 # connection that the other side has just given up.
 _KEEP_ALIVE_S: Final = 10.0
 _VENDOR_TEXT_MAX: Final = 300
+# Where nobody says how many calls are made at once.
+CONNECTIONS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,14 @@ class Endpoint:
     base_url: str
     timeout_s: float = 10.0
     connect_timeout_s: float = 3.0
-    connections: int = 100
+    connections: int = CONNECTIONS
+
+    @classmethod
+    def of(cls, config: ProviderSection, connections: int) -> Self:
+        """Where a provider's settings say that it is."""
+        return cls(
+            base_url=config.base_url, timeout_s=config.timeout_seconds, connections=connections
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

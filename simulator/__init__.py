@@ -1,7 +1,7 @@
-"""A stateful HTTP server that answers as Stripe and PayPal do, and can testify about it.
+"""A stateful HTTP server that answers as the payment providers do, and reports what it did.
 
-`python -m simulator` serves both vendors' endpoints from one port. Every request
-and every effect stands in its journal, on disk, before the answer leaves, so that what the
-journal says is what a client may have been told, whatever was killed in between. Its test
-cards, magic amounts and scripted faults are described in docs/providers.md.
+`python -m simulator` serves every vendor's endpoints from one port. Every request and every effect
+stands in its journal, on disk, before the answer leaves, so that what the journal says is what a
+client may have been told, whatever was killed in between. Its test cards, magic amounts and
+scripted faults are described in docs/providers.md.
 """

@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from process import event_loop
 from process.settings import Settings, read_settings
-from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
-from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
+from providers.registry import NAMES, PROVIDERS, SECTIONS
 from simulator.journal import JournalError
-from simulator.server import SimulatorConfig, Subscription, build, serve
+from simulator.server import SimulatorConfig, build, serve
+from simulator.vendor import Subscription
 from telemetry import logging
 from telemetry.metrics import Metrics
 
@@ -42,14 +42,15 @@ async def run(config: SimulatorConfig) -> None:
 
 def main() -> int:
     """0 after a drained stop, 1 with one sentence when it cannot serve."""
-    settings = read_settings()
+    settings = read_settings(SECTIONS)
     logging.configure(settings.observability.log_level, "simulator")
     config = SimulatorConfig(
         host=settings.simulator.host,
         port=settings.simulator.port,
         journal=settings.simulator.journal,
         latency_s=settings.simulator.latency_seconds,
-        subscription=_subscription(settings),
+        vendors=NAMES,
+        subscriptions=_subscriptions(settings),
     )
     status = 0
     try:
@@ -60,17 +61,15 @@ def main() -> int:
     return status
 
 
-def _subscription(settings: Settings) -> Subscription | None:
+def _subscriptions(settings: Settings) -> dict[str, Subscription]:
+    """Our receiver is told by every vendor of which it can tell its webhooks from others'."""
     url = settings.simulator.webhooks_url.rstrip("/")
-    if not url:
-        return None
-    return Subscription(
-        url=url,
-        stripe_secret=settings.stripe.webhook_secret.get_secret_value(),
-        stripe_events=STRIPE_EVENT_TYPES,
-        paypal_webhook_id=settings.paypal.webhook_id,
-        paypal_events=PAYPAL_EVENT_TYPES,
-    )
+    keys = {name: each.webhook_key for name, each in settings.providers.items()}
+    return {
+        each.name: Subscription(f"{url}/webhooks/{each.name}", keys[each.name], each.event_types)
+        for each in PROVIDERS
+        if url and keys[each.name]
+    }
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,4 +1,4 @@
-"""The simulator's own API under `/_simulator`: script faults, read the journal, hear testimony.
+"""The simulator's own API under `/_simulator`: script faults, read the journal and its report.
 
 It needs no key and is meant for loopback. Nothing here changes what a vendor has on record,
 but for standing in for the time after which an authorization lapses.
@@ -7,6 +7,7 @@ but for standing in for the time after which an authorization lapses.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Final
@@ -16,10 +17,10 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from simulator.exchange import Exchange
-from simulator.faults import ArmedFault, FaultSpec
+from simulator.faults import VENDORS, ArmedFault, FaultSpec
 from simulator.journal import Recovery
+from simulator.journal_report import JournalReport, PaymentReport
 from simulator.settlements import instant, settlement_report
-from simulator.testimony import JournalReport, PaymentReport
 from simulator.vendor import Vendor
 
 _PAGE_DEFAULT: Final = 1000
@@ -33,7 +34,7 @@ class Admin:
 
     exchange: Exchange
     recovery: Recovery
-    vendors: tuple[Vendor, ...]
+    vendors: Mapping[str, Vendor]
 
     def routes(self) -> list[web.RouteDef]:
         """Where each handler is mounted."""
@@ -52,7 +53,9 @@ class Admin:
     async def arm_fault(self, request: web.Request) -> web.Response:
         """POST a fault; answers it with its id."""
         try:
-            spec = FaultSpec.model_validate_json(await request.read())
+            spec = FaultSpec.model_validate_json(
+                await request.read(), context={VENDORS: tuple(self.vendors)}
+            )
         except ValidationError as error:
             return _json({"error": error.errors(include_url=False, include_context=False)}, 422)
         return _json(_fault_object(self.exchange.faults.arm(spec)), 201)
@@ -82,16 +85,16 @@ class Admin:
             period = (instant(request.query.get("from")), instant(request.query.get("to")))
         except ValueError:
             return _json({"error": "from and to are times, such as 2026-01-01T00:00:00Z"}, 422)
-        vendor = request.query.get("provider", "")
-        if vendor not in ("stripe", "paypal"):
-            return _json({"error": "provider is stripe or paypal"}, 422)
+        vendor = self.vendors.get(request.query.get("provider", ""))
+        if vendor is None:
+            return _json({"error": f"provider is {' or '.join(self.vendors)}"}, 422)
         entries = (line for _, line in self.exchange.journal.read_lines(0))
         report = await asyncio.to_thread(settlement_report, entries, vendor, period)
         return web.Response(text=report, content_type="text/csv")
 
     async def summarize(self, _request: web.Request) -> web.Response:
         """GET counts, sums and whatever no correct client would have caused."""
-        summary = _summary(self.exchange.testimony)
+        summary = _summary(self.exchange.report)
         summary["journal"] = asdict(self.recovery) | {"last_seq": self.exchange.last_seq}
         summary["webhooks"] = {
             "delivered": self.exchange.webhooks.delivered,
@@ -101,13 +104,13 @@ class Admin:
         return _json(summary)
 
     async def list_payments(self, request: web.Request) -> web.Response:
-        """GET the testimony on every payment, in order of first effect, by `after` and `limit`."""
+        """GET the report on every payment, in order of first effect, by `after` and `limit`."""
         try:
             after = int(request.query.get("after", "0"))
             limit = min(int(request.query.get("limit", _PAGE_DEFAULT)), _PAGE_MAX)
         except ValueError:
             return _json({"error": "after and limit are integers"}, 422)
-        payments = self.exchange.testimony.payments
+        payments = self.exchange.report.payments
         page = list(islice(payments.values(), after, after + limit))
         following = after + len(page)
         return _json(
@@ -118,12 +121,12 @@ class Admin:
         )
 
     async def one_payment(self, request: web.Request) -> web.Response:
-        """GET the testimony on one payment at each vendor that knows it."""
+        """GET the report on one payment at each vendor that knows it."""
         payment_id = request.match_info["payment_id"]
-        payments = self.exchange.testimony.payments
+        payments = self.exchange.report.payments
         known = [
             payments[vendor, payment_id]
-            for vendor in ("stripe", "paypal")
+            for vendor in self.vendors
             if (vendor, payment_id) in payments
         ]
         return _json({"payments": [asdict(payment) for payment in known]})
@@ -132,7 +135,9 @@ class Admin:
         """POST: let a payment's authorization lapse at whichever vendor holds it."""
         payment_id = request.match_info["payment_id"]
         expired = [
-            vendor.name for vendor in self.vendors if await self.exchange.expire(vendor, payment_id)
+            name
+            for name, vendor in self.vendors.items()
+            if await self.exchange.expire(vendor, payment_id)
         ]
         return _json({"expired": expired}, 200 if expired else 404)
 
@@ -149,13 +154,13 @@ class Admin:
         return {"entries": entries, "next": following}
 
 
-def _summary(testimony: JournalReport) -> dict[str, object]:
+def _summary(report: JournalReport) -> dict[str, object]:
     return {
-        "entries": testimony.entries,
-        "payments": len(testimony.payments),
+        "entries": report.entries,
+        "payments": len(report.payments),
         "requests": [
             {"vendor": vendor, "operation": operation, "outcome": outcome, "count": count}
-            for (vendor, operation, outcome), count in sorted(testimony.requests.items())
+            for (vendor, operation, outcome), count in sorted(report.requests.items())
         ],
         "effects": [
             {
@@ -163,22 +168,20 @@ def _summary(testimony: JournalReport) -> dict[str, object]:
                 "effect": effect,
                 "currency": currency,
                 "amount_minor": amount_minor,
-                "count": testimony.effects[vendor, effect, currency],
+                "count": report.effects[vendor, effect, currency],
             }
-            for (vendor, effect, currency), amount_minor in sorted(testimony.moved.items())
+            for (vendor, effect, currency), amount_minor in sorted(report.moved.items())
         ],
-        "faults": dict(sorted(testimony.faults.items())),
-        "charged_more_than_once": [
-            asdict(payment) for payment in testimony.charged_more_than_once()
-        ],
-        "refunded_more_than_charged": [asdict(payment) for payment in _over_refunded(testimony)],
+        "faults": dict(sorted(report.faults.items())),
+        "charged_more_than_once": [asdict(payment) for payment in report.charged_more_than_once()],
+        "refunded_more_than_charged": [asdict(payment) for payment in _over_refunded(report)],
     }
 
 
-def _over_refunded(testimony: JournalReport) -> list[PaymentReport]:
+def _over_refunded(report: JournalReport) -> list[PaymentReport]:
     return [
         payment
-        for payment in testimony.payments.values()
+        for payment in report.payments.values()
         if payment.refunded_minor > payment.charged_minor
     ]
 

@@ -19,14 +19,14 @@ JsonValue: TypeAlias = (
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 
-class Record(Protocol):
-    """What a vendor remembers: a frozen dataclass whose `kind` names its decoder."""
+class StoredObject(Protocol):
+    """What a vendor has on record: a frozen dataclass whose `kind` names its decoder."""
 
     @property
     def kind(self) -> str: ...
 
 
-Decoders: TypeAlias = Mapping[str, Callable[[JsonObject], Record]]
+Decoders: TypeAlias = Mapping[str, Callable[[JsonObject], StoredObject]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ class Entry:
     effect: str | None = None
     reference: str | None = None
     events: tuple[str, ...] = ()
-    writes: tuple[Record, ...] = ()
-    error: Record | None = None
+    writes: tuple[StoredObject, ...] = ()
+    error: StoredObject | None = None
 
 
 def encode(entry: Entry) -> bytes:
@@ -66,12 +66,13 @@ def encode(entry: Entry) -> bytes:
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def decode(line: bytes, decoders: Decoders) -> Entry:
-    """The entry a line holds; raises ValueError when it is not one."""
+def decode(line: bytes, vendors: Mapping[str, Decoders]) -> Entry:
+    """The entry a line holds, read as its vendor reads; raises ValueError when it is not one."""
     fields = orjson.loads(line)
     if not isinstance(fields, dict) or not fields.keys() >= _REQUIRED:
         raise ValueError("not a journal entry")
     try:
+        decoders = vendors[fields["vendor"]]
         fields["writes"] = tuple(_record(one, decoders) for one in fields["writes"])
         fields["events"] = tuple(fields["events"])
         if fields["error"] is not None:
@@ -84,7 +85,7 @@ def decode(line: bytes, decoders: Decoders) -> Entry:
 _REQUIRED: Final = {"seq", "at", "vendor", "operation", "writes", "events", "error"}
 
 
-def _record(fields: JsonObject, decoders: Decoders) -> Record:
+def _record(fields: JsonObject, decoders: Decoders) -> StoredObject:
     kind = fields["kind"]
     if not isinstance(kind, str):
         raise TypeError("a record's kind is a string")

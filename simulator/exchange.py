@@ -14,12 +14,12 @@ from typing import Final
 
 from aiohttp import web
 
-from simulator import wreckage
+from simulator import responses
 from simulator.entries import Entry, encode
 from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultScript
 from simulator.idempotency import Claim, Kept
 from simulator.journal import Journal
-from simulator.testimony import JournalReport
+from simulator.journal_report import JournalReport
 from simulator.vendor import Answer, Ask, Decision, Refused, Vendor, Wire
 from simulator.webhooks import Webhooks
 from telemetry.metrics.pipeline import SimulatorMetrics
@@ -27,11 +27,11 @@ from telemetry.metrics.pipeline import SimulatorMetrics
 
 @dataclass(slots=True)
 class Exchange:
-    """Answers requests of both vendors; `latency_s` is the vendor's ordinary slowness."""
+    """Answers requests of all vendors; `latency_s` is the vendor's ordinary slowness."""
 
     journal: Journal
     faults: FaultScript
-    testimony: JournalReport
+    report: JournalReport
     webhooks: Webhooks
     metrics: SimulatorMetrics
     now: Callable[[], float]
@@ -55,7 +55,7 @@ class Exchange:
         except Refused as refused:
             ask = Ask(wire=wire, operation="refused", work=_never)
             answer = await self._settle(vendor, ask, _refusal(refused), NO_FAULTS)
-            return wreckage.response(answer)
+            return responses.response(answer)
         return await self._answer(vendor, ask, request)
 
     async def expire(self, vendor: Vendor, payment_id: str) -> bool:
@@ -73,14 +73,14 @@ class Exchange:
         """Make a journalled entry part of the state again."""
         self.last_seq = entry.seq
         vendors[entry.vendor].apply(entry)
-        self.testimony.apply(entry)
+        self.report.apply(entry)
 
     async def _answer(self, vendor: Vendor, ask: Ask, request: web.Request) -> web.StreamResponse:
         faults = self.faults.draw(vendor.name, ask.operation, ask.payment_id)
         spec = faults.replacing
         if spec is not None and spec.kind in _BEFORE:
             answer = await self._settle(vendor, ask, vendor.broken(spec), faults)
-            return await wreckage.deliver(answer, spec, request, self.stopping)
+            return await responses.deliver(answer, spec, request, self.stopping)
         key = None if faults.has(FaultKind.IGNORE_KEY) else ask.key
         claim = vendor.keys.claim(key, ask.wire.at) if key is not None else Claim.FRESH
         if isinstance(claim, Kept):
@@ -90,7 +90,7 @@ class Exchange:
             answer = await self._settle(vendor, ask, vendor.key_in_use(ask), faults)
         else:
             answer = await self._work(vendor, ask, faults, key)
-        return await wreckage.deliver(answer, spec, request, self.stopping)
+        return await responses.deliver(answer, spec, request, self.stopping)
 
     async def _work(self, vendor: Vendor, ask: Ask, faults: Faults, key: str | None) -> Answer:
         """Decide and settle under a claimed key, which is released whatever happens."""
@@ -112,7 +112,7 @@ class Exchange:
         self.last_seq += 1
         entry = _entry(self.last_seq, vendor.name, ask, decision, faults)
         vendor.apply(entry)
-        self.testimony.apply(entry)
+        self.report.apply(entry)
         answer = vendor.answer(ask, decision)
         with self.metrics.journal_seconds.time():
             await self.journal.append(encode(entry))

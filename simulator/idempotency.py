@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from simulator.entries import Entry, Record
+from simulator.entries import Entry, StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Kept:
     path: str
     at: float
     status: int
-    subject: Record | None
-    error: Record | None
+    subject: StoredObject | None
+    error: StoredObject | None
 
 
 class Claim(Enum):

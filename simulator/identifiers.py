@@ -26,13 +26,13 @@ class Identifiers:
         self._now = now
         self._last_us = 0
 
-    def stripe(self, prefix: str, *, length: int = 24) -> str:
-        """`pi_3...`: a prefix and `length` base-62 characters, in creation order."""
+    def prefixed(self, prefix: str, *, length: int = 24) -> str:
+        """As Stripe has them: a prefix and `length` base-62 characters, in creation order."""
         ordered = _digits(self._tick(), _BASE62, _TIME_DIGITS_62)
         return f"{prefix}{ordered}{self._alphanumeric(length - _TIME_DIGITS_62)}"
 
-    def paypal(self) -> str:
-        """Seventeen characters of 0-9A-Z, in creation order."""
+    def capitals(self) -> str:
+        """As PayPal has them: seventeen characters of 0-9A-Z, in creation order."""
         return _digits(self._tick(), _BASE36, _TIME_DIGITS_36) + self._draw(_BASE36, 6)
 
     def hexadecimal(self, length: int) -> str:

@@ -1,16 +1,16 @@
-"""The HTTP server: both vendors on one port, told apart by path, beside the admin API.
+"""The HTTP server: all vendors on one port, told apart by path, beside the admin API.
 
 Composition happens in `build`; `serve` runs the listener, the journal's writer and the webhook
 deliveries as one group, so that none outlives another: a journal that cannot be written ends
-the process instead of answering without testimony.
+the process instead of answering without a trace.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -24,12 +24,9 @@ from simulator.exchange import Exchange
 from simulator.faults import FaultScript
 from simulator.identifiers import Identifiers
 from simulator.journal import Journal, Recovery
-from simulator.paypal.records import Listener
-from simulator.paypal.vendor import PayPal
-from simulator.stripe.records import Endpoint
-from simulator.stripe.vendor import Stripe
-from simulator.testimony import JournalReport
-from simulator.vendor import Vendor
+from simulator.journal_report import JournalReport
+from simulator.vendor import Subscription, Vendor
+from simulator.vendors import vendors_by_name
 from simulator.webhooks import Webhooks
 from telemetry.metrics import Metrics, render
 
@@ -37,37 +34,21 @@ from telemetry.metrics import Metrics, render
 _BODY_BYTES_MAX: Final = 1 << 20
 # Requests in flight at SIGTERM have this long; hanging ones are let go at once.
 _DRAIN_S: Final = 10.0
-_PAYPAL_PATHS: Final = (
-    "/v2/{rest:.*}",
-    "/v1/oauth2/{rest:.*}",
-    "/v1/notifications/{rest:.*}",
-    "/checkoutnow",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
-    """A receiver of both vendors' webhooks that need not subscribe by API.
-
-    A vendor whose secret or id is empty tells it nothing.
-    """
-
-    url: str
-    stripe_secret: str
-    stripe_events: tuple[str, ...]
-    paypal_webhook_id: str
-    paypal_events: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SimulatorConfig:
-    """Where to listen, where to write, how slow to be (seconds a vendor needs for its work)."""
+    """Where to listen, where to write, how slow to be (seconds a vendor needs for its work).
+
+    `vendors` are those there are, by name, and `subscriptions` who is told of what at which.
+    """
 
     host: str
     port: int
     journal: Path
+    vendors: tuple[str, ...]
     latency_s: float = 0.0
-    subscription: Subscription | None = None
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +56,20 @@ class Simulator:
     """Everything one simulator consists of."""
 
     exchange: Exchange
-    stripe: Stripe
-    paypal: PayPal
+    vendors: Mapping[str, Vendor]
     recovery: Recovery
     metrics: Metrics
 
     def application(self) -> web.Application:
-        """The routes: our own first, then PayPal's paths; the rest of /v1 is Stripe's."""
+        """The routes: our own, and the vendors'. Of two that match, the longer one is taken."""
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
-        app.add_routes(Admin(self.exchange, self.recovery, (self.stripe, self.paypal)).routes())
+        app.add_routes(Admin(self.exchange, self.recovery, self.vendors).routes())
         for path in ("/health", "/health/live", "/health/ready"):
             app.router.add_get(path, _alive)
         app.router.add_get("/metrics", self._metrics_page)
-        for path in _PAYPAL_PATHS:
-            app.router.add_route("*", path, self._handler(self.paypal))
-        app.router.add_route("*", "/v1/{rest:.*}", self._handler(self.stripe))
+        for vendor in self.vendors.values():
+            for path in vendor.paths:
+                app.router.add_route("*", path, self._handler(vendor))
         return app
 
     async def _metrics_page(self, request: web.Request) -> web.Response:
@@ -107,45 +87,23 @@ def build(
     config: SimulatorConfig, metrics: Metrics, now: Callable[[], float], entropy: Random
 ) -> Simulator:
     """Open the journal and replay it. Raises JournalError. `now` gives Unix seconds."""
-    ids = Identifiers(entropy, now)
-    stripe, paypal = Stripe(ids), PayPal(ids)
-    vendors: dict[str, Vendor] = {"stripe": stripe, "paypal": paypal}
+    vendors = vendors_by_name(config.vendors, Identifiers(entropy, now))
     journal = Journal(config.journal)
     exchange = Exchange(
         journal=journal,
         faults=FaultScript(entropy),
-        testimony=JournalReport(),
+        report=JournalReport(),
         webhooks=Webhooks(),
         metrics=metrics.simulator,
         now=now,
         stopping=asyncio.Event(),
         latency_s=config.latency_s,
     )
-    decoders = {**stripe.decoders, **paypal.decoders}
+    decoders = {name: vendor.decoders for name, vendor in vendors.items()}
     recovery = journal.recover(lambda line: exchange.replay(vendors, decode(line, decoders)))
-    if config.subscription is not None:
-        _subscribe(config.subscription, stripe, paypal)
-    return Simulator(exchange, stripe, paypal, recovery, metrics)
-
-
-def _subscribe(told: Subscription, stripe: Stripe, paypal: PayPal) -> None:
-    """Put it on the books as if it had been there first; the journal knows nothing of it."""
-    if told.stripe_secret:
-        endpoint = Endpoint(
-            id="we_settings",
-            created=0.0,
-            url=f"{told.url}/webhooks/stripe",
-            secret=told.stripe_secret,
-            enabled_events=told.stripe_events,
-        )
-        stripe.books.put(endpoint)
-    if told.paypal_webhook_id:
-        listener = Listener(
-            id=told.paypal_webhook_id,
-            url=f"{told.url}/webhooks/paypal",
-            event_types=told.paypal_events,
-        )
-        paypal.books.put(listener)
+    for name, receiver in config.subscriptions.items():
+        vendors[name].subscribe(receiver)
+    return Simulator(exchange, vendors, recovery, metrics)
 
 
 @contextlib.asynccontextmanager

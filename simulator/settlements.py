@@ -1,6 +1,6 @@
 """The settlement report: what moved at a vendor in a period, a line a movement, as CSV.
 
-Folded from the journal and from nothing else, like all testimony. Neither vendor charges fees
+Folded from the journal and from nothing else, as every report. Neither vendor charges fees
 here. `providers.settlements` reads what this writes.
 """
 
@@ -15,14 +15,14 @@ from typing import Final
 import orjson
 
 from payments.money import format_amount
+from simulator.entries import JsonObject
+from simulator.vendor import Vendor
 
 COLUMNS: Final = (
     "kind", "reference", "payment_id", "refund_id", "currency", "amount", "fee", "status",
     "occurred_at",
 )  # fmt: skip
 _KINDS: Final = {"charged": "charge", "captured": "charge", "refunded": "refund"}
-# Where each vendor's own refund keeps our id for it.
-_REFUNDS: Final = frozenset({"refund", "paypal_refund"})
 
 
 def instant(text: str | None) -> float | None:
@@ -36,7 +36,7 @@ def instant(text: str | None) -> float | None:
 
 
 def settlement_report(
-    lines: Iterable[bytes], vendor: str, period: tuple[float | None, float | None]
+    lines: Iterable[bytes], vendor: Vendor, period: tuple[float | None, float | None]
 ) -> str:
     """The report of one vendor; an end of the period that is None is open."""
     written = io.StringIO()
@@ -48,13 +48,13 @@ def settlement_report(
         kind = _KINDS.get(entry["effect"] or "")
         at = entry["at"]
         is_within = (start is None or start <= at) and (end is None or at < end)
-        if kind is not None and entry["vendor"] == vendor and is_within:
+        if kind is not None and entry["vendor"] == vendor.name and is_within:
             rows.writerow(
                 {
                     "kind": kind,
                     "reference": entry["reference"],
                     "payment_id": entry["payment_id"],
-                    "refund_id": _refund_id(entry["writes"]) if kind == "refund" else None,
+                    "refund_id": _refund_id(vendor, entry["writes"]),
                     "currency": entry["currency"],
                     "amount": format_amount(entry["amount_minor"], entry["currency"]),
                     "fee": format_amount(0, entry["currency"]),
@@ -65,11 +65,5 @@ def settlement_report(
     return written.getvalue()
 
 
-def _refund_id(writes: Iterable[dict[str, object]]) -> object:
-    for record in writes:
-        if record["kind"] in _REFUNDS:
-            metadata = record.get("metadata")
-            if isinstance(metadata, dict):
-                return metadata.get("refund_id")
-            return record.get("custom_id")
-    return None
+def _refund_id(vendor: Vendor, writes: Iterable[JsonObject]) -> object:
+    return next(filter(None, map(vendor.refund_id, writes)), None)

@@ -1,6 +1,6 @@
 """The words the exchange and a vendor share: a request, what it asks, what was decided.
 
-A vendor is pure between requests: it reads its books to decide, and changes them only in
+A vendor is pure between requests: it reads its state to decide, and changes them only in
 `apply`, from a journal entry. It never awaits.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulator.entries import Decoders, Entry, Record
+from simulator.entries import Decoders, Entry, JsonObject, StoredObject
 from simulator.faults import Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.webhooks import Delivery
@@ -19,7 +19,7 @@ from simulator.webhooks import Delivery
 class Refused(Exception):
     """The vendor refuses before any work: nothing is written and the key stays free."""
 
-    def __init__(self, error: Record, status: int, code: str) -> None:
+    def __init__(self, error: StoredObject, status: int, code: str) -> None:
         super().__init__(code)
         self.error = error
         self.status = status
@@ -49,10 +49,10 @@ class Decision:
 
     status: int
     outcome: str
-    writes: tuple[Record, ...] = ()
-    subject: Record | None = None
+    writes: tuple[StoredObject, ...] = ()
+    subject: StoredObject | None = None
     body: Mapping[str, object] | None = None
-    error: Record | None = None
+    error: StoredObject | None = None
     keeps_key: bool = False
     effect: str | None = None
     reference: str | None = None
@@ -63,7 +63,7 @@ class Decision:
     replayed: bool = False
 
     @property
-    def shown(self) -> Record | None:
+    def shown(self) -> StoredObject | None:
         """The record the answer is about."""
         return self.subject or (self.writes[0] if self.writes else None)
 
@@ -87,6 +87,15 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """A receiver of webhooks that need not subscribe by API; `key` is what it tells them by."""
+
+    url: str
+    key: str
+    event_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Bytes for the client."""
 
@@ -96,9 +105,13 @@ class Answer:
 
 
 class Vendor(Protocol):
-    """What the exchange needs of a vendor."""
+    """What the simulator needs of a vendor; one that inherits it holds no money and tells nobody.
+
+    `paths` are the routes it answers, as aiohttp writes them, the most specific first.
+    """
 
     name: str
+    paths: tuple[str, ...]
     keys: Keys
     decoders: Decoders
 
@@ -126,9 +139,9 @@ class Vendor(Protocol):
         """The work stands although its answer is an error: what the key will replay."""
         ...
 
-    def expire(self, payment_id: str, at: float, /) -> Decision | None:
+    def expire(self, _payment_id: str, _at: float, /) -> Decision | None:
         """Let a payment's authorization lapse; None when nothing is held for it."""
-        ...
+        return None
 
     def apply(self, entry: Entry, /) -> None:
         """Make an entry part of the present state."""
@@ -138,6 +151,13 @@ class Vendor(Protocol):
         """The decision in the vendor's JSON and headers."""
         ...
 
-    def deliveries(self, entry: Entry, /) -> Iterable[Delivery]:
+    def deliveries(self, _entry: Entry, /) -> Iterable[Delivery]:
         """What an entry tells the webhook endpoints."""
+        return ()
+
+    def subscribe(self, receiver: Subscription, /) -> None:
+        """Tell a receiver as if it had always been there; the journal knows nothing of it."""
+
+    def refund_id(self, stored: JsonObject, /) -> object:
+        """Our id in a refund as the journal has it; None in what is no refund."""
         ...

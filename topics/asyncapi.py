@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from topics.contracts.catalogue import CHANNELS, PAYLOADS, Channel
+from topics.contracts.provider_names import with_providers
 from topics.contracts.schema_files import identity
 from topics.names import TOPICS, Topic
 
@@ -79,8 +80,8 @@ _SPECIAL: Final[Mapping[str, Mapping[str, Json]]] = {
 _ALWAYS: Final = frozenset({"ce_sequence"})
 
 
-def document() -> dict[str, Json]:
-    """The whole document."""
+def document(providers: Sequence[str]) -> dict[str, Json]:
+    """The whole document, where there are these providers."""
     topics = {topic.name: topic for topic in TOPICS}
     return {
         "asyncapi": "3.0.0",
@@ -101,7 +102,7 @@ def document() -> dict[str, Json]:
             },
             "schemas": {
                 **{f"{each.name}.headers": _headers(each) for each in CHANNELS},
-                **_payload_schemas(),
+                **with_providers(_payload_schemas(), providers),
             },
         },
     }

@@ -179,4 +179,4 @@ def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:
     if claimed.attempt.operation not in MAKES_A_PAYMENT or first_asked_at is None:
         return False
     age = claimed.attempt.started_at - first_asked_at
-    return age.total_seconds() > gateway.key_window_s
+    return age.total_seconds() > gateway.capabilities.key_window_s

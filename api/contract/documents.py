@@ -16,7 +16,7 @@ from api.contract.openapi import document
 from api.http.problems import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from api.contract.route import AnyRoute
 
@@ -56,14 +56,14 @@ class Documents:
 DOCUMENTS: Final = web.AppKey("documents", Documents)
 
 
-def documents_of(routes: Iterable[AnyRoute]) -> Documents:
-    """The documents of these routes."""
+def documents_of(routes: Iterable[AnyRoute], providers: Sequence[str]) -> Documents:
+    """The documents of these routes, for these providers."""
     ours = Path(str(files("api") / "pages"))
     bundled = {
         name: Asset(Path(str(swagger_ui_path)) / name, kind) for name, kind in _BUNDLED.items()
     }
     return Documents(
-        openapi=orjson.dumps(document(routes)),
+        openapi=orjson.dumps(document(routes, providers)),
         page=(ours / "index.html").read_bytes(),
         problems=_problems_page((ours / "problems.html").read_text("utf-8")),
         assets=bundled | {name: Asset(ours / name, kind) for name, kind in _OURS.items()},

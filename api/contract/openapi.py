@@ -18,6 +18,7 @@ from api.contract.route import AnyRoute, Success
 from api.http.preconditions import IF_MATCH, IF_NONE_MATCH
 from api.http.problems import CONTENT_TYPE
 from api.idempotency.key import PATTERN, KeyUse
+from topics.contracts.provider_names import with_providers
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -74,10 +75,10 @@ _PROBLEMS: Final = {
 }
 
 
-def document(routes: Iterable[AnyRoute]) -> dict[str, Json]:
-    """The document of the routes that are part of the API."""
+def document(routes: Iterable[AnyRoute], providers: Sequence[str]) -> dict[str, Json]:
+    """The document of the routes that are part of the API, where there are these providers."""
     shown = [route for route in routes if route.documented]
-    schemas = _Schemas(shown)
+    schemas = _Schemas(shown, providers)
     paths: dict[str, dict[str, Json]] = {}
     for route in shown:
         operation = _operation(route, schemas) | {"responses": _responses(route, shown, schemas)}
@@ -106,7 +107,7 @@ def document(routes: Iterable[AnyRoute]) -> dict[str, Json]:
 class _Schemas:
     """The models' JSON Schemas, and references to them."""
 
-    def __init__(self, routes: Sequence[AnyRoute]) -> None:
+    def __init__(self, routes: Sequence[AnyRoute], providers: Sequence[str]) -> None:
         wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
             (ProblemResponse, "serialization"): None
         }
@@ -118,7 +119,7 @@ class _Schemas:
                     wanted[success.model, "serialization"] = None
         self._references, whole = models_json_schema(list(wanted), ref_template=_REFERENCE)
         queries = {route.query.__name__ for route in routes if route.query}
-        definitions: dict[str, Json] = whole.get("$defs", {})
+        definitions: dict[str, Json] = with_providers(whole.get("$defs", {}), providers)
         self._all = definitions
         # A query's model is spread over parameters; nobody refers to it.
         self.definitions = {

@@ -98,7 +98,7 @@ class Call:
         raw = self.request.rel_url.raw_query_string
         # aiohttp's own reading turns what is not UTF-8 into U+FFFD; this one keeps it refusable.
         pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
-        return read_query(model, pairs)
+        return read_query(model, pairs, self.deps.providers)
 
     async def body(self, model: type[ModelT]) -> ModelT:
         """The body, read whole and checked."""
@@ -106,7 +106,7 @@ class Call:
         if sent or not self.route.body_optional:
             self._require_json()
             self.body_value = parse_body(sent)
-        return read_body(model, self.body_value)
+        return read_body(model, self.body_value, self.deps.providers)
 
     async def limit_account(self, account_id: UUID) -> None:
         """Count this payment against its source account's limit. Raises Problem (429)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -45,5 +45,7 @@ class Dependencies:
     metrics: Metrics
     tracer: Tracer
     now: Callable[[], datetime]
+    # The names of the payment providers there are.
+    providers: Sequence[str]
     new_request_id: Callable[[], str]
     read_timeout_seconds: float = 15.0

@@ -206,7 +206,7 @@ def _error(
         case _:
             assert_never(found)
     return (
-        f"{status.value} here, but asked after the {operation.value} {event.provider.value} "
+        f"{status.value} here, but asked after the {operation.value} {event.provider} "
         f"answers: {answer} (asked because of {event.type} {event.id})"
     )
 
@@ -229,7 +229,7 @@ def _answered(decision: Decision, error: str, progress: Progress) -> Decision:
         reason=reason,
         error=error,
         source=SourceMessage(
-            topic=f"{STAGE}/{event.provider.value}",
+            topic=f"{STAGE}/{event.provider}",
             partition=0,
             offset=0,
             key=str(noted.refund_id or noted.payment_id).encode(),
@@ -258,15 +258,15 @@ def _noted(
 
 def _payment(payment_id: UUID, event: ProviderNotification, state: State) -> Payment | Refused:
     payment = state.payments.get(payment_id)
-    if payment is None or payment.provider is not event.provider:
-        what = f"{event.provider.value} has no payment {payment_id} of ours"
+    if payment is None or payment.provider != event.provider:
+        what = f"{event.provider} has no payment {payment_id} of ours"
         return Refused(RefusalCode.PAYMENT_NOT_FOUND, what)
     return payment
 
 
 def _refund(refund_id: UUID, event: ProviderNotification, state: State) -> Refund | Refused:
     refund = state.refunds.get(refund_id)
-    if refund is None or refund.provider is not event.provider:
-        what = f"{event.provider.value} has no refund {refund_id} of ours"
+    if refund is None or refund.provider != event.provider:
+        what = f"{event.provider} has no refund {refund_id} of ours"
         return Refused(RefusalCode.REFUND_NOT_FOUND, what)
     return refund

@@ -273,4 +273,4 @@ class Reconciliation:
 
     def _id(self, what: BreakType, kind: Kind, our_id: UUID | None, reference: str | None) -> UUID:
         about = f"{what.value}/{kind.value}/{our_id or ''}/{reference or ''}"
-        return reconciliation_break_id(self.provider.value, about)
+        return reconciliation_break_id(self.provider, about)

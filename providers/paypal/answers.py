@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.money import AmountError, CurrencyError, Money, parse_amount
-from payments.outcome import Declined, NotFound, Retriable, Succeeded, Unknown
+from payments.outcome import Declined, Finding, NotFound, Retriable, Succeeded, Unknown
 from providers.gateway import Trouble
 from providers.transport import Answer, of_status, unreadable, vendor_text
 
@@ -120,9 +120,6 @@ class _Error(_Object):
     message: str | None = None
     details: list[_Detail] = Field(default_factory=list)
 
-
-# What a read of an order, or an operation's own answer, can say.
-Finding = Succeeded | Declined | Unknown | NotFound
 
 # PayPal's way to say that the order already is where we want it, or cannot get there any more;
 # which of the two, only the order tells.

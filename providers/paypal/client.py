@@ -18,7 +18,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from payments.outcome import Retriable, Unknown
+from providers.paypal.config import PayPalConfig
 from providers.transport import (
+    CONNECTIONS,
     Answer,
     Call,
     Endpoint,
@@ -38,20 +40,6 @@ _EXPIRY_MARGIN_S: Final = 60.0
 _LIFETIME_S_MAX: Final = 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayPalConfig:
-    """`default_vault_id` is the payment token charged when a payment names none.
-
-    PayPal's vault gives such tokens for consenting payers. The simulator takes any; PayPal
-    itself refuses one it never gave, and the payment is declined.
-    """
-
-    endpoint: Endpoint
-    client_id: str
-    client_secret: str = field(repr=False)
-    default_vault_id: str = "test-payer"
-
-
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """A bearer token and the time from which it is not used any more."""
@@ -64,10 +52,13 @@ class PayPalClient:
     """One merchant's API. Made inside a running event loop."""
 
     def __init__(
-        self, config: PayPalConfig, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        config: PayPalConfig,
+        connections: int = CONNECTIONS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._transport = Transport(config.endpoint)
-        credentials = f"{config.client_id}:{config.client_secret}".encode()
+        self._transport = Transport(Endpoint.of(config, connections))
+        credentials = f"{config.client_id}:{config.client_secret.get_secret_value()}".encode()
         self._basic = f"Basic {base64.b64encode(credentials).decode()}"
         self._now = now
         self._token: AccessToken | None = None

@@ -11,9 +11,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from payments.notification import ProviderNotification, Reported
-from payments.payment import Provider
 from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
 from providers.paypal.answers import Kind, Reference
+from providers.paypal.config import NAME
 
 _OF_PAYMENTS: Final = {
     "PAYMENT.AUTHORIZATION.CREATED": Reported.HELD,
@@ -78,7 +78,7 @@ def read_paypal_event(payload: bytes) -> Notification | None:
     if said is None or our is None:
         return None
     reference = resource.id if is_refund else _reference(event.event_type, resource)
-    told = ProviderNotification(Provider.PAYPAL, event.id, event.event_type, said, reference)
+    told = ProviderNotification(NAME, event.id, event.event_type, said, reference)
     return RefundNotification(told, our) if is_refund else PaymentNotification(told, our)
 
 

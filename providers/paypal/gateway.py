@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import (
     Declined,
+    Finding,
     InquiryOutcome,
     NotFound,
     Operation,
@@ -24,6 +25,7 @@ from payments.outcome import (
 )
 from providers.gateway import (
     AnyRequest,
+    Capabilities,
     CaptureRequest,
     ChargeRequest,
     Inquiry,
@@ -33,7 +35,6 @@ from providers.gateway import (
 )
 from providers.paypal.answers import (
     CONTRADICTIONS,
-    Finding,
     Kind,
     Movement,
     Order,
@@ -46,7 +47,8 @@ from providers.paypal.answers import (
     to_paypal,
     voided,
 )
-from providers.paypal.client import PayPalClient, PayPalConfig
+from providers.paypal.client import PayPalClient
+from providers.paypal.config import NAME, PayPalConfig
 from providers.paypal.orders import (
     KEY_WINDOW_S,
     ORDERS,
@@ -57,7 +59,7 @@ from providers.paypal.orders import (
     request_id,
     segment,
 )
-from providers.transport import Answer, Exchange, vendor_text
+from providers.transport import CONNECTIONS, Answer, Exchange, vendor_text
 
 _AUTHORIZATIONS: Final = "/v2/payments/authorizations"
 _CAPTURES: Final = "/v2/payments/captures"
@@ -68,6 +70,9 @@ _HARMLESS_IN_CREATE: Final = frozenset(
     {Trouble.NO_ANSWER, Trouble.SERVER_ERROR, Trouble.UNREADABLE}
 )
 
+# An amount or a currency that PayPal cannot take it refuses itself.
+CAPABILITIES: Final = Capabilities(title="PayPal", key_window_s=KEY_WINDOW_S)
+
 Judge = Callable[[Order], Finding]
 Json = Mapping[str, object]
 
@@ -75,14 +80,17 @@ Json = Mapping[str, object]
 class PayPalGateway:
     """One PayPal merchant. Made inside a running event loop."""
 
-    name: Final = "paypal"
-    key_window_s: Final = KEY_WINDOW_S
+    name: Final = NAME
+    capabilities: Final = CAPABILITIES
 
     def __init__(
-        self, config: PayPalConfig, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        config: PayPalConfig,
+        connections: int = CONNECTIONS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._client = PayPalClient(config, now)
-        self._default_vault_id = config.default_vault_id
+        self._client = PayPalClient(config, connections, now)
+        self._default_vault_id = config.vault_id
         self._now = now
 
     async def charge(self, request: ChargeRequest) -> Outcome:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from providers.notifications import Notification, Verdict
 from providers.paypal.client import PayPalClient
+from providers.paypal.config import NAME, PayPalConfig
 from providers.paypal.events import read_paypal_event
 from providers.transport import Answer
 
@@ -30,19 +31,22 @@ _FIELDS: Final = {
 
 
 class PayPalWebhooks:
-    """What PayPal posts to the webhook of this id."""
+    """What PayPal posts to our webhook, by its id."""
 
-    name: Final = "paypal"
+    name: Final = NAME
 
-    def __init__(self, client: PayPalClient, webhook_id: str) -> None:
-        self._client = client
-        self._webhook_id = webhook_id
+    def __init__(self, config: PayPalConfig) -> None:
+        self._client = PayPalClient(config)
+        self._webhook_id = config.webhook_key
 
     async def verify(self, headers: Mapping[str, str], payload: bytes) -> Verdict:
         return await verify_paypal(self._client, self._webhook_id, headers, payload)
 
     def read(self, payload: bytes) -> Notification | None:
         return read_paypal_event(payload)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
 
 
 async def verify_paypal(

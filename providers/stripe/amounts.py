@@ -1,6 +1,6 @@
 """Money as Stripe counts it, which is in minor units but not always ISO 4217's.
 
-The conversion is exact or it is refused. Source: docs.stripe.com/currencies.
+The conversion is exact; what would not be is refused before. Source: docs.stripe.com/currencies.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _WHOLE_UNITS_ONLY: Final = frozenset({"MGA"})
 _TWO_DIGITS_BY_CUSTOM: Final = frozenset({"ISK", "UGX"})
 # Three digits, the last of which must be 0.
 _LAST_DIGIT_ZERO: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+# What Stripe's amounts are multiples of, in ISO 4217's minor units.
+STEPS: Final = {**dict.fromkeys(_WHOLE_UNITS_ONLY, 100), **dict.fromkeys(_LAST_DIGIT_ZERO, 10)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,12 @@ class StripeAmount:
     currency: str
 
 
-def to_stripe(money: Money) -> StripeAmount | None:
-    """The same amount at Stripe; None when Stripe cannot express it."""
+def to_stripe(money: Money) -> StripeAmount:
+    """The same amount at Stripe: a multiple of its currency's step."""
     currency, value = money.currency, money.amount_minor
-    if currency in _LAST_DIGIT_ZERO and value % 10:
-        return None
+    assert value % STEPS.get(currency, 1) == 0, "the capabilities refuse it"
     if currency in _WHOLE_UNITS_ONLY:
-        value, rest = divmod(value, 100)
-        if rest:
-            return None
+        value //= STEPS[currency]
     elif currency in _TWO_DIGITS_BY_CUSTOM:
         value *= 100
     return StripeAmount(value, currency.lower())

@@ -13,7 +13,15 @@ from typing import Final, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
-from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    Declined,
+    Finding,
+    NotFound,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
 from providers.gateway import Trouble
 from providers.stripe.amounts import StripeAmount
 from providers.transport import Answer, of_status, unreadable, vendor_text
@@ -74,9 +82,6 @@ class Page(_Object, Generic[ObjectT]):
 class _Error(_Object):
     error: Fault
 
-
-# What a read of an object, or an operation's own answer, can say.
-Finding = Succeeded | Declined | Unknown | NotFound
 
 # Stripe's way to say that the object already is where we want it, or cannot get there any more;
 # which of the two, only the object tells.

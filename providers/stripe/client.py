@@ -6,13 +6,13 @@ The API key is known here only, and leaves only as the Authorization header.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from payments.outcome import Declined, Retriable, Unknown
 from providers.gateway import AnyRequest, Trouble
 from providers.stripe.answers import Intent, Page, Refund, parse, refused
+from providers.stripe.config import StripeConfig
 from providers.transport import Answer, Call, Endpoint, Transport, of_broken
 
 # Pinned: an account's default version changes with a click in Stripe's dashboard.
@@ -27,22 +27,13 @@ ObjectT = TypeVar("ObjectT", Intent, Refund)
 AnsweredT = TypeVar("AnsweredT", Intent, Refund, Page[Intent], Page[Refund])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StripeConfig:
-    """`default_payment_method` is used when a payment names none: a test card in test mode."""
-
-    endpoint: Endpoint
-    api_key: str = field(repr=False)
-    default_payment_method: str = "pm_card_visa"
-
-
 class StripeClient:
     """One account's API. Made inside a running event loop."""
 
-    def __init__(self, config: StripeConfig) -> None:
-        self._transport = Transport(config.endpoint)
+    def __init__(self, config: StripeConfig, connections: int) -> None:
+        self._transport = Transport(Endpoint.of(config, connections))
         self._headers = {
-            "Authorization": f"Bearer {config.api_key}",
+            "Authorization": f"Bearer {config.api_key.get_secret_value()}",
             "Stripe-Version": STRIPE_VERSION,
         }
 

@@ -11,8 +11,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from payments.notification import ProviderNotification, Reported
-from payments.payment import Provider
 from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
+from providers.stripe.config import NAME
 
 _OF_INTENTS: Final = {
     "payment_intent.succeeded": Reported.DONE,
@@ -66,5 +66,5 @@ def read_stripe_event(payload: bytes) -> Notification | None:
     our = our_id(subject.metadata.get("refund_id" if is_refund else "payment_id"))
     if said is None or our is None:
         return None
-    told = ProviderNotification(Provider.STRIPE, event.id, event.type, said, subject.id)
+    told = ProviderNotification(NAME, event.id, event.type, said, subject.id)
     return RefundNotification(told, our) if is_refund else PaymentNotification(told, our)

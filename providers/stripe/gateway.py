@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from payments.outcome import (
     Declined,
+    Finding,
     InquiryOutcome,
     NotFound,
     Operation,
@@ -22,6 +23,7 @@ from payments.outcome import (
     Unknown,
 )
 from providers.gateway import (
+    Capabilities,
     CaptureRequest,
     ChargeRequest,
     Inquiry,
@@ -29,10 +31,9 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
-from providers.stripe.amounts import StripeAmount, to_stripe
+from providers.stripe.amounts import STEPS, StripeAmount, to_stripe
 from providers.stripe.answers import (
     CONTRADICTIONS,
-    Finding,
     Intent,
     Refund,
     captured,
@@ -40,7 +41,8 @@ from providers.stripe.answers import (
     refunded,
     voided,
 )
-from providers.stripe.client import ObjectT, StripeClient, StripeConfig, segment
+from providers.stripe.client import ObjectT, StripeClient, segment
+from providers.stripe.config import NAME, StripeConfig
 from providers.stripe.inquiry import (
     INTENTS,
     REFUNDS,
@@ -50,6 +52,7 @@ from providers.stripe.inquiry import (
     find_refund_of,
     read_intent,
 )
+from providers.transport import CONNECTIONS
 
 # docs.stripe.com/api/metadata. What does not fit is left out: a payment must not fail because
 # of a note its customer attached.
@@ -59,33 +62,33 @@ _METADATA_VALUE_LENGTH_MAX: Final = 500
 _DESCRIPTION_LENGTH_MAX: Final = 1000
 _REFUND_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
-_NOT_REPRESENTABLE: Final = Declined(
-    Trouble.AMOUNT_NOT_REPRESENTABLE, "Stripe cannot express this amount in this currency"
+CAPABILITIES: Final = Capabilities(
+    title="Stripe",
+    # "At least 24 hours", docs.stripe.com/api/idempotent_requests.
+    key_window_s=24 * 3600.0,
+    steps=STEPS,
 )
 
 
 class StripeGateway:
     """One Stripe account. Made inside a running event loop."""
 
-    name: Final = "stripe"
-    # "At least 24 hours", docs.stripe.com/api/idempotent_requests.
-    key_window_s: Final = 24 * 3600.0
+    name: Final = NAME
+    capabilities: Final = CAPABILITIES
 
-    def __init__(self, config: StripeConfig) -> None:
-        self._client = StripeClient(config)
+    def __init__(self, config: StripeConfig, connections: int = CONNECTIONS) -> None:
+        self._client = StripeClient(config, connections)
         self._default_payment_method = config.default_payment_method
 
     async def charge(self, request: ChargeRequest) -> Outcome:
-        if (asked := to_stripe(request.amount)) is None:
-            return _NOT_REPRESENTABLE
+        asked = to_stripe(request.amount)
         operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
         fields = self._charge_fields(request, asked)
         intent = await self._client.post(request, INTENTS, fields, Intent)
         return _outcome(intent, partial(confirmed, operation, asked))
 
     async def capture(self, request: CaptureRequest) -> Outcome:
-        if (asked := to_stripe(request.amount)) is None:
-            return _NOT_REPRESENTABLE
+        asked = to_stripe(request.amount)
         judge = partial(captured, asked)
         path = f"{INTENTS}/{segment(request.provider_reference)}/capture"
         fields = {"amount_to_capture": asked.value}
@@ -104,8 +107,7 @@ class StripeGateway:
         return outcome
 
     async def refund(self, request: RefundRequest) -> Outcome:
-        if (asked := to_stripe(request.amount)) is None:
-            return _NOT_REPRESENTABLE
+        asked = to_stripe(request.amount)
         judge = partial(refunded, asked)
         fields = _refund_fields(request, asked)
         outcome = _outcome(await self._client.post(request, REFUNDS, fields, Refund), judge)
@@ -117,8 +119,7 @@ class StripeGateway:
         return outcome
 
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
-        if (asked := to_stripe(inquiry.amount)) is None:
-            return _NOT_REPRESENTABLE
+        asked = to_stripe(inquiry.amount)
         match inquiry.operation:
             case Operation.CHARGE | Operation.AUTHORIZE as operation:
                 intent = await find_intent(self._client, inquiry)

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from providers.notifications import Notification, Verdict
+from providers.stripe.config import NAME, StripeConfig
 from providers.stripe.events import read_stripe_event
 
 
 class StripeWebhooks:
-    """What Stripe posts to the endpoint whose signing secret this is; `now` is in Unix seconds."""
+    """What Stripe posts to the endpoint with our signing secret; `now` is in Unix seconds."""
 
-    name: Final = "stripe"
+    name: Final = NAME
 
-    def __init__(self, secret: str, now: Callable[[], float]) -> None:
-        self._secret = secret
+    def __init__(self, config: StripeConfig, now: Callable[[], float] = time.time) -> None:
+        self._secret = config.webhook_key
         self._now = now
 
     async def verify(self, headers: Mapping[str, str], payload: bytes) -> Verdict:
@@ -29,6 +31,9 @@ class StripeWebhooks:
 
     def read(self, payload: bytes) -> Notification | None:
         return read_stripe_event(payload)
+
+    async def aclose(self) -> None:
+        """Nothing is open: a signature is checked without asking anybody."""
 
 
 def verify_stripe(

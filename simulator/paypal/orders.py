@@ -1,4 +1,4 @@
-"""Orders: create, capture, authorize, as decisions over the books. Nothing is changed here.
+"""Orders: create, capture, authorize, as decisions on the present state. Nothing is changed here.
 
 An order with a card, a vault id or a token is paid in the call that names it; one without
 waits until the payer approves it (the admin API stands in for the payer).
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from simulator.entries import JsonObject, Record
+from simulator.entries import JsonObject, StoredObject
 from simulator.faults import FaultKind, Faults
 from simulator.identifiers import Identifiers
 from simulator.paypal import declines, problems
 from simulator.paypal.bodies import Reader
-from simulator.paypal.books import Books
 from simulator.paypal.records import Authorization, Capture, Order
+from simulator.paypal.state import PayPalState
 from simulator.vendor import Decision
 
 _INTENTS: Final = ("CAPTURE", "AUTHORIZE")
@@ -26,10 +26,10 @@ _INVOICE_ID_LENGTH_MAX: Final = 127
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What a decision needs beside its body: books, ids, time, header and faults."""
+class PayPalContext:
+    """What a decision needs beside its body: state, ids, time, header and faults."""
 
-    books: Books
+    state: PayPalState
     ids: Identifiers
     at: float
     faults: Faults
@@ -37,16 +37,16 @@ class Desk:
     mock: str | None
 
 
-def create(desk: Desk, body: Reader) -> Decision:
+def create(context: PayPalContext, body: Reader) -> Decision:
     """POST /v2/checkout/orders."""
-    order = _new_order(desk, body)
+    order = _new_order(context, body)
     source = body.nested("payment_source")
     paying = pays_now(source.values)
-    if paying and desk.key is None:
+    if paying and context.key is None:
         raise problems.malformed("PAYPAL_REQUEST_ID_REQUIRED", "PayPal-Request-Id")
     if paying:
-        return _paid(desk, order, source.values, status=201)
-    if (issue := declines.mocked(desk.mock)) is not None:
+        return _paid(context, order, source.values, status=201)
+    if (issue := declines.mocked(context.mock)) is not None:
         raise problems.unprocessable(issue)
     if source.values:
         order = replace(order, status="PAYER_ACTION_REQUIRED", source=_shown(source.values))
@@ -60,23 +60,23 @@ def create(desk: Desk, body: Reader) -> Decision:
     )
 
 
-def capture(desk: Desk, body: Reader, order_id: str) -> Decision:
+def capture(context: PayPalContext, body: Reader, order_id: str) -> Decision:
     """POST /v2/checkout/orders/{id}/capture."""
-    return _complete(desk, body, order_id, "CAPTURE")
+    return _complete(context, body, order_id, "CAPTURE")
 
 
-def authorize(desk: Desk, body: Reader, order_id: str) -> Decision:
+def authorize(context: PayPalContext, body: Reader, order_id: str) -> Decision:
     """POST /v2/checkout/orders/{id}/authorize."""
-    return _complete(desk, body, order_id, "AUTHORIZE")
+    return _complete(context, body, order_id, "AUTHORIZE")
 
 
-def approve(desk: Desk, _body: Reader, order_id: str) -> Decision:
+def approve(context: PayPalContext, _body: Reader, order_id: str) -> Decision:
     """What the payer does on PayPal's pages; reached through the `payer-action` link."""
-    order = found(desk.books, order_id)
+    order = found(context.state, order_id)
     if order.status in ("CREATED", "PAYER_ACTION_REQUIRED"):
         source: JsonObject = {"paypal": {"email_address": "payer@example.com"}}
         order = replace(
-            order, status="APPROVED", updated=desk.at, source=order.source or _shown(source)
+            order, status="APPROVED", updated=context.at, source=order.source or _shown(source)
         )
     return Decision(
         status=200,
@@ -88,9 +88,9 @@ def approve(desk: Desk, _body: Reader, order_id: str) -> Decision:
     )
 
 
-def found(books: Books, order_id: str) -> Order:
+def found(state: PayPalState, order_id: str) -> Order:
     """The order of a path, or PayPal's 404."""
-    order = books.orders.get(order_id)
+    order = state.orders.get(order_id)
     if order is None:
         raise problems.not_found("order_id")
     return order
@@ -116,7 +116,7 @@ def declined(issue: str, payment_id: str | None, reference: str, *, kept: bool =
     )
 
 
-def _new_order(desk: Desk, body: Reader) -> Order:
+def _new_order(context: PayPalContext, body: Reader) -> Order:
     intent = body.required("intent")
     if intent not in _INTENTS:
         raise problems.malformed("INVALID_PARAMETER_VALUE", "/intent")
@@ -130,9 +130,9 @@ def _new_order(desk: Desk, body: Reader) -> Order:
     if money is None:
         raise problems.malformed("MISSING_REQUIRED_PARAMETER", f"{unit.at}/amount")
     return Order(
-        id=desk.ids.paypal(),
-        created=desk.at,
-        updated=desk.at,
+        id=context.ids.capitals(),
+        created=context.at,
+        updated=context.at,
         intent=intent,
         status="CREATED",
         amount=money[0],
@@ -144,8 +144,8 @@ def _new_order(desk: Desk, body: Reader) -> Order:
     )
 
 
-def _complete(desk: Desk, body: Reader, order_id: str, intent: str) -> Decision:
-    order = found(desk.books, order_id)
+def _complete(context: PayPalContext, body: Reader, order_id: str, intent: str) -> Decision:
+    order = found(context.state, order_id)
     source = body.nested("payment_source").values
     if order.intent != intent:
         return declined("ACTION_DOES_NOT_MATCH_INTENT", order.custom_id, order.id, kept=False)
@@ -155,30 +155,30 @@ def _complete(desk: Desk, body: Reader, order_id: str, intent: str) -> Decision:
     if order.status != "APPROVED" and not pays_now(source):
         return declined("ORDER_NOT_APPROVED", order.custom_id, order.id, kept=False)
     assert order.status in _PAYABLE
-    return _paid(desk, order, source, status=201)
+    return _paid(context, order, source, status=201)
 
 
-def _paid(desk: Desk, order: Order, source: JsonObject, *, status: int) -> Decision:
+def _paid(context: PayPalContext, order: Order, source: JsonObject, *, status: int) -> Decision:
     """Charge or authorize the order, unless its source, amount or invoice says otherwise."""
-    decline = _decline(desk, order, source)
-    if decline is None and desk.books.is_invoiced_elsewhere(order.invoice_id, order.id):
+    decline = _decline(context, order, source)
+    if decline is None and context.state.is_invoiced_elsewhere(order.invoice_id, order.id):
         decline = "DUPLICATE_INVOICE_ID"
     if decline is not None and not declines.is_response_code(decline):
         return declined(decline, order.custom_id, order.id)
     order = replace(
         order,
         status="COMPLETED",
-        updated=desk.at,
+        updated=context.at,
         source=_shown(source) if source else order.source,
     )
-    writes: tuple[Record, ...]
+    writes: tuple[StoredObject, ...]
     if order.intent == "CAPTURE":
-        taken = _capture_of(desk, order, decline)
+        taken = _capture_of(context, order, decline)
         writes = (replace(order, captures=(taken.id,)), taken)
         reference, effect = taken.id, "charged"
         events = "PAYMENT.CAPTURE.COMPLETED" if decline is None else "PAYMENT.CAPTURE.DENIED"
     else:
-        held = _authorization_of(desk, order, decline)
+        held = _authorization_of(context, order, decline)
         writes = (replace(order, authorizations=(held.id,)), held)
         reference, effect = held.id, "authorized"
         events = "PAYMENT.AUTHORIZATION.CREATED"
@@ -196,20 +196,20 @@ def _paid(desk: Desk, order: Order, source: JsonObject, *, status: int) -> Decis
     )
 
 
-def _decline(desk: Desk, order: Order, source: JsonObject) -> str | None:
-    spec = desk.faults.replacing
+def _decline(context: PayPalContext, order: Order, source: JsonObject) -> str | None:
+    spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         return spec.code or "INSTRUMENT_DECLINED"
-    asked = declines.mocked(desk.mock) or declines.of_source(source)
+    asked = declines.mocked(context.mock) or declines.of_source(source)
     return asked or declines.MAGIC_AMOUNTS.get(order.amount)
 
 
-def _capture_of(desk: Desk, order: Order, response_code: str | None) -> Capture:
+def _capture_of(context: PayPalContext, order: Order, response_code: str | None) -> Capture:
     return Capture(
-        id=desk.ids.paypal(),
+        id=context.ids.capitals(),
         order_id=order.id,
-        created=desk.at,
-        updated=desk.at,
+        created=context.at,
+        updated=context.at,
         status="COMPLETED" if response_code is None else "DECLINED",
         amount=order.amount,
         currency=order.currency,
@@ -219,12 +219,14 @@ def _capture_of(desk: Desk, order: Order, response_code: str | None) -> Capture:
     )
 
 
-def _authorization_of(desk: Desk, order: Order, response_code: str | None) -> Authorization:
+def _authorization_of(
+    context: PayPalContext, order: Order, response_code: str | None
+) -> Authorization:
     return Authorization(
-        id=desk.ids.paypal(),
+        id=context.ids.capitals(),
         order_id=order.id,
-        created=desk.at,
-        updated=desk.at,
+        created=context.at,
+        updated=context.at,
         status="CREATED" if response_code is None else "DENIED",
         amount=order.amount,
         currency=order.currency,

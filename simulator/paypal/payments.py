@@ -1,4 +1,4 @@
-"""Authorizations, captures and refunds of money already on PayPal's books, as decisions."""
+"""Authorizations, captures and refunds of money PayPal has on record, as decisions."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import replace
 from simulator.faults import FaultKind
 from simulator.paypal import problems
 from simulator.paypal.bodies import Reader
-from simulator.paypal.books import Books
-from simulator.paypal.orders import Desk, declined
+from simulator.paypal.orders import PayPalContext, declined
 from simulator.paypal.records import Authorization, Capture, PayPalRefund
+from simulator.paypal.state import PayPalState
 from simulator.vendor import Decision
 
 
-def capture(desk: Desk, body: Reader, authorization_id: str) -> Decision:
+def capture(context: PayPalContext, body: Reader, authorization_id: str) -> Decision:
     """POST /v2/payments/authorizations/{id}/capture: all that is left, or a part of it."""
-    held = authorization(desk.books, authorization_id)
+    held = authorization(context.state, authorization_id)
     money = body.amount()
     final = body.flag("final_capture", default=False)
     invoice_id = body.text("invoice_id", 127) or held.invoice_id
     if issue := _not_capturable(held, money):
         return declined(issue, held.custom_id, held.id, kept=False)
     amount = money[0] if money is not None else held.amount - held.captured
-    issue = _scripted(desk)
-    if issue is None and desk.books.is_invoiced_elsewhere(invoice_id, held.order_id):
+    issue = _scripted(context)
+    if issue is None and context.state.is_invoiced_elsewhere(invoice_id, held.order_id):
         issue = "DUPLICATE_INVOICE_ID"
     if issue is not None:
         return declined(issue, held.custom_id, held.id)
     captured = held.captured + amount
     done = final or captured == held.amount
     taken = Capture(
-        id=desk.ids.paypal(),
+        id=context.ids.capitals(),
         order_id=held.order_id,
-        created=desk.at,
-        updated=desk.at,
+        created=context.at,
+        updated=context.at,
         status="COMPLETED",
         amount=amount,
         currency=held.currency,
@@ -45,11 +45,11 @@ def capture(desk: Desk, body: Reader, authorization_id: str) -> Decision:
     after = replace(
         held,
         captured=captured,
-        updated=desk.at,
+        updated=context.at,
         status="CAPTURED" if done else "PARTIALLY_CAPTURED",
     )
-    order = desk.books.orders[held.order_id]
-    order = replace(order, updated=desk.at, captures=(*order.captures, taken.id))
+    order = context.state.orders[held.order_id]
+    order = replace(order, updated=context.at, captures=(*order.captures, taken.id))
     return Decision(
         status=201,
         outcome="ok",
@@ -64,41 +64,41 @@ def capture(desk: Desk, body: Reader, authorization_id: str) -> Decision:
     )
 
 
-def void(desk: Desk, _body: Reader, authorization_id: str) -> Decision:
+def void(context: PayPalContext, _body: Reader, authorization_id: str) -> Decision:
     """POST /v2/payments/authorizations/{id}/void."""
-    held = authorization(desk.books, authorization_id)
+    held = authorization(context.state, authorization_id)
     if held.status == "VOIDED":
         return declined("PREVIOUSLY_VOIDED", held.custom_id, held.id, kept=False)
     if held.status != "CREATED":
         return declined("PREVIOUSLY_CAPTURED", held.custom_id, held.id, kept=False)
-    return _released(held, desk.at)
+    return _released(held, context.at)
 
 
-def expire(books: Books, at: float, payment_id: str) -> Decision | None:
+def expire(state: PayPalState, at: float, payment_id: str) -> Decision | None:
     """What PayPal does by itself at the end of the validity: VOIDED, and told as if voided."""
-    for held in books.authorizations.values():
+    for held in state.authorizations.values():
         if held.custom_id == payment_id and held.status == "CREATED":
             return _released(held, at)
     return None
 
 
-def refund(desk: Desk, body: Reader, capture_id: str) -> Decision:
+def refund(context: PayPalContext, body: Reader, capture_id: str) -> Decision:
     """POST /v2/payments/captures/{id}/refund: all that is left, or a part of it."""
-    taken = captured(desk.books, capture_id)
+    taken = captured(context.state, capture_id)
     money = body.amount()
     custom_id = body.text("custom_id", 127) or taken.custom_id
     invoice_id = body.text("invoice_id", 127) or taken.invoice_id
     left = taken.amount - taken.refunded
     if issue := _not_refundable(taken, money, left):
         return declined(issue, taken.custom_id, taken.id, kept=False)
-    if issue := _scripted_refund(desk):
+    if issue := _scripted_refund(context):
         return declined(issue, taken.custom_id, taken.id)
     amount = money[0] if money is not None else left
     refunded = taken.refunded + amount
     given = PayPalRefund(
-        id=desk.ids.paypal(),
+        id=context.ids.capitals(),
         capture_id=taken.id,
-        created=desk.at,
+        created=context.at,
         status="COMPLETED",
         amount=amount,
         currency=taken.currency,
@@ -108,7 +108,7 @@ def refund(desk: Desk, body: Reader, capture_id: str) -> Decision:
         total_refunded=refunded,
     )
     status = "REFUNDED" if refunded == taken.amount else "PARTIALLY_REFUNDED"
-    after = replace(taken, refunded=refunded, status=status, updated=desk.at)
+    after = replace(taken, refunded=refunded, status=status, updated=context.at)
     return Decision(
         status=201,
         outcome="ok",
@@ -123,17 +123,17 @@ def refund(desk: Desk, body: Reader, capture_id: str) -> Decision:
     )
 
 
-def authorization(books: Books, authorization_id: str) -> Authorization:
+def authorization(state: PayPalState, authorization_id: str) -> Authorization:
     """The authorization of a path, or PayPal's 404."""
-    held = books.authorizations.get(authorization_id)
+    held = state.authorizations.get(authorization_id)
     if held is None:
         raise problems.not_found("authorization_id")
     return held
 
 
-def captured(books: Books, capture_id: str) -> Capture:
+def captured(state: PayPalState, capture_id: str) -> Capture:
     """The capture of a path, or PayPal's 404."""
-    taken = books.captures.get(capture_id)
+    taken = state.captures.get(capture_id)
     if taken is None:
         raise problems.not_found("capture_id")
     return taken
@@ -183,15 +183,15 @@ def _not_refundable(taken: Capture, money: tuple[int, str] | None, left: int) ->
     return None
 
 
-def _scripted(desk: Desk) -> str | None:
-    spec = desk.faults.replacing
+def _scripted(context: PayPalContext) -> str | None:
+    spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         return spec.code or "TRANSACTION_REFUSED"
     return None
 
 
-def _scripted_refund(desk: Desk) -> str | None:
-    spec = desk.faults.replacing
+def _scripted_refund(context: PayPalContext) -> str | None:
+    spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         return spec.code or "REFUND_FAILED_INSUFFICIENT_FUNDS"
     return None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from simulator.entries import Record
+from simulator.entries import StoredObject
 from simulator.paypal.amounts import money
-from simulator.paypal.books import Books
 from simulator.paypal.records import (
     Authorization,
     Capture,
     Order,
     PayPalRefund,
 )
+from simulator.paypal.state import PayPalState
 
 _MINIMAL: Final = ("id", "status", "links")
 _PAYEE: Final = {"email_address": "merchant@example.com", "merchant_id": "MERCHANTSIMUL"}
@@ -21,11 +21,13 @@ _PROTECTION: Final = {"status": "ELIGIBLE", "dispute_categories": ["ITEM_NOT_REC
 _HONOR_S: Final = 29 * 24 * 3600  # an authorization can be captured for 29 days
 
 
-def resource(record: Record, books: Books, host: str, *, minimal: bool) -> dict[str, object]:
+def resource(
+    record: StoredObject, state: PayPalState, host: str, *, minimal: bool
+) -> dict[str, object]:
     """Any record; links point at `host`, the address the client came by."""
     match record:
         case Order():
-            full = _order(record, books, host)
+            full = _order(record, state, host)
         case Authorization():
             full = _authorization(record, host)
         case Capture():
@@ -42,7 +44,7 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _order(order: Order, books: Books, host: str) -> dict[str, object]:
+def _order(order: Order, state: PayPalState, host: str) -> dict[str, object]:
     unit: dict[str, object] = {
         "reference_id": order.reference_id,
         "amount": money(order.amount, order.currency),
@@ -53,11 +55,11 @@ def _order(order: Order, books: Books, host: str) -> dict[str, object]:
             unit[name] = value
     made: dict[str, object] = {}
     if order.captures:
-        made["captures"] = [_capture(books.captures[one], host) for one in order.captures]
+        made["captures"] = [_capture(state.captures[one], host) for one in order.captures]
     if order.authorizations:
-        held = [books.authorizations[one] for one in order.authorizations]
+        held = [state.authorizations[one] for one in order.authorizations]
         made["authorizations"] = [_authorization(one, host) for one in held]
-    if refunds := books.refunds_of(order.captures):
+    if refunds := state.refunds_of(order.captures):
         made["refunds"] = [_refund(given, host) for given in refunds]
     if made:
         unit["payments"] = made

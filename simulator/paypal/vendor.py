@@ -11,15 +11,15 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from simulator.entries import Entry, Record
+from simulator.entries import Entry, JsonObject, StoredObject
 from simulator.faults import FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
 from simulator.paypal import bodies, orders, payments, problems, reads, render, tokens, webhooks
-from simulator.paypal.books import Books
-from simulator.paypal.orders import Desk
-from simulator.paypal.records import DECODERS, Problem
-from simulator.vendor import Answer, Ask, Decision, Wire
+from simulator.paypal.orders import PayPalContext
+from simulator.paypal.records import DECODERS, Listener, Problem
+from simulator.paypal.state import PayPalState
+from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
 from simulator.webhooks import Delivery
 
 Work: TypeAlias = Callable[..., Decision]
@@ -72,11 +72,17 @@ class PayPal:
     """One PayPal merchant. `credentials`, when set, are the only ones accepted."""
 
     name = "paypal"
+    paths: tuple[str, ...] = (
+        "/v2/{rest:.*}",
+        "/v1/oauth2/{rest:.*}",
+        "/v1/notifications/{rest:.*}",
+        "/checkoutnow",
+    )
     decoders = DECODERS
 
     def __init__(self, ids: Identifiers, credentials: tuple[str, str] | None = None) -> None:
         self.keys = Keys(_window_s)
-        self.books = Books()
+        self.state = PayPalState()
         self._ids = ids
         self._credentials = credentials
 
@@ -130,14 +136,24 @@ class PayPal:
 
     def expire(self, payment_id: str, at: float) -> Decision | None:
         """Let the payment's authorization lapse, if there is one."""
-        return payments.expire(self.books, at, payment_id)
+        return payments.expire(self.state, at, payment_id)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
         for record in entry.writes:
-            self.books.put(record)
+            self.state.put(record)
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
+
+    def subscribe(self, receiver: Subscription) -> None:
+        """A listener under the receiver's webhook id."""
+        self.state.put(
+            Listener(id=receiver.key, url=receiver.url, event_types=receiver.event_types)
+        )
+
+    def refund_id(self, stored: JsonObject) -> object:
+        """It is the custom id."""
+        return stored.get("custom_id") if stored["kind"] == "paypal_refund" else None
 
     def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as PayPal's JSON."""
@@ -150,7 +166,7 @@ class PayPal:
         else:
             assert decision.shown is not None
             host = _host(ask.wire)
-            shown = render.resource(decision.shown, self.books, host, minimal=ask.minimal)
+            shown = render.resource(decision.shown, self.state, host, minimal=ask.minimal)
         status = decision.status
         if status == _NO_CONTENT and ask.operation == "void" and not ask.minimal:
             status = _OK
@@ -159,13 +175,13 @@ class PayPal:
 
     def deliveries(self, entry: Entry) -> Iterable[Delivery]:
         """The entry's notifications, signed, for every listener that wants them."""
-        for listener in self.books.listeners.values() if entry.events else ():
+        for listener in self.state.listeners.values() if entry.events else ():
             for kind in entry.events:
                 if not listener.deleted and {"*", kind} & set(listener.event_types):
                     yield self._delivery(listener.id, listener.url, kind, entry)
 
     def _delivery(self, listener_id: str, url: str, kind: str, entry: Entry) -> Delivery:
-        event = webhook_event(kind, entry, self.books)
+        event = webhook_event(kind, entry, self.state)
         transmission_id = self._ids.hexadecimal(32)
         time = render.stamp(entry.at)
         headers = {
@@ -226,13 +242,13 @@ class PayPal:
         faults: Faults,
     ) -> Decision:
         mock = wire.headers.get("PayPal-Mock-Response")
-        desk = Desk(self.books, self._ids, wire.at, faults, named[0], mock)
-        return work(desk, body, *named[1])
+        context = PayPalContext(self.state, self._ids, wire.at, faults, named[0], mock)
+        return work(context, body, *named[1])
 
     def _payment_id(self, body: bodies.Reader, path_ids: tuple[str, ...]) -> str | None:
         for path_id in path_ids:
-            for shelf in (self.books.orders, self.books.authorizations, self.books.captures):
-                record = shelf.get(path_id)
+            for objects in (self.state.orders, self.state.authorizations, self.state.captures):
+                record = objects.get(path_id)
                 if record is not None:
                     return record.custom_id
         units = body.value("purchase_units")
@@ -241,20 +257,20 @@ class PayPal:
             return custom_id if isinstance(custom_id, str) else None
         return None
 
-    def _latest(self, record: Record) -> Record:
-        for shelf in (
-            self.books.orders,
-            self.books.authorizations,
-            self.books.captures,
-            self.books.refunds,
+    def _latest(self, record: StoredObject) -> StoredObject:
+        for objects in (
+            self.state.orders,
+            self.state.authorizations,
+            self.state.captures,
+            self.state.refunds,
         ):
-            latest = shelf.get(getattr(record, "id", ""))
+            latest = objects.get(getattr(record, "id", ""))
             if latest is not None:
                 return latest
         return record
 
 
-def webhook_event(kind: str, entry: Entry, books: Books) -> dict[str, object]:
+def webhook_event(kind: str, entry: Entry, state: PayPalState) -> dict[str, object]:
     """A notification about the entry's capture, authorization, refund or order."""
     wanted = kind.split(".")[1].lower() if kind.startswith("PAYMENT.") else "order"
     if kind == "PAYMENT.CAPTURE.REFUNDED":
@@ -269,7 +285,7 @@ def webhook_event(kind: str, entry: Entry, books: Books) -> dict[str, object]:
         "resource_version": "2.0",
         "event_type": kind,
         "summary": f"A {resource_type} changed: {kind}",
-        "resource": render.resource(subject, books, "https://api.paypal.com", minimal=False),
+        "resource": render.resource(subject, state, "https://api.paypal.com", minimal=False),
     }
 
 

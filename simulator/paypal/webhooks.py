@@ -18,7 +18,7 @@ import orjson
 from simulator.entries import JsonValue
 from simulator.paypal import problems
 from simulator.paypal.bodies import Reader
-from simulator.paypal.orders import Desk
+from simulator.paypal.orders import PayPalContext
 from simulator.paypal.records import Listener
 from simulator.vendor import Decision
 
@@ -27,7 +27,7 @@ _VERIFIED: Final = ("auth_algo", "cert_url", "transmission_id", "transmission_si
                     "transmission_time", "webhook_id")  # fmt: skip
 
 
-def create(desk: Desk, body: Reader) -> Decision:
+def create(context: PayPalContext, body: Reader) -> Decision:
     """POST /v1/notifications/webhooks."""
     types = body.value("event_types")
     names = [
@@ -36,26 +36,26 @@ def create(desk: Desk, body: Reader) -> Decision:
         if isinstance(one, dict) and "name" in one
     ]
     listener = Listener(
-        id=desk.ids.paypal(), url=body.required("url"), event_types=tuple(names) or ("*",)
+        id=context.ids.capitals(), url=body.required("url"), event_types=tuple(names) or ("*",)
     )
     return Decision(status=201, outcome="ok", writes=(listener,), body=shown(listener))
 
 
-def listed(desk: Desk, _body: Reader) -> Decision:
+def listed(context: PayPalContext, _body: Reader) -> Decision:
     """GET /v1/notifications/webhooks."""
-    live = [one for one in desk.books.listeners.values() if not one.deleted]
+    live = [one for one in context.state.listeners.values() if not one.deleted]
     return Decision(status=200, outcome="ok", body={"webhooks": [shown(one) for one in live]})
 
 
-def delete(desk: Desk, _body: Reader, listener_id: str) -> Decision:
+def delete(context: PayPalContext, _body: Reader, listener_id: str) -> Decision:
     """DELETE /v1/notifications/webhooks/{id}."""
-    listener = desk.books.listeners.get(listener_id)
+    listener = context.state.listeners.get(listener_id)
     if listener is None or listener.deleted:
         raise problems.not_found("webhook_id")
     return Decision(status=204, outcome="ok", writes=(replace(listener, deleted=True),), body={})
 
 
-def verify(_desk: Desk, body: Reader) -> Decision:
+def verify(_desk: PayPalContext, body: Reader) -> Decision:
     """POST /v1/notifications/verify-webhook-signature."""
     values = {name: body.required(name) for name in _VERIFIED}
     expected = sign(

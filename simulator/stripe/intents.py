@@ -1,4 +1,4 @@
-"""PaymentIntents: create, confirm, capture and cancel, as decisions over the books.
+"""PaymentIntents: create, confirm, capture and cancel, as decisions on the present state.
 
 Each function checks its parameters, raising Stripe's refusal before anything happens, and
 returns a Decision whose first record is the intent as it then is. Nothing is changed here.
@@ -12,9 +12,9 @@ from typing import Final
 from simulator.faults import FaultKind, Faults
 from simulator.identifiers import Identifiers
 from simulator.stripe import cards, currencies, failures
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
 from simulator.stripe.records import Charge, Decline, Failure, Intent
+from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
 # The metadata key under which a client names the payment of its own; only for the journal.
@@ -94,21 +94,21 @@ _CANCELABLE: Final = (*_CONFIRMABLE, "requires_capture", "processing")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What a decision needs beside its form: the books, ids, and the time in Unix seconds."""
+class StripeContext:
+    """What a decision needs beside its form: the state, ids, and the time in Unix seconds."""
 
-    books: Books
+    state: StripeState
     ids: Identifiers
     at: float
     faults: Faults
 
 
-def create(desk: Desk, form: Form) -> Decision:
+def create(context: StripeContext, form: Form) -> Decision:
     """POST /v1/payment_intents."""
     form.allow(_CREATE)
-    intent = _new_intent(desk, form)
+    intent = _new_intent(context, form)
     if form.flag("confirm"):
-        return _confirmed(desk, form, intent, ("payment_intent.created",))
+        return _confirmed(context, form, intent, ("payment_intent.created",))
     return Decision(
         status=200,
         outcome="ok",
@@ -120,10 +120,10 @@ def create(desk: Desk, form: Form) -> Decision:
     )
 
 
-def confirm(desk: Desk, form: Form, intent_id: str) -> Decision:
+def confirm(context: StripeContext, form: Form, intent_id: str) -> Decision:
     """POST /v1/payment_intents/{id}/confirm."""
     form.allow(_CONFIRM)
-    intent = found(desk.books, intent_id)
+    intent = found(context.state, intent_id)
     method = _payment_method(form) or intent.payment_method
     capture_method = form.choice("capture_method", _CAPTURE_METHODS) or intent.capture_method
     if intent.status not in _CONFIRMABLE:
@@ -134,14 +134,14 @@ def confirm(desk: Desk, form: Form, intent_id: str) -> Decision:
             f"{', '.join(_CONFIRMABLE)}.",
         )
     return _confirmed(
-        desk, form, replace(intent, payment_method=method, capture_method=capture_method), ()
+        context, form, replace(intent, payment_method=method, capture_method=capture_method), ()
     )
 
 
-def capture(desk: Desk, form: Form, intent_id: str) -> Decision:
+def capture(context: StripeContext, form: Form, intent_id: str) -> Decision:
     """POST /v1/payment_intents/{id}/capture: all of it, or less and the rest released."""
     form.allow(_CAPTURE)
-    intent = found(desk.books, intent_id)
+    intent = found(context.state, intent_id)
     amount = form.integer("amount_to_capture")
     metadata = form.metadata()
     charge = intent.charge
@@ -170,10 +170,10 @@ def capture(desk: Desk, form: Form, intent_id: str) -> Decision:
     return _moved(captured, "captured", amount, ("charge.captured", "payment_intent.succeeded"))
 
 
-def cancel(desk: Desk, form: Form, intent_id: str) -> Decision:
+def cancel(context: StripeContext, form: Form, intent_id: str) -> Decision:
     """POST /v1/payment_intents/{id}/cancel: releases what was authorized."""
     form.allow(_CANCEL)
-    intent = found(desk.books, intent_id)
+    intent = found(context.state, intent_id)
     reason = form.choice("cancellation_reason", _REASONS)
     if intent.status not in _CANCELABLE:
         return _wrong_state(
@@ -183,9 +183,9 @@ def cancel(desk: Desk, form: Form, intent_id: str) -> Decision:
             f"{', '.join(_CANCELABLE)}.",
         )
     if intent.status == "requires_capture":
-        return _released(intent, desk.at, reason, "charge.refunded")
+        return _released(intent, context.at, reason, "charge.refunded")
     cancelled = replace(
-        intent, status="canceled", canceled_at=int(desk.at), cancellation_reason=reason
+        intent, status="canceled", canceled_at=int(context.at), cancellation_reason=reason
     )
     return Decision(
         status=200, outcome="ok", writes=(cancelled,), keeps_key=True,
@@ -193,24 +193,24 @@ def cancel(desk: Desk, form: Form, intent_id: str) -> Decision:
     )  # fmt: skip
 
 
-def expire(books: Books, at: float, payment_id: str) -> Decision | None:
+def expire(state: StripeState, at: float, payment_id: str) -> Decision | None:
     """What Stripe does by itself with an authorization nobody captured; None if there is none."""
-    for intent_id in books.intents_with(PAYMENT_ID, payment_id):
-        intent = books.intents[intent_id]
+    for intent_id in state.intents_with(PAYMENT_ID, payment_id):
+        intent = state.intents[intent_id]
         if intent.status == "requires_capture":
             return _released(intent, at, "automatic", "charge.expired")
     return None
 
 
-def found(books: Books, intent_id: str, param: str = "intent") -> Intent:
+def found(state: StripeState, intent_id: str, param: str = "intent") -> Intent:
     """The intent of a path or parameter, or Stripe's 404."""
-    intent = books.intents.get(intent_id)
+    intent = state.intents.get(intent_id)
     if intent is None:
         raise failures.no_such("payment_intent", intent_id, param)
     return intent
 
 
-def _new_intent(desk: Desk, form: Form) -> Intent:
+def _new_intent(context: StripeContext, form: Form) -> Intent:
     currency = currencies.check_currency(form.required("currency"))
     amount = form.integer("amount")
     if amount is None:
@@ -226,8 +226,8 @@ def _new_intent(desk: Desk, form: Form) -> Intent:
     if shipping := form.mapping("shipping"):
         extra["shipping"] = shipping
     return Intent(
-        id=desk.ids.stripe("pi_3"),
-        created=desk.at,
+        id=context.ids.prefixed("pi_3"),
+        created=context.at,
         amount=amount,
         currency=currency,
         status="requires_confirmation" if method else "requires_payment_method",
@@ -268,7 +268,9 @@ def _payment_method(form: Form) -> str | None:
     return method
 
 
-def _confirmed(desk: Desk, form: Form, intent: Intent, events: tuple[str, ...]) -> Decision:
+def _confirmed(
+    context: StripeContext, form: Form, intent: Intent, events: tuple[str, ...]
+) -> Decision:
     card = cards.find(intent.payment_method or "")
     if card is None:
         raise failures.invalid(
@@ -295,8 +297,8 @@ def _confirmed(desk: Desk, form: Form, intent: Intent, events: tuple[str, ...]) 
             payment_id=intent.metadata.get(PAYMENT_ID), reference=intent.id,
             events=(*events, "payment_intent.requires_action"),
         )  # fmt: skip
-    decline = _decline(desk, intent, card)
-    charge = Charge(id=desk.ids.stripe("ch_3"), created=desk.at, amount=intent.amount)
+    decline = _decline(context, intent, card)
+    charge = Charge(id=context.ids.prefixed("ch_3"), created=context.at, amount=intent.amount)
     if decline is not None:
         return _refused(intent, replace(charge, decline=decline), decline, events)
     events = (*events, "charge.succeeded")
@@ -311,8 +313,8 @@ def _confirmed(desk: Desk, form: Form, intent: Intent, events: tuple[str, ...]) 
     return _moved(paid, "charged", intent.amount, (*events, "payment_intent.succeeded"))
 
 
-def _decline(desk: Desk, intent: Intent, card: cards.Card) -> Decline | None:
-    spec = desk.faults.replacing
+def _decline(context: StripeContext, intent: Intent, card: cards.Card) -> Decline | None:
+    spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         return cards.SCRIPTED.get(spec.code or "", cards.GENERIC)
     if card.needs_action:

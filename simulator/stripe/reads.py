@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 
 from simulator.faults import FaultKind
 from simulator.stripe import failures, render
-from simulator.stripe.books import Shelf
 from simulator.stripe.forms import Form
-from simulator.stripe.intents import PAYMENT_ID, Desk, found
+from simulator.stripe.intents import PAYMENT_ID, StripeContext, found
 from simulator.stripe.records import Charge, Intent, Refund
+from simulator.stripe.state import IdIndex
 from simulator.vendor import Decision
 
 _Listed = TypeVar("_Listed", "Intent", "Refund")
@@ -27,72 +27,72 @@ _CLAUSE: Final = re.compile(
 )
 
 
-def intent(desk: Desk, form: Form, intent_id: str) -> Decision:
+def intent(context: StripeContext, form: Form, intent_id: str) -> Decision:
     """GET /v1/payment_intents/{id}."""
     form.allow(("client_secret", "expand"))
-    one = found(desk.books, intent_id)
-    if _hidden(desk, one.created):
+    one = found(context.state, intent_id)
+    if _hidden(context, one.created):
         raise failures.no_such("payment_intent", intent_id, "intent")
-    body = render.intent_object(one, form.names("expand"), desk.books)
+    body = render.intent_object(one, form.names("expand"), context.state)
     return _read(body, payment_id=one.metadata.get(PAYMENT_ID), reference=one.id)
 
 
-def intents(desk: Desk, form: Form) -> Decision:
+def intents(context: StripeContext, form: Form) -> Decision:
     """GET /v1/payment_intents."""
     form.allow((*_PAGING, "created", "customer"))
     customer = form.text("customer")
     wanted = _created_filter(form)
     chosen = _page(
         form,
-        desk.books.intent_shelf,
-        desk.books.intents,
+        context.state.intent_ids,
+        context.state.intents,
         lambda one: wanted(int(one.created)) and customer in (None, one.extra.get("customer")),
     )
     expand = _in_list(form)
-    data = [render.intent_object(one, expand, desk.books) for one in chosen[0]]
+    data = [render.intent_object(one, expand, context.state) for one in chosen[0]]
     return _read(render.page(data, "/v1/payment_intents", has_more=chosen[1]))
 
 
-def search_intents(desk: Desk, form: Form) -> Decision:
+def search_intents(context: StripeContext, form: Form) -> Decision:
     """GET /v1/payment_intents/search: clauses on metadata, status, currency and amount."""
     form.allow(("expand", "limit", "page", "query"))
     clauses = _clauses(form.required("query"))
     offset = _offset(form.text("page"))
     limit = _limit(form)
-    matching = _matching(desk, clauses)
+    matching = _matching(context, clauses)
     taken = list(itertools.islice(matching, offset, offset + limit + 1))
     has_more = len(taken) > limit
     expand = _in_list(form)
-    data = [render.intent_object(one, expand, desk.books) for one in taken[:limit]]
+    data = [render.intent_object(one, expand, context.state) for one in taken[:limit]]
     body = render.page(data, "/v1/payment_intents/search", has_more=has_more)
     body["object"] = "search_result"
     body["next_page"] = f"page_{offset + limit}" if has_more else None
     return _read(body, payment_id=_searched_payment(clauses))
 
 
-def charge(desk: Desk, form: Form, charge_id: str) -> Decision:
+def charge(context: StripeContext, form: Form, charge_id: str) -> Decision:
     """GET /v1/charges/{id}."""
     form.allow(("expand",))
-    intent_id = desk.books.intent_of_charge.get(charge_id)
+    intent_id = context.state.intent_of_charge.get(charge_id)
     if intent_id is None:
         raise failures.no_such("charge", charge_id, "id")
-    owner = desk.books.intents[intent_id]
+    owner = context.state.intents[intent_id]
     one = next(charge for charge in owner.charges if charge.id == charge_id)
-    body = render.charge_object(owner, one, desk.books)
+    body = render.charge_object(owner, one, context.state)
     return _read(body, payment_id=owner.metadata.get(PAYMENT_ID), reference=owner.id)
 
 
-def charges(desk: Desk, form: Form) -> Decision:
+def charges(context: StripeContext, form: Form) -> Decision:
     """GET /v1/charges, of one intent or of all."""
     form.allow((*_PAGING, "created", "customer", "payment_intent", "transfer_group"))
-    books = desk.books
+    state = context.state
     after = form.text("starting_after")
     if (intent_id := form.text("payment_intent")) is not None:
-        owners: Iterable[Intent] = (found(books, intent_id, "payment_intent"),)
+        owners: Iterable[Intent] = (found(state, intent_id, "payment_intent"),)
     else:
-        start = books.intent_of_charge.get(after or "")
-        older = (books.intents[one] for one in books.intent_shelf.newest_first(start))
-        owners = itertools.chain((books.intents[start],), older) if start else older
+        start = state.intent_of_charge.get(after or "")
+        older = (state.intents[one] for one in state.intent_ids.newest_first(start))
+        owners = itertools.chain((state.intents[start],), older) if start else older
     listed: Iterator[tuple[Intent, Charge]] = (
         (owner, one) for owner in owners for one in reversed(owner.charges)
     )
@@ -102,51 +102,51 @@ def charges(desk: Desk, form: Form) -> Decision:
         )
     limit = _limit(form)
     taken = list(itertools.islice(listed, limit + 1))
-    data = [render.charge_object(owner, one, books) for owner, one in taken[:limit]]
+    data = [render.charge_object(owner, one, state) for owner, one in taken[:limit]]
     return _read(render.page(data, "/v1/charges", has_more=len(taken) > limit))
 
 
-def refund(desk: Desk, form: Form, refund_id: str) -> Decision:
+def refund(context: StripeContext, form: Form, refund_id: str) -> Decision:
     """GET /v1/refunds/{id}."""
     form.allow(("expand",))
-    one = desk.books.refunds.get(refund_id)
-    if one is None or _hidden(desk, one.created):
+    one = context.state.refunds.get(refund_id)
+    if one is None or _hidden(context, one.created):
         raise failures.no_such("refund", refund_id, "refund")
-    owner = desk.books.intents[one.payment_intent]
+    owner = context.state.intents[one.payment_intent]
     payment_id = owner.metadata.get(PAYMENT_ID)
     return _read(render.refund_object(one), payment_id=payment_id, reference=one.id)
 
 
-def refunds(desk: Desk, form: Form) -> Decision:
+def refunds(context: StripeContext, form: Form) -> Decision:
     """GET /v1/refunds, of one intent or charge or of all."""
     form.allow((*_PAGING, "created", "charge", "payment_intent"))
     intent_id, charge_id = form.text("payment_intent"), form.text("charge")
     wanted = _created_filter(form)
     chosen, has_more = _page(
         form,
-        desk.books.refund_shelf,
-        desk.books.refunds,
+        context.state.refund_ids,
+        context.state.refunds,
         lambda one: (
             wanted(int(one.created))
             and intent_id in (None, one.payment_intent)
             and charge_id in (None, one.charge)
         ),
     )
-    if desk.faults.has(FaultKind.NOT_FOUND):
+    if context.faults.has(FaultKind.NOT_FOUND):
         chosen, has_more = [], False
     data = [render.refund_object(one) for one in chosen]
-    payment = desk.books.intents.get(intent_id or "")
+    payment = context.state.intents.get(intent_id or "")
     return _read(
         render.page(data, "/v1/refunds", has_more=has_more),
         payment_id=payment.metadata.get(PAYMENT_ID) if payment is not None else None,
     )
 
 
-def balance(desk: Desk, form: Form) -> Decision:
+def balance(context: StripeContext, form: Form) -> Decision:
     """GET /v1/balance: what was captured less what was refunded, per currency."""
     form.allow(("expand",))
     available: Counter[str] = Counter()
-    for one in desk.books.intents.values():
+    for one in context.state.intents.values():
         for made in one.charges:
             available[one.currency] += made.amount_captured - made.amount_refunded
     amounts = [
@@ -156,20 +156,20 @@ def balance(desk: Desk, form: Form) -> Decision:
     return _read({"object": "balance", "available": amounts, "livemode": False, "pending": []})
 
 
-def event(desk: Desk, form: Form, event_id: str) -> Decision:
+def event(context: StripeContext, form: Form, event_id: str) -> Decision:
     """GET /v1/events/{id}."""
     form.allow(("expand",))
-    for one in reversed(desk.books.events):
+    for one in reversed(context.state.events):
         if one.id == event_id:
             return _read(render.event_object(one))
     raise failures.no_such("event", event_id, "id")
 
 
-def events(desk: Desk, form: Form) -> Decision:
+def events(context: StripeContext, form: Form) -> Decision:
     """GET /v1/events, newest first."""
     form.allow((*_PAGING, "created", "delivery_success", "type", "types"))
     kind, after = form.text("type"), form.text("starting_after")
-    listed = reversed(desk.books.events)
+    listed = reversed(context.state.events)
     if after is not None:
         listed = itertools.islice(itertools.dropwhile(lambda one: one.id != after, listed), 1, None)
     limit = _limit(form)
@@ -185,12 +185,12 @@ def _read(
     return Decision(status=200, outcome="ok", body=body, payment_id=payment_id, reference=reference)
 
 
-def _hidden(desk: Desk, created: float) -> bool:
+def _hidden(context: StripeContext, created: float) -> bool:
     """Whether a scripted index delay hides an object of this age."""
-    spec = desk.faults.replacing
+    spec = context.faults.replacing
     if spec is None or spec.kind is not FaultKind.NOT_FOUND:
         return False
-    return spec.milliseconds is None or desk.at - created < spec.milliseconds / 1000
+    return spec.milliseconds is None or context.at - created < spec.milliseconds / 1000
 
 
 def _limit(form: Form) -> int:
@@ -207,7 +207,7 @@ def _limit(form: Form) -> int:
 
 def _page(
     form: Form,
-    shelf: Shelf,
+    index: IdIndex,
     objects: dict[str, _Listed],
     wanted: Callable[[_Listed], bool],
 ) -> tuple[list[_Listed], bool]:
@@ -217,7 +217,7 @@ def _page(
     for name, cursor in (("starting_after", after), ("ending_before", before)):
         if cursor is not None and cursor not in objects:
             raise failures.no_such("object", cursor, name)
-    ids = shelf.newest_first(after) if before is None else shelf.oldest_first(before)
+    ids = index.newest_first(after) if before is None else index.oldest_first(before)
     matching = (objects[one] for one in ids if wanted(objects[one]))
     taken = list(itertools.islice(matching, limit + 1))
     page = taken[:limit]
@@ -272,17 +272,17 @@ def _clauses(query: str) -> list[_Clause]:
     return clauses
 
 
-def _matching(desk: Desk, clauses: list[_Clause]) -> Iterator[Intent]:
+def _matching(context: StripeContext, clauses: list[_Clause]) -> Iterator[Intent]:
     """Matching intents, newest first, by the metadata index where a clause allows it."""
-    books = desk.books
+    state = context.state
     exact = [
         (key, value) for negated, key, _, op, value in clauses if key and op == ":" and not negated
     ]
-    ids: Iterable[str] = books.intent_shelf.newest_first(None)
+    ids: Iterable[str] = state.intent_ids.newest_first(None)
     if exact:
-        ids = reversed(books.intents_with(*exact[0]))
-    for one in (books.intents[intent_id] for intent_id in ids):
-        if not _hidden(desk, one.created) and all(_holds(clause, one) for clause in clauses):
+        ids = reversed(state.intents_with(*exact[0]))
+    for one in (state.intents[intent_id] for intent_id in ids):
+        if not _hidden(context, one.created) and all(_holds(clause, one) for clause in clauses):
             yield one
 
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from simulator.faults import FaultKind
 from simulator.stripe import cards, currencies, failures
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
-from simulator.stripe.intents import PAYMENT_ID, Desk, found
+from simulator.stripe.intents import PAYMENT_ID, StripeContext, found
 from simulator.stripe.records import Charge, Failure, Intent, Refund
+from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
 _CREATE: Final = frozenset(
@@ -32,12 +32,12 @@ _CREATE: Final = frozenset(
 _REASONS: Final = ("duplicate", "fraudulent", "requested_by_customer")
 
 
-def create(desk: Desk, form: Form) -> Decision:
+def create(context: StripeContext, form: Form) -> Decision:
     """POST /v1/refunds, by `charge` or by `payment_intent`."""
     form.allow(_CREATE)
     amount = form.integer("amount")
     form.choice("reason", _REASONS)
-    intent, charge = _refundable(desk.books, form)
+    intent, charge = _refundable(context.state, form)
     left = charge.amount_captured - charge.amount_refunded
     if left == 0:
         return _failed(
@@ -56,14 +56,14 @@ def create(desk: Desk, form: Form) -> Decision:
             f"charge ({left} {intent.currency})"
         )
         return _failed(intent, message, None, param="amount")
-    spec = desk.faults.replacing
+    spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         message = "You have insufficient available funds in your Stripe account."
         return _failed(intent, message, "balance_insufficient")
-    return _refunded(desk, form, intent, charge, amount)
+    return _refunded(context, form, intent, charge, amount)
 
 
-def _refundable(books: Books, form: Form) -> tuple[Intent, Charge]:
+def _refundable(state: StripeState, form: Form) -> tuple[Intent, Charge]:
     intent_id, charge_id = form.text("payment_intent"), form.text("charge")
     if intent_id is None and charge_id is None:
         raise failures.invalid(
@@ -72,10 +72,10 @@ def _refundable(books: Books, form: Form) -> tuple[Intent, Charge]:
             code="parameter_missing",
         )
     if intent_id is None:
-        intent_id = books.intent_of_charge.get(charge_id or "")
+        intent_id = state.intent_of_charge.get(charge_id or "")
         if intent_id is None:
             raise failures.no_such("charge", charge_id or "", "charge")
-    intent = found(books, intent_id, "payment_intent")
+    intent = found(state, intent_id, "payment_intent")
     charge = intent.charge
     if charge is None or not charge.captured or charge_id not in (None, charge.id):
         raise failures.invalid(
@@ -86,12 +86,14 @@ def _refundable(books: Books, form: Form) -> tuple[Intent, Charge]:
     return intent, charge
 
 
-def _refunded(desk: Desk, form: Form, intent: Intent, charge: Charge, amount: int) -> Decision:
+def _refunded(
+    context: StripeContext, form: Form, intent: Intent, charge: Charge, amount: int
+) -> Decision:
     card = cards.find(intent.payment_method or "") or cards.Card()
     failed = card.refund_status == "failed"
     refund = Refund(
-        id=desk.ids.stripe("re_3"),
-        created=desk.at,
+        id=context.ids.prefixed("re_3"),
+        created=context.at,
         amount=amount,
         currency=intent.currency,
         charge=charge.id,

@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import Final
 
 from simulator.stripe import cards
-from simulator.stripe.books import Books, Event
 from simulator.stripe.records import Charge, Endpoint, Intent, Refund
+from simulator.stripe.state import Event, StripeState
 
 API_VERSION: Final = "2026-10-28.endive"
 _ECHOED: Final = (
@@ -27,13 +27,13 @@ _ECHOED: Final = (
 
 
 def intent_object(
-    intent: Intent, expand: Collection[str] = (), books: Books | None = None
+    intent: Intent, expand: Collection[str] = (), state: StripeState | None = None
 ) -> dict[str, object]:
     """A PaymentIntent; `latest_charge` is an id unless expanded."""
     charge = intent.charge
     latest: object = charge.id if charge is not None else None
     if charge is not None and "latest_charge" in expand:
-        latest = charge_object(intent, charge, books)
+        latest = charge_object(intent, charge, state)
     automatic = {
         "enabled": True,
         "allow_redirects": "always" if intent.redirects else "never",
@@ -101,10 +101,12 @@ def _last_error(intent: Intent) -> dict[str, object] | None:
     }
 
 
-def charge_object(intent: Intent, charge: Charge, books: Books | None = None) -> dict[str, object]:
+def charge_object(
+    intent: Intent, charge: Charge, state: StripeState | None = None
+) -> dict[str, object]:
     """A Charge of an intent."""
     decline = charge.decline
-    refunds = books.refunds_of(charge.id) if books is not None else []
+    refunds = state.refunds_of(charge.id) if state is not None else []
     return {
         "id": charge.id,
         "object": "charge",

@@ -12,15 +12,15 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from simulator.entries import Entry, Record
+from simulator.entries import Entry, JsonObject, StoredObject
 from simulator.faults import FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
 from simulator.stripe import failures, forms, intents, reads, refunds, render, webhooks
-from simulator.stripe.books import Books, Event
-from simulator.stripe.intents import PAYMENT_ID, Desk
+from simulator.stripe.intents import PAYMENT_ID, StripeContext
 from simulator.stripe.records import DECODERS, Endpoint, Failure, Intent, Refund
-from simulator.vendor import Answer, Ask, Decision, Wire
+from simulator.stripe.state import Event, StripeState
+from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
 from simulator.webhooks import Delivery
 
 Work: TypeAlias = Callable[..., Decision]
@@ -60,17 +60,18 @@ class Stripe:
     """One Stripe account. `api_key`, when set, is the only one accepted."""
 
     name = "stripe"
+    paths: tuple[str, ...] = ("/v1/{rest:.*}",)
     decoders = DECODERS
 
     def __init__(self, ids: Identifiers, api_key: str | None = None) -> None:
         self.keys = Keys(lambda _: _KEY_WINDOW_S)
-        self.books = Books()
+        self.state = StripeState()
         self._ids = ids
         self._api_key = api_key
 
     def new_request_id(self) -> str:
         """`req_...`, as every answer's Request-Id."""
-        return self._ids.stripe("req_", length=14)
+        return self._ids.prefixed("req_", length=14)
 
     def understand(self, wire: Wire) -> Ask:
         """Authenticate, route and parse; raises Refused."""
@@ -124,19 +125,19 @@ class Stripe:
 
     def expire(self, payment_id: str, at: float) -> Decision | None:
         """Let the payment's authorization lapse, if there is one."""
-        return intents.expire(self.books, at, payment_id)
+        return intents.expire(self.state, at, payment_id)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records, events and key the present state."""
         for record in entry.writes:
-            self.books.put(record)
-        self.books.events.extend(_events(entry))
+            self.state.put(record)
+        self.state.events.extend(_events(entry))
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
 
     def deliveries(self, entry: Entry) -> Iterable[Delivery]:
         """The entry's events, signed, for every endpoint that wants them."""
-        endpoints = [one for one in self.books.endpoints.values() if not one.deleted]
+        endpoints = [one for one in self.state.endpoints.values() if not one.deleted]
         for event in _events(entry) if endpoints else ():
             body = orjson.dumps(render.event_object(event))
             for endpoint in endpoints:
@@ -147,6 +148,22 @@ class Stripe:
                         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                     }
                     yield Delivery(endpoint.url, body, headers)
+
+    def subscribe(self, receiver: Subscription) -> None:
+        """An endpoint with the receiver's secret."""
+        endpoint = Endpoint(
+            id="we_settings",
+            created=0.0,
+            url=receiver.url,
+            secret=receiver.key,
+            enabled_events=receiver.event_types,
+        )
+        self.state.put(endpoint)
+
+    def refund_id(self, stored: JsonObject) -> object:
+        """The metadata have it."""
+        metadata = stored.get("metadata") if stored["kind"] == "refund" else None
+        return metadata.get("refund_id") if isinstance(metadata, dict) else None
 
     def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as Stripe's JSON."""
@@ -169,7 +186,7 @@ class Stripe:
             return failures.body(decision.error, intent)
         match subject:
             case Intent():
-                return render.intent_object(subject, ask.expand, self.books)
+                return render.intent_object(subject, ask.expand, self.state)
             case Refund():
                 return render.refund_object(subject)
             case Endpoint():
@@ -215,7 +232,7 @@ class Stripe:
     def _work(
         self, work: Work, at: float, form: forms.Form, path_ids: tuple[str, ...], faults: Faults
     ) -> Decision:
-        return work(Desk(self.books, self._ids, at, faults), form, *path_ids)
+        return work(StripeContext(self.state, self._ids, at, faults), form, *path_ids)
 
     def _refined(self, operation: str, form: forms.Form, path_ids: tuple[str, ...]) -> str:
         """Tell an authorization, and a mere creation, from a charge."""
@@ -223,7 +240,7 @@ class Stripe:
             return operation
         if not path_ids and form.params.get("confirm") != "true":
             return "create"
-        intent = self.books.intents.get(path_ids[0]) if path_ids else None
+        intent = self.state.intents.get(path_ids[0]) if path_ids else None
         method = form.params.get("capture_method") or (intent and intent.capture_method)
         return "authorize" if method == "manual" else "charge"
 
@@ -232,7 +249,7 @@ class Stripe:
         if isinstance(metadata, dict) and isinstance(metadata.get(PAYMENT_ID), str):
             return str(metadata[PAYMENT_ID])
         named = path_ids[0] if path_ids else form.params.get("payment_intent")
-        intent = self.books.intents.get(named) if isinstance(named, str) else None
+        intent = self.state.intents.get(named) if isinstance(named, str) else None
         return intent.metadata.get(PAYMENT_ID) if intent is not None else None
 
 
@@ -271,7 +288,7 @@ def _events(entry: Entry) -> Iterator[Event]:
         )
 
 
-def _subject(kind: str, writes: tuple[Record, ...]) -> Intent | Refund:
+def _subject(kind: str, writes: tuple[StoredObject, ...]) -> Intent | Refund:
     """The record an event of this type shows: a refund for `refund.*`, the intent otherwise."""
     wanted = Refund if kind.startswith("refund.") else Intent
     for record in writes:

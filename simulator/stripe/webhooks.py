@@ -9,17 +9,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from simulator.stripe import failures, render
-from simulator.stripe.books import Books
 from simulator.stripe.forms import Form
-from simulator.stripe.intents import Desk
+from simulator.stripe.intents import StripeContext
 from simulator.stripe.records import Endpoint
+from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
 _CREATE: Final = ("api_version", "connect", "description", "enabled_events", "expand", "metadata",
                   "url")  # fmt: skip
 
 
-def create(desk: Desk, form: Form) -> Decision:
+def create(context: StripeContext, form: Form) -> Decision:
     """POST /v1/webhook_endpoints; the answer alone shows the signing secret."""
     form.allow(_CREATE)
     url = form.required("url")
@@ -28,38 +28,38 @@ def create(desk: Desk, form: Form) -> Decision:
             "Invalid URL: must be http or https", param="url", code="url_invalid"
         )
     endpoint = Endpoint(
-        id=desk.ids.stripe("we_1"),
-        created=desk.at,
+        id=context.ids.prefixed("we_1"),
+        created=context.at,
         url=url,
-        secret=desk.ids.stripe("whsec_", length=32),
+        secret=context.ids.prefixed("whsec_", length=32),
         enabled_events=form.names("enabled_events") or ("*",),
     )
     return Decision(status=200, outcome="ok", writes=(endpoint,), keeps_key=True)
 
 
-def retrieve(desk: Desk, form: Form, endpoint_id: str) -> Decision:
+def retrieve(context: StripeContext, form: Form, endpoint_id: str) -> Decision:
     """GET /v1/webhook_endpoints/{id}."""
     form.allow(("expand",))
-    endpoint = _found(desk.books, endpoint_id)
+    endpoint = _found(context.state, endpoint_id)
     return Decision(
         status=200, outcome="ok", body=render.endpoint_object(endpoint, with_secret=False)
     )
 
 
-def delete(desk: Desk, form: Form, endpoint_id: str) -> Decision:
+def delete(context: StripeContext, form: Form, endpoint_id: str) -> Decision:
     """DELETE /v1/webhook_endpoints/{id}."""
     form.allow(())
-    endpoint = replace(_found(desk.books, endpoint_id), deleted=True)
+    endpoint = replace(_found(context.state, endpoint_id), deleted=True)
     body = {"id": endpoint.id, "object": "webhook_endpoint", "deleted": True}
     return Decision(status=200, outcome="ok", writes=(endpoint,), body=body)
 
 
-def listed(desk: Desk, form: Form) -> Decision:
+def listed(context: StripeContext, form: Form) -> Decision:
     """GET /v1/webhook_endpoints; an account may have at most sixteen, so one page is all."""
     form.allow(("ending_before", "expand", "limit", "starting_after"))
     data = [
         render.endpoint_object(endpoint, with_secret=False)
-        for endpoint in reversed(desk.books.endpoints.values())
+        for endpoint in reversed(context.state.endpoints.values())
         if not endpoint.deleted
     ]
     return Decision(status=200, outcome="ok", body=render.page(data, "/v1/webhook_endpoints"))
@@ -72,8 +72,8 @@ def signature(body: bytes, secret: str, at: float) -> str:
     return f"t={moment},v1={signed.hexdigest()}"
 
 
-def _found(books: Books, endpoint_id: str) -> Endpoint:
-    endpoint = books.endpoints.get(endpoint_id)
+def _found(state: StripeState, endpoint_id: str) -> Endpoint:
+    endpoint = state.endpoints.get(endpoint_id)
     if endpoint is None or endpoint.deleted:
         raise failures.no_such("webhook endpoint", endpoint_id, "webhook_endpoint")
     return endpoint

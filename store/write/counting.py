@@ -70,7 +70,7 @@ def _count_work(command: Command, outcome: Decision, metrics: Metrics) -> None:
 
 def _count_event(event: Event, metrics: Metrics) -> None:
     payment, counted = event.payment, metrics.payments
-    provider = payment.provider.value if payment.provider else "none"
+    provider = payment.provider or "none"
     if event.type in _ACCEPTED:
         counted.accepted.labels(payment.payment_type.value, provider).inc()
     if event.type in _FINISHED:

@@ -32,7 +32,7 @@ async def keep_run(
 ) -> Run:
     """Write down what a run found and what it no longer did."""
     async with connection.transaction():
-        await connection.execute(query("lock_reconciliation"), provider.value)
+        await connection.execute(query("lock_reconciliation"), provider)
         ids = [each.id for each in found]
         known = bound("reconciliation_breaks_of_run", provider=provider, ids=ids)
         rows = await connection.fetch(*known)

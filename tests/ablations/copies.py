@@ -1,4 +1,4 @@
-"""A copy of the tree to break: the tracked files in a temporary folder, one safeguard removed.
+"""A copy of the tree to edit: the tracked files in a temporary folder, with a safeguard removed.
 
 What runs there must be the copy's code, in child processes too, although the interpreter is
 shared and knows another tree (an editable install). `PYTHONPATH` comes before that; whether it
@@ -63,16 +63,23 @@ class Copy:
 
 
 @contextmanager
-def without(safeguard: Safeguard, tree: Tree) -> Iterator[Copy]:
-    """A copy of the tree that lacks the safeguard. Raises EditError, ForeignCode."""
+def copy_of(tree: Tree) -> Iterator[Copy]:
+    """A copy of the tree, to edit. Raises ForeignCode."""
     with tempfile.TemporaryDirectory(prefix="ablation-") as folder:
         copy = Copy(Path(folder).resolve())
         for path in tree.files:
             (copy.tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(tree.root / path, copy.tree / path)
+        _require_own_code(copy, tree.packages)
+        yield copy
+
+
+@contextmanager
+def without(safeguard: Safeguard, tree: Tree) -> Iterator[Copy]:
+    """A copy of the tree that lacks the safeguard. Raises EditError, ForeignCode."""
+    with copy_of(tree) as copy:
         edited = copy.tree / safeguard.file
         edited.write_text(safeguard.removed_from(edited.read_text("utf-8")), "utf-8")
-        _require_own_code(copy, tree.packages)
         yield copy
 
 

@@ -44,7 +44,7 @@ async def test_a_payment_is_charged_once_whatever_became_of_the_call(
     outcomes = {}
     for payment_id, what in payments.items():
         ended = await client.ended(payment_id, within=60.0)
-        charges = (await simulator_api.testimony(payment_id))["charges"]
+        charges = (await simulator_api.report(payment_id))["charges"]
         outcomes[what] = (ended["status"], charges)
     assert outcomes == dict.fromkeys(payments.values(), ("completed", 1))
 
@@ -63,7 +63,7 @@ async def test_an_unknown_outcome_keeps_the_hold_until_the_provider_is_asked(
     assert await client.balance(account) == ("1000.00", "950.00")
     await simulator_api.heal()
     assert (await client.ended(payment_id, within=60.0))["status"] == "completed"
-    assert (await simulator_api.testimony(payment_id))["charges"] == 1
+    assert (await simulator_api.report(payment_id))["charges"] == 1
     assert await client.balance(account) == ("950.00", "950.00")
 
 

@@ -27,7 +27,7 @@ async def test_a_payment_completes_within_seconds(
     payment = await client.pay(account, provider=provider)
     assert (await client.ended(payment["id"]))["status"] == "completed"
     assert await client.balance(account) == ("950.00", "950.00")
-    assert (await simulator_api.testimony(payment["id"]))["charged_minor"] == 5_000
+    assert (await simulator_api.report(payment["id"]))["charged_minor"] == 5_000
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -41,7 +41,7 @@ async def test_a_declined_payment_fails_and_gives_the_money_back(
     assert (failed["status"], failed["retry_count"]) == ("failed", 0)
     assert failed["last_error"]
     assert await client.balance(account) == ("5000.00", "5000.00")
-    assert (await simulator_api.testimony(payment["id"]))["charges"] == 0
+    assert (await simulator_api.report(payment["id"]))["charges"] == 0
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -59,7 +59,7 @@ async def test_a_payment_is_refunded_in_parts_and_never_more(
     await client.refunded(payment_id)
     assert (await client.payment(payment_id))["status"] == "refunded"
     assert await client.balance(account) == ("1000.00", "1000.00")
-    assert (await simulator_api.testimony(payment_id))["refunded_minor"] == 5_000
+    assert (await simulator_api.report(payment_id))["refunded_minor"] == 5_000
 
 
 async def test_an_internal_transfer_can_be_returned(client: Client) -> None:
@@ -94,7 +94,7 @@ async def test_a_payment_nobody_was_asked_about_can_be_cancelled(
     # Whatever was sent after it has been done: so has it.
     await client.ended((await client.pay(account))["id"])
     assert (await client.payment(payment_id))["status"] == "cancelled"
-    assert (await simulator_api.testimony(payment_id))["charges"] == 0
+    assert (await simulator_api.report(payment_id))["charges"] == 0
 
 
 async def test_a_completed_payment_cannot_be_cancelled(client: Client) -> None:
@@ -119,7 +119,7 @@ async def test_an_authorization_is_captured_for_less(
     assert captured.status == 202
     await client.until(payment_id, "completed")
     assert await client.balance(account) == ("970.00", "970.00")
-    assert (await simulator_api.testimony(payment_id))["charged_minor"] == 3_000
+    assert (await simulator_api.report(payment_id))["charged_minor"] == 3_000
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -135,7 +135,7 @@ async def test_an_authorization_can_be_cancelled(
     assert await client.balance(account) == ("1000.00", "1000.00")
 
     async def is_voided() -> bool:
-        return bool((await simulator_api.testimony(payment_id))["voids"] == 1)
+        return bool((await simulator_api.report(payment_id))["voids"] == 1)
 
     await eventually(is_voided, within=20.0)
 

@@ -58,8 +58,8 @@ async def test_the_quick_start_works_as_it_is_written(
     assert (ended["status"], ended["amount"]) == ("completed", "50.00")
     assert ended["provider_transaction_id"].startswith("pi_")
     assert await client.balance(one) == ("850.00", "850.00")
-    testimony = await simulator_api.testimony(ended["id"])
-    assert (testimony["charges"], testimony["charged_minor"]) == (1, 5_000)
+    report = await simulator_api.report(ended["id"])
+    assert (report["charges"], report["charged_minor"]) == (1, 5_000)
 
 
 async def test_health_documentation_and_metrics_are_there(client: Client) -> None:

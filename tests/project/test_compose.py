@@ -9,7 +9,6 @@ from typing import Final
 import yaml
 
 from local.processes import PROCESSES
-from process.settings import Settings
 from tests.support.project.compose import (
     commands_of,
     differences,
@@ -18,6 +17,7 @@ from tests.support.project.compose import (
     scrape_differences,
 )
 from tests.support.project.tree import PACKAGES, ROOT
+from tests.support.project.variables import variables
 from topics.names import STAGES
 
 DOCKERFILE: Final = ROOT / "deploy/Dockerfile"
@@ -100,8 +100,7 @@ def test_volumes_are_declared_and_mounted_files_exist() -> None:
 
 def test_every_variable_is_a_setting() -> None:
     """A misspelt variable would leave a default in place."""
-    sections = [getattr(Settings(), section) for section in Settings.__dataclass_fields__]
-    known = {str(f.validation_alias) for s in sections for f in type(s).model_fields.values()}
+    known = variables()
     for name in OUR_PROCESSES:
         assert COMPOSE.services[name].environment.keys() <= known, name
 

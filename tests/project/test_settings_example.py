@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from process.settings import Settings
 from tests.support.project.tree import ROOT
+from tests.support.project.variables import settings, variables
 
 ASSIGNMENT = re.compile(r"(PAYMENTS_[A-Z_]+)=(.*)")
 
@@ -24,18 +24,15 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_example_names_every_variable_and_no_other() -> None:
     """A variable cannot be added, renamed or dropped without the example."""
-    settings = Settings()
-    sections = [getattr(settings, section) for section in Settings.__dataclass_fields__]
-    known = {f.validation_alias for s in sections for f in type(s).model_fields.values()}
-    assert set(_example()) == known
+    assert set(_example()) == variables()
 
 
 def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporting the example as it is changes nothing."""
-    defaults = Settings()
+    defaults = settings()
     for name, value in _example().items():
         monkeypatch.setenv(name, value)
-    assert Settings() == defaults
+    assert settings() == defaults
 
 
 def test_every_variable_has_a_comment_above() -> None:

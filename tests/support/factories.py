@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TENANT = "default"
+STRIPE = Provider("stripe")
 NOWHERE = UUID(int=0)
 SOURCE = SourceMessage("payments.charges", 0, 1, b"key", b'{"payment_id": "x"}')
 
 
 def said(
-    what: Reported, event_id: str = "evt_1", provider: Provider = Provider.STRIPE
+    what: Reported, event_id: str = "evt_1", provider: Provider = STRIPE
 ) -> ProviderNotification:
     """A provider's notification about `pi_1`."""
     return ProviderNotification(provider, event_id, f"test.{what.value}", what, "pi_1")
@@ -43,7 +44,7 @@ def pay(  # noqa: PLR0913 - a test names the field it is about
     amount: Money | None = None,
     *,
     tenant_id: str = TENANT,
-    provider: Provider = Provider.STRIPE,
+    provider: Provider = STRIPE,
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
     idempotency_key: str | None = None,
     metadata: Mapping[str, object] | None = None,

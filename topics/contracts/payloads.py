@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from payments.account import Account, AccountStatus
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.money import format_amount
-from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
+from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
 from payments.refund import Refund, RefundStatus
+from topics.contracts.provider_names import Provider
 
 if TYPE_CHECKING:
     from payments.events import Work

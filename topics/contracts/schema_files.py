@@ -5,7 +5,7 @@ made for reading (a field with a default may be absent). It is never written ane
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from topics.contracts.catalogue import PAYLOADS, Payload
 from topics.contracts.compatibility import Schema, incompatibilities
+from topics.contracts.provider_names import with_providers
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -34,9 +35,9 @@ class IncompatibleSchema(Exception):
         )
 
 
-def schema_of(payload: Payload) -> dict[str, JsonValue]:
-    """The payload's JSON Schema, draft 2020-12."""
-    schema: dict[str, JsonValue] = payload.model.model_json_schema()
+def schema_of(payload: Payload, providers: Sequence[str]) -> dict[str, JsonValue]:
+    """The payload's JSON Schema, draft 2020-12, where there are these providers."""
+    schema = with_providers(payload.model.model_json_schema(), providers)
     return {"$schema": _DIALECT, "$id": identity(payload), **schema}
 
 
@@ -45,9 +46,9 @@ def identity(payload: Payload) -> str:
     return f"urn:payments:schema:{payload.label}"
 
 
-def text_of(payload: Payload) -> str:
+def text_of(payload: Payload, providers: Sequence[str]) -> str:
     """The content of the payload's file."""
-    return json.dumps(schema_of(payload), indent=2) + "\n"
+    return json.dumps(schema_of(payload, providers), indent=2) + "\n"
 
 
 def committed(payload: Payload) -> str:
@@ -55,24 +56,25 @@ def committed(payload: Payload) -> str:
     return files("topics.contracts").joinpath("schemas", _file_name(payload)).read_text("utf-8")
 
 
-def require_compatible(payload: Payload, promised: str) -> None:
+def require_compatible(payload: Payload, promised: str, providers: Sequence[str]) -> None:
     """Raises IncompatibleSchema unless the model keeps what the schema `promised` says."""
     breaks = incompatibilities(
-        Schema.model_validate_json(promised), Schema.model_validate_json(text_of(payload))
+        Schema.model_validate_json(promised),
+        Schema.model_validate_json(text_of(payload, providers)),
     )
     if breaks:
         raise IncompatibleSchema(payload, breaks)
 
 
-def write(directory: Path) -> list[Path]:
+def write(directory: Path, providers: Sequence[str]) -> list[Path]:
     """Write every payload's file; raises IncompatibleSchema, before it writes any."""
     paths = {directory / _file_name(payload): payload for payload in PAYLOADS}
     for path, payload in paths.items():
         if path.exists():
-            require_compatible(payload, path.read_text("utf-8"))
+            require_compatible(payload, path.read_text("utf-8"), providers)
     directory.mkdir(parents=True, exist_ok=True)
     for path, payload in paths.items():
-        path.write_text(text_of(payload), "utf-8")
+        path.write_text(text_of(payload, providers), "utf-8")
     return list(paths)
 
 

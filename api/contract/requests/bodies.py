@@ -17,6 +17,7 @@ from api.contract.requests.fields import (
     Currency,
     Description,
     Id,
+    KnownProvider,
     Metadata,
     Name,
     Reason,
@@ -25,7 +26,8 @@ from api.contract.requests.fields import (
 from api.http.problems import FieldError, invalid
 from payments.commands import CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
-from payments.payment import CaptureMethod, PaymentType, Provider
+from payments.payment import CaptureMethod, PaymentType
+from topics.contracts.provider_names import PLACEHOLDER
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -80,7 +82,7 @@ _KINDS_OF_PAYMENT: Final[list[JsonValue]] = [
         "required": ["provider"],
         "properties": {
             "payment_type": {"const": PaymentType.EXTERNAL.value},
-            "provider": {"enum": [each.value for each in Provider]},
+            "provider": {"enum": [PLACEHOLDER]},
             "destination_account_id": {"type": "null"},
         },
     },
@@ -110,7 +112,7 @@ class CreatePaymentBody(BaseModel):
     amount: AmountText
     currency: Currency
     provider: Annotated[
-        Annotated[Provider, one_of(Provider)] | None,
+        KnownProvider | None,
         Field(description="Required for an external payment, refused otherwise."),
     ] = None
     capture_method: Annotated[CaptureMethod, one_of(CaptureMethod)] = CaptureMethod.AUTOMATIC
@@ -195,7 +197,7 @@ def positive_amount_in(currency: str, text: str) -> Money:
 
 def _needed(
     needed: bool,  # noqa: FBT001 - reads as a sentence at its two call sites
-    value: UUID | Provider | None,
+    value: UUID | str | None,
     pointer: str,
     kind: PaymentType,
 ) -> list[FieldError]:

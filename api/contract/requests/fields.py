@@ -7,12 +7,12 @@ are what `api.http.strict_json` parsed, so a number is still its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -20,6 +20,7 @@ from api.contract.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
 from api.http.strict_json import Number
 from payments.currencies import EXPONENTS
 from payments.money import AMOUNT_MINOR_MAX
+from topics.contracts.provider_names import Provider
 
 # As RFC 9562 writes it; `uuid.UUID` would also take braces, URNs and stray dashes.
 _UUID: Final = re.compile(
@@ -32,6 +33,8 @@ _INSTANT: Final = re.compile(
 _MICROSECOND_DIGITS: Final = 6
 # Beyond that `parse_amount` takes nothing either; here it is known without the currency.
 _AMOUNT_LENGTH_MAX: Final = 64
+# Under which the names of the providers stand in the context of a validation.
+PROVIDERS: Final = "providers"
 
 ValueT = TypeVar("ValueT")
 
@@ -101,6 +104,13 @@ def one_of(kind: Callable[[str], ValueT]) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+def _known_provider(value: object, info: ValidationInfo) -> object:
+    names: Sequence[str] = info.context[PROVIDERS] if info.context else ()
+    if value not in names:
+        raise refused("enum", f"must be one of {', '.join(names)}")
+    return value
+
+
 def _amount_schema(lowest: str) -> WithJsonSchema:
     some = r"(?=[0-9.]*[1-9])" if lowest == "exclusiveMinimum" else ""
     text = rf"^{some}[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{{1,4}})?$"
@@ -118,6 +128,8 @@ def _amount_schema(lowest: str) -> WithJsonSchema:
     )
 
 
+# One of the providers there are; their names are in the context of the validation.
+KnownProvider = Annotated[Provider, BeforeValidator(_known_provider)]
 BalanceText = Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
 AmountText = Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
 Currency = Annotated[

@@ -8,9 +8,17 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.contract.requests.fields import Currency, Id, Instant, StageName, one_of, refused
+from api.contract.requests.fields import (
+    Currency,
+    Id,
+    Instant,
+    KnownProvider,
+    StageName,
+    one_of,
+    refused,
+)
 from payments.dead_letter import DeadLetterReason, DeadLetterState
-from payments.payment import PaymentStatus, Provider
+from payments.payment import PaymentStatus
 from payments.reconciliation.breaks import BreakState
 from payments.reconciliation.differences import BreakType
 
@@ -58,7 +66,7 @@ class PaymentsQuery(PageQuery):
 
     status: Annotated[PaymentStatus, one_of(PaymentStatus)] | None = None
     account_id: Annotated[Id | None, Field(description="Payments from or to this account.")] = None
-    provider: Annotated[Provider, one_of(Provider)] | None = None
+    provider: KnownProvider | None = None
     currency: Currency | None = None
     created_from: Annotated[Instant | None, Field(alias="created[gte]")] = None
     created_before: Annotated[Instant | None, Field(alias="created[lt]")] = None
@@ -96,5 +104,5 @@ class ReconciliationBreaksQuery(PageQuery):
     """Which breaks; all filters apply together."""
 
     state: Annotated[BreakState, one_of(BreakState)] | None = None
-    provider: Annotated[Provider, one_of(Provider)] | None = None
+    provider: KnownProvider | None = None
     type: Annotated[BreakType, one_of(BreakType)] | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from api.contract.requests.fields import PROVIDERS
 from api.http import strict_json
 from api.http.problems import MALFORMED_JSON, FieldError, Problem, invalid
 
@@ -34,15 +35,15 @@ def parse_body(body: bytes) -> object:
     return value
 
 
-def read_body(model: type[ModelT], value: object) -> ModelT:
-    """The model in a parsed body. Raises Problem."""
+def read_body(model: type[ModelT], value: object, providers: Sequence[str]) -> ModelT:
+    """The model in a parsed body; `providers` are those there are. Raises Problem."""
     if not isinstance(value, dict):
         raise invalid(FieldError("must be a JSON object", ""))
     known = model.model_fields
     if len(value) > len(known):  # then some are unknown, and the first of them are enough to say
         raise _unknown([name for name in value if name not in known])
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context={PROVIDERS: providers})
     except ValidationError as error:
         raise invalid(*(_in_body(each) for each in _first(error))) from None
 
@@ -52,8 +53,10 @@ def _unknown(names: Sequence[str]) -> Problem:
     return invalid(*(FieldError(_UNKNOWN, pointer) for pointer in where))
 
 
-def read_query(model: type[ModelT], parameters: Sequence[tuple[str, str]]) -> ModelT:
-    """The model in a query string's pairs. Raises Problem."""
+def read_query(
+    model: type[ModelT], parameters: Sequence[tuple[str, str]], providers: Sequence[str]
+) -> ModelT:
+    """The model in a query string's pairs; `providers` are those there are. Raises Problem."""
     values: dict[str, str] = {}
     for name, text in parameters:
         if name in values:
@@ -61,12 +64,12 @@ def read_query(model: type[ModelT], parameters: Sequence[tuple[str, str]]) -> Mo
         if reason := strict_json.why_unacceptable(name) or strict_json.why_unacceptable(text):
             raise invalid(FieldError(reason, parameter=name[:_NAME_LENGTH_MAX]))
         values[name] = text
-    return _queried(model, values)
+    return _queried(model, values, providers)
 
 
-def _queried(model: type[ModelT], values: Mapping[str, str]) -> ModelT:
+def _queried(model: type[ModelT], values: Mapping[str, str], providers: Sequence[str]) -> ModelT:
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context={PROVIDERS: providers})
     except ValidationError as error:
         raise invalid(*(_in_query(each) for each in _first(error))) from None
 

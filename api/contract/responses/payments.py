@@ -19,8 +19,9 @@ from api.contract.responses.refunds import RefundResponse
 from payments.events import EventType
 from payments.money import format_amount
 from payments.outcome import Operation
-from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
+from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
 from store.read.payments import AttemptRecord, PaymentDetail, StoredEvent
+from topics.contracts.provider_names import Provider
 
 
 class PaymentResponse(BaseModel):

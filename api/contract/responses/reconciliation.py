@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from api.contract.responses.answers import FROZEN
 from payments.money import Money
-from payments.payment import Provider
 from payments.reconciliation.breaks import BreakState, TrackedBreak
 from payments.reconciliation.differences import BreakType, Kind
+from topics.contracts.provider_names import Provider
 
 
 class BreakSideResponse(BaseModel):

@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.contract.responses.answers import FROZEN
-from payments.payment import Provider
 from payments.refund import Refund, RefundStatus
+from topics.contracts.provider_names import Provider
 
 
 class RefundResponse(BaseModel):

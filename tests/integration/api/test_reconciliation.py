@@ -24,7 +24,7 @@ def a_break(age_h: int, kind: BreakType, tenant_id: str | None = "default") -> B
     return Break(
         id=uuid4(),
         tenant_id=tenant_id,
-        provider=Provider.STRIPE,
+        provider=Provider("stripe"),
         type=kind,
         kind=Kind.CHARGE,
         payment_id=uuid4(),
@@ -41,7 +41,7 @@ def a_break(age_h: int, kind: BreakType, tenant_id: str | None = "default") -> B
 
 async def keep(ingress: Ingress, breaks: Sequence[Break]) -> None:
     async with ingress.pool.acquire() as connection:
-        await keep_run(connection, Provider.STRIPE, Period(NOW, NOW), breaks, NOW)
+        await keep_run(connection, Provider("stripe"), Period(NOW, NOW), breaks, NOW)
 
 
 async def listed(ingress: Ingress, query: str = "") -> list[dict[str, object]]:

@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 
 from payments.money import Money
 from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
 from providers.gateway import Gateway
-from providers.paypal import PayPalConfig, PayPalGateway
-from providers.stripe import StripeConfig, StripeGateway
-from providers.transport import Endpoint
+from providers.protected import Limits
+from providers.registry import NAMES, gateways
 from simulator.faults import FaultKind, FaultSpec
+from simulator.journal_report import PaymentReport
 from simulator.server import Simulator, SimulatorConfig, build, serve
-from simulator.testimony import PaymentReport
-from simulator.vendor import Vendor
 from telemetry.metrics import Metrics
+from tests.support.providers.configs import all_configured
 from tests.support.providers.requests import Payment, new_id
 
 _AFTER = [
@@ -50,9 +50,9 @@ class Provider:
     gateway: Gateway
     simulator: Simulator
 
-    def testimony(self, payment: Payment) -> PaymentReport:
+    def report(self, payment: Payment) -> PaymentReport:
         key = (self.gateway.name, str(payment.id))
-        return self.simulator.exchange.testimony.payments.get(key) or PaymentReport(*key)
+        return self.simulator.exchange.report.payments.get(key) or PaymentReport(*key)
 
     def befall(self, kind: FaultKind, operation: str, times: int | None = 1) -> None:
         self.simulator.exchange.faults.arm(
@@ -61,11 +61,7 @@ class Provider:
 
     async def lapses(self, payment: Payment) -> bool:
         """The vendor lets the authorization go, if there is one."""
-        vendors: dict[str, Vendor] = {
-            "stripe": self.simulator.stripe,
-            "paypal": self.simulator.paypal,
-        }
-        vendor = vendors[self.gateway.name]
+        vendor = self.simulator.vendors[self.gateway.name]
         return await self.simulator.exchange.expire(vendor, str(payment.id))
 
     async def charged(self, payment: Payment) -> str:
@@ -80,23 +76,17 @@ def _reference(outcome: object) -> str:
     return outcome.reference
 
 
-@pytest.fixture(params=["stripe", "paypal"])
+@pytest.fixture(params=[*_DECLINING])
 async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
-    config = SimulatorConfig(host="127.0.0.1", port=0, journal=tmp_path / "journal.jsonl")
+    config = SimulatorConfig(
+        host="127.0.0.1", port=0, journal=tmp_path / "journal.jsonl", vendors=NAMES
+    )
     simulator = build(config, Metrics(CollectorRegistry()), time.time, random.Random(1))
     async with serve(simulator, config.host, config.port) as port:
-        endpoint = Endpoint(base_url=f"http://127.0.0.1:{port}")
-        gateway: Gateway
-        if request.param == "stripe":
-            gateway = StripeGateway(StripeConfig(endpoint=endpoint, api_key="sk_test_simulated"))
-        else:
-            gateway = PayPalGateway(
-                PayPalConfig(endpoint=endpoint, client_id="client", client_secret="secret")
-            )
-        try:
-            yield Provider(gateway, simulator)
-        finally:
-            await gateway.aclose()
+        configs = all_configured(f"http://127.0.0.1:{port}")
+        metrics = Metrics(CollectorRegistry())
+        async with gateways(configs, Limits(), metrics, NoOpTracer()) as opened:
+            yield Provider(opened[request.param], simulator)
 
 
 async def test_a_charge_moves_the_amount_once(provider: Provider) -> None:
@@ -104,8 +94,8 @@ async def test_a_charge_moves_the_amount_once(provider: Provider) -> None:
     payment = Payment()
     references = {await provider.charged(payment) for _ in range(3)}
     assert len(references) == 1
-    assert provider.testimony(payment).charges == 1
-    assert provider.testimony(payment).charged_minor == 5000
+    assert provider.report(payment).charges == 1
+    assert provider.report(payment).charged_minor == 5000
 
 
 async def test_charges_that_race_under_one_key_have_one_effect(provider: Provider) -> None:
@@ -114,7 +104,7 @@ async def test_charges_that_race_under_one_key_have_one_effect(provider: Provide
     outcomes = await asyncio.gather(*(provider.gateway.charge(payment.charge()) for _ in range(8)))
     assert {type(outcome) for outcome in outcomes} <= {Succeeded, Unknown}
     await provider.charged(payment)
-    assert provider.testimony(payment).charges == 1
+    assert provider.report(payment).charges == 1
 
 
 async def test_a_decline_is_an_answer(provider: Provider) -> None:
@@ -124,7 +114,7 @@ async def test_a_decline_is_an_answer(provider: Provider) -> None:
     assert isinstance(first, Declined)
     assert first == second
     assert first.code in {"card_declined", "INSTRUMENT_DECLINED"}
-    assert provider.testimony(payment).charges == 0
+    assert provider.report(payment).charges == 0
 
 
 async def test_a_payment_names_its_payment_method(provider: Provider) -> None:
@@ -144,12 +134,12 @@ async def test_the_amount_survives_the_vendors_own_units(
     """What is charged is what was asked, or nothing is."""
     payment = Payment(Money(minor, currency))
     outcome = await provider.gateway.charge(payment.charge())
-    testimony = provider.testimony(payment)
+    report = provider.report(payment)
     if isinstance(outcome, Succeeded):
-        assert (testimony.charged_minor, testimony.currency) == (minor, currency)
+        assert (report.charged_minor, report.currency) == (minor, currency)
     else:
         assert isinstance(outcome, Declined)
-        assert testimony.charges == 0
+        assert report.charges == 0
 
 
 @pytest.mark.parametrize("amount", [Money(5000, "USD"), _HALF])
@@ -159,12 +149,12 @@ async def test_an_authorization_is_captured_in_full_or_in_part(
     """Once, for the amount captured; what is captured can be refunded and not voided."""
     payment = Payment()
     held = await provider.authorized(payment)
-    assert provider.testimony(payment).charges == 0
+    assert provider.report(payment).charges == 0
     captures = [await provider.gateway.capture(payment.capture(held, amount)) for _ in range(2)]
     taken = _reference(captures[0])
     assert captures[0] == captures[1]
-    assert provider.testimony(payment).charges == 1
-    assert provider.testimony(payment).charged_minor == amount.amount_minor
+    assert provider.report(payment).charges == 1
+    assert provider.report(payment).charged_minor == amount.amount_minor
     assert isinstance(await provider.gateway.void(payment.void(held)), Declined)
     _reference(await provider.gateway.refund(payment.refund(taken, amount)))
 
@@ -191,7 +181,7 @@ async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provide
     assert isinstance(await provider.gateway.inquire(asked), Declined)
     assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
     assert await provider.gateway.void(payment.void(held)) == Succeeded(held)
-    assert provider.testimony(payment).charges == 0
+    assert provider.report(payment).charges == 0
     assert not await provider.lapses(payment)
 
 
@@ -204,9 +194,9 @@ async def test_an_authorization_is_voided_once_and_for_all(provider: Provider) -
     assert await provider.gateway.void(void) == Succeeded(held)
     again = replace(void, idempotency_key=f"{payment.id}-again")
     assert await provider.gateway.void(again) == Succeeded(held)
-    assert provider.testimony(payment).voids == 1
+    assert provider.report(payment).voids == 1
     assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
-    assert provider.testimony(payment).charges == 0
+    assert provider.report(payment).charges == 0
 
 
 async def test_refunds_add_up_to_the_charge_and_no_further(provider: Provider) -> None:
@@ -221,8 +211,8 @@ async def test_refunds_add_up_to_the_charge_and_no_further(provider: Provider) -
     assert second != repeated[0]
     beyond = await provider.gateway.refund(payment.refund(charged, _HALF, new_id()))
     assert isinstance(beyond, Declined)
-    assert provider.testimony(payment).refunds == 2
-    assert provider.testimony(payment).refunded_minor == 5000
+    assert provider.report(payment).refunds == 2
+    assert provider.report(payment).refunded_minor == 5000
 
 
 @pytest.mark.parametrize("kind", _AFTER)
@@ -235,7 +225,7 @@ async def test_a_charge_whose_answer_was_lost_is_found(provider: Provider, kind:
     reference = _reference(found)
     by_reference = await provider.gateway.inquire(payment.inquiry(Operation.CHARGE, reference))
     assert by_reference == found
-    assert provider.testimony(payment).charges == 1
+    assert provider.report(payment).charges == 1
 
 
 @pytest.mark.parametrize("kind", _BEFORE)
@@ -248,7 +238,7 @@ async def test_a_charge_that_never_happened_is_not_found(
     assert isinstance(await provider.gateway.charge(payment.charge()), Unknown)
     assert await provider.gateway.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
     await provider.charged(payment)
-    assert provider.testimony(payment).charges == 1
+    assert provider.report(payment).charges == 1
 
 
 async def test_an_authorization_whose_answer_was_lost_can_be_captured(provider: Provider) -> None:
@@ -258,7 +248,7 @@ async def test_an_authorization_whose_answer_was_lost_can_be_captured(provider: 
     assert isinstance(await provider.gateway.charge(payment.charge(capture=False)), Unknown)
     held = _reference(await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE)))
     _reference(await provider.gateway.capture(payment.capture(held)))
-    assert provider.testimony(payment).authorizations == 1
+    assert provider.report(payment).authorizations == 1
 
 
 @pytest.mark.parametrize(
@@ -296,7 +286,7 @@ async def test_a_lost_refund_is_found_by_its_id(
     inquiry = payment.inquiry(Operation.REFUND, charged, _HALF)
     assert type(await provider.gateway.inquire(inquiry)) is (Succeeded if is_done else NotFound)
     _reference(await provider.gateway.refund(payment.refund(charged, _HALF)))
-    assert provider.testimony(payment).refunds == 2
+    assert provider.report(payment).refunds == 2
 
 
 async def test_a_limited_rate_is_retriable(provider: Provider) -> None:
@@ -326,7 +316,7 @@ async def test_a_key_used_for_another_amount_is_in_doubt(provider: Provider) -> 
     await provider.charged(payment)
     other = replace(payment.charge(), amount=_HALF)
     assert isinstance(await provider.gateway.charge(other), Unknown)
-    assert provider.testimony(payment).charged_minor == 5000
+    assert provider.report(payment).charged_minor == 5000
 
 
 @pytest.mark.parametrize("provider", ["paypal"], indirect=True)
@@ -338,4 +328,4 @@ async def test_a_second_order_for_a_payment_cannot_be_captured(provider: Provide
     outcome = await provider.gateway.charge(payment.charge())
     assert isinstance(outcome, Unknown)
     assert outcome.code == "DUPLICATE_INVOICE_ID"
-    assert provider.testimony(payment).charges == 1
+    assert provider.report(payment).charges == 1

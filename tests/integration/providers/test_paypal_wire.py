@@ -22,9 +22,12 @@ from payments.outcome import (
     Unresolvable,
 )
 from providers.notifications import Verdict
-from providers.paypal import PayPalClient, PayPalConfig, PayPalGateway, verify_paypal
-from providers.transport import Endpoint
+from providers.paypal.client import PayPalClient
+from providers.paypal.config import PayPalConfig
+from providers.paypal.gateway import PayPalGateway
+from providers.paypal.notifications import verify_paypal
 from tests.support.providers import wire
+from tests.support.providers.configs import configured
 from tests.support.providers.requests import Payment
 
 _SECRET = "do-not-tell"
@@ -47,19 +50,19 @@ class Clock:
 
 
 def config(url: str, timeout_s: float = 5.0) -> PayPalConfig:
-    return PayPalConfig(
-        endpoint=Endpoint(base_url=url, timeout_s=timeout_s),
-        client_id="client",
-        client_secret=_SECRET,
-        default_vault_id="vault-1",
-    )
+    variables = {
+        "PAYMENTS_PAYPAL_CLIENT_ID": "client",
+        "PAYMENTS_PAYPAL_CLIENT_SECRET": _SECRET,
+        "PAYMENTS_PAYPAL_VAULT_ID": "vault-1",
+    }
+    return configured(PayPalConfig, url, timeout_s, variables)
 
 
 @asynccontextmanager
 async def paypal_at(
     url: str, clock: Clock | None = None, timeout_s: float = 5.0
 ) -> AsyncIterator[PayPalGateway]:
-    gateway = PayPalGateway(config(url, timeout_s), clock or Clock())
+    gateway = PayPalGateway(config(url, timeout_s), now=clock or Clock())
     try:
         yield gateway
     finally:

@@ -13,15 +13,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from payments.outcome import Deferred, Operation, Retriable, Succeeded, Unknown
-from providers.gateway import Gateway
-from providers.paypal import PayPalConfig
+from payments.money import Money
+from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
+from providers.gateway import Capabilities, Gateway
+from providers.paypal.config import PayPalConfig
 from providers.protected import Limits, Protected
 from providers.registry import gateways
-from providers.stripe import StripeConfig, StripeGateway
-from providers.transport import Endpoint
+from providers.stripe.config import StripeConfig
+from providers.stripe.gateway import StripeGateway
 from telemetry.metrics import Metrics
 from tests.support.providers import wire
+from tests.support.providers.configs import all_configured, configured
 from tests.support.providers.requests import Payment
 from tests.support.waiting import eventually
 
@@ -52,18 +54,18 @@ class Watched:
         )
 
 
-def config(url: str) -> StripeConfig:
-    return StripeConfig(endpoint=Endpoint(base_url=url), api_key="sk_test_x")
-
-
 @asynccontextmanager
-async def watched(*script: wire.Behaviour, limits: Limits | None = None) -> AsyncIterator[Watched]:
+async def watched(
+    *script: wire.Behaviour,
+    limits: Limits | None = None,
+    kind: type[StripeGateway] = StripeGateway,
+) -> AsyncIterator[Watched]:
     metrics, spans, clock = Metrics(CollectorRegistry()), InMemorySpanExporter(), Clock()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     async with wire.serving(*script) as server:
         gateway = Protected(
-            StripeGateway(config(server.url)),
+            kind(configured(StripeConfig, server.url)),
             limits or Limits(),
             metrics,
             provider.get_tracer("test"),
@@ -105,6 +107,42 @@ async def test_a_failing_operation_is_left_alone_for_a_while() -> None:
         stripe.server.then(paid(payment))
         assert await stripe.gateway.charge(payment.charge()) == Succeeded("pi_1")
         assert stripe.sample("breaker_state", operation="charge") == 0
+
+
+class _Limited(StripeGateway):
+    """Charges, and says what became of a charge; no more."""
+
+    capabilities = Capabilities(  # type: ignore[misc]  # Final in the real one
+        title="Limited",
+        key_window_s=60.0,
+        operations=frozenset({Operation.CHARGE}),
+        inquiries=frozenset({Operation.CHARGE}),
+        currencies=frozenset({"USD", "KWD"}),
+        steps={"KWD": 10},
+    )
+
+
+async def test_what_a_provider_cannot_do_it_is_never_asked() -> None:
+    """A rounded amount would not be the ledger's; and what it cannot tell is not known."""
+    payment, odd, foreign = Payment(), Payment(Money(1234, "KWD")), Payment(Money(1230, "EUR"))
+    refused = {"amount_not_representable", "operation_not_offered"}
+    async with watched(_DECLINED, kind=_Limited) as limited:
+        gateway = limited.gateway
+        outcomes = [
+            await gateway.charge(odd.charge()),
+            await gateway.charge(foreign.charge()),
+            await gateway.charge(payment.charge(capture=False)),
+            await gateway.capture(payment.capture("pi_1")),
+            await gateway.void(payment.void("pi_1")),
+            await gateway.refund(payment.refund("pi_1")),
+        ]
+        assert {each.code for each in outcomes if isinstance(each, Declined)} == refused
+        unknown = await gateway.inquire(payment.inquiry(Operation.REFUND, "pi_1"))
+        assert isinstance(unknown, Unknown)
+        assert not limited.server.seen
+        assert limited.sample("calls_total", operation="void", outcome="declined") == 1
+        await gateway.charge(Payment(Money(1230, "KWD")).charge())
+        assert len(limited.server.seen) == 1
 
 
 async def test_answers_do_not_open_the_circuit() -> None:
@@ -209,11 +247,9 @@ async def test_a_provider_that_hangs_does_not_delay_the_other() -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
     async with wire.serving() as hanging, wire.serving(_DECLINED) as well:
         hanging.then(hanging.hang)
-        paypal = PayPalConfig(
-            endpoint=Endpoint(base_url=hanging.url), client_id="", client_secret=""
-        )
+        configs = {**all_configured(well.url), "paypal": configured(PayPalConfig, hanging.url)}
         metrics = Metrics(CollectorRegistry())
-        async with gateways(config(well.url), paypal, limits, metrics, tracer) as opened:
+        async with gateways(configs, limits, metrics, tracer) as opened:
             stuck = asyncio.gather(*(opened["paypal"].charge(Payment().charge()) for _ in range(9)))
             await eventually(lambda: bool(hanging.seen))
             async with asyncio.timeout(1):

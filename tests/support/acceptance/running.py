@@ -50,6 +50,8 @@ class Installation:
 
     directory: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    # The tree whose code it runs.
+    code: Path = CODE
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
@@ -105,7 +107,7 @@ class Installation:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "cli", "run"),
-                cwd=CODE,
+                cwd=self.code,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -151,7 +153,7 @@ class Installation:
         """`payments ...` in its folder."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cli", *arguments),
-            cwd=CODE,
+            cwd=self.code,
             env=self._environment(servers=False),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -204,4 +206,4 @@ class Installation:
                 own.pop(f"PAYMENTS_{name}")
             for vendor in ("STRIPE", "PAYPAL"):
                 own.pop(f"PAYMENTS_{vendor}_TIMEOUT")
-        return {**theirs, **own}
+        return {**theirs, "PYTHONPATH": str(self.code), **own}

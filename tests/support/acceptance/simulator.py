@@ -27,7 +27,7 @@ class Simulator:
         async with self.http.delete("/_simulator/faults") as answer:
             assert answer.ok
 
-    async def testimony(self, payment_id: str) -> Json:
+    async def report(self, payment_id: str) -> Json:
         """What it did for a payment; nothing is all zeroes."""
         async with self.http.get(f"/_simulator/payments/{payment_id}") as answer:
             known = (await answer.json())["payments"]

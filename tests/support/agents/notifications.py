@@ -33,19 +33,15 @@ from payments.outcome import Operation, Outcome, Succeeded, Unknown
 from payments.payment import CaptureMethod, Payment, Provider
 from payments.refund import Refund
 from providers.gateway import ChargeRequest, RefundRequest
-from providers.notifications import WebhookSource
-from providers.paypal import PayPalClient, PayPalConfig, PayPalWebhooks
-from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.protected import Limits
-from providers.registry import gateways
-from providers.stripe import StripeConfig, StripeWebhooks
-from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
-from providers.transport import Endpoint
-from simulator.server import Simulator, SimulatorConfig, Subscription, build, serve
+from providers.registry import NAMES, PROVIDERS, gateways, notification_sources
+from simulator.server import Simulator, SimulatorConfig, build, serve
 from simulator.stripe.webhooks import signature
+from simulator.vendor import Subscription
 from store.write.group_commit import Submission
 from telemetry.metrics import Metrics
 from tests.support.factories import SOURCE, TENANT, open_account, pay, usd
+from tests.support.providers.configs import all_configured
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -59,8 +55,9 @@ if TYPE_CHECKING:
     from providers.gateway import Gateway
     from store.write.group_commit import GroupCommitter
 
-SECRET: Final = "whsec_test"
-WEBHOOK_ID: Final = "WEBHOOK"
+# As the providers' settings have them where it is the simulator that is asked.
+SECRET: Final = "whsec_simulator"
+WEBHOOK_ID: Final = "SIMULATOR"
 NO_ANSWER: Final = Unknown("no_answer", "the connection broke")
 
 
@@ -194,40 +191,33 @@ async def desk_at_work(
 ) -> AsyncIterator[Desk]:
     """The simulator tells the receiver of everything that is read, unless it is to be silent."""
     metrics, port = Metrics(CollectorRegistry()), free_port()
-    subscription = Subscription(
-        url=f"http://127.0.0.1:{port}",
-        stripe_secret=SECRET,
-        stripe_events=STRIPE_EVENT_TYPES,
-        paypal_webhook_id=WEBHOOK_ID,
-        paypal_events=PAYPAL_EVENT_TYPES,
-    )
+    url = f"http://127.0.0.1:{port}"
+    keys = {"stripe": SECRET, "paypal": WEBHOOK_ID}
+    subscriptions: dict[str, Subscription] = {
+        each.name: Subscription(f"{url}/webhooks/{each.name}", keys[each.name], each.event_types)
+        for each in PROVIDERS
+        if is_told
+    }
     config = SimulatorConfig(
         host="127.0.0.1",
         port=0,
         journal=directory / "journal.jsonl",
-        subscription=subscription if is_told else None,
+        vendors=NAMES,
+        subscriptions=subscriptions,
     )
     simulator = build(config, Metrics(CollectorRegistry()), time.time, random.Random(1))
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(serve(simulator, config.host, config.port))
-        endpoint = Endpoint(base_url=f"http://127.0.0.1:{listening}")
-        stripe = StripeConfig(endpoint=endpoint, api_key="sk_test")
-        paypal = PayPalConfig(endpoint=endpoint, client_id="client", client_secret="secret")
-        opened = await stack.enter_async_context(
-            gateways(stripe, paypal, Limits(), metrics, NoOpTracer())
-        )
-        client = PayPalClient(paypal)
-        stack.push_async_callback(client.aclose)
-        sources: list[WebhookSource] = [
-            StripeWebhooks(SECRET, time.time),
-            PayPalWebhooks(client, WEBHOOK_ID),
-        ]
+        provider_url = f"http://127.0.0.1:{listening}"
+        configs = all_configured(provider_url)
+        opened = await stack.enter_async_context(gateways(configs, Limits(), metrics, NoOpTracer()))
+        sources = await stack.enter_async_context(notification_sources(configs))
         receiver = Receiver(committer, opened, metrics)
         app = application(receiver, sources)
         await stack.enter_async_context(serving(app, "127.0.0.1", port))
         yield Desk(
-            url=subscription.url,
-            provider_url=endpoint.base_url,
+            url=url,
+            provider_url=provider_url,
             committer=committer,
             pool=pool,
             metrics=metrics,

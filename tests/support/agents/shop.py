@@ -16,7 +16,7 @@ import requests
 from payments.account import Account
 from payments.payment import TERMINAL, CaptureMethod, Payment, Provider
 from store.write.group_commit import Submission
-from tests.support.factories import open_account, pay, usd
+from tests.support.factories import STRIPE, open_account, pay, usd
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Shop:
     async def bought(
         self,
         customer: Account,
-        provider: Provider = Provider.STRIPE,
+        provider: Provider = STRIPE,
         capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
     ) -> Payment:
         """An accepted payment of `PRICE`."""
@@ -71,7 +71,7 @@ class Shop:
 
     async def bought_many(self, customer: Account, count: int) -> list[Payment]:
         """As many at once, at either provider in turn."""
-        either = (Provider.STRIPE, Provider.PAYPAL)
+        either = (Provider("stripe"), Provider("paypal"))
         return list(
             await asyncio.gather(
                 *(self.bought(customer, either[number % 2]) for number in range(count))
@@ -178,7 +178,7 @@ class Shop:
 
     def charges(self, payment: Payment) -> int:
         """How often the provider took the money, by its own journal."""
-        return sum(each["charges"] for each in self._testimony(payment.id))
+        return sum(each["charges"] for each in self._reports(payment.id))
 
     def asked(self, payment: Payment, *operations: str) -> list[str]:
         """The provider's entries about a payment as `operation/outcome`, in order."""
@@ -195,10 +195,10 @@ class Shop:
         )
         for row in payments:
             captured = row["captured_minor"] > 0
-            testimony = self._testimony(row["id"])
-            charges = sum(each["charges"] for each in testimony)
+            reports = self._reports(row["id"])
+            charges = sum(each["charges"] for each in reports)
             assert charges == (1 if captured else 0), f"{row['status']} with {charges} charges"
-            refunded = sum(each["refunded_minor"] for each in testimony)
+            refunded = sum(each["refunded_minor"] for each in reports)
             assert refunded == row["refunded_minor"]
             assert row["lease_id"] is None
             assert row["due_at"] is None, f"{row['status']}, due at {row['due_at']}"
@@ -243,7 +243,7 @@ class Shop:
         assert row is not None
         assert row["folded"] == row["kept"]
 
-    def _testimony(self, payment_id: UUID) -> list[dict[str, int]]:
+    def _reports(self, payment_id: UUID) -> list[dict[str, int]]:
         url = f"{self.provider.url}/_simulator/payments/{payment_id}"
         answer = requests.get(url, timeout=5)
         answer.raise_for_status()

@@ -17,6 +17,7 @@ from api.contract.openapi import document
 from api.contract.route import AnyRoute
 from api.idempotency.key import KeyUse
 from api.routes import ROUTES
+from providers.registry import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ WITH_QUERY: Final = [route for route in ROUTES if route.query]
 WITH_ID: Final = [route for route in ROUTES if "{id}" in route.path]
 WITH_KEY: Final = [route for route in ROUTES if route.key_use is not KeyUse.IGNORED]
 
-_DOCUMENT: Final = orjson.loads(orjson.dumps(document(ROUTES)))
+_DOCUMENT: Final = orjson.loads(orjson.dumps(document(ROUTES, NAMES)))
 
 # Of every JSON type, each in an empty, a usual and an extreme form; as text, since no value of
 # Python's is 1e400.

@@ -30,6 +30,7 @@ from api.http.server import Listen, serving
 from api.idempotency.replay_cache import ReplayCache
 from lag.report import StreamsReport
 from payments.progress import Policy
+from providers.registry import NAMES
 from store.migrations import read_migrations
 from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
@@ -221,6 +222,7 @@ async def running(
             metrics=metrics,
             tracer=configure("test").tracer,
             now=lambda: datetime.now(UTC),
+            providers=NAMES,
             new_request_id=lambda: uuid.uuid4().hex,
             read_timeout_seconds=options.read_timeout_seconds,
         )

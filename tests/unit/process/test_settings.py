@@ -5,9 +5,10 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from process.settings import DatabaseSettings, Settings, describe, parse_duration, read_settings
+from process.sections import complaints, parse_duration
+from process.settings import DatabaseSettings, ServerSettings, Settings, read_settings
+from providers.registry import SECTIONS
 
 
 @pytest.fixture(autouse=True)
@@ -123,11 +124,24 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(
 def test_every_wrong_variable_of_a_section_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENTS_SERVER_PORT", "0")
     monkeypatch.setenv("PAYMENTS_SERVER_WRITE_TIMEOUT", "never")
-    with pytest.raises(ValidationError) as wrong:
-        Settings()
-    assert [line.split(":")[0] for line in describe(wrong.value)] == [
+    assert [line.split(":")[0] for line in complaints(ServerSettings)] == [
         "PAYMENTS_SERVER_PORT",
         "PAYMENTS_SERVER_WRITE_TIMEOUT",
+    ]
+
+
+def test_the_wrong_variables_of_all_sections_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A payment provider's too."""
+    monkeypatch.setenv("PAYMENTS_SERVER_PORT", "0")
+    monkeypatch.setenv("PAYMENTS_KAFKA_BOOTSTRAP_SERVERS", "here:9092")
+    monkeypatch.setenv("PAYMENTS_PAYPAL_TIMEOUT", "never")
+    with pytest.raises(SystemExit):
+        read_settings(SECTIONS)
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "PAYMENTS_SERVER_PORT",
+        "PAYMENTS_PAYPAL_TIMEOUT",
     ]
 
 

@@ -115,7 +115,7 @@ def test_a_paypal_event_of_a_payment_says(
     assert (read.event.reported if read else None) is said
     if read:
         assert read == PaymentNotification(read.event, OURS)
-        assert (read.event.provider, read.event.reference) == (Provider.PAYPAL, reference)
+        assert (read.event.provider, read.event.reference) == (Provider("paypal"), reference)
 
 
 @pytest.mark.parametrize(

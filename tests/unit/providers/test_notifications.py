@@ -9,7 +9,7 @@ from stripe import WebhookSignature
 
 from providers.notifications import Verdict
 from providers.paypal.notifications import verification
-from providers.stripe import verify_stripe
+from providers.stripe.notifications import verify_stripe
 
 _NOW = 1_790_000_000
 _SECRET = "whsec_test"

@@ -7,9 +7,8 @@ import json
 import pytest
 
 from payments.money import Money
-from payments.outcome import Declined, NotFound, Outcome, Retriable, Succeeded, Unknown
+from payments.outcome import Declined, Finding, NotFound, Outcome, Retriable, Succeeded, Unknown
 from providers.paypal.answers import (
-    Finding,
     Kind,
     Order,
     Reference,

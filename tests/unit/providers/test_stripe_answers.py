@@ -9,6 +9,7 @@ import pytest
 from payments.money import Money
 from payments.outcome import (
     Declined,
+    Finding,
     NotFound,
     Operation,
     Outcome,
@@ -16,9 +17,9 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from providers.gateway import ChargeRequest
 from providers.stripe.amounts import StripeAmount, to_stripe
 from providers.stripe.answers import (
-    Finding,
     Intent,
     Refund,
     captured,
@@ -29,7 +30,9 @@ from providers.stripe.answers import (
     refused,
     voided,
 )
+from providers.stripe.gateway import CAPABILITIES
 from providers.transport import Answer
+from tests.support.providers.requests import new_id
 
 _ASKED = StripeAmount(5000, "usd")
 
@@ -291,8 +294,13 @@ def test_of_several_intents_money_decides() -> None:
 )
 def test_amounts_are_exact_or_refused(minor: int, currency: str, value: int | None) -> None:
     """Stripe's minor units differ from ISO 4217's for a few currencies; nothing is rounded."""
-    expected = None if value is None else StripeAmount(value, currency.lower())
-    assert to_stripe(Money(minor, currency)) == expected
+    money = Money(minor, currency)
+    charge = ChargeRequest(payment_id=new_id(), idempotency_key="key", amount=money)
+    if value is None:
+        assert isinstance(CAPABILITIES.refusal(charge), Declined)
+    else:
+        assert CAPABILITIES.refusal(charge) is None
+        assert to_stripe(money) == StripeAmount(value, currency.lower())
 
 
 def _expect(found: Finding, expected: Finding | str) -> None:

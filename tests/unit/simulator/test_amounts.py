@@ -64,11 +64,11 @@ def test_paypal_s_values_go_both_ways(units: int, currency: str) -> None:
 def test_ids_are_in_creation_order_even_when_the_clock_stands_still() -> None:
     """Pages are cut by id, so ids must sort as they were made."""
     ids = Identifiers(Random(1), lambda: 1_800_000_000.0)
-    drawn = [ids.stripe("pi_3") for _ in range(1000)]
+    drawn = [ids.prefixed("pi_3") for _ in range(1000)]
     assert drawn == sorted(drawn)
     assert len(set(drawn)) == 1000
     assert {len(one) for one in drawn} == {len("pi_3") + 24}
     assert all(one.removeprefix("pi_3").isalnum() for one in drawn)
-    orders = [ids.paypal() for _ in range(1000)]
+    orders = [ids.capitals() for _ in range(1000)]
     assert orders == sorted(orders)
     assert {len(one) for one in orders} == {17}

@@ -42,7 +42,7 @@ class Counter:
             error=decision.error,
         )  # fmt: skip
         self.vendor.apply(entry)
-        self.twin.apply(decode(encode(entry), self.twin.decoders))
+        self.twin.apply(decode(encode(entry), {self.twin.name: self.twin.decoders}))
         answers = [one.answer(ask, decision) for one in (self.vendor, self.twin)]
         assert answers[0] == answers[1], "a replayed journal answers as the process that wrote it"
         return decision

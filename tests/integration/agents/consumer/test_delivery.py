@@ -13,6 +13,7 @@ import pytest
 
 from payments.commands import CapturePayment, DiscardDeadLetter, RedriveDeadLetter
 from payments.payment import CaptureMethod, Provider
+from providers.registry import NAMES
 from tests.support.agents.deliveries import headers_of_work, work
 from tests.support.agents.stream import Charges, Record
 from tests.support.factories import TENANT
@@ -121,7 +122,7 @@ async def test_later_messages_of_a_payment_wait_behind_its_dead_letter(
     await shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
     await worker.start()
     customer = await shop.customer()
-    await shop.settles([await shop.bought(customer, each) for each in Provider])
+    await shop.settles([await shop.bought(customer, each) for each in NAMES])
     await eventually(charges.is_read)
     assert await shop.status(payment) == "authorized"
     assert len(await queue_of(shop, payment)) == 3, "the schedule piles up nothing"
@@ -214,7 +215,7 @@ async def test_what_is_not_recorded_yet_comes_again(
     kept = await shop.bought(customer)
     async with shop.locked(kept):
         await eventually(shop.is_kept_waiting)
-        others = [await shop.bought(customer, Provider.PAYPAL) for _ in range(20)]
+        others = [await shop.bought(customer, Provider("paypal")) for _ in range(20)]
         await shop.settles(others)
 
         async def some_are_acknowledged() -> bool:

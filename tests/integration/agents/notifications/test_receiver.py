@@ -14,7 +14,9 @@ from payments.notification import NotificationEffect, NotificationTaken, Reporte
 from payments.outcome import Declined, Succeeded
 from payments.payment import CaptureMethod, Payment, Provider
 from payments.progress import Policy
+from providers.registry import NAMES
 from simulator.faults import FaultKind, FaultSpec
+from simulator.stripe.vendor import Stripe
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.agents.notifications import NO_ANSWER, Desk, desk_at_work, intent_event
@@ -42,7 +44,7 @@ async def desk(
         yield opened
 
 
-@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize("provider", NAMES)
 async def test_a_lost_answer_is_asked_after_as_soon_as_the_provider_speaks(
     desk: Desk, provider: Provider
 ) -> None:
@@ -60,7 +62,7 @@ async def test_a_lost_answer_is_asked_after_as_soon_as_the_provider_speaks(
 
 async def test_a_claim_in_flight_keeps_its_lease_and_a_moment(desk: Desk) -> None:
     """Webhook and answer race: whoever is second changes nothing."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     reference = await desk.charge(claimed)
     await eventually(desk.has_taken)
     row = await desk.row(claimed)
@@ -72,7 +74,7 @@ async def test_a_claim_in_flight_keeps_its_lease_and_a_moment(desk: Desk) -> Non
 
 async def test_what_agrees_is_noted_and_nothing_else(desk: Desk) -> None:
     """The ordinary case: the answer came first, and the webhook says the same."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     await desk.settle(claimed, Succeeded("pi_1"))
     before = await desk.row(claimed)
     answer = await desk.post(intent_event("payment_intent.succeeded", claimed))
@@ -83,7 +85,7 @@ async def test_what_agrees_is_noted_and_nothing_else(desk: Desk) -> None:
 
 async def test_delivered_again_it_is_taken_once(desk: Desk) -> None:
     """By the vendor's id for the event, whatever happened in between."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     event = intent_event("payment_intent.succeeded", claimed)
     await desk.settle(claimed, NO_ANSWER)
     assert await desk.post(event) == (200, "asked")
@@ -95,7 +97,7 @@ async def test_delivered_again_it_is_taken_once(desk: Desk) -> None:
 
 async def test_delivered_to_several_at_once_it_is_taken_once(desk: Desk) -> None:
     """Two processes take the same event at the same moment, over and over."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     event = said(Reported.DONE, "evt_1")
     command = NotifyPayment(claimed.payment.id, event)
     async with GroupCommitter(desk.pool, live(Policy()), desk.metrics) as other:
@@ -111,7 +113,7 @@ async def test_delivered_to_several_at_once_it_is_taken_once(desk: Desk) -> None
 
 async def test_a_late_failure_of_a_completed_payment_is_asked_and_dismissed(desk: Desk) -> None:
     """Reordered: the failure it tells of was long ago, and the provider itself says so."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     reference = await desk.charge(claimed)
     await desk.settle(claimed, Succeeded(reference))
     await eventually(desk.has_taken)
@@ -121,7 +123,7 @@ async def test_a_late_failure_of_a_completed_payment_is_asked_and_dismissed(desk
     assert await desk.letters() == []
 
 
-@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize("provider", NAMES)
 async def test_money_taken_for_a_failed_payment_is_a_dead_letter(
     desk: Desk, provider: Provider
 ) -> None:
@@ -138,7 +140,7 @@ async def test_money_taken_for_a_failed_payment_is_a_dead_letter(
     assert await desk.effects() == ["contradiction"]
 
 
-@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize("provider", NAMES)
 async def test_an_authorization_the_provider_let_go_is_cancelled(
     desk: Desk, provider: Provider
 ) -> None:
@@ -164,10 +166,12 @@ async def test_an_authorization_the_provider_let_go_is_cancelled(
 
 async def test_a_claim_of_success_that_the_provider_denies_is_dismissed(desk: Desk) -> None:
     """An event says that a declined payment succeeded; the provider, asked, says declined."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     await desk.settle(claimed, DECLINED)
     await desk.charge(claimed, payment_method="pm_card_chargeDeclined")
-    (intent_id,) = desk.simulator.stripe.books.intents
+    stripe = desk.simulator.vendors["stripe"]
+    assert isinstance(stripe, Stripe)
+    (intent_id,) = stripe.state.intents
     await eventually(desk.has_taken)
     event = intent_event("payment_intent.succeeded", claimed, id=intent_id)
     assert await desk.post(event) == (200, "confirmed")
@@ -176,7 +180,7 @@ async def test_a_claim_of_success_that_the_provider_denies_is_dismissed(desk: De
 
 async def test_what_the_provider_cannot_tell_either_is_for_a_person(desk: Desk) -> None:
     """The event names an intent that is nowhere: it would be delivered in vain for days."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     await desk.settle(claimed, DECLINED)
     event = intent_event("payment_intent.succeeded", claimed)
     assert await desk.post(event) == (200, "unresolved")
@@ -184,7 +188,7 @@ async def test_what_the_provider_cannot_tell_either_is_for_a_person(desk: Desk) 
     assert letter["reason"] == "outcome_unresolved"
 
 
-@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize("provider", NAMES)
 async def test_a_refund_that_went_through_after_all_is_found(
     desk: Desk, provider: Provider
 ) -> None:
@@ -204,7 +208,7 @@ async def test_a_refund_that_went_through_after_all_is_found(
 
 async def test_a_provider_that_does_not_answer_is_asked_at_the_next_delivery(desk: Desk) -> None:
     """503, and nothing is noted: the vendor delivers again, and then it is found."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     reference = await desk.charge(claimed)
     await desk.settle(claimed, Succeeded(reference))
     await eventually(desk.has_taken)
@@ -218,7 +222,7 @@ async def test_a_provider_that_does_not_answer_is_asked_at_the_next_delivery(des
 
 async def test_a_forged_webhook_is_refused_and_changes_nothing(desk: Desk) -> None:
     """Another secret, or none: 400, which tells the vendor not to hope."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     event = intent_event("payment_intent.succeeded", claimed)
     assert await desk.post(event, secret="whsec_other") == (400, "refused")
     for vendor in ("stripe", "paypal"):
@@ -240,7 +244,7 @@ async def test_only_posts_of_a_few_kilobytes_are_read(desk: Desk) -> None:
 
 async def test_what_is_not_about_ours_is_accepted_and_forgotten(desk: Desk) -> None:
     """The account may serve others too; to refuse their events would only make them come again."""
-    claimed = await desk.claimed(Provider.PAYPAL)
+    claimed = await desk.claimed(Provider("paypal"))
     assert await desk.post(intent_event("payment_intent.succeeded", claimed)) == (200, "not_ours")
     assert await desk.post(intent_event("payment_intent.created", claimed)) == (200, "irrelevant")
     assert await desk.post({"id": "evt_1", "type": "payment_intent.succeeded"}) == (400, "refused")
@@ -249,7 +253,7 @@ async def test_what_is_not_about_ours_is_accepted_and_forgotten(desk: Desk) -> N
 
 async def test_without_postgres_the_vendor_is_asked_to_come_back(desk: Desk) -> None:
     """503 with Retry-After: what was not recorded was not taken."""
-    claimed = await desk.claimed(Provider.STRIPE)
+    claimed = await desk.claimed(Provider("stripe"))
     await desk.pool.close()
     assert await desk.post(intent_event("payment_intent.succeeded", claimed)) == (
         503,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -33,15 +34,15 @@ from payments.payment import CaptureMethod, Provider
 from payments.progress import Policy
 from providers.breaker import BreakerPolicy
 from providers.gateway import ChargeRequest
-from providers.paypal import PayPalConfig
 from providers.protected import Limits
-from providers.registry import gateways
-from providers.stripe import StripeConfig, StripeGateway
-from providers.transport import Endpoint
+from providers.registry import NAMES, gateways
+from providers.stripe.config import StripeConfig
+from providers.stripe.gateway import CAPABILITIES, StripeGateway
 from store.pool import DatabaseAddress, connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import SOURCE, TENANT
+from tests.support.providers.configs import all_configured, configured
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -78,10 +79,8 @@ async def opened(
     simulator: SimulatorProcess, metrics: Metrics
 ) -> AsyncIterator[Mapping[str, Gateway]]:
     """Gateways to the simulator that lose patience, and close their circuits, soon."""
-    endpoint = Endpoint(base_url=simulator.url, timeout_s=_TIMEOUT_S)
     async with gateways(
-        StripeConfig(endpoint=endpoint, api_key="sk_test_1"),
-        PayPalConfig(endpoint=endpoint, client_id="client", client_secret="secret"),
+        all_configured(simulator.url, _TIMEOUT_S),
         Limits(breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
         metrics,
         NoOpTracer(),
@@ -108,7 +107,7 @@ async def test_a_provider_that_hangs_fills_its_own_lane_only(
     """With one provider at its bound, the other's payments are made; then the first has room."""
     customer = await idle_shop.customer()
     hanging = [await idle_shop.bought(customer) for _ in range(_BOUND)]
-    other = await idle_shop.bought(customer, Provider.PAYPAL)
+    other = await idle_shop.bought(customer, Provider("paypal"))
     claims = [await claimed(idle_shop, payment) for payment in hanging]
     idle_shop.provider.arm("hang_before", vendor="stripe", operation="charge")
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
@@ -296,8 +295,7 @@ async def test_an_authorization_is_captured_or_voided_and_never_both(
     """Asked for both at once through two processes, the provider is told one of them."""
     customer = await idle_shop.customer()
     payments = [
-        await idle_shop.bought(customer, provider, CaptureMethod.MANUAL)
-        for provider in [*Provider] * 4
+        await idle_shop.bought(customer, provider, CaptureMethod.MANUAL) for provider in NAMES * 4
     ]
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         for payment in payments:
@@ -333,12 +331,12 @@ class _Lying(StripeGateway):
 class _Forgetful(StripeGateway):
     """A provider that promises to remember a key for no time at all."""
 
-    key_window_s = 0.0  # type: ignore[misc]  # Final in the real one
+    capabilities = replace(CAPABILITIES, key_window_s=0.0)  # type: ignore[misc]  # Final in the real one
 
 
 @asynccontextmanager
 async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Gateway]]:
-    gateway = kind(StripeConfig(endpoint=Endpoint(base_url=url), api_key="sk_test_1"))
+    gateway = kind(configured(StripeConfig, url))
     try:
         yield {"stripe": gateway}
     finally:

@@ -207,7 +207,7 @@ def test_the_letter_names_the_event_and_holds_nothing_else_of_it() -> None:
 def test_another_provider_s_event_is_none_of_ours() -> None:
     """A payment id in a foreign notification opens nothing."""
     scene = scene_of("unknown")
-    event = said(Reported.DONE, provider=Provider.PAYPAL)
+    event = said(Reported.DONE, provider=Provider("paypal"))
     assert isinstance(scene.desk.ask(NotifyPayment(scene.payment_id, event)), Refused)
 
 

@@ -22,7 +22,7 @@ NOW: Final = NEXT_DAY.end
 DIFFERS: Final = Break(
     id=UUID(int=1),
     tenant_id=None,
-    provider=Provider.STRIPE,
+    provider=Provider("stripe"),
     type=BreakType.AMOUNT_DIFFERS,
     kind=Kind.CHARGE,
     payment_id=UUID(int=2),

@@ -34,7 +34,7 @@ DAY: Final = Period(START, START + timedelta(days=1))
 NOON: Final = START + timedelta(hours=12)
 PAYMENT: Final = UUID(int=1)
 REFUND: Final = UUID(int=2)
-RECONCILIATION: Final = Reconciliation(Provider.PAYPAL, DAY)
+RECONCILIATION: Final = Reconciliation(Provider("paypal"), DAY)
 
 CHARGED: Final = BookEntry(
     kind=Kind.CHARGE,

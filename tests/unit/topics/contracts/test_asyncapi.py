@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 
 from cli.__main__ import main
 from payments.events import PRIVATE, AccountEventType, EventType, WorkType
+from providers.registry import NAMES
 from topics.asyncapi import Json, document
 from topics.contracts.catalogue import CHANNELS, Channel
 from topics.contracts.envelope import OutboxRow, headers_of
@@ -39,12 +40,12 @@ ROW: Final = OutboxRow(
 def test_the_command_prints_the_document() -> None:
     """`payments asyncapi` is the document as JSON, and nothing else."""
     answer = CliRunner().invoke(main, ["asyncapi"])
-    assert json.loads(answer.stdout) == document()
+    assert json.loads(answer.stdout) == document(NAMES)
 
 
 def test_every_reference_leads_somewhere() -> None:
     """A reader's tool can follow them all."""
-    whole = document()
+    whole = document(NAMES)
     references = list(references_in(whole))
     assert references
     for reference in references:
@@ -53,7 +54,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_topic_is_described_with_its_figures() -> None:
     """Each declared topic once: its partitions, its retention, and where it can be read."""
-    described = mapping(document()["channels"])
+    described = mapping(document(NAMES)["channels"])
     assert list(described) == [topic.name for topic in TOPICS]
     for topic in TOPICS:
         channel = mapping(described[topic.name])
@@ -74,13 +75,13 @@ def test_every_type_of_message_is_in_the_catalogue() -> None:
         *(each.value for each in WorkType),
         *("dead_letter.parked", "dead_letter.redriven", "dead_letter.discarded"),
     }
-    assert described == set(mapping(at(document(), "components", "messages")))
+    assert described == set(mapping(at(document(NAMES), "components", "messages")))
 
 
 @each_channel
 def test_the_described_headers_are_the_envelopes(channel: Channel) -> None:
     """All of them, none else, and the required ones are those that are never absent."""
-    schema = at(document(), "components", "schemas", f"{channel.name}.headers")
+    schema = at(document(NAMES), "components", "schemas", f"{channel.name}.headers")
     full, least = headers_with(channel, everything=True), headers_with(channel, everything=False)
     assert full.keys() == mapping(mapping(schema)["properties"]).keys()
     assert least.keys() == set(sequence(mapping(schema)["required"]))

@@ -17,6 +17,7 @@ from jsonschema import (  # type: ignore[import-untyped]  # it ships no types
 from pydantic import BaseModel, create_model
 
 from cli.__main__ import main
+from providers.registry import NAMES
 from store.write.outbox import event_payload, messages
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
 from tests.support.payments.refund_paths import PATHS, refund_scene_of
@@ -50,13 +51,13 @@ def is_rfc3339(text: object) -> bool:
 @each_payload
 def test_the_committed_schema_is_the_models(payload: Payload) -> None:
     """`payments asyncapi --schemas topics/contracts/schemas` would change nothing."""
-    assert committed(payload) == text_of(payload)
+    assert committed(payload) == text_of(payload, NAMES)
 
 
 @each_payload
 def test_no_model_breaks_what_its_version_promises(payload: Payload) -> None:
     """The model still keeps the promise of the file: messages and readers of it are out there."""
-    require_compatible(payload, committed(payload))
+    require_compatible(payload, committed(payload), NAMES)
 
 
 def test_every_version_has_its_file_and_no_file_is_nobodys() -> None:
@@ -75,7 +76,7 @@ def test_a_broken_promise_says_how_to_make_a_new_version(
     """The command that writes the files refuses, changes none, and names the way on."""
     before = Payload("thing", 1, create_model("Thing", name=(str, ...), size=(int, ...)))
     monkeypatch.setattr(schema_files, "PAYLOADS", (before,))
-    (written,) = schema_files.write(tmp_path)
+    (written,) = schema_files.write(tmp_path, NAMES)
     text = written.read_text()
     smaller: type[BaseModel] = create_model("Thing", name=(str, ...))
     monkeypatch.setattr(schema_files, "PAYLOADS", (replace(before, model=smaller),))
@@ -85,7 +86,7 @@ def test_a_broken_promise_says_how_to_make_a_new_version(
         assert said in answer.output
     assert written.read_text() == text
     with pytest.raises(IncompatibleSchema):
-        require_compatible(replace(before, model=smaller), text)
+        require_compatible(replace(before, model=smaller), text, NAMES)
 
 
 def test_a_new_version_gets_a_file_beside_the_old_one(
@@ -96,7 +97,7 @@ def test_a_new_version_gets_a_file_beside_the_old_one(
     after = Payload("thing", 2, create_model("Thing", title=(str, ...)))
     for payload in (before, after):
         monkeypatch.setattr(schema_files, "PAYLOADS", (payload,))
-        schema_files.write(tmp_path)
+        schema_files.write(tmp_path, NAMES)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["thing.v1.json", "thing.v2.json"]
     assert '"name"' in (tmp_path / "thing.v1.json").read_text()
 

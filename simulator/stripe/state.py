@@ -1,7 +1,7 @@
 """Everything Stripe has on record, with the indices its reads need.
 
-Changed only by `put`, which journal entries drive, so that the books after a restart are the
-books before it.
+Changed only by `put`, which journal entries drive, so that the state after a restart is the
+state before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from simulator.entries import Record
+from simulator.entries import StoredObject
 from simulator.stripe.records import Endpoint, Intent, Refund
 
 # Stripe lists events of thirty days; ten thousand bound the memory and fill many pages.
@@ -31,7 +31,7 @@ class Event:
     key: str | None
 
 
-class Shelf:
+class IdIndex:
     """Ids in creation order, which is their own order."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Shelf:
         return (self._ids[index] for index in range(start, len(self._ids)))
 
 
-class Books:
+class StripeState:
     """Intents, refunds, endpoints and events of one Stripe account."""
 
     def __init__(self) -> None:
@@ -63,14 +63,14 @@ class Books:
         self.refunds: dict[str, Refund] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.events: deque[Event] = deque(maxlen=_EVENTS_MAX)
-        self.intent_shelf = Shelf()
-        self.refund_shelf = Shelf()
+        self.intent_ids = IdIndex()
+        self.refund_ids = IdIndex()
         self.intent_of_charge: dict[str, str] = {}
         self._refunds_of_charge: dict[str, list[str]] = {}
         # One id is the rule: a list for each would be a third of an intent's memory.
         self._by_metadata: dict[str, dict[str, str | list[str]]] = {}
 
-    def put(self, record: Record) -> None:
+    def put(self, record: StoredObject) -> None:
         """Take a record as the present state of its object."""
         match record:
             case Intent():
@@ -80,7 +80,7 @@ class Books:
             case Endpoint():
                 self.endpoints[record.id] = record
             case _:
-                raise TypeError(f"no book for a {record.kind}")
+                raise TypeError(f"no place for a {record.kind}")
 
     def refunds_of(self, charge_id: str) -> list[Refund]:
         """Refunds of a charge, newest first."""
@@ -101,7 +101,7 @@ class Books:
         before = self.intents.get(intent.id)
         self.intents[intent.id] = intent
         if before is None:
-            self.intent_shelf.add(intent.id)
+            self.intent_ids.add(intent.id)
         for charge in intent.charges:
             self.intent_of_charge[charge.id] = intent.id
         for key, value in intent.metadata.items():
@@ -120,6 +120,6 @@ class Books:
 
     def _put_refund(self, refund: Refund) -> None:
         if refund.id not in self.refunds:
-            self.refund_shelf.add(refund.id)
+            self.refund_ids.add(refund.id)
             self._refunds_of_charge.setdefault(refund.charge, []).append(refund.id)
         self.refunds[refund.id] = refund

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from simulator.entries import Record
+from simulator.entries import StoredObject
 from simulator.paypal.records import (
     Authorization,
     Capture,
@@ -18,7 +18,7 @@ _PAID = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED", "CREATED", "CAPTURED", "
 
 
 @dataclass(slots=True)
-class Books:
+class PayPalState:
     """Orders and what was made of them, of one merchant."""
 
     orders: dict[str, Order] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Books:
     _order_of_invoice: dict[str, str] = field(default_factory=dict)
     _refunds_of_capture: dict[str, dict[str, PayPalRefund]] = field(default_factory=dict)
 
-    def put(self, record: Record) -> None:
+    def put(self, record: StoredObject) -> None:
         """Take a record as the present state of its object."""
         match record:
             case Order():
@@ -46,7 +46,7 @@ class Books:
             case Listener():
                 self.listeners[record.id] = record
             case _:
-                raise TypeError(f"no book for a {record.kind}")
+                raise TypeError(f"no place for a {record.kind}")
 
     def refunds_of(self, captures: Iterable[str]) -> list[PayPalRefund]:
         """The refunds of these captures, oldest first per capture."""

@@ -1,0 +1,97 @@
+"""What a section of the settings is made of: one frozen class, a field a variable.
+
+Each field names its variable in full, so that a search for the variable finds its type, default
+and unit. Durations are written as Go writes them (`15s`, `1m30s`, `500ms`) and held as seconds.
+Secrets never appear in a repr or in an error.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Section(BaseSettings):
+    """An empty variable counts as unset, as compose files and CI systems write them."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+
+def complaints(section: Callable[[], object]) -> list[str]:
+    """One sentence for each wrong variable, naming it and what was expected, never a secret."""
+    try:
+        section()
+    except ValidationError as error:
+        return [
+            f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}."
+            for problem in error.errors()
+        ]
+    return []
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration in Go's notation (https://pkg.go.dev/time#ParseDuration).
+
+    Negative durations and numbers without a unit (but `0`) are refused with `ValueError`.
+    """
+    if text == "0":
+        return 0.0
+    parts = list(_DURATION_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        message = f"{text!r} is not a duration like 15s, 1m30s or 500ms"
+        raise ValueError(message)
+    return sum(float(part[1]) * _UNIT_SECONDS[part[2]] for part in parts)
+
+
+_UNIT_SECONDS: Final = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\N{MICRO SIGN}s": 1e-6,
+    "\N{GREEK SMALL LETTER MU}s": 1e-6,  # Go takes both
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_DURATION_PART: Final = re.compile(
+    r"(\d+\.?\d*|\.\d+)(" + "|".join(sorted(_UNIT_SECONDS, key=len, reverse=True)) + ")", re.ASCII
+)
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
+SecondsOrZero = Annotated[float, Field(ge=0), BeforeValidator(_seconds)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class ProviderSection(Section):
+    """What the settings of every payment provider have: where it is, and how it is simulated.
+
+    `simulated` are variables, beside the base URL's, with values the simulator takes, and
+    `simulated_webhooks` those that make it send webhooks.
+    """
+
+    simulated: ClassVar[Mapping[str, str]]
+    simulated_webhooks: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    base_url: str
+    timeout_seconds: Seconds
+
+    @property
+    def webhook_key(self) -> str:
+        """What tells the provider's webhooks from others'; empty: none are taken."""
+        return ""
+
+    @classmethod
+    def leading_to_simulator(cls, address: str, given: Mapping[str, str]) -> dict[str, str]:
+        """The variables by which the simulator at an address is asked, with all it needs."""
+        base_url = str(cls.model_fields["base_url"].validation_alias)
+        variables = {base_url: address, **cls.simulated}
+        # A secret everybody knows is for the simulator only: a vendor's webhooks need their own.
+        return variables if given.get(base_url) else {**variables, **cls.simulated_webhooks}
