@@ -39,7 +39,7 @@ from agents.provider_work.provider_stage import ProviderStage
 from agents.schedule import Schedule
 from payments.progress import Policy
 from process import event_loop
-from process.exit import leave, leave_within
+from process.lifecycle import leave, leave_within
 from process.settings import Settings, read_settings
 from providers.protected import Limits as ProviderLimits
 from providers.registry import SECTIONS, gateways, notification_sources

@@ -38,12 +38,12 @@ from payments.progress import Policy
 from process import event_loop
 from process.settings import Settings, read_settings
 from providers.registry import NAMES
-from store import redis as batched_redis
+from store import batched_redis
+from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
 from store.pool import connect
 from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
-from store.redis import BatchedRedis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging

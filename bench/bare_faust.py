@@ -20,7 +20,7 @@ import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from process import event_loop
-from process.exit import leave
+from process.lifecycle import leave
 from topics.names import CHARGES
 
 if TYPE_CHECKING:
