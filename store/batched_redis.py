@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from store.redis import TIMEOUT_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -23,8 +25,6 @@ log = structlog.get_logger()
 
 Argument = bytes | str | int
 
-# Long for a server on the same network, short for a client who waits for a payment.
-TIMEOUT_SECONDS: Final = 0.25
 # While Redis is away this is how often somebody finds out whether it is back.
 _PAUSE_SECONDS: Final = 1.0
 _BATCH_MAX: Final = 256

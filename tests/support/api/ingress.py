@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from payments.payment import Payment
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import RedisAddress
 
 ALL_SCOPES = tuple(scope.value for scope in Scope)
 
