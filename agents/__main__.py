@@ -1,8 +1,8 @@
 """`python -m agents STAGE`: one stage, or `all` of those that do not listen.
 
 Composes it from the settings, waits for Postgres and Kafka rather than fail without
-them, and on SIGTERM or SIGINT stops taking, finishes what is in flight within the
-shutdown timeout and exits 0. Exits 1 when Faust crashed, for whoever supervises it.
+them, and when it is to stop finishes what is in flight. When Faust crashes it exits 1, for
+whoever supervises it.
 """
 
 from __future__ import annotations
@@ -10,40 +10,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
-import asyncpg
 import structlog
-from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from agents import notifications
 from agents.consumer import app as faust_app
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
-from agents.durably import patiently
-from agents.fleet import run_all
+from agents.fleet import Fleet
 from agents.provider_work.calls import ProviderCalls, Tools
 from agents.provider_work.claims import ClaimHandler
 from agents.provider_work.locks import Locks
 from agents.provider_work.provider_stage import ProviderStage
 from agents.schedule import Schedule
 from payments.progress import Policy
-from process import event_loop
-from process.exit import leave, leave_within
+from process import lifecycle
+from process.lifecycle import CannotRun
 from process.settings import Settings, read_settings
+from process.waiting import naming, until_reached
 from providers.protected import Limits as ProviderLimits
 from providers.registry import SECTIONS, gateways, notification_sources
-from store.pool import connect
+from store import pool, redis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from store.write.group_commit import Limits as CommitLimits
@@ -51,26 +46,25 @@ from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics, serve
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
-from topics.names import Does, by_command, create_missing
+from topics import kafka
+from topics.names import Does, by_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    import asyncpg
+
     from payments.events import WorkType
+    from process.lifecycle import Lifecycle
     from providers.gateway import Gateway
     from topics.names import WorkStage
 
 log = structlog.get_logger()
 
-# A lock is worth little: a Redis that does not answer at once is gone without.
-_REDIS_TIMEOUT_S: Final = 0.25
-# For closing connections and for the last spans, once the time to drain is over.
-_CLEANUP_S: Final = 3.0
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; the exit code."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one stage, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
     stages = by_command()
     parser.add_argument("stage", choices=(*stages, "all"))
@@ -83,74 +77,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     settings = read_settings(SECTIONS)
+    shutdown_timeout_s = settings.server.shutdown_timeout_seconds
     if parsed.stage == "all":
-        return asyncio.run(run_all(settings.observability.metrics_port))
-    stage = stages[parsed.stage]
-    configure_logging(settings.observability.log_level, f"agents-{stage.name}")
-    return event_loop.run(_run(stage, parsed.member, settings))
+        name, body = "agents-all", partial(_run_all, settings)
+        # Each has as long itself, and is then ended by itself.
+        shutdown_timeout_s += lifecycle.CLEANUP_S
+    else:
+        stage = stages[parsed.stage]
+        name, body = f"agents-{stage.name}", partial(_run, stage, parsed.member, settings)
+    configure_logging(settings.observability.log_level, name)
+    lifecycle.run(name, body, shutdown_timeout_s=shutdown_timeout_s)
 
 
-async def _run(stage: WorkStage, member: str | None, settings: Settings) -> NoReturn:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+async def _run_all(settings: Settings, life: Lifecycle) -> None:
+    fleet = Fleet(settings.observability.metrics_port)
+    life.takes_work, life.at_once = True, fleet.kill
+    codes = await fleet.run(life.stopping)
+    if any(codes.values()) or not life.stopping.is_set():
+        raise CannotRun(f"not every stage ran until told to stop, and drained: {codes}")
+
+
+async def _run(stage: WorkStage, member: str | None, settings: Settings, life: Lifecycle) -> None:
     endpoint = settings.observability.otlp_endpoint
-    process = StageProcess(
-        stage=stage,
-        member=member,
-        settings=settings,
-        metrics=Metrics(CollectorRegistry()),
-        tracing=configure_tracing(f"agents-{stage.name}", endpoint),
-        stopping=stopping,
-    )
-    body = asyncio.ensure_future(process.run())
-    signalled = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
-    timeout_s = settings.server.shutdown_timeout_seconds if process.ready else 0
-    leave_within(timeout_s + _CLEANUP_S)
-    await asyncio.wait({body}, timeout=timeout_s)
-    for task in (body, signalled):
-        task.cancel()
-    await asyncio.gather(body, signalled, return_exceptions=True)
-    process.tracing.shutdown()
-    if body.cancelled() or body.exception() is None:
-        log.info("stopped", in_time=not body.cancelled())
-        leave(0)
-    log.error("crashed", exc_info=body.exception())
-    leave(1)
+    tracing = configure_tracing(f"agents-{stage.name}", endpoint)
+    metrics = Metrics(CollectorRegistry())
+    try:
+        await StageProcess(stage, member, settings, metrics, tracing, life).run()
+    finally:
+        await asyncio.to_thread(tracing.shutdown)
 
 
 @dataclass(slots=True)
 class StageProcess:
-    """What one stage is made of; `ready` once it takes work."""
+    """What one stage is made of."""
 
     stage: WorkStage
     member: str | None
     settings: Settings
     metrics: Metrics
     tracing: Tracing
-    stopping: asyncio.Event
-    ready: bool = False
+    life: Lifecycle
     is_paused: Callable[[], bool] = lambda: False
 
     async def run(self) -> None:
-        """Until `stopping` is set and all is recorded."""
+        """Until told to stop and all is recorded."""
         async with AsyncExitStack() as stack:
             shown = self.settings.observability
             await stack.enter_async_context(
                 serve(self.metrics, shown.metrics_host, shown.metrics_port, self._is_healthy)
             )
-            pool = await stack.enter_async_context(await self._pool())
-            policy = _policy(self.settings)
+            opened = await stack.enter_async_context(await self._pool())
+            context = live(Policy(**self.settings.payment.policy()))
+            limits = CommitLimits(pace_s=self.stage.pace_s)
             committer = await stack.enter_async_context(
-                GroupCommitter(
-                    pool, live(policy), self.metrics, CommitLimits(pace_s=self.stage.pace_s)
-                )
+                GroupCommitter(opened, context, self.metrics, limits)
             )
             match self.stage.does:
                 case Does.SCHEDULE:
-                    await self._schedule(pool, committer)
+                    await self._schedule(opened, committer)
                 case Does.NOTIFICATIONS:
                     await self._receive(committer)
                 case Does.DEAD_LETTERS:
@@ -161,19 +145,22 @@ class StageProcess:
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         database = self.settings.database
         name = f"payments-agents-{self.stage.name}"
-        return await patiently(
+        return await until_reached(
             "Postgres",
-            lambda: connect(database.address(), application_name=name, size=database.pool_size),
-            (OSError, asyncpg.PostgresError, asyncpg.InterfaceError),
+            lambda: pool.connect(
+                database.address(), application_name=name, size=database.pool_size
+            ),
+            away=pool.AWAY,
+            refused=pool.REFUSED,
         )
 
     async def _schedule(
-        self, pool: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
+        self, opened: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
     ) -> None:
         retention_s = self.settings.outbox.retention_seconds
-        schedule = Schedule(pool, committer, self.metrics, lambda: datetime.now(UTC), retention_s)
+        schedule = Schedule(opened, committer, self.metrics, lambda: datetime.now(UTC), retention_s)
         self._is_ready()
-        await schedule.run(self.stopping)
+        await schedule.run(self.life.stopping)
 
     async def _receive(self, committer: GroupCommitter) -> None:
         """The webhooks of every provider whose secret is set."""
@@ -188,7 +175,7 @@ class StageProcess:
             )
             log.info("listening", port=port, providers=[each.name for each in sources])
             self._is_ready()
-            await self.stopping.wait()
+            await self.life.stopping.wait()
 
     def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
         at_once = self.settings.payment.provider_concurrency
@@ -201,8 +188,10 @@ class StageProcess:
         work = ProviderStage(self.stage.name, understands, worker)
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
-            redis = await stack.enter_async_context(_redis(settings))
-            unkept = Locks(redis, settings.payment.lock_ttl_seconds, self.metrics)
+            locker = await stack.enter_async_context(redis.client(settings.redis.address()))
+            with naming("Redis", redis.REFUSED):
+                await redis.refuse_wrong_credentials(locker)
+            unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
             locks = await stack.enter_async_context(unkept.kept())
             opened = await stack.enter_async_context(self._gateways())
             tools = Tools(committer, opened, locks, self.metrics, tracer)
@@ -213,21 +202,26 @@ class StageProcess:
     async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
         assert self.stage.topic is not None, f"no topic brings work to {self.stage.name}"
-        servers = self.settings.kafka.bootstrap_servers
-        await patiently("Kafka", lambda: create_missing(servers), (OSError, KafkaError))
+        address = self.settings.kafka.address()
+        await until_reached(
+            "Kafka",
+            lambda: kafka.create_missing(address),
+            away=kafka.AWAY,
+            refused=kafka.REFUSED,
+        )
         bound = self.settings.dead_letters
         limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
         stage = Stage(handler, committer, self.metrics, limiter)
         self.is_paused = lambda: stage.is_paused
         name, topic = self.stage.name, self.stage.topic.name
         member = f"{name}-{self.member}" if self.member else None
-        subscription = faust_app.Subscription(name, self.stage.group, topic, servers, member)
+        subscription = faust_app.Subscription(name, self.stage.group, topic, address, member)
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{name}")
             await app.start()
             self._is_ready()
-            told = await app.wait(self.stopping.wait())
+            told = await app.wait(self.life.stopping.wait())
             stage.stop()
             await working
             await app.stop()
@@ -235,32 +229,12 @@ class StageProcess:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
 
     def _is_healthy(self) -> bool:
-        return self.ready and not self.is_paused()
+        return self.life.takes_work and not self.is_paused()
 
     def _is_ready(self) -> None:
-        self.ready = True
+        self.life.takes_work = True
         log.info("ready", stage=self.stage.name, member=self.member)
 
 
-def _policy(settings: Settings) -> Policy:
-    payment = settings.payment
-    return Policy(
-        max_retries=payment.max_retries,
-        retry_delay_s=payment.retry_delay_seconds,
-        lease_s=payment.lease_seconds,
-        authorization_ttl_s=payment.authorization_ttl_seconds,
-    )
-
-
-def _redis(settings: Settings) -> Redis:
-    return Redis(
-        host=settings.redis.host,
-        port=settings.redis.port,
-        socket_timeout=_REDIS_TIMEOUT_S,
-        socket_connect_timeout=_REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from store.write.group_commit import Overloaded, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from payments.decision import Refused, Result
     from store.write.group_commit import GroupCommitter, Submission
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 _FIRST_WAIT_S: Final = 0.1
 # A database that failed over is back within seconds; asking it twice a second hurts nobody.
@@ -36,19 +32,5 @@ async def submit_durably(committer: GroupCommitter, submission: Submission) -> R
             return (await committer.submit(submission)).result
         except (StoreUnavailable, Overloaded) as error:
             log.warning("waiting for the store", reason=str(error), seconds=wait_s)
-        await asyncio.sleep(wait_s)
-        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-
-
-async def patiently(
-    what: str, attempt: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...]
-) -> T:
-    """The result of `attempt` as soon as it has one; `what` is away while it raises `errors`."""
-    wait_s = _FIRST_WAIT_S
-    while True:
-        try:
-            return await attempt()
-        except errors as error:
-            log.warning("waiting", what=what, error=repr(error), seconds=wait_s)
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

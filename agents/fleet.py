@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,34 +20,45 @@ if TYPE_CHECKING:
     from topics.names import WorkStage
 
 
-async def run_all(metrics_port: int, stages: Iterable[WorkStage] = STAGES) -> int:
-    """Run each that does not listen until a signal, or until one ends; the exit code.
+class Fleet:
+    """Each stage that does not listen, as a process of its own.
 
     Each serves its metrics on a port of its own, counted from `metrics_port`; none if it is 0.
     """
-    # Before there is anybody to be left behind.
-    signalled = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    processes = [
-        await _started(stage, metrics_port and metrics_port + place)
-        for place, stage in enumerate(stages)
-        if not stage.listens
-    ]
-    ends = [asyncio.ensure_future(process.wait()) for process in processes]
-    told = asyncio.ensure_future(signalled.wait())
-    await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    for process in processes:
-        if process.returncode is None:
+
+    def __init__(self, metrics_port: int, stages: Iterable[WorkStage] = STAGES) -> None:
+        self._ports = {
+            stage.command: metrics_port and metrics_port + place
+            for place, stage in enumerate(stages)
+            if not stage.listens
+        }
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def run(self, stopping: asyncio.Event) -> dict[str, int]:
+        """Run them until told to stop, or until one ends; the exit code of each."""
+        for stage, port in self._ports.items():
+            self._processes.append(await _started(stage, port))
+        ends = [asyncio.ensure_future(process.wait()) for process in self._processes]
+        told = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        for process in self._running():
             process.terminate()
-    codes = await asyncio.gather(*ends)
-    return 0 if signalled.is_set() and not any(codes) else 1
+        return dict(zip(self._ports, await asyncio.gather(*ends), strict=True))
+
+    def kill(self) -> None:
+        for process in self._running():
+            process.kill()
+
+    def _running(self) -> list[asyncio.subprocess.Process]:
+        return [process for process in self._processes if process.returncode is None]
 
 
-async def _started(stage: WorkStage, metrics_port: int) -> asyncio.subprocess.Process:
+async def _started(stage: str, metrics_port: int) -> asyncio.subprocess.Process:
     environment = os.environ | {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port)}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agents", stage.command, env=environment
+        *(sys.executable, "-m", "agents", stage),
+        env=environment,
+        # Out of the terminal's group: Ctrl-C is said to us, and they hear of it once.
+        start_new_session=True,
     )

@@ -1,7 +1,7 @@
 """`python -m api`: the ingress, until SIGTERM or SIGINT.
 
 Composes the application from the settings, waits for Postgres rather than fail without it,
-and on a signal answers everybody who was let in, commits what they asked for and exits 0.
+and when it is to stop answers everybody who was let in and commits what they asked for.
 """
 
 from __future__ import annotations
@@ -9,20 +9,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import signal
 import sys
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from api import app
 from api.access.authentication import ApiKeys, Authenticator, Open
@@ -35,15 +30,15 @@ from api.http.server import AddressError, Listen, is_loopback, serving
 from api.idempotency.replay_cache import ReplayCache
 from lag import LagExporter, LagTargets
 from payments.progress import Policy
-from process import event_loop
+from process import lifecycle
 from process.settings import Settings, read_settings
+from process.waiting import naming, until_reached
 from providers.registry import NAMES
-from store import redis as batched_redis
+from store import pool, redis
+from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
-from store.pool import connect
 from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
-from store.redis import BatchedRedis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging
@@ -54,9 +49,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
+    import asyncpg
     from opentelemetry.trace import Tracer
 
     from payments.payment import Payment
+    from process.lifecycle import Lifecycle
 
     Pool = asyncpg.Pool[asyncpg.Record]
 
@@ -64,12 +61,10 @@ log = structlog.get_logger()
 
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
 _DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0}
-_PAUSE_SECONDS: Final = 1.0
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-def main() -> int:
-    """Serve until told to stop; the exit code."""
+def main() -> NoReturn:
+    """Serve until told to stop; 2 where the settings forbid to serve."""
     settings = read_settings()
     configure_logging(settings.observability.log_level, "api")
     if settings.auth.mode == "open" and not is_loopback(settings.server.host):
@@ -77,43 +72,38 @@ def main() -> int:
             f"PAYMENTS_AUTH_MODE=open lets everyone in, and {settings.server.host} is not a "
             "loopback address: use keys, or listen on 127.0.0.1.\n"
         )
-        return 2
-    try:
-        event_loop.run(_run(settings))
-    except AddressError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+        raise SystemExit(2)
+    lifecycle.run(
+        "api",
+        partial(_run, settings),
+        shutdown_timeout_s=settings.server.shutdown_timeout_seconds,
+        sentences=(AddressError,),
+    )
 
 
-async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _run(settings: Settings, life: Lifecycle) -> None:
     tracing = configure_tracing("api", settings.observability.otlp_endpoint)
-    process = IngressProcess(settings, Metrics(CollectorRegistry()), tracing.tracer, stop)
+    process = IngressProcess(settings, Metrics(CollectorRegistry()), tracing.tracer, life)
     try:
         await process.run()
     finally:
         await asyncio.to_thread(tracing.shutdown)
-    log.info("stopped")
 
 
 class IngressProcess:
     """What the ingress is made of, opened in the order of need and closed in the other."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, tracer: Tracer, stop: asyncio.Event
+        self, settings: Settings, metrics: Metrics, tracer: Tracer, life: Lifecycle
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._tracer = tracer
-        self._stop = stop
+        self._life = life
         self._is_ready = False
 
     async def run(self) -> None:
-        """Until `stop` is set and everybody who was let in is answered. Raises AddressError."""
+        """Until told to stop and everybody who was let in is answered. Raises AddressError."""
         shown = self._settings.observability
         async with (
             AsyncExitStack() as stack,
@@ -124,42 +114,39 @@ class IngressProcess:
             reading = self._settings.database.pool_size - limits.in_flight
             writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
             reads = await self._pool(stack, "payments-api-read", max(1, reading))
-            if writes is None or reads is None:
-                return
-            policy = _policy(self._settings)
+            policy = Policy(**self._settings.payment.policy())
             committer = GroupCommitter(writes, live(policy), self._metrics, limits)
             deps = await self._dependencies(stack, reads, committer)
             await stack.enter_async_context(committer)
             await self._serve(deps)
 
-    async def _pool(self, stack: AsyncExitStack, name: str, size: int) -> Pool | None:
-        """A pool once Postgres answers; None when told to stop before that."""
+    async def _pool(self, stack: AsyncExitStack, name: str, size: int) -> Pool:
+        """A pool once Postgres answers. Raises CannotRun."""
         address = self._settings.database.address()
-        while not self._stop.is_set():
-            try:
-                pool = await connect(address, application_name=name, size=size)
-            except _AWAY as error:
-                log.warning("waiting for postgres", error=repr(error))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), _PAUSE_SECONDS)
-            else:
-                return await stack.enter_async_context(pool)
-        return None
+        opened = await until_reached(
+            "Postgres",
+            lambda: pool.connect(address, application_name=name, size=size),
+            away=pool.AWAY,
+            refused=pool.REFUSED,
+        )
+        return await stack.enter_async_context(opened)
 
     async def _dependencies(
         self, stack: AsyncExitStack, reads: Pool, committer: GroupCommitter
     ) -> Dependencies:
         settings, metrics = self._settings, self._metrics
-        redis = await stack.enter_async_context(_redis(settings))
-        batched = await stack.enter_async_context(BatchedRedis(redis).running())
+        cache = await stack.enter_async_context(redis.client(settings.redis.address()))
+        with naming("Redis", redis.REFUSED):
+            await redis.refuse_wrong_credentials(cache)
+        batched = await stack.enter_async_context(BatchedRedis(cache).running())
         targets = LagTargets(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+            kafka=settings.kafka.address(),
+            redis=settings.redis.address(),
             database=settings.database.address(),
         )
         lag = await stack.enter_async_context(LagExporter(targets, metrics).running())
         watch = PaymentWatch(partial(_settled, reads))
-        readiness = Readiness(reads, redis, read_migrations())
+        readiness = Readiness(reads, cache, read_migrations())
         return Dependencies(
             pool=reads,
             committer=committer,
@@ -190,9 +177,9 @@ class IngressProcess:
             # What was made by now stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()
-            self._is_ready = True
+            self._is_ready = self._life.takes_work = True
             log.info("ready", address=address, auth=self._settings.auth.mode)
-            await self._stop.wait()
+            await self._life.stopping.wait()
             self._is_ready = False
             deps.readiness.drain()
             deps.watch.release()
@@ -237,25 +224,5 @@ def _request_ids() -> Callable[[], str]:
     return lambda: f"{bits(128):032x}"
 
 
-def _policy(settings: Settings) -> Policy:
-    payment = settings.payment
-    return Policy(
-        max_retries=payment.max_retries,
-        retry_delay_s=payment.retry_delay_seconds,
-        lease_s=payment.lease_seconds,
-        authorization_ttl_s=payment.authorization_ttl_seconds,
-    )
-
-
-def _redis(settings: Settings) -> Redis:
-    return Redis(
-        host=settings.redis.host,
-        port=settings.redis.port,
-        socket_timeout=batched_redis.TIMEOUT_SECONDS,
-        socket_connect_timeout=batched_redis.TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from uuid import uuid4
 
 import faust
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from process import event_loop
-from process.exit import leave
+from process.addresses import KafkaAddress
+from process.lifecycle import leave
+from topics.kafka import faust_options, reader
 from topics.names import CHARGES
 
 if TYPE_CHECKING:
@@ -31,10 +33,10 @@ _WITHIN_S: Final = 120.0
 
 async def _waiting(servers: str) -> int:
     """How many messages there are."""
-    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+    async with reader(KafkaAddress(servers), "payments-bench") as charges:
         places = [TopicPartition(CHARGES.name, number) for number in range(CHARGES.partitions)]
-        ends = await consumer.end_offsets(places)
-        begins = await consumer.beginning_offsets(places)
+        ends = await charges.end_offsets(places)
+        begins = await charges.beginning_offsets(places)
     return int(sum(ends.values()) - sum(begins.values()))
 
 
@@ -45,7 +47,7 @@ async def _rate(servers: str) -> float:
     done = asyncio.Event()
     app = faust.App(
         f"bench-{uuid4()}",
-        broker=f"kafka://{servers}",
+        **faust_options(KafkaAddress(servers), None),
         store="memory://",
         datadir=Path(tempfile.gettempdir(), "payments-faust"),
         autodiscover=False,
@@ -54,7 +56,6 @@ async def _rate(servers: str) -> float:
         topic_allow_declare=False,
         key_serializer="raw",
         value_serializer="raw",
-        consumer_auto_offset_reset="earliest",
     )
 
     async def agent(stream: StreamT[bytes]) -> None:

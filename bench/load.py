@@ -23,9 +23,10 @@ from uuid import uuid4
 
 import aiohttp
 import uvloop
-from aiokafka import AIOKafkaConsumer
 
 from bench.figures import percentile
+from process.addresses import KafkaAddress
+from topics.kafka import reader
 from topics.names import EVENTS
 
 _ACCEPTED: Final = 202
@@ -135,14 +136,13 @@ class _Generator:
 
     async def watch(self, kafka: str, ready: asyncio.Event) -> None:
         """When each payment's completion comes to a consumer of `payments.events`."""
-        consumer = AIOKafkaConsumer(EVENTS.name, bootstrap_servers=kafka, group_id=None)
-        async with consumer:
-            await consumer.seek_to_end()
-            for partition in consumer.assignment():
-                await consumer.position(partition)
+        async with reader(KafkaAddress(kafka), "payments-bench", EVENTS.name) as events:
+            await events.seek_to_end()
+            for partition in events.assignment():
+                await events.position(partition)
             ready.set()
             while True:
-                fetched = await consumer.getmany(timeout_ms=_FETCH_MS)
+                fetched = await events.getmany(timeout_ms=_FETCH_MS)
                 now = time.perf_counter()
                 for records in fetched.values():
                     for record in records:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from local.embedded.wheel import binary
-from store.migrations import connect_to_migrate, migrate_up, read_migrations
+from store.migrations import migrate_up, read_migrations
+from store.pool import connect_single
 
 if TYPE_CHECKING:
     from bench.target import Target
@@ -55,10 +57,8 @@ async def _prepare(target: Target) -> None:
             raise RuntimeError("there is no accepted payment to copy")
         await connection.execute(f"DROP DATABASE IF EXISTS {_DATABASE}")
         await connection.execute(f"CREATE DATABASE {_DATABASE}")
-    address = target.database
-    connection = await connect_to_migrate(
-        type(address)(address.host, address.port, address.user, address.password, _DATABASE)
-    )
+    address = replace(target.database, database=_DATABASE)
+    connection = await connect_single(address, application_name="payments migrate")
     try:
         await migrate_up(connection, read_migrations())
         await connection.execute(files("bench").joinpath("reference.sql").read_text("utf-8"))

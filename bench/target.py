@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import asyncpg
 
 from local.home import Home
 from local.program import CODE, Program, free_port, running
 from local.run_record import RunRecord, is_running, read_record
 from local.supervisor import ProcessState
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress
+from store.pool import connect_single
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    import asyncpg
 
 _READY_WITHIN_S: Final = 180.0
 _STOP_WITHIN_S: Final = 90.0
@@ -68,14 +70,7 @@ class Target:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
         """A connection of our own to the run's database."""
-        address = self.database
-        connection = await asyncpg.connect(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            database=address.database,
-        )
+        connection = await connect_single(self.database, application_name="payments-bench")
         try:
             yield connection
         finally:

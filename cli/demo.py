@@ -1,12 +1,13 @@
 """`payments demo`: a gentle stream of mixed payments, so that there is something to look at."""
 
 import asyncio
-import signal
+from functools import partial
 from random import Random
 
 import click
 
 from local.traffic import send
+from process.lifecycle import leave, told_to_stop
 from telemetry import logging as telemetry_logging
 
 
@@ -22,6 +23,5 @@ def demo(*, url: str, rate: float, seed: int) -> None:
 
 async def _until_stopped(url: str, rate: float, random: Random) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    told_to_stop(stop.set, again=partial(leave, 1))
     await send(url, rate, random, stop)

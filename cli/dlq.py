@@ -203,8 +203,7 @@ async def _rehearsed(commands: Sequence[Command]) -> list[DeadLetter | str]:
 
 
 def _policy() -> Policy:
-    payment = read_settings().payment
-    return Policy(max_retries=payment.max_retries, retry_delay_s=payment.retry_delay_seconds)
+    return Policy(**read_settings().payment.policy())
 
 
 async def _outcome(committer: GroupCommitter, command: Command) -> DeadLetter | str:

@@ -44,8 +44,8 @@ def lag(*, watch: bool, as_json: bool) -> None:
     """Show how far each stage, slot and stream group is behind."""
     settings = read_settings()
     targets = LagTargets(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
-        redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+        kafka=settings.kafka.address(),
+        redis=settings.redis.address(),
         database=settings.database.address(),
     )
     # The tables say which source is away; its driver's own words would only cut them in two.

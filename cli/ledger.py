@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
 import asyncpg
 import click
@@ -22,7 +22,7 @@ from cli.journal_file import JournalFile, JournalFileError, Title, lines_of, new
 from payments.journal.audit import Audit
 from payments.journal.seals import FORMAT
 from process.settings import read_settings
-from store.pool import server_settings
+from store.pool import long_reading
 from store.read.journal import journal, sealed_up_to, verify_ledger
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from payments.journal.audit import Problem
     from payments.journal.seals import Seal
-
-# A journal of years takes as long to read as it takes.
-_STATEMENT_TIMEOUT: Final = "30min"
 
 _TENANT = click.option(
     "--tenant", "tenant_id", help="Only this tenant's; all tenants' unless said."
@@ -151,28 +148,17 @@ async def _export(tenant_id: str | None, output: BinaryIO) -> None:
 async def _snapshot() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """One moment of the database, for as long as it takes to read it."""
     address = read_settings().database.address()
-    try:
-        connection = await asyncpg.connect(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            database=address.database,
-            server_settings={
-                **server_settings("payments ledger"),
-                "statement_timeout": _STATEMENT_TIMEOUT,
-                "idle_in_transaction_session_timeout": "0",
-            },
-        )
-    except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection
-    except asyncpg.UndefinedTableError as error:
-        raise click.ClickException(f"{error}: run `payments migrate up`") from error
-    finally:
-        await connection.close()
+    async with AsyncExitStack() as stack:
+        opened = long_reading(address, application_name="payments ledger")
+        try:
+            connection = await stack.enter_async_context(opened)
+        except (OSError, asyncpg.PostgresError) as error:
+            raise click.ClickException(f"the database cannot be reached: {error}") from error
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        except asyncpg.UndefinedTableError as error:
+            raise click.ClickException(f"{error}: run `payments migrate up`") from error
 
 
 def _verdict(audit: Audit, problems: Iterable[Problem], unreadable: str | None = None) -> Verdict:

@@ -11,12 +11,12 @@ import click
 from process.settings import read_settings
 from store.migrations import (
     MigrationError,
-    connect_to_migrate,
     history,
     migrate_down,
     migrate_up,
     read_migrations,
 )
+from store.pool import connect_single
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -54,7 +54,8 @@ def _run(work: Callable[[_Connection], Awaitable[None]]) -> None:
 
 
 async def _connected(work: Callable[[_Connection], Awaitable[None]]) -> None:
-    connection = await connect_to_migrate(read_settings().database.address())
+    address = read_settings().database.address()
+    connection = await connect_single(address, application_name="payments migrate")
     try:
         await work(connection)
     finally:

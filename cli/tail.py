@@ -51,15 +51,10 @@ def tail(
     telemetry_logging.configure("critical", "cli")
     settings = read_settings()
     start: Final = "earliest" if from_beginning else "latest"
-    redis = settings.redis
     messages = (
-        subscribe_redis(
-            f"redis://{redis.host}:{redis.port}", [topic], start=start, payment_id=payment_id
-        )
+        subscribe_redis(settings.redis.address().url, [topic], start=start, payment_id=payment_id)
         if from_redis
-        else subscribe_kafka(
-            settings.kafka.bootstrap_servers, [topic], start=start, payment_id=payment_id
-        )
+        else subscribe_kafka(settings.kafka.address(), [topic], start=start, payment_id=payment_id)
     )
     with suppress(KeyboardInterrupt):
         try:

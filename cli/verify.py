@@ -18,9 +18,9 @@ from cli.ledger import verified_at
 from lag import LagExporter, LagTargets
 from process.settings import read_settings
 from providers.registry import SECTIONS
+from store.pool import long_reading
 from telemetry import logging as telemetry_logging
 from telemetry.metrics import Metrics
-from verify.database import connected
 from verify.provider import ProviderJournal
 from verify.report import as_json, as_tables, exit_code
 from verify.run import Sources, verified
@@ -82,11 +82,12 @@ async def _verified(settings: Settings, wait_s: float | None) -> Verification:
     address = f"http://{simulator.host}:{simulator.port}"
     asked = {each.base_url.rstrip("/") for each in settings.providers.values()}
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(connected(settings.database.address()))
+        database = long_reading(settings.database.address(), application_name="payments-verify")
+        connection = await stack.enter_async_context(database)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         targets = LagTargets(
-            bootstrap_servers=settings.kafka.bootstrap_servers,
-            redis_url=f"redis://{settings.redis.host}:{settings.redis.port}",
+            kafka=settings.kafka.address(),
+            redis=settings.redis.address(),
             database=settings.database.address(),
         )
         exporter = LagExporter(targets, Metrics(CollectorRegistry()))
@@ -95,8 +96,8 @@ async def _verified(settings: Settings, wait_s: float | None) -> Verification:
             connection,
             exporter,
             logs={
-                "kafka": kafka(settings.kafka.bootstrap_servers),
-                "redis": redis_streams(settings.redis.host, settings.redis.port),
+                "kafka": kafka(settings.kafka.address()),
+                "redis": redis_streams(settings.redis.address()),
             },
             journal=ProviderJournal(http, address) if address in asked else None,
         )

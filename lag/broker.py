@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.client import CoordinationType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
@@ -21,9 +20,17 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 
+from topics import kafka
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.client import AIOKafkaClient
+
+    from process.addresses import KafkaAddress
+
+_CLIENT_ID: Final = "payments-lag"
 _REQUEST_TIMEOUT_MS: Final = 3_000
 # An age is a refinement of a lag that is known already: it may take so long, then it is left out.
 _READ_SECONDS_MAX: Final = 1.0
@@ -51,8 +58,8 @@ class Bounds:
 class Broker:
     """A connection to the cluster; not for use by two measurements at once."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, address: KafkaAddress) -> None:
+        self._address = address
         self._client: AIOKafkaClient | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._coordinators: dict[str, int] = {}
@@ -132,21 +139,16 @@ class Broker:
 
     async def _connected_client(self) -> AIOKafkaClient:
         if self._client is None:
-            client = AIOKafkaClient(
-                bootstrap_servers=self._bootstrap_servers,
-                client_id="payments-lag",
-                request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            )
+            client = kafka.client(self._address, _CLIENT_ID, request_timeout_ms=_REQUEST_TIMEOUT_MS)
             await client.bootstrap()
             self._client = client
         return self._client
 
     async def _connected_reader(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            reader = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap_servers,
-                client_id="payments-lag",
-                enable_auto_commit=False,
+            reader = kafka.consumer(
+                self._address,
+                _CLIENT_ID,
                 auto_offset_reset="earliest",
                 request_timeout_ms=_REQUEST_TIMEOUT_MS,
                 max_partition_fetch_bytes=_FETCH_BYTES_MAX,

@@ -54,7 +54,7 @@ class ConsumerGroups:
 
     def __init__(self, targets: LagTargets) -> None:
         self._expected = targets.groups
-        self._broker = Broker(targets.bootstrap_servers)
+        self._broker = Broker(targets.kafka)
         self._histories: defaultdict[tuple[str, str, int | None], GroupHistory] = defaultdict(
             GroupHistory
         )

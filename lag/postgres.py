@@ -6,19 +6,19 @@ first failure. The statements (`store/sql/lag.sql`) read catalogs and small part
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
 from lag.history import LsnHistory, age_seconds
 from lag.report import SlotLag, WaitingWork
+from store.pool import connect_single
 from store.queries import query
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from lag.targets import LagTargets
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
 
 _MISSING: Final = "missing"
 
@@ -32,10 +32,7 @@ class _Connection:
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         if self._open is None or self._open.is_closed():
-            self._open = await asyncpg.connect(
-                **asdict(self._address),
-                server_settings={"application_name": "payments-lag", "timezone": "UTC"},
-            )
+            self._open = await connect_single(self._address, application_name="payments-lag")
         return await self._open.fetch(query(statement), *arguments)
 
     async def close(self) -> None:

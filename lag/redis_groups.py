@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-import redis.asyncio
 from redis.exceptions import ResponseError
 
 from lag.history import age_seconds
 from lag.report import RedisGroupLag
+from store.redis import client
 
 if TYPE_CHECKING:
     from lag.targets import LagTargets
@@ -26,12 +26,7 @@ class RedisGroups:
 
     def __init__(self, targets: LagTargets) -> None:
         self._streams = targets.redis_streams
-        self._redis = redis.asyncio.Redis.from_url(
-            targets.redis_url,
-            decode_responses=True,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-        )
+        self._redis = client(targets.redis, timeout_s=_TIMEOUT_SECONDS, decode_responses=True)
 
     async def measure(self, now: float) -> tuple[RedisGroupLag, ...]:
         groups = [

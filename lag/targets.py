@@ -13,7 +13,7 @@ from topics.names import SLOTS, STAGES, TOPICS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
     from topics.names import Topic, WorkStage
 
 
@@ -37,11 +37,11 @@ class LagTargets:
     """Where to look, and what ought to be there.
 
     `groups` names each stage's consumer group and its topic, so that one that never ran is
-    reported too; other groups on the broker are found by asking. `redis_url` has no database.
+    reported too; other groups on the broker are found by asking.
     """
 
-    bootstrap_servers: str
-    redis_url: str
+    kafka: KafkaAddress
+    redis: RedisAddress
     database: DatabaseAddress
     groups: Mapping[str, str] = field(default_factory=groups_of)
     slots: Collection[str] = field(default_factory=slots_of)

@@ -26,9 +26,10 @@ from local.program import Program, StartError, StopGroup
 from local.run_record import Addresses, RunRecord, write_record
 from local.servers import Stack
 from local.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
+from process.addresses import DatabaseAddress
 from process.settings import Settings
-from store.migrations import MigrationError, connect_to_migrate, migrate_up, read_migrations
-from store.pool import DatabaseAddress
+from store.migrations import MigrationError, migrate_up, read_migrations
+from store.pool import connect_single
 
 # An interpreter for each on two slow cores; whoever fails ends the wait much sooner.
 _READY_WITHIN_SECONDS: Final = 120.0
@@ -138,7 +139,7 @@ class Platform:
 
 async def _migrate(address: DatabaseAddress) -> None:
     try:
-        connection = await connect_to_migrate(address)
+        connection = await connect_single(address, application_name="payments migrate")
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise StartError(
             f"Postgres at {address.host}:{address.port} cannot be used: {error}."

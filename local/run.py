@@ -5,7 +5,6 @@ whatever had been started by then, and only then says what failed.
 """
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Final
@@ -16,11 +15,10 @@ from local.home import Home
 from local.platform import Platform
 from local.program import StartError, is_free
 from local.run_record import end_leftovers, is_running, read_record
+from process.lifecycle import told_to_stop
 from process.settings import Settings
 
 _LEFTOVERS_END_SECONDS: Final = 10.0
-# A terminal, make and timeout may each pass the same key press on.
-_ONE_KEY_PRESS_SECONDS: Final = 1.0
 
 
 def clear_the_ground(home: Home, settings: Settings) -> list[str]:
@@ -90,19 +88,14 @@ async def _attempt(bring_up: Coroutine[None, None, None]) -> StartError | None:
 def stopped_by_signal(platform: Platform, say: Callable[[str], None]) -> asyncio.Event:
     """Set by the first Ctrl-C, SIGTERM or closed terminal; a later one kills what is left."""
     stop = asyncio.Event()
-    clock = asyncio.get_running_loop().time
-    patient_until = 0.0
 
-    def on_signal() -> None:
-        nonlocal patient_until
-        if not stop.is_set():
-            say("Draining; once more kills at once.")
-            patient_until = clock() + _ONE_KEY_PRESS_SECONDS
-            stop.set()
-        elif clock() > patient_until:
-            say("Killing what is left.")
-            platform.kill()
+    def drain() -> None:
+        say("Draining; once more kills at once.")
+        stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    def kill() -> None:
+        say("Killing what is left.")
+        platform.kill()
+
+    told_to_stop(drain, again=kill)
     return stop

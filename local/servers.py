@@ -11,8 +11,8 @@ from typing import Final
 from local.embedded import kafka, postgres, valkey
 from local.home import Home
 from local.program import Program
+from process.addresses import DatabaseAddress
 from process.settings import Settings
-from store.pool import DatabaseAddress
 from topics.names import TOPICS
 
 _KAFKA_PORT: Final = 9092

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
-from store.pool import DatabaseAddress
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
 OTLP_HTTP_PORT: Final = 4318  # the port the OpenTelemetry specification gives OTLP over HTTP
@@ -90,6 +90,9 @@ class RedisSettings(Section):
     host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
     port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
 
+    def address(self) -> RedisAddress:
+        return RedisAddress(self.host, self.port)
+
 
 class KafkaSettings(Section):
     """`host:port` of one or more brokers, separated by commas."""
@@ -97,6 +100,18 @@ class KafkaSettings(Section):
     bootstrap_servers: str = Field(
         default="localhost:9092", validation_alias="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"
     )
+
+    def address(self) -> KafkaAddress:
+        return KafkaAddress(self.bootstrap_servers)
+
+
+class RetryPolicy(TypedDict):
+    """What an operator sets of `payments.progress.Policy`, which this may not import."""
+
+    max_retries: int
+    retry_delay_s: float
+    lease_s: float
+    authorization_ttl_s: float
 
 
 class PaymentSettings(Section):
@@ -118,6 +133,15 @@ class PaymentSettings(Section):
     provider_concurrency: int = Field(
         default=1024, ge=1, validation_alias="PAYMENTS_PAYMENT_PROVIDER_CONCURRENCY"
     )
+
+    def policy(self) -> RetryPolicy:
+        """For all who decide: `Policy(**settings.payment.policy())`."""
+        return RetryPolicy(
+            max_retries=self.max_retries,
+            retry_delay_s=self.retry_delay_seconds,
+            lease_s=self.lease_seconds,
+            authorization_ttl_s=self.authorization_ttl_seconds,
+        )
 
 
 class DeadLetterSettings(Section):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-import signal
-import sys
 import time
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from process import event_loop
+from process import lifecycle
 from process.settings import Settings, read_settings
 from providers.registry import NAMES, PROVIDERS, SECTIONS
 from simulator.journal import JournalError
@@ -21,27 +20,26 @@ from simulator.vendor import Subscription
 from telemetry import logging
 from telemetry.metrics import Metrics
 
+if TYPE_CHECKING:
+    from process.lifecycle import Lifecycle
+
 log = structlog.get_logger()
 
 
-async def run(config: SimulatorConfig) -> None:
-    """Serve until told to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def run(config: SimulatorConfig, life: Lifecycle) -> None:
+    """Serve until told to stop. Raises OSError and JournalError."""
     entropy = random.Random(os.urandom(32))  # noqa: S311 -- ids must differ, not be secret
     simulator = build(config, Metrics(CollectorRegistry()), time.time, entropy)
     if simulator.recovery.torn_bytes:
         log.warning("journal was torn", torn_bytes=simulator.recovery.torn_bytes)
     async with serve(simulator, config.host, config.port) as port:
+        life.takes_work = True
         log.info("ready", port=port, journal=str(config.journal), entries=simulator.recovery.lines)
-        await stop.wait()
-        log.info("stopping")
+        await life.stopping.wait()
 
 
-def main() -> int:
-    """0 after a drained stop, 1 with one sentence when it cannot serve."""
+def main() -> NoReturn:
+    """Serve until told to stop; 1 with one sentence when it cannot."""
     settings = read_settings(SECTIONS)
     logging.configure(settings.observability.log_level, "simulator")
     config = SimulatorConfig(
@@ -52,13 +50,12 @@ def main() -> int:
         vendors=NAMES,
         subscriptions=_subscriptions(settings),
     )
-    status = 0
-    try:
-        event_loop.run(run(config))
-    except* (OSError, JournalError) as failures:
-        sys.stderr.write(f"simulator: {_first(failures)}\n")
-        status = 1
-    return status
+    lifecycle.run(
+        "simulator",
+        partial(run, config),
+        shutdown_timeout_s=settings.server.shutdown_timeout_seconds,
+        sentences=(OSError, JournalError),
+    )
 
 
 def _subscriptions(settings: Settings) -> dict[str, Subscription]:
@@ -72,12 +69,5 @@ def _subscriptions(settings: Settings) -> dict[str, Subscription]:
     }
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    failure: BaseException = failures
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -16,8 +16,6 @@ from typing import Final
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from store.pool import DatabaseAddress
-
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(up|down)\.sql")
@@ -134,20 +132,6 @@ def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
             )
         steps.append(Migration(version, name, sides["up"], sides["down"]))
     return steps
-
-
-async def connect_to_migrate(
-    address: DatabaseAddress,
-) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection without the pool's statement timeout: an index may take its time."""
-    return await asyncpg.connect(
-        host=address.host,
-        port=address.port,
-        user=address.user,
-        password=address.password,
-        database=address.database,
-        server_settings={"application_name": "payments migrate", "timezone": "UTC"},
-    )
 
 
 async def _locked_history(

@@ -1,15 +1,24 @@
-"""Where the database is and how a process connects to it.
+"""The one place that connects to Postgres with asyncpg: pools, and single connections.
 
-Every connection says who it is, runs in UTC and gives up rather than wait without end for a
-statement, a lock or a client that forgot its transaction.
+Every connection says who it is and runs in UTC. Those of a pool give up rather than wait without
+end for a statement, a lock or a client that forgot its transaction.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Final, TypeVar, cast
+from typing import Final, TypeAlias, TypedDict, TypeVar, cast
 
 import asyncpg
+
+from process.addresses import DatabaseAddress
+
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+REFUSED: Final = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
 
 # Longer than any statement of ours on a loaded machine, shorter than a client's patience.
 _STATEMENT_TIMEOUT: Final = "15s"
@@ -19,6 +28,9 @@ _COMMAND_TIMEOUT_S: Final = 20.0
 _LOCK_TIMEOUT: Final = "5s"
 # Nothing of ours waits for the network inside a transaction.
 _IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
+# A fold over all there ever was takes as long as it takes.
+_LONG_STATEMENT_TIMEOUT: Final = "30min"
+_CONNECT_TIMEOUT_S: Final = 60.0
 # Postgres plans a statement once for all its executions, for the tables as they are then. In a new
 # database they are so short that reading them whole is cheap, and whole they are read until the
 # first ANALYZE: a minute later, when a payment cost Postgres half as much again.
@@ -27,44 +39,69 @@ _BY_INDEX: Final = {"enable_seqscan": "off"}
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseAddress:
-    """A database and who connects to it."""
+_Single: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+
+class _Session(TypedDict):
     host: str
     port: int
     user: str
-    password: str = field(repr=False)
+    password: str
     database: str
+    server_settings: dict[str, str]
 
 
 async def connect(
     address: DatabaseAddress, *, application_name: str, size: int
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """Open a pool of `size` connections, all of them before the first request needs one."""
+    limits = {
+        "statement_timeout": _STATEMENT_TIMEOUT,
+        "lock_timeout": _LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
+    }
     return await asyncpg.create_pool(
+        min_size=size,
+        max_size=size,
+        connection_class=_Connection,
+        command_timeout=_COMMAND_TIMEOUT_S,
+        **_session(address, application_name, limits | _BY_INDEX),
+    )
+
+
+async def connect_single(
+    address: DatabaseAddress, *, application_name: str, timeout_s: float = _CONNECT_TIMEOUT_S
+) -> _Single:
+    """Open a connection without the pool's limits: an index may take its time."""
+    return await asyncpg.connect(timeout=timeout_s, **_session(address, application_name, {}))
+
+
+@asynccontextmanager
+async def long_reading(
+    address: DatabaseAddress, *, application_name: str
+) -> AsyncIterator[_Single]:
+    """A connection for statements over all there ever was, which holds no lock up."""
+    limits = {
+        "statement_timeout": _LONG_STATEMENT_TIMEOUT,
+        "lock_timeout": _LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": "0",
+    }
+    connection = await asyncpg.connect(**_session(address, application_name, limits))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _session(address: DatabaseAddress, application_name: str, limits: dict[str, str]) -> _Session:
+    return _Session(
         host=address.host,
         port=address.port,
         user=address.user,
         password=address.password,
         database=address.database,
-        min_size=size,
-        max_size=size,
-        connection_class=_Connection,
-        command_timeout=_COMMAND_TIMEOUT_S,
-        server_settings=server_settings(application_name) | _BY_INDEX,
+        server_settings={"application_name": application_name, "timezone": "UTC", **limits},
     )
-
-
-def server_settings(application_name: str) -> dict[str, str]:
-    """What every session of ours asks of the server; replication connections differ."""
-    return {
-        "application_name": application_name,
-        "timezone": "UTC",
-        "statement_timeout": _STATEMENT_TIMEOUT,
-        "lock_timeout": _LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
-    }
 
 
 def _or_gone(method: _Method) -> _Method:

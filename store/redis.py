@@ -1,134 +1,70 @@
-"""Redis for a busy process: the commands of concurrent tasks share one round trip.
+"""The one place that connects to Redis: every client speaks RESP2 and none waits without end.
 
-Redis only ever saves work here, so it is never waited for long: a command fails fast while
-the server is away, and whoever asked goes on without it. One pipeline is in flight at a
-time; what comes in meanwhile is the next one.
+Who relies on Redis for nothing asks with a short timeout and without retries, and goes on
+without it; who blocks on a stream waits for it.
 """
 
-from __future__ import annotations
+from typing import Final, TypedDict
 
-import asyncio
-from collections import deque
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Self
+from redis.asyncio import Connection, ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
 
-import structlog
+from process.addresses import RedisAddress
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from redis.asyncio import Redis
-
-log = structlog.get_logger()
-
-Argument = bytes | str | int
+AWAY: Final = (RedisError, OSError)
+REFUSED: Final = (AuthenticationError,)
 
 # Long for a server on the same network, short for a client who waits for a payment.
 TIMEOUT_SECONDS: Final = 0.25
-# While Redis is away this is how often somebody finds out whether it is back.
-_PAUSE_SECONDS: Final = 1.0
-_BATCH_MAX: Final = 256
-# Some seconds of requests: more waiting than that means that nobody answers.
-_QUEUE_MAX: Final = 10_000
+_CONNECT_SECONDS_MAX: Final = 5.0
 
 
-class RedisAway(Exception):
-    """Redis did not answer: do without."""
+class _Options(TypedDict):
+    protocol: int
+    retry: Retry
+    socket_timeout: float | None
+    socket_connect_timeout: float
 
 
-class BatchedRedis:
-    """Sends commands in shared pipelines, by a task that lives as long as `running()`."""
+def client(
+    address: RedisAddress, *, timeout_s: float = TIMEOUT_SECONDS, decode_responses: bool = False
+) -> Redis:
+    """A client that fails rather than wait for longer than that for an answer."""
+    options = _options(timeout_s)
+    return Redis.from_url(address.url, decode_responses=decode_responses, **options)
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._queue: deque[tuple[tuple[Argument, ...], asyncio.Future[object] | None]] = deque()
-        self._arrived = asyncio.Event()
-        self._away_until = 0.0
-        self._is_away = False
-        self._stopping = False
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Self]:
-        """Send until the context is left, and then what is queued still."""
-        self._stopping = False
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_all(), name="batched-redis")
-            try:
-                yield self
-            finally:
-                # Told, not cancelled: a client cancelled in the middle of an exchange may
-                # swallow it, and each exchange ends within its timeout by itself.
-                self._stopping = True
-                self._arrived.set()
+def blocking_client(url: str) -> Redis:
+    """A client for commands that wait on the server, which whoever asks bounds.
 
-    async def ask(self, *command: Argument) -> object:
-        """The answer to one command. Raises RedisAway."""
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if not self._enqueue(command, answer):
-            raise RedisAway
-        return await answer
+    With a timeout of its own the client can lose a cancellation before Python 3.12.
+    """
+    return Redis.from_url(url, protocol=2, socket_timeout=None)
 
-    def tell(self, *command: Argument) -> bool:
-        """Send one command and forget it; False when it was not even queued."""
-        return self._enqueue(command, None)
 
-    def _enqueue(
-        self, command: tuple[Argument, ...], answer: asyncio.Future[object] | None
-    ) -> bool:
-        if self._is_away and asyncio.get_running_loop().time() < self._away_until:
-            return False
-        if len(self._queue) >= _QUEUE_MAX:
-            return False
-        self._queue.append((command, answer))
-        self._arrived.set()
-        return True
+def connection(address: RedisAddress, *, client_name: str) -> Connection:
+    """A connection, not connected yet, that never reconnects; whoever asks bounds each answer."""
+    pool = ConnectionPool.from_url(address.url, client_name=client_name, **_options(None))
+    made: Connection = pool.make_connection()  # type: ignore[no-untyped-call]  # left bare
+    return made
 
-    async def _send_all(self) -> None:
-        while not self._stopping:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._queue:
-                await self._send()
 
-    async def _send(self) -> None:
-        size = min(_BATCH_MAX, len(self._queue))
-        batch = [self._queue.popleft() for _ in range(size)]
-        answers = [answer for _, answer in batch]
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                results = await self._executed([command for command, _ in batch])
-        except Exception as error:  # noqa: BLE001 - argued in the next line
-            # Whatever the client raises, Redis only ever saves work: go on without it.
-            self._went_away(error)
-            self._fail(answers)
-            return
-        except asyncio.CancelledError:
-            self._fail(answers)
-            raise
-        self._is_away = False
-        for answer, result in zip(answers, results, strict=True):
-            if answer is None or answer.done():
-                continue
-            if isinstance(result, Exception):
-                answer.set_exception(RedisAway(repr(result)))
-            else:
-                answer.set_result(result)
+async def refuse_wrong_credentials(opened: Redis) -> None:
+    """Raise AuthenticationError if Redis answers and refuses us; one that is away is no matter."""
+    try:
+        await opened.ping()
+    except REFUSED:
+        raise
+    except AWAY:
+        return
 
-    async def _executed(self, commands: Sequence[tuple[Argument, ...]]) -> list[object]:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            results: list[object] = await pipeline.execute(raise_on_error=False)
-        return results
 
-    def _went_away(self, error: Exception) -> None:
-        if not self._is_away:
-            log.warning("redis is away", error=repr(error))
-        self._is_away = True
-        self._away_until = asyncio.get_running_loop().time() + _PAUSE_SECONDS
-
-    @staticmethod
-    def _fail(answers: Sequence[asyncio.Future[object] | None]) -> None:
-        for answer in answers:
-            if answer is not None and not answer.done():
-                answer.set_exception(RedisAway())
+def _options(timeout_s: float | None) -> _Options:
+    return _Options(
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s or _CONNECT_SECONDS_MAX, _CONNECT_SECONDS_MAX),
+    )

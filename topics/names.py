@@ -3,9 +3,6 @@
 Whatever names one takes it from here: the relay and the stages, the supervisor of `make run`,
 the lag exporter, and the tests that hold compose, Prometheus and the documents to it. What a topic
 carries is in `topics/contracts/catalogue.py`.
-
-A topic that exists is never changed here: somebody may have sized it on purpose. What differs
-from the declaration is reported, because a partition count decides which order consumers see.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,14 +11,8 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
-
 from payments.events import WorkType
 from topics.contracts import channels
-
-# What Kafka's own guides call safe: three copies, of which two must have a message to ack it.
-_REPLICAS_WANTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,69 +99,3 @@ STAGES: Final = (
 def by_command(stages: Iterable[WorkStage] = STAGES) -> dict[str, WorkStage]:
     """Each stage by what the command line may call it."""
     return {name: each for each in stages for name in (each.name, each.command)}
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A topic that exists with another number of partitions than declared."""
-
-    topic: str
-    declared: int
-    actual: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `create_missing` found and did."""
-
-    created: tuple[str, ...]
-    mismatches: tuple[Mismatch, ...]
-
-
-async def create_missing(bootstrap_servers: str, topics: tuple[Topic, ...] = TOPICS) -> Report:
-    """Create the topics a cluster lacks, with their retention; leave the others alone.
-
-    Raises aiokafka's `KafkaError` when the cluster does not answer or refuses.
-    """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        await admin.start()
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in topics if topic.name not in existing]
-        created = await _create(admin, missing) if missing else ()
-        return Report(created, await _mismatches(admin, topics))
-    finally:
-        await admin.close()
-
-
-async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> tuple[str, ...]:
-    brokers = (await admin.describe_cluster())["brokers"]
-    replicas = min(_REPLICAS_WANTED, len(brokers))
-    answer = await admin.create_topics([_new_topic(topic, replicas) for topic in topics])
-    created = []
-    for name, code, *details in answer.topic_errors:
-        error = for_code(code)
-        if error is NoError:
-            created.append(name)
-        elif error is not TopicAlreadyExistsError:  # another process was faster
-            raise error(f"topic {name}: {', '.join(map(str, details))}")
-    return tuple(created)
-
-
-def _new_topic(topic: Topic, replicas: int) -> NewTopic:
-    settings = {"retention.ms": str(topic.retention // timedelta(milliseconds=1))}
-    if replicas >= _REPLICAS_WANTED:
-        settings["min.insync.replicas"] = str(replicas - 1)
-    return NewTopic(topic.name, topic.partitions, replicas, topic_configs=settings)
-
-
-async def _mismatches(
-    admin: AIOKafkaAdminClient, topics: tuple[Topic, ...]
-) -> tuple[Mismatch, ...]:
-    described = await admin.describe_topics([topic.name for topic in topics])
-    actual = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    return tuple(
-        Mismatch(topic.name, topic.partitions, actual[topic.name])
-        for topic in topics
-        if actual.get(topic.name, 0) not in {0, topic.partitions}
-    )

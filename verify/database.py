@@ -6,14 +6,9 @@ it did at one moment. The statements are in `store/sql/verify_*.sql`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
-from store.pool import server_settings
 from store.queries import bound, queries, query
 from verify.invariants import EXAMPLES_MAX, INVARIANTS, CheckResult, Violation
 
@@ -22,12 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from store.pool import DatabaseAddress
+    import asyncpg
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
-# A fold over all there ever was takes as long as it takes.
-_STATEMENT_TIMEOUT: Final = "30min"
 # The schedule looks every second; what is due for a minute is looked after by nobody.
 FORGOTTEN_AFTER_S: Final = 60.0
 # Rows this close to the end of the outbox's retention may just have been dropped.
@@ -67,28 +60,6 @@ class ExpectedCharge:
     captured_minor: int
     refunded_minor: int
     refund_pending_minor: int
-
-
-@asynccontextmanager
-async def connected(address: DatabaseAddress) -> AsyncIterator[Connection]:
-    """A connection that may take its time. Raises whatever asyncpg raises."""
-    settings = server_settings("payments-verify")
-    connection = await asyncpg.connect(
-        host=address.host,
-        port=address.port,
-        user=address.user,
-        password=address.password,
-        database=address.database,
-        server_settings={
-            **settings,
-            "statement_timeout": _STATEMENT_TIMEOUT,
-            "idle_in_transaction_session_timeout": "0",
-        },
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def read_baseline(connection: Connection, *, outbox_retention_s: float) -> Baseline:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import redis.asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
+from store.redis import client
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka, from_redis
+from topics.kafka import administration, reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiokafka import ConsumerRecord
+    from redis.asyncio import Redis
+
+    from process.addresses import KafkaAddress, RedisAddress
 
     _Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -30,6 +33,7 @@ _FETCH_MS: Final = 1000
 # A broker that gives nothing for half a minute, though there is something, never will.
 _IDLE_FETCHES_MAX: Final = 30
 _PAGE: Final = 1000
+_PAGE_SECONDS_MAX: Final = 30.0
 # The order of commits is not quite that of times: rows this close to what a topic has
 # forgotten may be forgotten too.
 _FORGETTING_MARGIN: Final = timedelta(seconds=5)
@@ -86,8 +90,8 @@ class Kafka:
 
     name = "kafka"
 
-    def __init__(self, bootstrap_servers: str, partitions: Mapping[str, int]) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, address: KafkaAddress, partitions: Mapping[str, int]) -> None:
+        self._address = address
         self._partitions = partitions
 
     async def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:
@@ -96,7 +100,7 @@ class Kafka:
         if not partitions:
             return
         # A consumer a topic: an assignment makes aiokafka forget the partitions of other topics.
-        async with _consumer(self._bootstrap_servers) as consumer:
+        async with reader(self._address, "payments-verify") as consumer:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             begins = await consumer.beginning_offsets(partitions)
@@ -127,8 +131,8 @@ class RedisStreams:
 
     name = "redis"
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
+    def __init__(self, opened: Redis) -> None:
+        self._client = opened
 
     async def read(self, topic: str, coverage: Coverage) -> AsyncIterator[Published]:
         """From the first entry to what is the last one now."""
@@ -152,34 +156,20 @@ class RedisStreams:
 
 
 @asynccontextmanager
-async def kafka(bootstrap_servers: str) -> AsyncIterator[Log]:
+async def kafka(address: KafkaAddress) -> AsyncIterator[Log]:
     """Raises aiokafka's KafkaError when the cluster does not answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        await admin.start()
+    async with administration(address) as admin:
         described = await admin.describe_topics()
-    finally:
-        await admin.close()
     partitions = {each["topic"]: len(each["partitions"]) for each in described}
-    yield Kafka(bootstrap_servers, partitions)
+    yield Kafka(address, partitions)
 
 
 @asynccontextmanager
-async def _consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-@asynccontextmanager
-async def redis_streams(host: str, port: int) -> AsyncIterator[Log]:
+async def redis_streams(address: RedisAddress) -> AsyncIterator[Log]:
     """Raises redis-py's RedisError when the server does not answer."""
-    async with redis.asyncio.Redis(host=host, port=port, protocol=2) as client:
-        await client.ping()
-        yield RedisStreams(client)
+    async with client(address, timeout_s=_PAGE_SECONDS_MAX) as opened:
+        await opened.ping()
+        yield RedisStreams(opened)
 
 
 def _of_kafka(record: ConsumerRecord) -> Published:

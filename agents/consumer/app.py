@@ -14,30 +14,27 @@ from typing import TYPE_CHECKING, Final, cast
 
 import faust
 
+from topics.kafka import faust_options
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from faust.types import EventT, StreamT
 
-# A killed worker's partitions move on after this; Faust's default is a minute.
-_SESSION_TIMEOUT_S: Final = 10.0
-_COMMIT_INTERVAL_S: Final = 1.0
+    from process.addresses import KafkaAddress
+
 # Faust makes folders for tables when it starts, in the current directory unless told where.
 _NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a stage reads, and as which member of its consumer group, if it is a named one.
-
-    A member that comes back under the same `member` id gets its partitions back
-    without a rebalance, and does not leave the group when it stops (static membership).
-    """
+    """What a stage reads, and as which member of its consumer group, if it is a named one."""
 
     stage: str
     group: str
     topic: str
-    bootstrap_servers: str
+    kafka: KafkaAddress
     member: str | None
 
 
@@ -47,7 +44,7 @@ def build(
     """An app with one agent that hands the topic's events to `consume`, none of them acked."""
     app = faust.App(
         subscription.group,
-        broker=f"kafka://{subscription.bootstrap_servers.replace(',', ';kafka://')}",
+        **faust_options(subscription.kafka, subscription.member),
         store="memory://",
         datadir=_NO_TABLES,
         autodiscover=False,
@@ -58,11 +55,6 @@ def build(
         value_serializer="raw",
         # What waits for a provider must hold up no rebalance and no stop: it comes again.
         stream_wait_empty=False,
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=subscription.member,
-        broker_session_timeout=_SESSION_TIMEOUT_S,
-        broker_heartbeat_interval=_SESSION_TIMEOUT_S / 3,
-        broker_commit_interval=_COMMIT_INTERVAL_S,
     )
     topic = app.topic(subscription.topic, key_serializer="raw", value_serializer="raw")
 

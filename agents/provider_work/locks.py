@@ -14,7 +14,7 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 
-from store.redis import BatchedRedis, RedisAway
+from store.batched_redis import BatchedRedis, RedisAway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

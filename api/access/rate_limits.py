@@ -15,12 +15,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from api.http.problems import RATE_LIMITED, Problem
-from store.redis import RedisAway
+from store.batched_redis import RedisAway
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from store.redis import BatchedRedis
+    from store.batched_redis import BatchedRedis
     from telemetry.metrics import Metrics
 
 _PREFIX: Final = b"payments:rate:"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from store.redis import RedisAway
+from store.batched_redis import RedisAway
 from store.write.group_commit import Answer, Idempotency, KeyReused
 
 if TYPE_CHECKING:
-    from store.redis import BatchedRedis
+    from store.batched_redis import BatchedRedis
     from telemetry.metrics import Metrics
 
 RETENTION_SECONDS: Final = 86_400

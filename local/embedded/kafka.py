@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.admin import NewTopic
 
 from local.embedded.wheel import binary, data_directory
 from local.program import CODE, Program, StopGroup, free_port, running
+from process.addresses import KafkaAddress
+from topics.kafka import AWAY, administration
 from topics.names import Topic
 
 # Every save writes all there is, as JSON four times its size: 50 partitions of this make 800 MB.
@@ -74,14 +75,10 @@ async def create_bounded(bootstrap_servers: str, topics: Sequence[Topic]) -> Non
         # Whole segments expire, and one that is still written to does not.
         "segment.bytes": str(_PARTITION_BYTES_MAX // 8),
     }
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
+    async with administration(KafkaAddress(bootstrap_servers)) as admin:
         await admin.create_topics(
             [NewTopic(one.name, one.partitions, 1, topic_configs=bounds) for one in topics]
         )
-    finally:
-        await admin.close()
 
 
 def _server() -> Path:
@@ -106,11 +103,8 @@ async def _answers(port: int) -> bool:
     """Ask for the cluster's metadata, once somebody listens: the client logs each refusal."""
     if not await _listens(port):
         return False
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
     try:
-        await admin.start()
-    except (KafkaError, OSError):
+        async with administration(KafkaAddress(f"127.0.0.1:{port}")):
+            return True
+    except AWAY:
         return False
-    finally:
-        await admin.close()
-    return True

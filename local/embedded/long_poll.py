@@ -10,12 +10,14 @@ flexible fields and without fetch sessions.
 
 import argparse
 import asyncio
-import signal
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import uvloop
+
+from process.lifecycle import leave, told_to_stop
 
 _PRODUCE, _FETCH, _METADATA, _FIND_COORDINATOR, _API_VERSIONS, _END_TXN = 0, 1, 3, 10, 18, 26
 # The newest versions this module reads: Fetch before sessions, the others before flexible fields.
@@ -243,8 +245,7 @@ async def main(*, port: int, broker_port: int) -> None:
     """Listen until SIGTERM or SIGINT."""
     front = Front(broker_port=broker_port, port=port)
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    told_to_stop(stopped.set, again=partial(leave, 1))
     server = await asyncio.start_server(front.serve, "127.0.0.1", port, limit=_READ_AHEAD_BYTES)
     await stopped.wait()
     server.close()

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from local.embedded.wheel import binary, data_directory
 from local.program import Program, StartError, as_user, known_cause
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress
+from store.pool import AWAY, connect_single
 
 ROLE: Final = "payments"
 DATABASE: Final = "payments"
@@ -102,10 +101,10 @@ def _postgres(data: Path, log: Path, *arguments: str, port: int) -> Program:
 
 async def _answers(port: int) -> bool:
     try:
-        connection = await asyncpg.connect(
-            host="127.0.0.1", port=port, user=ROLE, database=DATABASE, timeout=5, ssl=False
+        connection = await connect_single(
+            address(port), application_name="payments run", timeout_s=5
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except AWAY:
         return False
     await connection.close()
     return True

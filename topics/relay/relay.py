@@ -21,7 +21,7 @@ from topics.relay.follow import Follower
 from topics.relay.publisher import Publisher, RelayFigures
 from topics.relay.recovery import SinkRecovery
 from topics.relay.sinks.sink import ResumePoint, Session, Sink
-from topics.relay.slot import Postgres, SlotOrigin, connect
+from topics.relay.slot import Postgres, SlotOrigin, connected
 from topics.relay.source import Clock, WalStream, open_slot
 
 log = structlog.get_logger()
@@ -105,7 +105,7 @@ class Relay:
 
     async def _stream(self, stop: asyncio.Event) -> None:
         options = self._options
-        async with connect(options.conninfo) as postgres:
+        async with connected(options.conninfo) as postgres:
             origin = await postgres.ensure_slot(options.slot)
             self._slot_is_unproven |= origin is not SlotOrigin.KEPT
             if origin is SlotOrigin.REPLACED:

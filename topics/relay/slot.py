@@ -15,14 +15,13 @@ import psycopg
 import structlog
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
-from psycopg.conninfo import make_conninfo
 
 from store.queries import query
 from topics.contracts.envelope import OutboxRow
+from topics.relay.connection import connect
 from topics.relay.failures import SourceFailure
 from topics.relay.pgoutput import lsn_number
 from topics.relay.snapshot import TransactionSnapshot
-from topics.relay.source import KEEPALIVES, SESSION
 
 log = structlog.get_logger()
 
@@ -143,17 +142,9 @@ class OutboxTable:
 
 
 @contextlib.asynccontextmanager
-async def connect(conninfo: str) -> AsyncIterator[Postgres]:
+async def connected(conninfo: str) -> AsyncIterator[Postgres]:
     """An ordinary connection. Raises `SourceFailure`."""
-    parameters = make_conninfo(conninfo, options=SESSION, connect_timeout=10, **KEEPALIVES)
-    try:
-        connection = await psycopg.AsyncConnection.connect(
-            parameters, autocommit=True, cursor_factory=psycopg.AsyncRawCursor
-        )
-        # Statements are written as every other of ours is, with $1.
-        connection.server_cursor_factory = psycopg.AsyncRawServerCursor
-    except psycopg.OperationalError as error:
-        raise SourceFailure(f"cannot connect to Postgres: {error}") from error
+    connection = await connect(conninfo)
     try:
         yield Postgres(connection)
     finally:

@@ -15,16 +15,11 @@ from typing import Final, Protocol
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
 
+from topics.relay.connection import connect
 from topics.relay.failures import SlotActive, SourceFailure
 from topics.relay.pgoutput import Begin, Decoder, Keepalive, WalEvent, status_update
 
-# What the decoder and the envelope rely on, whatever the server's defaults are.
-SESSION: Final = "-c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
-# Half-open connections are noticed by the kernel, on both sides, within a minute.
-KEEPALIVES: Final = {"keepalives_idle": "20", "keepalives_interval": "10", "keepalives_count": "3"}
-_CONNECT_SECONDS_MAX: Final = 10
 # A tenth of the server's default patience (wal_sender_timeout, 60 s) would be 6.
 _REPORT_EVERY_SECONDS: Final = 1.0
 # The server writes the slot to disk when positions move: 20 times a second is often enough.
@@ -45,27 +40,13 @@ async def open_slot(conninfo: str, *, slot: str, publication: str) -> AsyncItera
 
     Raises `SlotActive` while another process does.
     """
-    connection = await _connect(conninfo)
+    connection = await connect(conninfo, replication="database")
     try:
         stream = WalStream(connection.pgconn)
         await stream.start(slot, publication)
         yield stream
     finally:
         await connection.close()
-
-
-async def _connect(conninfo: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
-    parameters = make_conninfo(
-        conninfo,
-        replication="database",
-        options=SESSION,
-        connect_timeout=_CONNECT_SECONDS_MAX,
-        **KEEPALIVES,
-    )
-    try:
-        return await psycopg.AsyncConnection.connect(parameters, autocommit=True)
-    except psycopg.OperationalError as error:
-        raise SourceFailure(f"cannot connect to Postgres: {error}") from error
 
 
 class WalStream:

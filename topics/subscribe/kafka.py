@@ -12,6 +12,8 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError
 
+from process.addresses import KafkaAddress
+from topics import kafka
 from topics.contracts.envelope import Message, from_kafka
 from topics.subscribe.selection import (
     APPEARS_SECONDS,
@@ -29,7 +31,7 @@ _UUID7_TIME_SHIFT: Final = 80
 
 
 async def subscribe_kafka(
-    bootstrap_servers: str,
+    bootstrap_servers: str | KafkaAddress,
     topics: Sequence[str],
     *,
     group: str | None = None,
@@ -43,10 +45,11 @@ async def subscribe_kafka(
     Raises `EnvelopeError` for a message that is none of ours, and aiokafka's `KafkaError`.
     """
     selection = Selection(group, start, payment_id)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+    address = bootstrap_servers
+    consumer = kafka.consumer(
+        KafkaAddress(address) if isinstance(address, str) else address,
+        "payments-subscribe",
         group_id=group,
-        enable_auto_commit=False,
         auto_offset_reset="latest" if start == "latest" else "earliest",
     )
     offsets = _GroupOffsets(consumer, group)

@@ -14,6 +14,7 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 from redis.typing import KeyT, StreamIdT
 
+from store.redis import blocking_client
 from topics.contracts.envelope import Message, from_redis
 from topics.subscribe.selection import (
     APPEARS_SECONDS,
@@ -51,8 +52,7 @@ async def subscribe_redis(
     and `TimeoutError` when the server says nothing.
     """
     selection = Selection(group, start, payment_id)
-    # With a timeout of its own the client can lose a cancellation before Python 3.12.
-    async with redis.asyncio.Redis.from_url(url, protocol=2, socket_timeout=None) as client:
+    async with blocking_client(url) as client:
         if group is None:
             received = _followed(client, topics, start)
         else:

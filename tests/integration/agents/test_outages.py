@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from local.embedded import postgres, valkey
 from local.program import free_port, running
 from payments.progress import Policy
-from store.migrations import connect_to_migrate, migrate_up, read_migrations
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress, RedisAddress
+from store.migrations import migrate_up, read_migrations
+from store.pool import connect, connect_single
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from telemetry.metrics import Metrics
@@ -26,7 +27,6 @@ from tests.support.agents.stream import Charges
 from tests.support.fixtures.kafka import broker
 from tests.support.fixtures.processes import Platform
 from tests.support.fixtures.simulator import SimulatorProcess
-from tests.support.fixtures.valkey import RedisAddress
 from tests.support.simulator.admin import Admin
 from tests.support.waiting import eventually
 
@@ -131,7 +131,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 
 async def _migrate(database: DatabaseAddress) -> None:
-    connection = await connect_to_migrate(database)
+    connection = await connect_single(database, application_name="payments migrate")
     try:
         await migrate_up(connection, read_migrations())
     finally:

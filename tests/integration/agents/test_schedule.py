@@ -25,13 +25,14 @@ from payments.ids import dead_letter_id
 from payments.outcome import Succeeded
 from payments.payment import CaptureMethod
 from payments.progress import Policy
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress
+from store.pool import connect, long_reading
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from tests.support.agents.shop import PRICE
 from tests.support.factories import SOURCE, TENANT
 from tests.support.waiting import eventually
-from verify.database import connected, violations
+from verify.database import violations
 
 if TYPE_CHECKING:
     from payments.payment import Payment
@@ -113,7 +114,7 @@ async def test_an_authorization_in_its_time_is_let_be(
     payment = await authorized(idle_shop)
     await schedule.wake_due()
     assert await idle_shop.status(payment) == "authorized"
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         assert await violations(connection, "verify_in_flight") == ()
         assert await violations(connection, "verify_unowned") == ()
         await its_week_is_over(idle_shop, payment)
@@ -191,7 +192,7 @@ async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
     await idle_shop.pool.execute("UPDATE payments SET due_at = now() - interval '1 hour'")
     await schedule.wake_due()
     assert not await was_woken(idle_shop, payment.id)
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         assert await violations(connection, "verify_forgotten", forgotten_after_s=60.0) == ()
         assert await violations(connection, "verify_in_flight") == ()
         assert await violations(connection, "verify_queues") == ()

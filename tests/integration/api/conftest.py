@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, running
-from tests.support.fixtures.valkey import RedisAddress
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import structlog
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from store.pool import long_reading
 from telemetry import logging as telemetry_logging
 from tests.support.api.customers import POLICY, Customers, Floor
 from tests.support.api.ingress import Options, running
-from verify.database import connected, read_baseline
+from verify.database import read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     import asyncpg
     from redis.asyncio import Redis
 
-    from store.pool import DatabaseAddress
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import DatabaseAddress, RedisAddress
 
 # Every state and every refusal there is; a run that misses one has shown too little.
 _MET: Final = frozenset(
@@ -96,6 +96,6 @@ def _run(floor: Floor, how: settings, chosen: int | None = None) -> None:
 
 async def _verified(database: DatabaseAddress) -> None:
     """The database satisfies every invariant it can show alone."""
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         found = await read_baseline(connection, outbox_retention_s=86_400)
     assert {each.invariant: each.violations for each in found.results if each.violations} == {}

@@ -17,7 +17,7 @@ from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from store.write.group_commit import Submission
 
 if TYPE_CHECKING:
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from tests.support.api.ingress import Ingress
 
 

@@ -13,11 +13,10 @@ from api.app import build
 from api.contract.documents import DOCUMENTS
 from api.routes import ROUTES
 from payments.outcome import Declined
-from store.migrations import connect_to_migrate
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress, RedisAddress
+from store.pool import connect_single
 from tests.support.api.ingress import Ingress, Options, running
 from tests.support.api.stage import settle
-from tests.support.fixtures.valkey import RedisAddress
 
 
 async def test_the_document_is_equal_to_the_router(ingress: Ingress) -> None:
@@ -151,7 +150,7 @@ async def test_ready_answers_within_a_second_while_postgres_hangs(
     ingress: Ingress, database: DatabaseAddress
 ) -> None:
     """A table somebody holds locked stands for a database that takes questions and no answers."""
-    connection = await connect_to_migrate(database)
+    connection = await connect_single(database, application_name="payments migrate")
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE schema_migrations")

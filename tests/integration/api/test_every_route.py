@@ -19,8 +19,8 @@ from tests.support.factories import TENANT
 if TYPE_CHECKING:
     import asyncpg
 
+    from process.addresses import RedisAddress
     from tests.support.api.ingress import Client
-    from tests.support.fixtures.valkey import RedisAddress
 
 GUARDED: Final = [route for route in ROUTES if not isinstance(route.scope, Everyone)]
 WRITING: Final = [route for route in GUARDED if route.method == "POST"]

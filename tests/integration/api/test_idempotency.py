@@ -7,8 +7,8 @@ import asyncpg
 import redis.asyncio
 from prometheus_client import CollectorRegistry
 
+from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, Reply, running
-from tests.support.fixtures.valkey import RedisAddress
 
 
 def _replayed(reply: Reply) -> bool:

@@ -6,9 +6,9 @@ import uuid
 import pytest
 import redis.asyncio
 
+from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, Reply, running
 from tests.support.api.stage import settle
-from tests.support.fixtures.valkey import RedisAddress
 
 
 async def _tag(client: Client, account: str) -> str:

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from store.pool import DatabaseAddress
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import DatabaseAddress, RedisAddress
 
 ROOT = Path(__file__).parents[3]
 # Readiness promises an answer within a second; a busy machine may need some more.

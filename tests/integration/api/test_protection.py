@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 
 from api.access.rate_limits import Limit
+from process.addresses import RedisAddress
 from store.write.group_commit import Limits
 from tests.support.api.ingress import Options, running
-from tests.support.fixtures.valkey import RedisAddress
 from tests.support.waiting import eventually
 
 

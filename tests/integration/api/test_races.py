@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from process.addresses import RedisAddress
 from store.pool import connect
 from tests.support.api.ingress import Client, Ingress, Options, Reply, running
 from tests.support.api.stage import settle
-from tests.support.fixtures.valkey import RedisAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
 
 _NOWHERE = RedisAddress("127.0.0.1", 1)
 

@@ -4,8 +4,8 @@ import asyncio
 
 import asyncpg
 
+from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, running
-from tests.support.fixtures.valkey import RedisAddress
 
 
 async def test_text_no_database_stores_is_named(client: Client) -> None:

@@ -17,19 +17,19 @@ import pytest
 
 from api.access.rate_limits import Limit
 from local.program import CODE
+from store.pool import long_reading
 from tests.support.api.ingress import Ingress, Options, running
 from tests.support.api.stage import settling
 from tests.support.factories import TENANT
 from tests.support.verify.world import live
-from verify.database import connected, read_baseline
+from verify.database import read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import asyncpg
 
-    from store.pool import DatabaseAddress
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import DatabaseAddress, RedisAddress
 
 _HOOKS: Final = Path(__file__).parents[2] / "support" / "api" / "schemathesis_hooks.py"
 # Of 88: enough to know that stories get beyond their first account.
@@ -87,7 +87,7 @@ def _server_errors(ingress: Ingress) -> float:
 
 async def _unsound(database: DatabaseAddress) -> list[str]:
     """What `payments verify` would say."""
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         found = await read_baseline(connection, outbox_retention_s=86_400)
     return [
         f"{result.invariant}: {each.subject} {each.problem}"

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cli.__main__ import main
 from local.home import Home
 from local.program import free_port
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress
 
 
 @pytest.fixture(autouse=True)

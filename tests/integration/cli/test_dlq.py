@@ -15,7 +15,7 @@ from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason
 from payments.ids import dead_letter_id
 from payments.payment import Payment
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import SOURCE, TENANT, open_account, pay
 

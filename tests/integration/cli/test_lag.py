@@ -7,8 +7,7 @@ import sys
 import orjson
 import pytest
 
-from store.pool import DatabaseAddress
-from tests.support.fixtures.valkey import RedisAddress
+from process.addresses import DatabaseAddress, RedisAddress
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from tests.support.store.books import Books
 
 

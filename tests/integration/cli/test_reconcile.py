@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import asyncpg
     from click.testing import Result
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
 
 DECLINED = Declined("card_declined", "no")

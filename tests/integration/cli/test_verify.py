@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress, RedisAddress
     from store.write.group_commit import GroupCommitter
-    from tests.support.fixtures.valkey import RedisAddress
 
 
 @pytest.fixture

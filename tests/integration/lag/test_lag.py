@@ -21,9 +21,8 @@ from prometheus_client import CollectorRegistry
 from lag import GroupLag, GroupState, LagExporter, LagTargets, StreamsReport
 from local.embedded import kafka
 from local.program import free_port
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from telemetry.metrics import Metrics
-from tests.support.fixtures.valkey import RedisAddress
 from tests.support.waiting import eventually
 
 MINUTE: Final = 60.0
@@ -44,8 +43,8 @@ def targets(
 ) -> LagTargets:
     """Where the test's servers are; nothing is expected on them."""
     return LagTargets(
-        bootstrap_servers=kafka_bootstrap,
-        redis_url=redis_address.url,
+        kafka=KafkaAddress(kafka_bootstrap),
+        redis=redis_address,
         database=database,
         groups={},
         slots=(),
@@ -115,7 +114,7 @@ async def test_a_group_that_is_behind_is_measured_in_messages_and_seconds(
     targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """Per partition: end minus committed, and the age of the first message not acknowledged."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     await produce(bootstrap, topic, 10, partition=0)
     await produce(bootstrap, topic, 3, partition=1)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
@@ -137,7 +136,7 @@ async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
     targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """The rate is over the sampled time; a caught-up group needs no time to drain."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     await produce(bootstrap, topic, 50)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
         targets, metrics, clock
@@ -158,7 +157,7 @@ async def test_a_group_whose_members_are_gone_is_stopped_and_its_lag_still_known
     targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """The dead cannot say how far behind they are; the broker can."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     async with member(bootstrap, topic, group) as consumer:
         await consumer.commit({TopicPartition(topic, 0): 0})
     await produce(bootstrap, topic, 7)
@@ -171,7 +170,7 @@ async def test_a_stage_that_never_ran_is_stopped_with_everything_before_it(
     targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What was deployed but never started must not look like no lag."""
-    await produce(targets.bootstrap_servers, topic, 4)
+    await produce(targets.kafka.bootstrap_servers, topic, 4)
     expected = {f"{topic}.never": topic, f"{topic}.nowhere": f"{topic}.absent"}
     async with exporter_of(replace(targets, groups=expected), metrics) as exporter:
         report = await exporter.refresh()
@@ -185,7 +184,7 @@ async def test_a_group_that_stands_still_is_stalled(
     targets: LagTargets, metrics: Metrics, clock: Clock, topic: str
 ) -> None:
     """A living member, lag, and no progress in the time of four commits."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     await produce(bootstrap, topic, 5)
     async with member(bootstrap, topic, group) as consumer, exporter_of(
         targets, metrics, clock
@@ -202,7 +201,7 @@ async def test_a_new_group_with_members_and_no_commit_is_seen(
     targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """What it was assigned tells what it reads."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     await produce(bootstrap, topic, 2)
     async with member(bootstrap, topic, group), exporter_of(targets, metrics) as exporter:
         lag = group_of(await exporter.refresh(), group)
@@ -320,8 +319,8 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
 @pytest.mark.parametrize(
     ("lost", "unavailable"),
     [
-        ("bootstrap_servers", {"kafka"}),
-        ("redis_url", {"redis"}),
+        ("kafka", {"kafka"}),
+        ("redis", {"redis"}),
         ("database", {"slots", "waiting"}),
     ],
 )
@@ -331,8 +330,8 @@ async def test_a_source_that_is_away_hides_no_other(
     """The report names it, its gauge is 0, and the rest is measured."""
     port = free_port()
     away: dict[str, object] = {
-        "bootstrap_servers": f"127.0.0.1:{port}",
-        "redis_url": f"redis://127.0.0.1:{port}",
+        "kafka": KafkaAddress(f"127.0.0.1:{port}"),
+        "redis": RedisAddress("127.0.0.1", port),
         "database": replace(targets.database, port=port),
     }
     broken = replace(targets, redis_streams=("payments.events",), **{lost: away[lost]})  # type: ignore[arg-type] # one of three fields
@@ -353,7 +352,7 @@ async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
     targets: LagTargets, metrics: Metrics, topic: str
 ) -> None:
     """In the background, until its context ends."""
-    group, bootstrap = f"{topic}.group", targets.bootstrap_servers
+    group, bootstrap = f"{topic}.group", targets.kafka.bootstrap_servers
     async with member(bootstrap, topic, group) as consumer:
         await consumer.commit({TopicPartition(topic, 0): 0})
         exporter = LagExporter(targets, metrics, refresh_seconds=0.05)
@@ -375,7 +374,7 @@ async def test_a_broker_that_comes_back_is_measured_again(
 ) -> None:
     """A source opens anew by itself: away, there, away, there."""
     port = free_port()
-    mine = replace(targets, bootstrap_servers=f"127.0.0.1:{port}")
+    mine = replace(targets, kafka=KafkaAddress(f"127.0.0.1:{port}"))
     exporter = LagExporter(mine, metrics, refresh_seconds=0.05)
 
     def is_away() -> bool:

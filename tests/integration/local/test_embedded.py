@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from local.embedded import kafka, postgres, valkey
 from local.program import Program, StartError, free_port, running
-from store.migrations import connect_to_migrate
-from store.pool import DatabaseAddress
+from process.addresses import DatabaseAddress
+from store.pool import connect_single
 from topics.names import ACCOUNTS
 
 
@@ -25,7 +25,9 @@ async def test_postgres_keeps_its_data_and_replaces_a_start_that_was_killed(
     for statement in ("CREATE TABLE kept AS SELECT 1 AS one", "TABLE kept"):
         program = await postgres.prepare(tmp_path / "data", port, log=tmp_path / "log")
         async with running(program):
-            connection = await connect_to_migrate(postgres.address(port))
+            connection = await connect_single(
+                postgres.address(port), application_name="payments migrate"
+            )
             await connection.execute(statement)
             await connection.close()
     assert not (tmp_path / "data.new").exists()
@@ -35,7 +37,7 @@ async def test_postgres_lets_in_one_role_that_can_replicate_but_not_rule(
     postgres_server: DatabaseAddress,
 ) -> None:
     """Whoever reaches the port can neither read the machine's files nor become superuser."""
-    connection = await connect_to_migrate(postgres_server)
+    connection = await connect_single(postgres_server, application_name="payments migrate")
     role = await connection.fetchrow(
         "SELECT rolsuper, rolreplication, rolcreatedb FROM pg_roles WHERE rolname = current_user"
     )

@@ -25,9 +25,10 @@ from local.run_record import (
 )
 from local.servers import Server, Stack
 from local.supervisor import ProcessState, ProcessStatus
+from process.addresses import DatabaseAddress
 from process.settings import Settings
-from store.migrations import connect_to_migrate, pending
-from store.pool import DatabaseAddress
+from store.migrations import pending
+from store.pool import connect_single
 from tests.support.waiting import eventually
 
 CHILD: Final = Path(__file__).parents[2] / "support" / "local" / "child.py"
@@ -103,7 +104,7 @@ async def test_everything_is_recorded_and_drains_in_order(
     assert [one.name for one in record.processes] == ["valkey", *GROUPS]
     assert all(is_alive(one) for one in record.processes)
     assert is_running(record)
-    connection = await connect_to_migrate(empty_database)
+    connection = await connect_single(empty_database, application_name="payments migrate")
     assert await pending(connection) == []
     await connection.close()
 

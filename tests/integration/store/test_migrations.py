@@ -8,23 +8,23 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
+from process.addresses import DatabaseAddress
 from store.migrations import (
     MigrationError,
-    connect_to_migrate,
     history,
     migrate_down,
     migrate_up,
     pending,
     read_migrations,
 )
-from store.pool import DatabaseAddress
+from store.pool import connect_single
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture
 async def connection(empty_database: DatabaseAddress) -> AsyncIterator[Connection]:
-    opened = await connect_to_migrate(empty_database)
+    opened = await connect_single(empty_database, application_name="payments migrate")
     yield opened
     await opened.close()
 
@@ -115,7 +115,9 @@ async def test_processes_that_start_together_migrate_once(
 ) -> None:
     """Each migration is applied by exactly one of them, and all of them succeed."""
     known = read_migrations(files)
-    connections = [await connect_to_migrate(empty_database) for _ in range(6)]
+    connections = [
+        await connect_single(empty_database, application_name="payments migrate") for _ in range(6)
+    ]
     done = await asyncio.gather(*(migrate_up(each, known) for each in connections))
     assert sorted(step.version for steps in done for step in steps) == [1, 2]
     for each in connections:
@@ -128,7 +130,7 @@ async def test_a_migration_gives_up_on_a_lock_rather_than_block_clients(
     """A table somebody holds makes it fail within seconds, and a later run succeeds."""
     known = read_migrations(files)
     await migrate_up(connection, known[:1])
-    holder = await connect_to_migrate(empty_database)
+    holder = await connect_single(empty_database, application_name="payments migrate")
     async with holder.transaction():
         await holder.execute("LOCK TABLE ledger IN ACCESS SHARE MODE")
         with pytest.raises(asyncpg.LockNotAvailableError):

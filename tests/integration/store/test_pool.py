@@ -5,8 +5,8 @@ import contextlib
 
 import asyncpg
 
-from store.migrations import connect_to_migrate
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress
+from store.pool import connect, connect_single
 
 
 async def test_a_session_gives_up_rather_than_wait_without_end(
@@ -44,7 +44,7 @@ async def test_a_session_the_server_ended_is_always_reported_as_gone(
     database: DatabaseAddress,
 ) -> None:
     """Whether the query was under way, or came between the server's farewell and its end."""
-    killer = await connect_to_migrate(database)
+    killer = await connect_single(database, application_name="payments migrate")
     for _ in range(10):
         pool = await connect(database, application_name="tests", size=10)
         ends = asyncio.gather(*(_ask_until_gone(pool) for _ in range(10)))

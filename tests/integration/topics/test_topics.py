@@ -7,20 +7,22 @@ from dataclasses import replace
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from topics.names import EVENTS, PUBLIC_TOPICS, TOPICS, Mismatch, create_missing
+from process.addresses import KafkaAddress
+from topics.kafka import Mismatch, create_missing
+from topics.names import EVENTS, PUBLIC_TOPICS, TOPICS
 
 
 async def test_missing_topics_are_created_once(fresh_kafka: str) -> None:
     """The first call creates all of them, the second finds nothing to do."""
-    first = await create_missing(fresh_kafka)
+    first = await create_missing(KafkaAddress(fresh_kafka))
     assert set(first.created) == {topic.name for topic in TOPICS}
-    second = await create_missing(fresh_kafka)
+    second = await create_missing(KafkaAddress(fresh_kafka))
     assert (second.created, second.mismatches) == ((), ())
 
 
 async def test_a_topic_keeps_messages_as_long_as_declared(fresh_kafka: str) -> None:
     """The retention is the topic's own setting, in milliseconds."""
-    await create_missing(fresh_kafka)
+    await create_missing(KafkaAddress(fresh_kafka))
     admin = AIOKafkaAdminClient(bootstrap_servers=fresh_kafka)
     await admin.start()
     try:
@@ -43,7 +45,7 @@ async def test_a_topic_of_another_size_is_left_alone_and_reported(fresh_kafka: s
     finally:
         await admin.close()
     declared = (EVENTS, replace(EVENTS, name="payments.other"))
-    report = await create_missing(fresh_kafka, declared)
+    report = await create_missing(KafkaAddress(fresh_kafka), declared)
     assert report.created == ("payments.other",)
     assert report.mismatches == (Mismatch(EVENTS.name, declared=12, actual=3),)
 

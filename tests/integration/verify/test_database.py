@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.pool import long_reading
 from tests.support.verify.world import live
-from verify.database import connected, read_baseline
+from verify.database import read_baseline
 
 if TYPE_CHECKING:
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from verify.database import Baseline
 
@@ -21,7 +22,7 @@ CORRUPTIONS = dict(zip(_PARTS[::3], zip(_PARTS[1::3], _PARTS[2::3], strict=True)
 
 
 async def snapshot(address: DatabaseAddress) -> Baseline:
-    async with connected(address) as connection:
+    async with long_reading(address, application_name="payments-verify") as connection:
         return await read_baseline(connection, outbox_retention_s=86_400)
 
 
@@ -56,7 +57,7 @@ async def test_each_corruption_is_found_by_the_invariants_it_violates(
     """By those and by no others; each is done to the sound database and taken back."""
     await (await live(committer)).hold_up()
     found = {}
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         for name, (_, statements) in CORRUPTIONS.items():
             undone = connection.transaction(isolation="repeatable_read")
             await undone.start()

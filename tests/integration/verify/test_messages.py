@@ -8,17 +8,18 @@ from uuid import uuid4
 
 import pytest
 
+from store.pool import long_reading
 from tests.support.verify.tape import Tape, outbox_rows, published, read_back
 from tests.support.verify.world import POISON, World, live
 from topics.contracts.envelope import headers_of
 from topics.names import TOPICS
-from verify.database import connected, read_baseline
+from verify.database import read_baseline
 from verify.messages import compare
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from topics.contracts.envelope import OutboxRow
     from verify.topics import Published
@@ -42,7 +43,7 @@ class Stage:
         return next(place for place, row in enumerate(self.rows) if row.type.decode() == kind)
 
     async def violated(self, *, behind: str | None = None) -> dict[str, list[str]]:
-        async with connected(self._database) as connection:
+        async with long_reading(self._database, application_name="payments-verify") as connection:
             snapshot = await read_baseline(connection, outbox_retention_s=86_400)
             comparison, coverage = await compare(Tape(self.messages), NAMES, snapshot)
             results = await comparison.results(connection, coverage, behind=behind)
@@ -116,7 +117,7 @@ async def test_what_came_after_the_snapshot_is_tolerated(
     stage: Stage, pool: asyncpg.Pool[asyncpg.Record], database: DatabaseAddress
 ) -> None:
     """A system at work goes on while it is verified."""
-    async with connected(database) as connection:
+    async with long_reading(database, application_name="payments-verify") as connection:
         snapshot = await read_baseline(connection, outbox_retention_s=86_400)
         await stage.world.account()
         stage.messages = [*map(published, await outbox_rows(pool)), stage.messages[-1]]

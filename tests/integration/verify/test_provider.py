@@ -9,13 +9,14 @@ import aiohttp
 import pytest
 
 from payments.outcome import Declined, Succeeded
+from store.pool import long_reading
 from tests.support.simulator.clients import card_charge, stripe_client
 from tests.support.verify.world import World
-from verify.database import ExpectedCharge, connected, expected_charges
+from verify.database import ExpectedCharge, expected_charges
 from verify.provider import ProviderEffects, ProviderJournal, check_charges, disagreement
 
 if TYPE_CHECKING:
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
     from tests.support.fixtures.simulator import SimulatorProcess
     from verify.invariants import CheckResult
@@ -94,6 +95,9 @@ async def test_a_real_journal_is_compared_with_real_payments(
 
 
 async def _result(database: DatabaseAddress, simulator: SimulatorProcess) -> CheckResult:
-    async with connected(database) as connection, aiohttp.ClientSession() as http:
+    async with (
+        long_reading(database, application_name="payments-verify") as connection,
+        aiohttp.ClientSession() as http,
+    ):
         known = await expected_charges(connection)
         return await check_charges(connection, ProviderJournal(http, simulator.url), known)

@@ -11,10 +11,12 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from local.program import free_port
+from process.addresses import KafkaAddress, RedisAddress
 from tests.support.verify.tape import outbox_rows
 from tests.support.verify.world import live
 from topics.contracts.envelope import headers_of
-from topics.names import EVENTS, create_missing
+from topics.kafka import create_missing
+from topics.names import EVENTS
 from verify.topics import Coverage, Published, kafka, redis_streams
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from store.write.group_commit import GroupCommitter
-    from tests.support.fixtures.valkey import RedisAddress
     from topics.contracts.envelope import OutboxRow
     from verify.topics import Log
 
@@ -40,14 +41,14 @@ async def rows(
 
 async def test_kafka_is_read_to_its_end(rows: Sequence[OutboxRow], fresh_kafka: str) -> None:
     """Every message, in order per key, with its bytes; then the reading ends."""
-    await create_missing(fresh_kafka)
+    await create_missing(KafkaAddress(fresh_kafka))
     async with AIOKafkaProducer(bootstrap_servers=fresh_kafka) as producer:
         for row in rows:
             await producer.send_and_wait(
                 EVENTS.name, row.payload, row.aggregateid, headers=headers_of(row, None)
             )
         await producer.send_and_wait(EVENTS.name, b"poison")
-    async with kafka(fresh_kafka) as log:
+    async with kafka(KafkaAddress(fresh_kafka)) as log:
         read = await _read(log)
     assert _by_key(each for each in read if each.message) == _keys(rows)
     (poison,) = [each for each in read if each.message is None]
@@ -63,7 +64,7 @@ async def test_a_stream_is_read_to_its_end(
         fields = [*headers_of(row, None), ("key", row.aggregateid), ("value", row.payload)]
         await redis_client.xadd(EVENTS.name, dict(fields), id=f"{number}-1")
     coverage = Coverage()
-    async with redis_streams(redis_address.host, redis_address.port) as log:
+    async with redis_streams(redis_address) as log:
         assert _by_key(await _read(log, coverage)) == _keys(rows)
         assert coverage == Coverage()
         await redis_client.xtrim(EVENTS.name, maxlen=5, approximate=False)
@@ -77,19 +78,19 @@ async def test_a_topic_that_does_not_exist_is_empty(
     fresh_kafka: str, redis_address: RedisAddress
 ) -> None:
     """Before the first relay ran there is nothing to read."""
-    async with kafka(fresh_kafka) as log:
+    async with kafka(KafkaAddress(fresh_kafka)) as log:
         assert await _read(log) == []
-    async with redis_streams(redis_address.host, redis_address.port) as log:
+    async with redis_streams(redis_address) as log:
         assert await _read(log) == []
 
 
 async def test_servers_that_are_away_say_so() -> None:
     """They raise what their drivers raise, and do not keep anybody waiting."""
     with pytest.raises(KafkaError):
-        async with kafka(f"127.0.0.1:{free_port()}"):
+        async with kafka(KafkaAddress(f"127.0.0.1:{free_port()}")):
             pass
     with pytest.raises(RedisError):
-        async with redis_streams("127.0.0.1", free_port()):
+        async with redis_streams(RedisAddress("127.0.0.1", free_port())):
             pass
 
 

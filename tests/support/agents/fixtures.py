@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from payments.progress import Policy
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress, RedisAddress
+from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from telemetry.metrics import Metrics
@@ -20,7 +21,6 @@ from tests.support.fixtures.kafka import broker
 from tests.support.fixtures.postgres import fresh_database
 from tests.support.fixtures.processes import OurProcess, Platform
 from tests.support.fixtures.simulator import SimulatorProcess
-from tests.support.fixtures.valkey import RedisAddress
 from tests.support.simulator.admin import Admin
 
 

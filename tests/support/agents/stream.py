@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.structs import TopicPartition
 
 from lag.broker import Broker
+from process.addresses import KafkaAddress
 from tests.support.waiting import eventually
 from topics.names import CHARGES, by_command
 
@@ -65,7 +66,7 @@ class Charges:
 
     async def unread(self) -> int:
         """Messages that the stage has not acknowledged to the broker."""
-        broker = Broker(self.bootstrap_servers)
+        broker = Broker(KafkaAddress(self.bootstrap_servers))
         try:
             bounds = await broker.bounds({CHARGES.name})
             groups = await broker.groups()

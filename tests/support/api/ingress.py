@@ -31,10 +31,10 @@ from api.idempotency.replay_cache import ReplayCache
 from lag.report import StreamsReport
 from payments.progress import Policy
 from providers.registry import NAMES
+from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
 from store.read.api_keys import ApiKey, api_key_by_id
 from store.read.payments import settled_payments
-from store.redis import BatchedRedis
 from store.write.api_keys import insert_api_key
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from payments.payment import Payment
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import RedisAddress
 
 ALL_SCOPES = tuple(scope.value for scope in Scope)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from payments.decision import Refused, Result
     from payments.money import Money
     from payments.payment import Payment
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from telemetry.metrics import Metrics
 
 _FEW: Final = Limits(batch_max=4)

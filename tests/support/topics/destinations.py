@@ -9,6 +9,7 @@ import redis.asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from process.addresses import KafkaAddress
 from topics.contracts.channels import EVENTS
 from topics.contracts.envelope import Message, from_kafka, from_redis
 from topics.names import TOPICS
@@ -18,8 +19,8 @@ from topics.relay.sinks.redis_streams import RedisSink
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from process.addresses import RedisAddress
     from telemetry.metrics import Metrics
-    from tests.support.fixtures.valkey import RedisAddress
     from topics.relay.sinks.sink import Sink
 
 
@@ -50,7 +51,7 @@ class KafkaDestination:
     name: str = "kafka"
 
     def sink(self, metrics: Metrics) -> Sink:
-        return KafkaSink(self.bootstrap, metrics.relay.oversized.labels("kafka").inc)
+        return KafkaSink(KafkaAddress(self.bootstrap), metrics.relay.oversized.labels("kafka").inc)
 
     def environment(self) -> Mapping[str, str]:
         return {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap}
@@ -96,7 +97,7 @@ class RedisDestination:
 
     def sink(self, metrics: Metrics) -> Sink:
         del metrics
-        return RedisSink(self.address.host, self.address.port)
+        return RedisSink(self.address)
 
     def environment(self) -> Mapping[str, str]:
         return {

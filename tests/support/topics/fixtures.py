@@ -17,8 +17,7 @@ from tests.support.topics.relays import Relays
 if TYPE_CHECKING:
     import asyncpg
 
-    from store.pool import DatabaseAddress
-    from tests.support.fixtures.valkey import RedisAddress
+    from process.addresses import DatabaseAddress, RedisAddress
 
 
 @pytest.fixture

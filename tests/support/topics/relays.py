@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
-from psycopg.conninfo import make_conninfo
 
 from telemetry.metrics import Metrics
 from tests.support.waiting import eventually
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from tests.support.topics.destinations import Destination
 
 _ROOT = Path(__file__).parents[3]
@@ -39,15 +38,7 @@ class Relays:
     slot: str = field(default_factory=lambda: f"test_{uuid4().hex}")
 
     def options(self) -> RelayOptions:
-        database = self.database
-        conninfo = make_conninfo(
-            host=database.host,
-            port=database.port,
-            user=database.user,
-            password=database.password,
-            dbname=database.database,
-        )
-        return RelayOptions(conninfo=conninfo, slot=self.slot)
+        return RelayOptions(conninfo=self.database.conninfo("tests-relay"), slot=self.slot)
 
     @asynccontextmanager
     async def running(self, *, is_standby: bool = False) -> AsyncIterator[RunningRelay]:

@@ -12,13 +12,14 @@ import struct
 from collections.abc import AsyncIterator
 from typing import Final
 
+from process.addresses import KafkaAddress
+from topics.kafka import bare_connection
 from topics.relay.failures import SinkFailure
 
 # A proxy may hold our side open though the broker is gone, so we ask. Well below the producer's
 # own pause before it sends again (`retry_backoff_ms`), which is what this must outrun.
 _ASK_EVERY_SECONDS: Final = 0.25
 _ANSWER_SECONDS_MAX: Final = 10.0
-_CONNECT_SECONDS_MAX: Final = 5.0
 _CLIENT_ID: Final = b"payments-relay-watch"
 # ApiVersions, version 0: the one request every broker answers to everybody.
 _BODY: Final = struct.pack(">hhih", 18, 0, 0, len(_CLIENT_ID)) + _CLIENT_ID
@@ -27,9 +28,9 @@ _REQUEST: Final = _SIZE.pack(len(_BODY)) + _BODY
 
 
 @contextlib.asynccontextmanager
-async def watched(bootstrap_servers: str) -> AsyncIterator["BrokerWatch"]:
-    """A connection to the first broker of the list that answers. Raises `SinkFailure`."""
-    reader, writer = await _connect(bootstrap_servers)
+async def watched(address: KafkaAddress) -> AsyncIterator["BrokerWatch"]:
+    """A connection to the first broker of the list that answers. Raises `ConnectionError`."""
+    reader, writer = await bare_connection(address)
     try:
         yield BrokerWatch(reader, writer)
     finally:
@@ -55,17 +56,3 @@ class BrokerWatch:
             except (OSError, asyncio.IncompleteReadError) as error:
                 raise SinkFailure(f"the broker went away: {error!r}") from error
             await asyncio.sleep(_ASK_EVERY_SECONDS)
-
-
-async def _connect(
-    bootstrap_servers: str,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    refusals = []
-    for server in bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
-                return await asyncio.open_connection(host.strip("[]"), int(port))
-        except OSError as error:  # a timeout is one
-            refusals.append(f"{server}: {error!r}")
-    raise SinkFailure(f"no broker answers ({'; '.join(refusals)})")

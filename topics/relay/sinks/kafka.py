@@ -14,12 +14,15 @@ from functools import partial
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from process.addresses import KafkaAddress
+from topics import kafka
 from topics.contracts.envelope import headers_of, unix_ms
-from topics.names import TOPICS, Topic, create_missing
+from topics.kafka import create_missing
+from topics.names import TOPICS, Topic
 from topics.relay.failures import SinkFailure
 from topics.relay.pgoutput import lsn_text
 from topics.relay.sinks.broker_watch import BrokerWatch, watched
@@ -29,6 +32,7 @@ from topics.relay.sinks.sink import Acknowledge, OutgoingMessage, PresentMessage
 
 log = structlog.get_logger()
 
+_CLIENT_ID: Final = "payments-relay"
 # A quarter of what a broker takes as one batch by default (message.max.bytes, 1 MiB).
 _BATCH_BYTES_MAX: Final = 262_144
 _REQUEST_TIMEOUT_MS: Final = 15_000
@@ -48,12 +52,12 @@ class KafkaSink:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        address: KafkaAddress,
         oversized: Callable[[], None],
         declared: tuple[Topic, ...] = TOPICS,
     ) -> None:
         self.topics = frozenset(topic.name for topic in declared)
-        self._bootstrap_servers = bootstrap_servers
+        self._address = address
         self._oversized = oversized
         self._declared = declared
 
@@ -65,10 +69,18 @@ class KafkaSink:
         del resume
         async with contextlib.AsyncExitStack() as stack:
             try:
-                watch = await stack.enter_async_context(watched(self._bootstrap_servers))
+                watch = await stack.enter_async_context(watched(self._address))
                 await self._create_topics()
-                producer = await stack.enter_async_context(_producing(self._bootstrap_servers))
-                consumer = await stack.enter_async_context(_consuming(self._bootstrap_servers))
+                producer = await stack.enter_async_context(_producing(self._address))
+                consumer = await stack.enter_async_context(
+                    kafka.reader(
+                        self._address,
+                        _CLIENT_ID,
+                        auto_offset_reset="none",
+                        max_partition_fetch_bytes=_BATCH_BYTES_MAX * 4,
+                        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+                    )
+                )
                 partitions = {
                     topic: len(await producer.partitions_for(topic)) for topic in self.topics
                 }
@@ -84,7 +96,7 @@ class KafkaSink:
             )
 
     async def _create_topics(self) -> None:
-        report = await create_missing(self._bootstrap_servers, self._declared)
+        report = await create_missing(self._address, self._declared)
         if report.created:
             log.info("created topics", topics=report.created)
         for mismatch in report.mismatches:
@@ -272,11 +284,11 @@ class KafkaSession:
 
 
 @contextlib.asynccontextmanager
-async def _producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+async def _producing(address: KafkaAddress) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that is flushed when all went well and abandoned when it did not."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
-        client_id="payments-relay",
+    producer = kafka.producer(
+        address,
+        _CLIENT_ID,
         enable_idempotence=True,
         acks="all",
         linger_ms=0,
@@ -307,23 +319,6 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
         await asyncio.wait((sender,))
     producer._message_accumulator.fail_all(KafkaError("abandoned"))  # noqa: SLF001  # as above
     await producer.stop()
-
-
-@contextlib.asynccontextmanager
-async def _consuming(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
-        client_id="payments-relay",
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=_BATCH_BYTES_MAX * 4,
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 @contextlib.contextmanager

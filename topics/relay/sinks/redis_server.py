@@ -11,31 +11,22 @@ from typing import Final
 
 import redis.exceptions
 from redis.asyncio import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
+import store.redis
+from process.addresses import RedisAddress
 from topics.relay.failures import SinkFailure
 from topics.relay.sinks import resp
 
 WRITER_KEY: Final = b"payments:relay:writer"
-_CONNECT_SECONDS_MAX: Final = 5.0
 _ANSWER_SECONDS_MAX: Final = 30.0
 
 
 @contextlib.asynccontextmanager
-async def connected(host: str, port: int) -> AsyncIterator["RedisServer"]:
+async def connected(address: RedisAddress) -> AsyncIterator["RedisServer"]:
     """A connection of our own. Raises `SinkFailure`."""
-    connection = Connection(
-        host=host,
-        port=port,
-        protocol=2,
-        client_name="payments-relay",
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=_CONNECT_SECONDS_MAX,
-        # With a timeout of its own it sends by `asyncio.wait_for`, which can lose a cancellation
-        # before Python 3.12: see `send`.
-        socket_timeout=None,
-    )
+    # With a timeout of its own it sends by `asyncio.wait_for`, which can lose a cancellation
+    # before Python 3.12: see `send`.
+    connection = store.redis.connection(address, client_name="payments-relay")
     try:
         await connection.connect()  # type: ignore[no-untyped-call]  # the library leaves it bare
     except (redis.exceptions.RedisError, OSError) as error:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from process.addresses import RedisAddress
 from topics.contracts.envelope import (
     REDIS_KEY,
     REDIS_TIMESTAMP,
@@ -53,16 +54,15 @@ class RedisSink:
     name = "redis"
     topics: frozenset[str] = frozenset(_TOPICS)
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
 
     @contextlib.asynccontextmanager
     async def open(
         self, acknowledge: Acknowledge, resume: ResumePoint
     ) -> AsyncIterator["RedisSession"]:
         """Connect and take over as the only writer."""
-        async with connected(self._host, self._port) as server:
+        async with connected(self._address) as server:
             token = await server.take_over()
             tail = RedisTail(server)
             ids = EntryIds({topic: await tail.ensure(topic) for topic in _TOPICS}, resume)

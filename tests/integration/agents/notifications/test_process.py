@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
 
 RECEIVERS_WAITING = """

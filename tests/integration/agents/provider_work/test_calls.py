@@ -32,13 +32,14 @@ from payments.decision import Claimed
 from payments.outcome import Declined, Operation, Succeeded
 from payments.payment import CaptureMethod, Provider
 from payments.progress import Policy
+from process.addresses import DatabaseAddress
 from providers.breaker import BreakerPolicy
 from providers.gateway import ChargeRequest
 from providers.protected import Limits
 from providers.registry import NAMES, gateways
 from providers.stripe.config import StripeConfig
 from providers.stripe.gateway import CAPABILITIES, StripeGateway
-from store.pool import DatabaseAddress, connect
+from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import SOURCE, TENANT

@@ -13,7 +13,8 @@ from payments.decision import Claimed, Decision, Refused
 from payments.decisions.decide import decide
 from payments.outcome import Operation, Retriable
 from payments.progress import Policy
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress
+from store.pool import connect
 from store.write.batch import load
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission

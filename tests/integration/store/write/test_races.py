@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from payments.commands import Command
     from payments.decision import Result
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from telemetry.metrics import Metrics
     from tests.support.store.rivals import Rivals
 

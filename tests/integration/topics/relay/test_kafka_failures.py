@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from local.program import Program
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
 
 
 @dataclass

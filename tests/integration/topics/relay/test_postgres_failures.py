@@ -13,8 +13,9 @@ import pytest
 from local import program
 from local.embedded import postgres
 from local.program import free_port
-from store.migrations import connect_to_migrate, migrate_up, read_migrations
-from store.pool import DatabaseAddress, connect
+from process.addresses import DatabaseAddress
+from store.migrations import migrate_up, read_migrations
+from store.pool import connect, connect_single
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import Relays
 from tests.support.waiting import eventually
@@ -67,7 +68,7 @@ async def server(tmp_path: Path) -> Server:
         database=postgres.DATABASE,
     )
     async with program.running(prepared):
-        connection = await connect_to_migrate(address)
+        connection = await connect_single(address, application_name="payments migrate")
         await migrate_up(connection, read_migrations())
         await connection.close()
     return Server(prepared, address)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from store.pool import DatabaseAddress
+    from process.addresses import DatabaseAddress
     from tests.support.topics.destinations import RedisDestination
 
 
