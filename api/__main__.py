@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import sys
-import time
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -20,14 +17,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from api import app
-from api.access.authentication import ApiKeys, Authenticator, Open
-from api.access.rate_limits import Limit, RateLimiter
+from api.access.rate_limits import Limit
 from api.handling.dependencies import Dependencies
-from api.handling.readiness import Readiness
-from api.handling.reads import reading
-from api.handling.watch import PaymentWatch
+from api.handling.opening import Resources, opened
 from api.http.server import AddressError, Listen, is_loopback, serving
-from api.idempotency.replay_cache import ReplayCache
 from lag import LagExporter, LagTargets
 from payments.progress import Policy
 from process import lifecycle
@@ -35,10 +28,6 @@ from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES
 from store import pool, redis
-from store.batched_redis import BatchedRedis
-from store.migrations import read_migrations
-from store.read.api_keys import ApiKey, api_key_by_id
-from store.read.payments import settled_payments
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging
@@ -46,13 +35,9 @@ from telemetry.metrics import Metrics, serve
 from telemetry.tracing import configure as configure_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from uuid import UUID
-
     import asyncpg
     from opentelemetry.trace import Tracer
 
-    from payments.payment import Payment
     from process.lifecycle import Lifecycle
 
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -134,35 +119,29 @@ class IngressProcess:
     async def _dependencies(
         self, stack: AsyncExitStack, reads: Pool, committer: GroupCommitter
     ) -> Dependencies:
-        settings, metrics = self._settings, self._metrics
+        settings = self._settings
         cache = await stack.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
             await redis.refuse_wrong_credentials(cache)
-        batched = await stack.enter_async_context(BatchedRedis(cache).running())
         targets = LagTargets(
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),
             database=settings.database.address(),
         )
-        lag = await stack.enter_async_context(LagExporter(targets, metrics).running())
-        watch = PaymentWatch(partial(_settled, reads))
-        readiness = Readiness(reads, cache, read_migrations())
-        return Dependencies(
-            pool=reads,
+        lag = await stack.enter_async_context(LagExporter(targets, self._metrics).running())
+        resources = Resources(
+            reads=reads,
             committer=committer,
-            authenticator=_authenticator(settings, reads),
-            rate_limiter=RateLimiter(batched, _limits(settings), metrics),
-            replay_cache=ReplayCache(batched, metrics),
-            watch=await stack.enter_async_context(watch.running()),
-            readiness=await stack.enter_async_context(readiness.running()),
+            redis=cache,
+            keys=settings.auth.mode == "keys",
+            limits=_limits(settings),
             streams=lambda: lag.report,
-            metrics=metrics,
+            metrics=self._metrics,
             tracer=self._tracer,
-            now=lambda: datetime.now(UTC),
             providers=NAMES,
-            new_request_id=_request_ids(),
             read_timeout_seconds=settings.server.read_timeout_seconds,
         )
+        return await opened(resources, stack)
 
     async def _serve(self, deps: Dependencies) -> None:
         server = self._settings.server
@@ -186,22 +165,6 @@ class IngressProcess:
             log.info("draining")
 
 
-async def _settled(pool: Pool, payment_ids: Iterable[UUID]) -> list[Payment]:
-    async with pool.acquire() as connection:
-        return await settled_payments(connection, payment_ids)
-
-
-def _authenticator(settings: Settings, pool: Pool) -> Authenticator:
-    if settings.auth.mode == "open":
-        return Open()
-
-    async def find(key_id: str) -> ApiKey | None:
-        async with reading(pool) as connection:
-            return await api_key_by_id(connection, key_id)
-
-    return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)
-
-
 def _limits(settings: Settings) -> dict[str, Limit]:
     asked = settings.rate_limit
     configured = {
@@ -216,12 +179,6 @@ def _limits(settings: Settings) -> dict[str, Limit]:
         if rate:
             limits[name] = Limit(rate, max(1, round(rate * asked.burst_seconds)))
     return limits
-
-
-def _request_ids() -> Callable[[], str]:
-    """Ids as long as a UUID, at a tenth of its price: they tell requests apart, no more."""
-    bits = random.Random(random.SystemRandom().getrandbits(128)).getrandbits  # noqa: S311 - no secret
-    return lambda: f"{bits(128):032x}"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ async def connect(
         keepalives_count=3,
     )
     try:
-        return await psycopg.AsyncConnection.connect(parameters, autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(
+            parameters, autocommit=True, cursor_factory=psycopg.AsyncRawCursor
+        )
     except psycopg.OperationalError as error:
         raise SourceFailure(f"cannot connect to Postgres: {error}") from error
+    # Statements are written as every other of ours is, with $1.
+    connection.server_cursor_factory = psycopg.AsyncRawServerCursor
+    return connection

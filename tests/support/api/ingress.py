@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,27 +13,19 @@ import aiohttp
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from api import app
-from api.access.authentication import ApiKeys, Authenticator, Open, new_secret
-from api.access.rate_limits import Limit, RateLimiter
+from api.access.authentication import new_secret
+from api.access.rate_limits import Limit
 from api.access.scopes import Scope
 from api.handling.dependencies import Dependencies
-from api.handling.readiness import Readiness
-from api.handling.reads import reading
-from api.handling.watch import PaymentWatch
+from api.handling.opening import Resources, opened
 from api.http.server import Listen, serving
-from api.idempotency.replay_cache import ReplayCache
 from lag.report import StreamsReport
 from payments.progress import Policy
 from providers.registry import NAMES
-from store.batched_redis import BatchedRedis
-from store.migrations import read_migrations
-from store.read.api_keys import ApiKey, api_key_by_id
-from store.read.payments import settled_payments
+from store import redis
+from store.read.api_keys import ApiKey
 from store.write.api_keys import insert_api_key
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
@@ -42,12 +33,8 @@ from telemetry.metrics import Metrics
 from telemetry.tracing import configure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from uuid import UUID
-
     import asyncpg
 
-    from payments.payment import Payment
     from process.addresses import RedisAddress
 
 ALL_SCOPES = tuple(scope.value for scope in Scope)
@@ -198,34 +185,22 @@ async def running(
     """An ingress that serves while the context is open."""
     metrics = Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(_redis(redis_address))
-        batched = await stack.enter_async_context(BatchedRedis(redis).running())
-
-        async def settled(payment_ids: Iterable[UUID]) -> list[Payment]:
-            async with pool.acquire() as connection:
-                return await settled_payments(connection, payment_ids)
-
-        watch = await stack.enter_async_context(PaymentWatch(settled).running())
         committer = await stack.enter_async_context(
             GroupCommitter(pool, live(options.policy), metrics, options.commits)
         )
-        readiness = Readiness(pool, redis, read_migrations())
-        deps = Dependencies(
-            pool=pool,
+        resources = Resources(
+            reads=pool,
             committer=committer,
-            authenticator=_authenticator(pool, options),
-            rate_limiter=RateLimiter(batched, options.limits, metrics),
-            replay_cache=ReplayCache(batched, metrics),
-            watch=watch,
-            readiness=await stack.enter_async_context(readiness.running()),
+            redis=await stack.enter_async_context(redis.client(redis_address)),
+            keys=options.keys,
+            limits=options.limits,
             streams=lambda: StreamsReport(datetime.now(UTC), (), (), (), (), ()),
             metrics=metrics,
             tracer=configure("test").tracer,
-            now=lambda: datetime.now(UTC),
             providers=NAMES,
-            new_request_id=lambda: uuid.uuid4().hex,
             read_timeout_seconds=options.read_timeout_seconds,
         )
+        deps = await opened(resources, stack)
         listen = Listen(
             host="127.0.0.1",
             port=0,
@@ -244,24 +219,3 @@ async def running(
             deps=deps,
             app=application,
         )
-
-
-def _redis(address: RedisAddress) -> Redis:
-    return Redis(
-        host=address.host,
-        port=address.port,
-        socket_timeout=0.25,
-        socket_connect_timeout=0.25,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
-def _authenticator(pool: asyncpg.Pool[asyncpg.Record], options: Options) -> Authenticator:
-    if not options.keys:
-        return Open()
-
-    async def find(key_id: str) -> ApiKey | None:
-        async with reading(pool) as connection:
-            return await api_key_by_id(connection, key_id)
-
-    return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)

@@ -1,0 +1,103 @@
+"""Opens what the ingress works with, from what its process has: the one way to put it together."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from api.access.authentication import ApiKeys, Authenticator, Open
+from api.access.rate_limits import RateLimiter
+from api.handling.dependencies import Dependencies
+from api.handling.readiness import Readiness
+from api.handling.reads import reading
+from api.handling.watch import PaymentWatch
+from api.idempotency.replay_cache import ReplayCache
+from store.batched_redis import BatchedRedis
+from store.migrations import read_migrations
+from store.read.api_keys import ApiKey, api_key_by_id
+from store.read.payments import settled_payments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AsyncExitStack
+    from uuid import UUID
+
+    import asyncpg
+    from opentelemetry.trace import Tracer
+    from redis.asyncio import Redis
+
+    from api.access.rate_limits import Limit
+    from api.handling.dependencies import Committer
+    from lag import StreamsReport
+    from payments.payment import Payment
+    from telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a process hands its ingress; `reads` are connections that no commit waits for.
+
+    With `keys` a request needs one; without, everybody is the one tenant there is. `streams` is
+    the lag as it was measured last.
+    """
+
+    reads: asyncpg.Pool[asyncpg.Record]
+    committer: Committer
+    redis: Redis
+    keys: bool
+    limits: Mapping[str, Limit]
+    streams: Callable[[], StreamsReport]
+    metrics: Metrics
+    tracer: Tracer
+    providers: Sequence[str]
+    read_timeout_seconds: float
+
+
+async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
+    """All of it, until the stack is closed."""
+    batched = await stack.enter_async_context(BatchedRedis(given.redis).running())
+    watch = PaymentWatch(_settled_in(given.reads))
+    readiness = Readiness(given.reads, given.redis, read_migrations())
+    return Dependencies(
+        pool=given.reads,
+        committer=given.committer,
+        authenticator=_key_reader(given.reads) if given.keys else Open(),
+        rate_limiter=RateLimiter(batched, given.limits, given.metrics),
+        replay_cache=ReplayCache(batched, given.metrics),
+        watch=await stack.enter_async_context(watch.running()),
+        readiness=await stack.enter_async_context(readiness.running()),
+        streams=given.streams,
+        metrics=given.metrics,
+        tracer=given.tracer,
+        now=lambda: datetime.now(UTC),
+        providers=given.providers,
+        new_request_id=_request_ids(),
+        read_timeout_seconds=given.read_timeout_seconds,
+    )
+
+
+def _settled_in(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> Callable[[Iterable[UUID]], Awaitable[list[Payment]]]:
+    async def settled(payment_ids: Iterable[UUID]) -> list[Payment]:
+        async with pool.acquire() as connection:
+            return await settled_payments(connection, payment_ids)
+
+    return settled
+
+
+def _key_reader(pool: asyncpg.Pool[asyncpg.Record]) -> Authenticator:
+    async def find(key_id: str) -> ApiKey | None:
+        async with reading(pool) as connection:
+            return await api_key_by_id(connection, key_id)
+
+    return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)
+
+
+def _request_ids() -> Callable[[], str]:
+    """Ids as long as a UUID, at a tenth of its price: they tell requests apart, no more."""
+    bits = random.Random(random.SystemRandom().getrandbits(128)).getrandbits  # noqa: S311 - no secret
+    return lambda: f"{bits(128):032x}"
