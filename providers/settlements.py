@@ -34,13 +34,16 @@ class ReportError(ValueError):
 
 
 def read_report(text: str) -> list[Settlement]:
-    """Every line of the report. Raises ReportError."""
-    rows = csv.DictReader(io.StringIO(text), strict=True)
+    """Every line of the report, as a spreadsheet saves it too. Raises ReportError.
+
+    That is with a byte-order mark before the first column's name, and rows of nothing at the end.
+    """
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     missing = _COLUMNS - set(rows.fieldnames or ())
     if missing:
         raise ReportError(f"line 1: the columns {', '.join(sorted(missing))} are missing")
     try:
-        return [_settlement(row) for row in rows]
+        return [_settlement(row) for row in rows if any(row[name] for name in _COLUMNS)]
     except (ValueError, csv.Error) as error:
         raise ReportError(f"line {rows.line_num}: {error}") from error
 
@@ -77,10 +80,12 @@ def _settlement(row: Mapping[str, str | None]) -> Settlement:
         raise ValueError(f"{cells['occurred_at']!r} has no time zone")
     if not cells["reference"]:
         raise ValueError("a movement has a reference")
+    payment_id = our_id(cells["payment_id"])
     return Settlement(
         kind=kind,
         reference=cells["reference"],
-        our_id=our_id(cells["refund_id" if kind is Kind.REFUND else "payment_id"]),
+        our_id=our_id(cells["refund_id"]) if kind is Kind.REFUND else payment_id,
+        payment_id=payment_id,
         amount=parse_amount(cells["amount"], cells["currency"]),
         status=SettlementStatus(cells["status"]),
         occurred_at=occurred_at,

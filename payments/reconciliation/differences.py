@@ -56,11 +56,15 @@ class BreakType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """A line of the report; `our_id` is the payment or refund it names, if it names ours."""
+    """A line of the report; `our_id` is the payment or refund it names, if it names ours.
+
+    `payment_id` is the payment it names: a refund made at the provider itself has no other name.
+    """
 
     kind: Kind
     reference: str
     our_id: UUID | None
+    payment_id: UUID | None
     amount: Money
     status: SettlementStatus
     occurred_at: datetime
@@ -224,7 +228,7 @@ class Reconciliation:
             provider=self.provider,
             type=BreakType.MISSING_HERE,
             kind=line.kind,
-            payment_id=None if is_refund else line.our_id,
+            payment_id=line.payment_id,
             refund_id=line.our_id if is_refund else None,
             reference=line.reference,
             here=None,

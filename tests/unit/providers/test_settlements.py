@@ -34,6 +34,7 @@ def test_each_line_is_a_movement() -> None:
             kind=kind,
             reference=reference,
             our_id=UUID(our_id) if our_id else None,
+            payment_id=UUID(PAYMENT) if our_id else None,
             amount=amount,
             status=status,
             occurred_at=noon,
@@ -44,6 +45,13 @@ def test_each_line_is_a_movement() -> None:
         line(Kind.REFUND, "re_1", REFUND, Money(1_500, "KWD"), SettlementStatus.FAILED),
         line(Kind.CHARGE, "pi_2", None, Money(100, "JPY"), succeeded),
     ]
+
+
+def test_a_report_is_read_as_a_spreadsheet_saves_it() -> None:
+    """With a byte-order mark, rows of nothing at its end, and columns nobody asked for."""
+    row = f"charge,pi_1,{PAYMENT},,USD,50.00,0.30,succeeded,{NOON}"
+    plain = read_report(f"{HEADER}{row}\n")
+    assert read_report(f"\ufeff{HEADER}{row}\r\n,,,,,,,,\r\n,,,,,,,,,,\r\n\r\n") == plain
 
 
 @pytest.mark.parametrize(

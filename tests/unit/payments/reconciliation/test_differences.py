@@ -53,6 +53,7 @@ TAKEN: Final = Settlement(
     kind=Kind.CHARGE,
     reference="2GG",
     our_id=PAYMENT,
+    payment_id=PAYMENT,
     amount=usd(5_000),
     status=SettlementStatus.SUCCEEDED,
     occurred_at=NOON + timedelta(seconds=1),
@@ -157,7 +158,7 @@ def test_a_break_says_what_each_side_has() -> None:
     assert (each.here, each.there, each.status_there) == (usd(5_000), None, None)
     assert (each.began_at, each.occurred_at) == (CHARGED.created_at, CHARGED.settled_at)
     (each,) = found([], [GIVEN_BACK])
-    assert (each.payment_id, each.refund_id, each.tenant_id) == (None, REFUND, None)
+    assert (each.payment_id, each.refund_id, each.tenant_id) == (PAYMENT, REFUND, None)
 
 
 records = st.lists(st.sampled_from([CHARGED, REFUNDED, FAILED, UNKNOWN]), unique_by=lambda r: r.key)
@@ -192,3 +193,9 @@ def _difference(each: Break) -> int:
             return -here
         case _:
             return there
+
+
+def test_a_refund_made_at_the_provider_itself_names_its_payment() -> None:
+    """It carries no refund of ours, but the report says whose money went back."""
+    (each,) = found([CHARGED], [TAKEN, replace(GIVEN_BACK, our_id=None)])
+    assert (each.type, each.payment_id, each.refund_id) == (BreakType.MISSING_HERE, PAYMENT, None)
