@@ -1,0 +1,3 @@
+-- Who did what by hand is forgotten; the letters keep who closed them.
+
+DROP TABLE operator_actions;
