@@ -6,8 +6,9 @@ amount and reference, and signed. Nothing is guessed for them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments.needs import Needs
 
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from payments.money import Money
 
 
+# A provider's own name for what it did: visible characters of ASCII, as all of theirs are.
+REFERENCE: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """The provider did it: of this amount, which it calls `reference`."""
+    """The provider did it: of this amount, which it calls `reference` (of form REFERENCE)."""
 
     amount: Money
     reference: str
