@@ -15,3 +15,15 @@ CREATE TABLE operator_actions (
 CREATE INDEX operator_actions_by_payment ON operator_actions (payment_id, id)
 WHERE payment_id IS NOT NULL;
 CREATE INDEX operator_actions_by_tenant ON operator_actions (tenant_id, recorded_at);
+
+-- Against mistakes: who owns the tables can do anything.
+CREATE FUNCTION operator_actions_refuse_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'operator_actions is append-only: % is refused', TG_OP;
+END;
+$$;
+
+CREATE TRIGGER operator_actions_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON operator_actions
+FOR EACH STATEMENT EXECUTE FUNCTION operator_actions_refuse_change();

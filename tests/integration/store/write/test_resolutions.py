@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
+import pytest
+
 from payments.account import Account
 from payments.commands import ClaimPayment, SettlePayment
 from payments.decision import Claimed, RefusalCode, Refused
@@ -18,8 +21,6 @@ from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import SOURCE, open_account, pay, usd
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from telemetry.metrics import Metrics
 
 FOUND = Happened(usd(5_000), "pi_found")
@@ -56,6 +57,22 @@ async def test_a_letter_that_is_closed_in_the_batch_that_parks_it_is_recorded_cl
         "SELECT type FROM outbox WHERE aggregatetype = 'payments.dlq' ORDER BY recorded_at"
     )
     assert [row["type"] for row in said] == ["dead_letter.parked", "dead_letter.discarded"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE operator_actions SET actor = 'nobody'",
+        "DELETE FROM operator_actions",
+        "TRUNCATE operator_actions",
+    ],
+)
+async def test_what_operators_did_is_not_changed(
+    pool: asyncpg.Pool[asyncpg.Record], statement: str
+) -> None:
+    """Not by mistake, in any case."""
+    with pytest.raises(asyncpg.RaiseError, match="operator_actions is append-only"):
+        await pool.execute(statement)
 
 
 async def test_two_operators_who_disagree_at_one_moment_are_not_both_right(
