@@ -49,6 +49,7 @@ class RefusalCode(StrEnum):
     ACCOUNT_TURNOVER_EXCEEDED = "account_turnover_exceeded"
     PAYMENT_NOT_RESOLVABLE = "payment_not_resolvable"
     REFUND_NOT_RESOLVABLE = "refund_not_resolvable"
+    ATTEMPT_IN_FLIGHT = "attempt_in_flight"
     AMOUNT_MISMATCH = "amount_mismatch"
     DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
@@ -67,8 +68,11 @@ class Refused:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether only the asker's own condition failed: the request itself was never judged."""
-        return self.code is RefusalCode.PRECONDITION_FAILED
+        """Whether the request itself was never judged.
+
+        The asker's own condition failed, or somebody is at it who may change the answer.
+        """
+        return self.code in {RefusalCode.PRECONDITION_FAILED, RefusalCode.ATTEMPT_IN_FLIGHT}
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,9 @@ PAYMENT_NOT_RESOLVABLE: Final = ProblemKind(
 REFUND_NOT_RESOLVABLE: Final = ProblemKind(
     "refund_not_resolvable", 409, "There is no doubt about the refund to resolve now"
 )
+ATTEMPT_IN_FLIGHT: Final = ProblemKind(
+    "attempt_in_flight", 409, "The provider is being asked about it now", retryable=True
+)
 DEAD_LETTER_NOT_PARKED: Final = ProblemKind(
     "dead_letter_not_parked", 409, "The dead letter was dealt with before"
 )
@@ -222,6 +225,8 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return PAYMENT_NOT_RESOLVABLE
         case RefusalCode.REFUND_NOT_RESOLVABLE:
             return REFUND_NOT_RESOLVABLE
+        case RefusalCode.ATTEMPT_IN_FLIGHT:
+            return ATTEMPT_IN_FLIGHT
         case RefusalCode.AMOUNT_MISMATCH:
             return AMOUNT_MISMATCH
         case RefusalCode.DEAD_LETTER_NOT_PARKED:

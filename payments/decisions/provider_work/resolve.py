@@ -50,14 +50,16 @@ def resolve(
 
 def _not_resolvable(work: ProviderWork, at: Context) -> Refused | None:
     subject, until = work.refund or work.payment, work.progress.due_at
-    code = RefusalCode.REFUND_NOT_RESOLVABLE if work.refund else RefusalCode.PAYMENT_NOT_RESOLVABLE
     if work.doubt is Doubt.NONE:
+        code = RefusalCode.PAYMENT_NOT_RESOLVABLE
+        if work.refund:
+            code = RefusalCode.REFUND_NOT_RESOLVABLE
         why = f"{name_of(work)} is {subject.status.value}: there is no doubt to resolve"
         return Refused(code, why, subject)
     if work.progress.lease_id and until and until > at.now:
         # Its answer may be on its way, and is better than a verdict.
-        why = f"a worker asks about {name_of(work)} now; try again in a moment"
-        return Refused(code, f"{why}, after {until:%H:%M:%S} UTC", subject)
+        why = f"a worker asks about {name_of(work)} now, until {until:%H:%M:%S} UTC at the latest"
+        return Refused(RefusalCode.ATTEMPT_IN_FLIGHT, f"{why}; try again in a moment", subject)
     return None
 
 

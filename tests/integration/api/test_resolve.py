@@ -11,7 +11,7 @@ import pytest
 
 from payments.commands import ClaimPayment
 from payments.outcome import Unresolvable
-from tests.support.api.stage import claimed, settle, settle_refund
+from tests.support.api.stage import answered, claimed, settle, settle_refund
 
 if TYPE_CHECKING:
     import asyncpg
@@ -154,12 +154,16 @@ async def test_who_is_not_in_doubt_is_not_resolved(ingress: Ingress) -> None:
 
 
 async def test_a_worker_that_asks_is_waited_for(ingress: Ingress) -> None:
-    """Its answer is better than a verdict, and comes in a moment."""
+    """Its answer is better than a verdict; until it is there the key is free."""
     _, payment = await reviewed(ingress, ingress.client)
-    await claimed(ingress.committer, ClaimPayment(UUID(payment), 2, "test"))
-    reply = await resolve(ingress.client, payment, found())
-    assert (reply.status, reply.code) == (409, "payment_not_resolvable")
+    claim = await claimed(ingress.committer, ClaimPayment(UUID(payment), 2, "test"))
+    reply = await resolve(ingress.client, payment, found(), key="k")
+    assert (reply.status, reply.code) == (409, "attempt_in_flight")
+    assert reply.json["retryable"] is True
     assert "try again in a moment" in reply.text("detail")
+    await answered(ingress.committer, claim, LOST)
+    again = await resolve(ingress.client, payment, found(), key="k")
+    assert (again.status, again.text("status")) == (200, "completed")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_verdict_waits_for_a_worker_that_may_be_bringing_the_answer() -> None:
     scene = scene_of("reviewing")
     outcome = resolve(scene)
     assert isinstance(outcome, Refused)
-    assert outcome.code is RefusalCode.PAYMENT_NOT_RESOLVABLE
+    assert outcome.code is RefusalCode.ATTEMPT_IN_FLIGHT
     assert "try again in a moment" in outcome.detail
     due_at = scene.payment.progress.due_at
     assert due_at is not None
