@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "migrate": "cli.migrate:migrate",
     "openapi": "cli.openapi:openapi",
     "reconcile": "cli.reconcile:reconcile",
+    "resolve": "cli.resolve:resolve",
     "run": "cli.run:run",
     "status": "cli.status:status",
     "tail": "cli.tail:tail",

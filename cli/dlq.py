@@ -5,38 +5,30 @@ Who resolves a letter is recorded with it.
 """
 
 import asyncio
-import getpass
 import json
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
-import asyncpg
 import click
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.operator import actor, database, policy, submitted, told
 from payments.commands import Command, DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
-from payments.decision import Refused
-from payments.progress import Policy
-from process.settings import read_settings
-from store.pool import connect
+from payments.decision import Result
 from store.read.dead_letters import (
     DeadLetterFilters,
     dead_letter_by_id,
     dead_letters_page,
     letters_behind,
 )
-from store.write.commit import Reply, commit
+from store.write.commit import commit
 from store.write.context import live
-from store.write.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
-from telemetry.metrics import Metrics
+from store.write.group_commit import Submission
 from topics.contracts.payloads import DeadLetterData
 
 _ANY_TENANT: Final = None
@@ -44,8 +36,6 @@ _ANY_TENANT: Final = None
 _SHOWN_BYTES: Final = 2000
 # Letters read at once, messages and all.
 _PAGE: Final = 500
-
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 @click.group("dlq")
@@ -126,7 +116,7 @@ def show(*, letter_id: UUID, as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would become of each; change nothing.")
 @click.option("--reason", required=True, help="Why; kept with the letter.")
-@click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
+@click.option("--actor", default=actor)
 def redrive(  # noqa: PLR0913 - one parameter an option
     *,
     letter_ids: Sequence[UUID],
@@ -156,14 +146,14 @@ def redrive(  # noqa: PLR0913 - one parameter an option
 @dlq.command("discard")
 @click.argument("letter_ids", type=click.UUID, nargs=-1, required=True)
 @click.option("--reason", required=True, help="Why; kept with the letter.")
-@click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
+@click.option("--actor", default=actor)
 def discard(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
     """Close letters without trying again."""
     commands = [DiscardDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids]
     _tell(asyncio.run(_submitted(commands)))
 
 
-def _tell(outcomes: Sequence[DeadLetter | str]) -> None:
+def _tell(outcomes: Sequence[Result | str]) -> None:
     """Every outcome, and one refusal makes the exit code 1."""
     refused = 0
     for outcome in outcomes:
@@ -176,17 +166,15 @@ def _tell(outcomes: Sequence[DeadLetter | str]) -> None:
         raise SystemExit(1)
 
 
-async def _submitted(commands: Sequence[Command]) -> list[DeadLetter | str]:
-    async with _database() as pool:
-        metrics = Metrics(CollectorRegistry())
-        async with GroupCommitter(pool, live(_policy()), metrics, Limits(in_flight=1)) as committer:
-            return [await _outcome(committer, command) for command in commands]
+async def _submitted(commands: Sequence[Command]) -> list[Result | str]:
+    async with database("dlq") as pool:
+        return await submitted(pool, commands)
 
 
-async def _rehearsed(commands: Sequence[Command]) -> list[DeadLetter | str]:
+async def _rehearsed(commands: Sequence[Command]) -> list[Result | str]:
     """What would come of each by itself: decided and recorded like any other, then undone."""
-    async with _database() as pool, pool.acquire() as connection:
-        context = live(_policy())
+    async with database("dlq") as pool, pool.acquire() as connection:
+        context = live(policy())
         outcomes = []
         for command in commands:
             transaction = connection.transaction()
@@ -198,26 +186,8 @@ async def _rehearsed(commands: Sequence[Command]) -> list[DeadLetter | str]:
             reply = committed.replies[0]
             if isinstance(reply, Exception):
                 raise reply
-            outcomes.append(_told(reply))
+            outcomes.append(told(reply))
         return outcomes
-
-
-def _policy() -> Policy:
-    return Policy(**read_settings().payment.policy())
-
-
-async def _outcome(committer: GroupCommitter, command: Command) -> DeadLetter | str:
-    try:
-        return _told(await committer.submit(Submission(command)))
-    except StoreUnavailable as error:
-        return f"the database is away: {error}"
-
-
-def _told(reply: Reply) -> DeadLetter | str:
-    if isinstance(reply.result, Refused):
-        return reply.result.detail
-    assert isinstance(reply.result, DeadLetter), "resolving a letter gives the letter"
-    return reply.result
 
 
 async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
@@ -227,7 +197,7 @@ async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
     """
     newest_first: list[UUID] = []
     before: tuple[datetime, UUID] | None = None
-    async with _database() as pool, pool.acquire() as connection:
+    async with database("dlq") as pool, pool.acquire() as connection:
         while page := await dead_letters_page(
             connection, _ANY_TENANT, filters, before=before, limit=_PAGE
         ):
@@ -237,26 +207,15 @@ async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
 
 
 async def _page(filters: DeadLetterFilters, limit: int) -> list[DeadLetter]:
-    async with _database() as pool, pool.acquire() as connection:
+    async with database("dlq") as pool, pool.acquire() as connection:
         return await dead_letters_page(connection, _ANY_TENANT, filters, before=None, limit=limit)
 
 
 async def _letter(letter_id: UUID) -> tuple[DeadLetter | None, list[UUID]]:
     """The letter, and those that wait behind it."""
-    async with _database() as pool, pool.acquire() as connection:
+    async with database("dlq") as pool, pool.acquire() as connection:
         letter = await dead_letter_by_id(connection, _ANY_TENANT, letter_id)
         return letter, await letters_behind(connection, letter) if letter else []
-
-
-@asynccontextmanager
-async def _database() -> AsyncIterator[Pool]:
-    address = read_settings().database.address()
-    try:
-        pool = await connect(address, application_name="payments dlq", size=1)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
-    async with pool:
-        yield pool
 
 
 def _readable(data: bytes | None) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from payments.needs import Needs
 from payments.outcome import Operation
+from payments.resolution import ResolvePayment, ResolveRefund
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,23 +23,6 @@ if TYPE_CHECKING:
     from payments.notification import ProviderNotification
     from payments.outcome import Finding, Outcome
     from payments.payment import CaptureMethod, PaymentType, Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The rows a command must see, locked; of `provider_events` whether they were taken.
-
-    Refunds and dead letters bring their payment, payments bring their accounts, but
-    where `payments_only` says that no money moves: a claim must not wait for a busy
-    account.
-    """
-
-    account_ids: tuple[UUID, ...] = ()
-    payment_ids: tuple[UUID, ...] = ()
-    refund_ids: tuple[UUID, ...] = ()
-    dead_letter_ids: tuple[UUID, ...] = ()
-    provider_events: tuple[tuple[str, str], ...] = ()
-    payments_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +310,14 @@ class DiscardDeadLetter:
 
 
 ProviderWorkCommand = (
-    ClaimPayment | SettlePayment | WakePayment | ClaimRefund | SettleRefund | WakeRefund
+    ClaimPayment
+    | SettlePayment
+    | WakePayment
+    | ResolvePayment
+    | ClaimRefund
+    | SettleRefund
+    | WakeRefund
+    | ResolveRefund
 )
 Command = (
     OpenAccount

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from payments.events import AccountEvent, Event, Republication, Work
     from payments.ledger import LedgerTransfer
     from payments.notification import NotificationTaken, RecordedNotification
+    from payments.operator_action import OperatorAction
     from payments.payment import Payment
     from payments.refund import Refund
 
@@ -46,6 +47,10 @@ class RefusalCode(StrEnum):
     REFUND_EXCEEDS_PAYMENT = "refund_exceeds_payment"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     ACCOUNT_TURNOVER_EXCEEDED = "account_turnover_exceeded"
+    PAYMENT_NOT_RESOLVABLE = "payment_not_resolvable"
+    REFUND_NOT_RESOLVABLE = "refund_not_resolvable"
+    ATTEMPT_IN_FLIGHT = "attempt_in_flight"
+    AMOUNT_MISMATCH = "amount_mismatch"
     DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
     NOT_CLAIMABLE = "not_claimable"
@@ -59,12 +64,15 @@ class Refused:
     code: RefusalCode
     detail: str
     # Not in logs: a payment carries its client's own words.
-    present: Account | Payment | DeadLetter | None = field(default=None, repr=False)
+    present: Account | Payment | Refund | DeadLetter | None = field(default=None, repr=False)
 
     @property
     def is_conditional(self) -> bool:
-        """Whether only the asker's own condition failed: the request itself was never judged."""
-        return self.code is RefusalCode.PRECONDITION_FAILED
+        """Whether the request itself was never judged.
+
+        The asker's own condition failed, or somebody is at it who may change the answer.
+        """
+        return self.code in {RefusalCode.PRECONDITION_FAILED, RefusalCode.ATTEMPT_IN_FLIGHT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +134,5 @@ class Decision:
     blocked: tuple[Payment, ...] = ()
     # A parked message to publish again as it came (an operator's redrive of poison).
     republished: tuple[Republication, ...] = ()
+    # What an operator did, signed.
+    actions: tuple[OperatorAction, ...] = ()

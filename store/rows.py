@@ -21,6 +21,7 @@ from payments.journal.seals import Seal
 from payments.ledger import Entry, LedgerTransfer
 from payments.money import Money
 from payments.notification import RecordedNotification
+from payments.operator_action import OperatorAction
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
 from payments.progress import Progress
@@ -90,6 +91,7 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, Get]]] = {
         "message_value": attrgetter("source.value"),
         "message_headers": lambda letter: orjson.dumps(dict(letter.source.headers)).decode(),
     },
+    OperatorAction: {"detail": lambda action: orjson.dumps(dict(action.detail)).decode()},
     RecordedNotification: {
         "provider": attrgetter("event.provider"),
         "event_id": attrgetter("event.id"),

@@ -19,6 +19,7 @@ from payments.account import Account
 from payments.dead_letter import DeadLetter
 from payments.decision import RefusalCode, Refused
 from payments.payment import Payment
+from payments.refund import Refund
 from store.write.group_commit import Answer
 from telemetry.redaction import redact_text
 
@@ -115,6 +116,15 @@ PAYMENT_NOT_CAPTURABLE: Final = ProblemKind(
 PAYMENT_NOT_REFUNDABLE: Final = ProblemKind(
     "payment_not_refundable", 409, "Nothing of the payment was captured"
 )
+PAYMENT_NOT_RESOLVABLE: Final = ProblemKind(
+    "payment_not_resolvable", 409, "There is no doubt about the payment to resolve now"
+)
+REFUND_NOT_RESOLVABLE: Final = ProblemKind(
+    "refund_not_resolvable", 409, "There is no doubt about the refund to resolve now"
+)
+ATTEMPT_IN_FLIGHT: Final = ProblemKind(
+    "attempt_in_flight", 409, "The provider is being asked about it now", retryable=True
+)
 DEAD_LETTER_NOT_PARKED: Final = ProblemKind(
     "dead_letter_not_parked", 409, "The dead letter was dealt with before"
 )
@@ -156,6 +166,9 @@ CAPTURE_EXCEEDS_AUTHORIZATION: Final = ProblemKind(
 )
 REFUND_EXCEEDS_PAYMENT: Final = ProblemKind(
     "refund_exceeds_payment", 422, "More than can be refunded"
+)
+AMOUNT_MISMATCH: Final = ProblemKind(
+    "amount_mismatch", 422, "The amount found cannot be of what was asked for"
 )
 INSUFFICIENT_FUNDS: Final = ProblemKind(
     "insufficient_funds", 422, "The account has too little available"
@@ -208,6 +221,14 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return INSUFFICIENT_FUNDS
         case RefusalCode.ACCOUNT_TURNOVER_EXCEEDED:
             return ACCOUNT_TURNOVER_EXCEEDED
+        case RefusalCode.PAYMENT_NOT_RESOLVABLE:
+            return PAYMENT_NOT_RESOLVABLE
+        case RefusalCode.REFUND_NOT_RESOLVABLE:
+            return REFUND_NOT_RESOLVABLE
+        case RefusalCode.ATTEMPT_IN_FLIGHT:
+            return ATTEMPT_IN_FLIGHT
+        case RefusalCode.AMOUNT_MISMATCH:
+            return AMOUNT_MISMATCH
         case RefusalCode.DEAD_LETTER_NOT_PARKED:
             return DEAD_LETTER_NOT_PARKED
         case RefusalCode.DEAD_LETTER_NOT_REDRIVABLE:
@@ -225,7 +246,7 @@ def refusal(refused: Refused) -> Problem:
     return Problem(kind_of(refused.code), refused.detail, present=_present(refused.present))
 
 
-def _present(row: Account | Payment | DeadLetter | None) -> dict[str, str | int]:
+def _present(row: Account | Payment | Refund | DeadLetter | None) -> dict[str, str | int]:
     """What a client can go by that is told no because of a row's state."""
     match row:
         case None:
@@ -234,6 +255,8 @@ def _present(row: Account | Payment | DeadLetter | None) -> dict[str, str | int]
             return {"account_version": row.version}
         case Payment():
             return {"payment_status": row.status.value}
+        case Refund():
+            return {"refund_status": row.status.value}
         case DeadLetter():
             return {"dead_letter_state": row.state.value}
         case _:

@@ -10,6 +10,7 @@ from api.routes import (
     payments,
     reconciliation,
     refunds,
+    resolutions,
     streams,
     transfers,
 )
@@ -22,6 +23,7 @@ ROUTES: Final = (
     *refunds.ROUTES,
     *streams.ROUTES,
     *dead_letters.ROUTES,
+    *resolutions.ROUTES,
     *reconciliation.ROUTES,
     *documentation.ROUTES,
 )

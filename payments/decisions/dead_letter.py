@@ -19,6 +19,7 @@ from payments.decisions.account_checks import Side, exceeds_turnover, lacks_fund
 from payments.decisions.amend import owing
 from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
+from payments.operator_action import Action, OperatorAction
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund
@@ -54,7 +55,8 @@ def discard_dead_letter(
     letter = _parked(command, state)
     if isinstance(letter, Refused):
         return letter
-    return dead_letter_queue.discard(letter, command, state, at)
+    discarded = dead_letter_queue.discard(letter, command, state, at)
+    return replace(discarded, actions=(_action(Action.DISCARD, letter, command, at),))
 
 
 def redrive_dead_letter(
@@ -64,6 +66,15 @@ def redrive_dead_letter(
     letter = _parked(command, state)
     if isinstance(letter, Refused):
         return letter
+    again = _again(letter, command, state, at)
+    if isinstance(again, Refused):
+        return again
+    return replace(again, actions=(_action(Action.REDRIVE, letter, command, at),))
+
+
+def _again(
+    letter: DeadLetter, command: RedriveDeadLetter, state: State, at: Context
+) -> Decision | Refused:
     closed = dead_letter_queue.signed(letter, command, DeadLetterState.REDRIVEN, at)
     again: Decision | Refused
     if letter.refund_id:
@@ -138,6 +149,26 @@ def _sent(payment: Payment, what: EventType, at: Context) -> Decision:
         payments=(change.payment,),
         events=(change.event,),
         work=(work_for(change.payment, at, change.event),),
+    )
+
+
+def _action(
+    action: Action, letter: DeadLetter, command: RedriveDeadLetter | DiscardDeadLetter, at: Context
+) -> OperatorAction:
+    return OperatorAction(
+        id=at.new_id(),
+        tenant_id=letter.tenant_id,
+        actor=command.actor,
+        reason=command.reason,
+        action=action,
+        payment_id=letter.payment_id or letter.queued_for,
+        refund_id=letter.refund_id,
+        detail={
+            "dead_letter": str(letter.id),
+            "stage": letter.stage,
+            "parked_for": letter.reason.value,
+        },
+        recorded_at=at.now,
     )
 
 

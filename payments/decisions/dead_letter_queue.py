@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from payments.commands import DiscardDeadLetter, RedriveDeadLetter
     from payments.payment import Payment
+    from payments.resolution import ResolvePayment, ResolveRefund
 
 # The bytes came through a decoder, or will once the reader has learned them.
 _SENDABLE: Final = frozenset(
@@ -100,7 +101,7 @@ def redrive(
 
 def signed(
     letter: DeadLetter,
-    command: RedriveDeadLetter | DiscardDeadLetter,
+    command: RedriveDeadLetter | DiscardDeadLetter | ResolvePayment | ResolveRefund,
     became: DeadLetterState,
     at: Context,
 ) -> DeadLetter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from payments import commands
+from payments import commands, resolution
 from payments.decisions import accept, amend, authorization, dead_letter, notification
 from payments.decisions.provider_work.decide import decide_provider_work
 
@@ -31,9 +31,11 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             commands.ClaimPayment()
             | commands.SettlePayment()
             | commands.WakePayment()
+            | resolution.ResolvePayment()
             | commands.ClaimRefund()
             | commands.SettleRefund()
             | commands.WakeRefund()
+            | resolution.ResolveRefund()
         ):
             return decide_provider_work(command, state, at)
         case commands.ExpireAuthorization():

@@ -21,6 +21,11 @@ FOR NO KEY UPDATE;
 SELECT * FROM refunds
 WHERE id = any($1::uuid[]);
 
+-- name: unresolved_letters_about
+-- Asked after the payments are locked: whoever parks or closes one of these holds its payment.
+SELECT id FROM dead_letters
+WHERE payment_id = any(:payment_ids::uuid[]) AND state = 'parked' AND reason = 'outcome_unresolved';
+
 -- name: lock_dead_letters
 -- With those that are parked in the same queues, which only who holds the payment changes.
 SELECT * FROM dead_letters

@@ -252,11 +252,12 @@ SELECT id FROM dead_letters
 WHERE id = any(:ids::uuid[]);
 
 -- name: insert_dead_letters
--- One that another transaction is parking makes this one wait, fail and be decided again.
+-- One that another transaction is parking makes this one wait, fail and be decided again. As the
+-- last decision of the batch left it: an operator may close what was parked a moment before.
 INSERT INTO dead_letters (
     id, tenant_id, stage, reason, error, payment_id, refund_id, topic, message_partition,
     message_offset, message_key, message_value, message_headers, attempts, first_failed_at,
-    last_failed_at, queued_for, waits_behind, state, version
+    last_failed_at, queued_for, waits_behind, state, resolved_at, resolved_by, resolution, version
 )
 SELECT
     unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:stage::text[]),
@@ -266,7 +267,8 @@ SELECT
     unnest(:message_value::bytea[]), unnest(:message_headers::json[]),
     unnest(:attempts::integer[]), unnest(:first_failed_at::timestamptz[]),
     unnest(:last_failed_at::timestamptz[]), unnest(:queued_for::uuid[]),
-    unnest(:waits_behind::uuid[]), 'parked', 1;
+    unnest(:waits_behind::uuid[]), unnest(:state::text[]), unnest(:resolved_at::timestamptz[]),
+    unnest(:resolved_by::text[]), unnest(:resolution::text[]), unnest(:version::integer[]);
 
 -- name: update_dead_letters
 UPDATE dead_letters SET
@@ -294,6 +296,15 @@ SELECT
     unnest(:provider::text[]), unnest(:event_id::text[]), unnest(:tenant_id::text[]),
     unnest(:type::text[]), unnest(:payment_id::uuid[]), unnest(:refund_id::uuid[]),
     unnest(:effect::text[]), unnest(:received_at::timestamptz[]);
+
+-- name: insert_operator_actions
+INSERT INTO operator_actions (
+    id, tenant_id, actor, reason, action, payment_id, refund_id, detail, recorded_at
+)
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:actor::text[]),
+    unnest(:reason::text[]), unnest(:action::text[]), unnest(:payment_id::uuid[]),
+    unnest(:refund_id::uuid[]), unnest(:detail::json[]), unnest(:recorded_at::timestamptz[]);
 
 -- name: insert_idempotency_keys
 -- A key another transaction is inserting makes this one wait for it, and then fail:

@@ -82,15 +82,24 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
     if refund_ids:
         rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
         working.refunds = {row["id"]: refund_from(row) for row in rows}
-    if letter_ids:
-        letters = bound("lock_dead_letters", ids=list(letter_ids), queues=list(queues))
-        rows = await connection.fetch(*letters)
-        working.dead_letters = {row["id"]: dead_letter_from(row) for row in rows}
+    if any(need.unresolved for need in needs):
+        about = bound("unresolved_letters_about", payment_ids=list(working.payments))
+        letter_ids.update(row["id"] for row in await connection.fetch(*about))
+    working.dead_letters = await _letters(connection, letter_ids, queues)
     account_ids |= _accounts_of(working, commands)
     if account_ids:
         rows = await connection.fetch(query("lock_accounts"), list(account_ids))
         working.accounts = {row["id"]: account_from(row) for row in rows}
     return working
+
+
+async def _letters(
+    connection: PoolConnectionProxy, letter_ids: set[UUID], queues: set[UUID]
+) -> dict[UUID, DeadLetter]:
+    if not letter_ids:
+        return {}
+    letters = bound("lock_dead_letters", ids=list(letter_ids), queues=list(queues))
+    return {row["id"]: dead_letter_from(row) for row in await connection.fetch(*letters)}
 
 
 def _accounts_of(working: Working, commands: Iterable[Command]) -> set[UUID]:

@@ -170,8 +170,9 @@ class _Batch:
 def is_kept(outcome: Decision | Result | Refused) -> bool:
     """Whether a key stands for this outcome from now on.
 
-    A request whose own condition failed was not performed: its key is free, so that the asker
-    can look again and try again, and the two tries can still not become two payments.
+    A request whose own condition failed, or that came in between, was not performed: its key is
+    free, so that the asker can look again and try again, and the two tries can still not become
+    two payments.
     """
     return not (isinstance(outcome, Refused) and outcome.is_conditional)
 

@@ -9,6 +9,7 @@ from payments.dead_letter import DeadLetterState
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.payment import TERMINAL, PaymentStatus
+from payments.resolution import ResolveRefund
 
 if TYPE_CHECKING:
     from payments.commands import Command
@@ -54,7 +55,7 @@ def count(command: Command, outcome: Decision | Refused, metrics: Metrics) -> No
 
 def _count_work(command: Command, outcome: Decision, metrics: Metrics) -> None:
     """Only the command knows whose work it was: a refund's outcome may change its payment too."""
-    stage = "refund" if isinstance(command, SettleRefund | WakeRefund) else "charge"
+    stage = "refund" if isinstance(command, SettleRefund | WakeRefund | ResolveRefund) else "charge"
     for result in outcome.attempt_results:
         if result.outcome == "lease_expired":
             metrics.stage.lease_expiries.labels(stage).inc()

@@ -66,6 +66,7 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
     await write.insert("finish_attempts", _all(each.attempt_results for each in decisions))
     await write.versioned("dead_letters", _all(each.dead_letters for each in decisions))
     await write.insert("insert_provider_events", _all(each.provider_events for each in decisions))
+    await write.insert("insert_operator_actions", _all(each.actions for each in decisions))
     await _say(write, batch)
 
 

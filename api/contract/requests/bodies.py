@@ -6,6 +6,7 @@ and its currency, a type and its provider) is refused when the command is made.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from api.contract.requests.fields import (
     KnownProvider,
     Metadata,
     Name,
+    ProviderReference,
     Reason,
     one_of,
 )
@@ -27,6 +29,7 @@ from api.http.problems import FieldError, invalid
 from payments.commands import CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
 from payments.payment import CaptureMethod, PaymentType
+from payments.resolution import DidNotHappen, Happened, Verdict
 from topics.contracts.provider_names import PLACEHOLDER
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -179,6 +182,62 @@ class ResolveDeadLetterBody(BaseModel):
     reason: Reason
 
 
+class ResolvedOutcome(StrEnum):
+    """What an operator can find out."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+# What `verdict` refuses, said in the document.
+_VERDICTS: Final[list[JsonValue]] = [
+    {
+        "title": ResolvedOutcome.SUCCEEDED.value,
+        "required": ["amount", "provider_reference"],
+        "properties": {
+            "outcome": {"const": ResolvedOutcome.SUCCEEDED.value},
+            "amount": {"type": ["number", "string"]},
+            "provider_reference": {"type": "string"},
+        },
+    },
+    {
+        "title": ResolvedOutcome.FAILED.value,
+        "properties": {
+            "outcome": {"const": ResolvedOutcome.FAILED.value},
+            "amount": {"type": "null"},
+            "provider_reference": {"type": "null"},
+        },
+    },
+]
+
+
+class ResolveBody(BaseModel):
+    """What an operator found at the provider of a payment or a refund nobody was sure of."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"oneOf": _VERDICTS})
+
+    outcome: Annotated[ResolvedOutcome, one_of(ResolvedOutcome)]
+    amount: Annotated[
+        AmountText | None, Field(description="What was found; required if it succeeded.")
+    ] = None
+    provider_reference: Annotated[
+        ProviderReference | None,
+        Field(description="The provider's own name for it; required if it succeeded."),
+    ] = None
+    reason: Reason
+
+    def verdict(self, currency: str) -> Verdict:
+        """The verdict, of an amount in a currency. Raises Problem for fields that do not fit."""
+        done, outcome = self.outcome is ResolvedOutcome.SUCCEEDED, self.outcome
+        errors = _needed(done, self.amount, "/amount", outcome)
+        errors += _needed(done, self.provider_reference, "/provider_reference", outcome)
+        if errors:
+            raise invalid(*errors)
+        if self.amount is None or self.provider_reference is None:
+            return DidNotHappen()
+        return Happened(positive_amount_in(currency, self.amount), self.provider_reference)
+
+
 def amount_in(currency: str, text: str, pointer: str = "/amount") -> Money:
     """The amount a text is in a currency, 0 included. Raises Problem naming the field."""
     try:
@@ -199,7 +258,7 @@ def _needed(
     needed: bool,  # noqa: FBT001 - reads as a sentence at its two call sites
     value: UUID | str | None,
     pointer: str,
-    kind: PaymentType,
+    kind: PaymentType | ResolvedOutcome,
 ) -> list[FieldError]:
     if needed and value is None:
         return [FieldError(f"is required for {kind}", pointer)]

@@ -20,6 +20,7 @@ from api.contract.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
 from api.http.strict_json import Number
 from payments.currencies import EXPONENTS
 from payments.money import AMOUNT_MINOR_MAX
+from payments.resolution import REFERENCE
 from topics.contracts.provider_names import Provider
 
 # As RFC 9562 writes it; `uuid.UUID` would also take braces, URNs and stray dashes.
@@ -88,6 +89,12 @@ def _instant(value: object) -> datetime:
 def _currency(value: str) -> str:
     if value not in EXPONENTS:
         raise refused("currency", "must be an ISO 4217 code in capitals like USD")
+    return value
+
+
+def _reference(value: str) -> str:
+    if not REFERENCE.fullmatch(value):
+        raise refused("reference", "must be 1 to 255 visible ASCII characters")
     return value
 
 
@@ -163,4 +170,9 @@ Name = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra=_TEX
 StageName = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=_TEXT)]
 # A statement's line; longer texts belong to the client's own records.
 Description = Annotated[str, Field(max_length=500, json_schema_extra=_TEXT)]
+ProviderReference = Annotated[
+    str,
+    AfterValidator(_reference),
+    WithJsonSchema({"type": "string", "pattern": f"^{REFERENCE.pattern}$"}),
+]
 Reason = Annotated[str, Field(min_length=1, max_length=500, json_schema_extra=_TEXT)]

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from api.contract.responses.answers import FROZEN
 from payments.dead_letter import DeadLetterState
 from payments.payment import PaymentStatus
+from payments.refund import RefundStatus
 
 
 class ProblemErrorResponse(BaseModel):
@@ -23,7 +24,7 @@ class ProblemErrorResponse(BaseModel):
 class ProblemResponse(BaseModel):
     """Every answer that is not a success (RFC 9457). `code` is stable; branch on it.
 
-    Who is refused for the state of an account, a payment or a dead letter is told that state.
+    Who is refused for the state of an account, a payment, a refund or a dead letter is told it.
     """
 
     model_config = FROZEN
@@ -41,4 +42,5 @@ class ProblemResponse(BaseModel):
     # Of the row that said no: a client need not ask again to know where it stands.
     account_version: int | None = None
     payment_status: PaymentStatus | None = None
+    refund_status: RefundStatus | None = None
     dead_letter_state: DeadLetterState | None = None

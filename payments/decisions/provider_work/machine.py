@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from payments.commands import SettlePayment, SettleRefund
     from payments.dead_letter import DeadLetter
+    from payments.money import Money
     from payments.payment import Payment
     from payments.progress import Progress
     from payments.refund import Refund
@@ -87,6 +88,11 @@ class ProviderWork(Protocol):
         ...
 
     @property
+    def owed(self) -> Money:
+        """Of how much, while something is owed."""
+        ...
+
+    @property
     def progress(self) -> Progress:
         """How far it was asked for what is owed."""
         ...
@@ -112,6 +118,10 @@ class ProviderWork(Protocol):
 
     def with_error(self, error: Failure) -> Self:
         """The same, with what went wrong last."""
+        ...
+
+    def found(self, amount: Money) -> Self:
+        """The same, owing as much as was found at the provider."""
         ...
 
     def stepped(self, step: Step, progress: Progress) -> Decision:
@@ -141,7 +151,7 @@ def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision
     if operation is None or progress.lease_id or number != progress.attempt_count + 1:
         return Refused(
             RefusalCode.NOT_CLAIMABLE,
-            f"attempt {number} of {_name(work)} is taken or not needed",
+            f"attempt {number} of {name_of(work)} is taken or not needed",
         )
     if work.blocked_by:
         return Refused(
@@ -188,7 +198,7 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
     """Send due work again; a worker whose lease ran out leaves an outcome nobody knows."""
     progress = work.progress
     if work.operation is None or progress.due_at is None or progress.due_at > at.now:
-        return Refused(RefusalCode.NOT_CLAIMABLE, f"{_name(work)} is not due")
+        return Refused(RefusalCode.NOT_CLAIMABLE, f"{name_of(work)} is not due")
     if progress.lease_id is None:
         return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
     return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
@@ -317,5 +327,6 @@ def _patience(at: Context) -> datetime:
     return at.now + timedelta(seconds=at.policy.patience_s)
 
 
-def _name(work: ProviderWork) -> str:
+def name_of(work: ProviderWork) -> str:
+    """What a person calls it."""
     return f"refund {work.refund.id}" if work.refund else f"payment {work.payment.id}"

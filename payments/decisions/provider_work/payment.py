@@ -16,6 +16,7 @@ from payments.decision import Context, Decision, State
 from payments.decisions.amend import owing
 from payments.decisions.provider_work.machine import Doubt, Step
 from payments.events import EventType
+from payments.money import Money
 from payments.outcome import Operation
 from payments.payment import CAPTURED, TERMINAL, Payment, PaymentStatus
 
@@ -59,6 +60,11 @@ class PaymentWork:
         return self.payment.operation
 
     @property
+    def owed(self) -> Money:
+        assert self.payment.operation_minor is not None, "an operation has an amount"
+        return Money(self.payment.operation_minor, self.payment.currency)
+
+    @property
     def progress(self) -> Progress:
         """As the payment has it; of another operation than was asked for last, nothing is known."""
         payment = self.payment
@@ -93,6 +99,9 @@ class PaymentWork:
             return self
         told = replace(self.payment, last_error_code=error.code, last_error=error.message)
         return replace(self, payment=told)
+
+    def found(self, amount: Money) -> PaymentWork:
+        return replace(self, payment=replace(self.payment, operation_minor=amount.amount_minor))
 
     def stepped(self, step: Step, progress: Progress) -> Decision:
         payment = self.payment
@@ -157,8 +166,7 @@ class PaymentWork:
         return None
 
     def _completed(self, payment: Payment) -> Decision:
-        owed_minor = payment.operation_minor
-        assert owed_minor is not None, "an operation has an amount"
+        owed_minor = self.owed.amount_minor
         moved = holds.post(payment, owed_minor, self.state, self.at)
         completed = replace(
             payment.owed_nothing(),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from payments.money import Money
     from payments.outcome import Failure
     from payments.payment import Payment
     from payments.progress import Progress
@@ -58,6 +59,10 @@ class RefundWork:
         return Operation.REFUND if self.refund.progress.due_at else None
 
     @property
+    def owed(self) -> Money:
+        return self.refund.amount
+
+    @property
     def progress(self) -> Progress:
         return self.refund.progress
 
@@ -79,6 +84,9 @@ class RefundWork:
     def with_error(self, error: Failure) -> RefundWork:
         told = replace(self.refund, last_error_code=error.code, last_error=error.message)
         return replace(self, refund=told)
+
+    def found(self, amount: Money) -> RefundWork:  # noqa: ARG002 - a refund is whole
+        return self
 
     def stepped(self, step: Step, progress: Progress) -> Decision:
         """The refund after the step; its payment says so where that is a public fact."""

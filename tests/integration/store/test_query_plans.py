@@ -18,6 +18,7 @@ STATEMENTS = (
     "subjects_of_dead_letters",
     "lock_payments",
     "refunds_by_id",
+    "unresolved_letters_about",
     "lock_dead_letters",
     "lock_accounts",
     "known_provider_events",

@@ -38,7 +38,9 @@ async def test_a_sound_database_satisfies_every_invariant(
     committer: GroupCommitter, database: DatabaseAddress
 ) -> None:
     """Payments in every state, refunds and letters made by commands violate nothing."""
-    await (await live(committer)).hold_up()
+    world = await live(committer)
+    await world.hold_up()
+    await world.resolve()
     found = await snapshot(database)
     assert violated(found) == {}
     assert all(each.checked for each in found.results)

@@ -46,6 +46,7 @@ class Possessions:
                 "payment_type": "external_payment",
                 "provider": "stripe",
             },
+            "ResolveBody": {"outcome": "failed", "reason": "a test"},
             "ResolveDeadLetterBody": {"reason": "a test"},
         }
         return bodies.get(route.body.__name__, {})

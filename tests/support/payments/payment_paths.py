@@ -24,6 +24,7 @@ from payments.commands import (
     SettleRefund,
     WakePayment,
 )
+from payments.money import Money
 from payments.notification import Reported
 from payments.outcome import (
     Declined,
@@ -38,6 +39,7 @@ from payments.outcome import (
 from payments.payment import CaptureMethod, Payment
 from payments.progress import Policy
 from payments.refund import Refund
+from payments.resolution import DidNotHappen, Happened, ResolvePayment, Verdict
 from tests.support.factories import SOURCE, TENANT, pay, said, transfer, usd
 from tests.support.payments.desk import Desk, granted
 
@@ -142,6 +144,16 @@ def _hinting(what: Reported) -> Callable[[Scene], Command]:
     return lambda scene: NotifyPayment(scene.payment_id, said(what))
 
 
+def _resolving(scene: Scene, verdict: Verdict) -> Command:
+    return ResolvePayment(scene.payment_id, "operator", "looked there", verdict)
+
+
+def _owed(scene: Scene) -> Money:
+    """All that its provider was asked for, or is said to have been."""
+    payment = scene.payment
+    return Money(payment.operation_minor or payment.amount.amount_minor, payment.currency)
+
+
 COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "claim": lambda scene: ClaimPayment(
         scene.payment_id, scene.payment.progress.attempt_count + 1, "w"
@@ -160,6 +172,8 @@ COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.payment), "operator", "why not"
     ),
+    "resolve_happened": lambda scene: _resolving(scene, Happened(_owed(scene), "pi_9")),
+    "resolve_did_not": lambda scene: _resolving(scene, DidNotHappen()),
     **{f"hint_{what.value}": _hinting(what) for what in Reported},
 }
 

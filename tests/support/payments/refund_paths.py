@@ -18,6 +18,7 @@ from payments.commands import (
 from payments.notification import Reported
 from payments.payment import Payment
 from payments.refund import Refund
+from payments.resolution import DidNotHappen, Happened, ResolveRefund
 from tests.support.factories import SOURCE, TENANT, said, usd
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import OUTCOMES, UNCERTAIN, scene_of
@@ -88,6 +89,12 @@ COMMANDS: Final[dict[str, Callable[[RefundScene], Command]]] = {
     "wake": lambda scene: WakeRefund(scene.refund_id),
     "redrive": lambda scene: RedriveDeadLetter(
         scene.desk.letter_about(scene.refund), "operator", "why not"
+    ),
+    "resolve_happened": lambda scene: ResolveRefund(
+        scene.refund_id, "operator", "looked there", Happened(scene.refund.amount, "re_9")
+    ),
+    "resolve_did_not": lambda scene: ResolveRefund(
+        scene.refund_id, "operator", "looked there", DidNotHappen()
     ),
     "hint_done": lambda scene: NotifyRefund(scene.refund_id, said(Reported.DONE)),
     "hint_not_done": lambda scene: NotifyRefund(scene.refund_id, said(Reported.NOT_DONE)),

@@ -22,9 +22,10 @@ from payments.commands import (
 from payments.dead_letter import DeadLetterReason, SourceMessage
 from payments.decision import Claimed, Refused
 from payments.ids import dead_letter_id
-from payments.outcome import Declined, Succeeded, Unknown
+from payments.outcome import Declined, Succeeded, Unknown, Unresolvable
 from payments.payment import CaptureMethod, Payment
 from payments.refund import Refund
+from payments.resolution import DidNotHappen, Happened, ResolvePayment, ResolveRefund
 from store.write.group_commit import Answer, Idempotency, Submission
 from tests.support.factories import SOURCE, TENANT, open_account, pay, transfer, usd
 
@@ -109,6 +110,18 @@ class World:
         payment_id = await self.payment(await self.account())
         await self.park(payment_id=payment_id)
         await self.park(b"{}", payment_id=payment_id, reason=DeadLetterReason.WAITS_BEHIND)
+
+    async def resolve(self) -> None:
+        """Payments and a refund nobody was sure of, and what an operator found of each."""
+        account, why = await self.account(), ("ada", "looked there")
+        lost = Unresolvable("key_window_passed", "nobody can tell")
+        for verdict in (Happened(usd(5_000), "pi_found"), DidNotHappen()):
+            payment_id = await self.payment(account, lost)
+            await self.ask(ResolvePayment(payment_id, *why, verdict))
+        completed = await self.payment(account, Succeeded("pi_2"))
+        for verdict in (Happened(usd(500), "re_found"), DidNotHappen()):
+            refund_id = await self.refund(completed, 500, lost)
+            await self.ask(ResolveRefund(refund_id, *why, verdict))
 
 
 async def live(committer: GroupCommitter) -> World:

@@ -27,6 +27,10 @@ STATUS = {
     RefusalCode.REFUND_EXCEEDS_PAYMENT: 422,
     RefusalCode.INSUFFICIENT_FUNDS: 422,
     RefusalCode.ACCOUNT_TURNOVER_EXCEEDED: 422,
+    RefusalCode.PAYMENT_NOT_RESOLVABLE: 409,
+    RefusalCode.REFUND_NOT_RESOLVABLE: 409,
+    RefusalCode.ATTEMPT_IN_FLIGHT: 409,
+    RefusalCode.AMOUNT_MISMATCH: 422,
     RefusalCode.DEAD_LETTER_NOT_PARKED: 409,
     RefusalCode.DEAD_LETTER_NOT_REDRIVABLE: 409,
     RefusalCode.NOT_CLAIMABLE: 409,
@@ -36,9 +40,10 @@ STATUS = {
 
 @pytest.mark.parametrize("code", RefusalCode)
 def test_every_refusal_has_its_status_and_its_own_code(code: RefusalCode) -> None:
-    """The code a client reads is the core's own; no refusal may be tried again unchanged."""
+    """The code a client reads is the core's own; only who came in between may try again."""
     kind = kind_of(code)
-    assert (kind.code, kind.status, kind.retryable) == (code.value, STATUS[code], False)
+    assert (kind.code, kind.status) == (code.value, STATUS[code])
+    assert kind.retryable == (code is RefusalCode.ATTEMPT_IN_FLIGHT)
 
 
 def test_codes_are_unique_and_named_as_their_constants() -> None:
@@ -50,6 +55,7 @@ def test_codes_are_unique_and_named_as_their_constants() -> None:
 def test_only_what_may_succeed_later_is_retryable() -> None:
     """A request that is refused for what it is will be refused again."""
     assert {kind.code for kind in KINDS if kind.retryable} == {
+        "attempt_in_flight",
         "idempotency_key_in_flight",
         "internal",
         "overloaded",

@@ -1,0 +1,67 @@
+"""What an operator decides at the console, handed straight to the database: no ingress is needed.
+
+Whatever is asked is decided and recorded as it is for everybody else, and signed.
+"""
+
+import getpass
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+import click
+from prometheus_client import CollectorRegistry
+
+from payments.commands import Command
+from payments.decision import Refused, Result
+from payments.progress import Policy
+from process.settings import read_settings
+from store.pool import connect
+from store.write.commit import Reply
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
+from telemetry.metrics import Metrics
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+def actor() -> str:
+    """Who sits at the console: the login name, and where."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def policy() -> Policy:
+    """The policy of this deployment."""
+    return Policy(**read_settings().payment.policy())
+
+
+@asynccontextmanager
+async def database(command: str) -> AsyncIterator[Pool]:
+    """The database, for one command of `payments`. Raises ClickException if it is away."""
+    address = read_settings().database.address()
+    try:
+        pool = await connect(address, application_name=f"payments {command}", size=1)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise click.ClickException(f"the database cannot be reached: {error}") from error
+    async with pool:
+        yield pool
+
+
+async def submitted(pool: Pool, commands: Sequence[Command]) -> list[Result | str]:
+    """What came of each command, one after the other: its result, or why not."""
+    metrics = Metrics(CollectorRegistry())
+    async with GroupCommitter(pool, live(policy()), metrics, Limits(in_flight=1)) as committer:
+        return [await _outcome(committer, command) for command in commands]
+
+
+def told(reply: Reply) -> Result | str:
+    """A reply's result, or why it was refused."""
+    return reply.result.detail if isinstance(reply.result, Refused) else reply.result
+
+
+async def _outcome(committer: GroupCommitter, command: Command) -> Result | str:
+    try:
+        return told(await committer.submit(Submission(command)))
+    except StoreUnavailable as error:
+        return f"the database is away: {error}"

@@ -1,0 +1,28 @@
+"""Which rows a command must see before it is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The rows a command must see, locked; of `provider_events` whether they were taken.
+
+    Refunds and dead letters bring their payment, payments bring their accounts, but
+    where `payments_only` says that no money moves: a claim must not wait for a busy
+    account. Payments bring the letters about an outcome nobody knows where `unresolved`
+    asks for them.
+    """
+
+    account_ids: tuple[UUID, ...] = ()
+    payment_ids: tuple[UUID, ...] = ()
+    refund_ids: tuple[UUID, ...] = ()
+    dead_letter_ids: tuple[UUID, ...] = ()
+    provider_events: tuple[tuple[str, str], ...] = ()
+    payments_only: bool = False
+    unresolved: bool = False

@@ -1,0 +1,27 @@
+"""What an operator at the console names by its id alone: a payment or a refund, of any tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from store.queries import bound
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from asyncpg.pool import PoolConnectionProxy
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which of the two it is, and its currency, which never changes."""
+
+    is_refund: bool
+    currency: str
+
+
+async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Subject | None:
+    """The payment or refund of that id, or None."""
+    row = await connection.fetchrow(*bound("subject_by_id", id=subject_id))
+    return Subject(row["is_refund"], row["currency"]) if row else None
