@@ -35,7 +35,7 @@ def changed(
         # Another host's clock may be ahead of ours: no row goes back in time.
         updated_at=max(at.now, payment.updated_at),
     )
-    return Change(after, Event(at.new_id(), what, after, after.updated_at, refund))
+    return Change(after, Event(at.new_id(), what, after, at.now, refund))
 
 
 def work_for(subject: Payment | Refund, at: Context, cause: Event | None = None) -> Work:

@@ -120,6 +120,8 @@ class SettlePayment:
     """Record what an attempt ended in; `source` is the message that asked for it.
 
     `is_first`: nothing had been asked before, so if this attempt was not either, nothing was.
+    `is_of_inquiry`: the outcome is the answer to the question what became of an earlier attempt,
+    and if it is not certain, nothing was learnt.
     """
 
     payment_id: UUID
@@ -128,6 +130,7 @@ class SettlePayment:
     outcome: Outcome
     source: SourceMessage
     is_first: bool = False
+    is_of_inquiry: bool = False
 
     def needs(self) -> Needs:
         """The payment."""
@@ -171,13 +174,14 @@ class ClaimRefund:
 
 @dataclass(frozen=True, slots=True)
 class SettleRefund:
-    """Record what an attempt at a refund ended in; `is_first` as for a payment's."""
+    """Record what an attempt at a refund ended in; the rest as for a payment's."""
 
     refund_id: UUID
     attempt_id: UUID
     outcome: Outcome
     source: SourceMessage
     is_first: bool = False
+    is_of_inquiry: bool = False
 
     @property
     def operation(self) -> Operation:

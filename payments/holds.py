@@ -49,7 +49,7 @@ def void(payment: Payment, state: State, at: Context) -> ledger.Moved:
 def balance_facts(moved: ledger.Moved, at: Context) -> tuple[AccountEvent, ...]:
     """The public fact of each customer's new balance; a hold changes no balance."""
     return tuple(
-        AccountEvent(at.new_id(), AccountEventType.BALANCE_CHANGED, account, account.updated_at)
+        AccountEvent(at.new_id(), AccountEventType.BALANCE_CHANGED, account, at.now)
         for account in moved.accounts
     )
 

@@ -8,14 +8,14 @@ transfer, once. The terms are TigerBeetle's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from payments.account import Account, SystemAccount
+from payments.ids import uuid7
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
 
 Party = Account | SystemAccount
@@ -51,7 +51,9 @@ class Entry:
     refund_id: UUID | None = None
 
 
-_TICK: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# An id is made up to a moment after the time of its row: the next row's is later all the same.
+_STEP: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +139,18 @@ def void(hold: Hold, debit: Party, credit: Party, entry: Entry) -> Moved:
 def _after(entry: Entry, debit: Party, credit: Party) -> Entry:
     """The entry, dated after the last of either customer: hosts' clocks differ.
 
-    By a microsecond at the least, so that a statement has one order, and the balance at an
-    instant is that of the last row before it.
+    Its id moves with it, because ids are what statements are ordered by.
     """
     known = [
-        party.updated_at + _TICK
+        party.updated_at
         for party in (debit, credit)
-        if isinstance(party, Account) and party.version
+        if isinstance(party, Account) and party.version and party.updated_at > entry.recorded_at
     ]
-    return replace(entry, recorded_at=max([entry.recorded_at, *known]))
+    if not known:
+        return entry
+    recorded_at = max(known) + _STEP
+    unix_ns = (recorded_at - _EPOCH) // timedelta(microseconds=1) * 1000
+    return replace(entry, recorded_at=recorded_at, id=uuid7(unix_ns, entry.id.int))
 
 
 def _changed(

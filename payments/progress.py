@@ -69,14 +69,14 @@ class Progress:
         """Whether one more failed try is one too many."""
         return self.retry_count >= self.max_retries
 
-    def leased(self, attempt_id: UUID, now: datetime, until: datetime) -> Progress:
-        """The next attempt is in flight; from now on the provider may know of it."""
+    def leased(self, attempt_id: UUID, asked_at: datetime, until: datetime) -> Progress:
+        """The next attempt is in flight; since `asked_at` the provider may know of it."""
         return replace(
             self,
             lease_id=attempt_id,
             due_at=until,
             attempt_count=self.attempt_count + 1,
-            first_asked_at=self.first_asked_at or now,
+            first_asked_at=self.first_asked_at or asked_at,
         )
 
     def unasked(self) -> Progress:

@@ -100,10 +100,11 @@ class Capabilities:
             return Declined(Trouble.NOT_OFFERED, f"{self.title} does not {operation}")
         if isinstance(request, VoidRequest) or self._takes(request.amount):
             return None
-        return Declined(
-            Trouble.AMOUNT_NOT_REPRESENTABLE,
-            f"{self.title} cannot express this amount in this currency",
-        )
+        why = f"{self.title} cannot express this amount in this currency"
+        if isinstance(request, Inquiry):
+            # It was asked for once, when it could be: that it cannot now is no answer.
+            return Unknown(Trouble.INCONCLUSIVE, why)
+        return Declined(Trouble.AMOUNT_NOT_REPRESENTABLE, why)
 
     def _takes(self, amount: Money) -> bool:
         is_known = self.currencies is None or amount.currency in self.currencies

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_LOCKED: Final = Deferred("locked_elsewhere", 1.0)
+# Whoever holds it is at its call, and done with it within seconds.
+_LOCKED_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt ended in, and whether it ended with the question about an earlier one."""
+
+    outcome: Outcome
+    is_of_inquiry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +124,17 @@ class ProviderCalls:
             self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
         ):
             span.set_attribute("payment.id", str(payment_id))
-            kind = await self._recorded(claimed, await self._outcome(claimed), source)
+            kind = await self._recorded(claimed, await self._answer(claimed), source)
             log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
         self._tools.metrics.stage.processed.labels(stage, kind).inc()
         seconds = perf_counter() - started
         self._tools.metrics.stage.handler_seconds.labels(stage).observe(seconds)
 
-    async def _recorded(self, claimed: Claimed, outcome: Outcome, source: SourceMessage) -> str:
+    async def _recorded(self, claimed: Claimed, answer: Answer, source: SourceMessage) -> str:
         """Record the outcome, or that nobody knows it; the name of what was recorded."""
-        for each in (outcome, Unknown("unrecordable_outcome", type(outcome).__name__)):
-            command = settling(claimed, each, source)
+        unrecordable = Unknown("unrecordable_outcome", type(answer.outcome).__name__)
+        for each in (answer.outcome, unrecordable):
+            command = settling(claimed, each, source, is_of_inquiry=answer.is_of_inquiry)
             submission = Submission(command, traceparent=current_traceparent())
             try:
                 await submit_durably(self._tools.committer, submission)
@@ -136,37 +146,36 @@ class ProviderCalls:
         # The lease runs out, and the provider is asked again.
         return "unrecorded"
 
-    async def _outcome(self, claimed: Claimed) -> Outcome:
+    async def _answer(self, claimed: Claimed) -> Answer:
         provider = claimed.attempt.provider
         limit = self._limits[provider]
         number = limit.begins()
-        outcome = await self._locked(claimed)
+        answer = await self._locked(claimed)
         in_flight = self._by_provider[provider]
-        limit.heard(number, outcome, in_flight=in_flight, now=perf_counter())
+        limit.heard(number, answer.outcome, in_flight=in_flight, now=perf_counter())
         self._allowed.labels(self._stage, provider).set(limit.allowed)
-        return outcome
+        return answer
 
-    async def _locked(self, claimed: Claimed) -> Outcome:
+    async def _locked(self, claimed: Claimed) -> Answer:
         async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
             if not ours:
-                return _LOCKED
+                return Answer(Deferred("locked_elsewhere", _LOCKED_RETRY_S))
             try:
                 return await self._asked(self._tools.gateways[claimed.attempt.provider], claimed)
             except Exception as error:
                 # A bug between us and the provider: it may have been asked, so nobody knows.
                 log.exception("a provider call failed")
-                return Unknown("internal_error", type(error).__name__)
+                return Answer(Unknown("internal_error", type(error).__name__))
 
-    async def _asked(self, gateway: Gateway, claimed: Claimed) -> Outcome:
+    async def _asked(self, gateway: Gateway, claimed: Claimed) -> Answer:
         if claimed.attempt.inquiry:
             found = await inquire(gateway, claimed)
             if not isinstance(found, NotFound):
-                return found
+                return Answer(found, is_of_inquiry=True)
             if _may_be_forgotten(gateway, claimed):
-                return Unresolvable(
-                    "key_window_passed", "found nothing, and the key may be forgotten"
-                )
-        return await ask(gateway, claimed)
+                forgotten = "found nothing, and the key may be forgotten"
+                return Answer(Unresolvable("key_window_passed", forgotten), is_of_inquiry=True)
+        return Answer(await ask(gateway, claimed))
 
 
 def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:

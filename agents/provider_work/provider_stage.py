@@ -44,13 +44,20 @@ class ProviderStage:
 
 
 def settling(
-    claimed: Claimed, outcome: Outcome, source: SourceMessage
+    claimed: Claimed, outcome: Outcome, source: SourceMessage, *, is_of_inquiry: bool
 ) -> SettlePayment | SettleRefund:
-    """The command that records what the attempt ended in."""
+    """The command that records what the attempt ended in, at the call or at the inquiry before."""
     attempt = claimed.attempt
     is_first = not attempt.inquiry
     if attempt.refund_id:
-        return SettleRefund(attempt.refund_id, attempt.id, outcome, source, is_first)
+        return SettleRefund(
+            refund_id=attempt.refund_id,
+            attempt_id=attempt.id,
+            outcome=outcome,
+            source=source,
+            is_first=is_first,
+            is_of_inquiry=is_of_inquiry,
+        )
     return SettlePayment(
         payment_id=attempt.payment_id,
         attempt_id=attempt.id,
@@ -58,6 +65,7 @@ def settling(
         outcome=outcome,
         source=source,
         is_first=is_first,
+        is_of_inquiry=is_of_inquiry,
     )
 
 

@@ -144,6 +144,7 @@ def _accept_external(command: CreatePayment, source: Account, at: Context) -> De
     automatic = command.capture_method is CaptureMethod.AUTOMATIC
     payment = _payment(command, at, Operation.CHARGE if automatic else Operation.AUTHORIZE)
     moved = holds.reserve(payment, source, at)
+    payment = replace(payment, hold_id=moved.transfer.entry.id)
     created = Event(at.new_id(), EventType.PAYMENT_CREATED, payment, at.now)
     return Decision(
         result=payment,

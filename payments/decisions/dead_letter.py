@@ -127,7 +127,7 @@ def _charge_again(payment: Payment, state: State, at: Context) -> Decision | Ref
         hold_id=at.new_id(),
     )
     moved = holds.reserve(pending, source, at)
-    sent = _sent(pending, EventType.PAYMENT_REDRIVEN, at)
+    sent = _sent(replace(pending, hold_id=moved.transfer.entry.id), EventType.PAYMENT_REDRIVEN, at)
     return replace(sent, accounts=moved.accounts, transfers=(moved.transfer,))
 
 

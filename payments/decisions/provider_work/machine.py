@@ -19,6 +19,7 @@ from payments.attempt import Attempt, lease_expired, result_of
 from payments.change import work_for
 from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
 from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
+from payments.ids import dead_letter_id
 from payments.outcome import (
     Declined,
     Deferred,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from payments.commands import SettlePayment, SettleRefund
     from payments.dead_letter import DeadLetter
     from payments.money import Money
+    from payments.outcome import Outcome
     from payments.payment import Payment
     from payments.progress import Progress
     from payments.refund import Refund
@@ -157,6 +159,8 @@ def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision
         return Refused(
             RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {work.blocked_by} is in its way"
         )
+    # Whatever was heard or recorded of what was asked before; but a void made twice is a void.
+    was_asked_before = progress.first_asked_at is not None or work.doubt is not Doubt.NONE
     attempt = Attempt(
         id=at.new_id(),
         tenant_id=work.payment.tenant_id,
@@ -164,15 +168,16 @@ def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision
         refund_id=work.refund.id if work.refund else None,
         number=number,
         operation=operation,
-        # Whatever was heard or recorded of what was asked before.
-        inquiry=progress.first_asked_at is not None,
+        inquiry=was_asked_before and operation is not Operation.VOID,
         provider=holds.provider_of(work.payment),
         provider_key=work.provider_key,
         worker=worker,
         lease_expires_at=at.now + timedelta(seconds=at.policy.lease_s),
         started_at=at.now,
     )
-    leased = progress.leased(attempt.id, at.now, attempt.lease_expires_at)
+    # Of what nobody knows when it was asked, it is as old as can be.
+    asked_at = work.payment.created_at if was_asked_before else at.now
+    leased = progress.leased(attempt.id, asked_at, attempt.lease_expires_at)
     decision = work.stepped(Step.CLAIMED, leased)
     payment = decision.payments[0] if decision.payments else work.payment
     refund = decision.refunds[0] if decision.refunds else None
@@ -184,14 +189,22 @@ def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Contex
     outcome, progress = command.outcome, work.progress
     if work.operation is not command.operation:
         decision = _too_late(work, command, at)
-    elif progress.lease_id == command.attempt_id or isinstance(outcome, Succeeded | Declined):
-        # Its lease may have run out, but a certain answer is certain whoever brings it.
+    elif progress.lease_id == command.attempt_id or _counts_late(outcome, progress):
         if command.is_first and not was_asked(outcome):
             work = work.with_progress(progress.unasked())
         decision = _settled(work, command, at)
     else:
         decision = Decision(result=work.refund or work.payment)
     return replace(decision, attempt_results=(result_of(command.attempt_id, outcome, at.now),))
+
+
+def _counts_late(outcome: Outcome, progress: Progress) -> bool:
+    """Whether an answer counts though its lease ran out: a certain one is certain.
+
+    But while another attempt is in flight a refusal says nothing of what that one does.
+    """
+    is_refusal = isinstance(outcome, Declined) and progress.lease_id is None
+    return isinstance(outcome, Succeeded) or is_refusal
 
 
 def wake(work: ProviderWork, at: Context) -> Decision | Refused:
@@ -241,7 +254,9 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
         case Unresolvable() if work.doubt is not Doubt.IN_REVIEW:
             return _left_to_a_person(work, outcome, command.source, at)
-        case Retriable() | Unknown() | Unresolvable() if work.doubt is not Doubt.NONE:
+        case Retriable() | Unknown() | Unresolvable() if (
+            work.doubt is not Doubt.NONE or command.is_of_inquiry
+        ):
             return _still_unknown(work, outcome, command.source, at)
         case Unknown() if work.operation is not Operation.VOID:
             asked = progress.inquiring(at.now + inquiry_delay(progress, at.policy, at.jitter))
@@ -299,6 +314,8 @@ def _too_late(work: ProviderWork, command: SettlePayment | SettleRefund, at: Con
     if error is None:
         return unchanged
     letter = _letter(work, DeadLetterReason.CONTRADICTION, error, command.source, at)
+    # One a reference: two of them are two movements of money.
+    letter = replace(letter, id=dead_letter_id(str(letter.id), command.outcome.reference))
     return replace(unchanged, dead_letters=(letter,))
 
 

@@ -67,10 +67,13 @@ class PaymentWork:
     @property
     def progress(self) -> Progress:
         """As the payment has it; of another operation than was asked for last, nothing is known."""
-        payment = self.payment
-        if payment.operation is not payment.asked_operation:
-            return payment.progress.unasked()
-        return payment.progress
+        payment, progress = self.payment, self.payment.progress
+        if payment.operation is payment.asked_operation:
+            return progress
+        if payment.asked_operation is None and progress.attempt_count:
+            # Claimed by a release that kept no such time.
+            return replace(progress, first_asked_at=payment.created_at)
+        return progress.unasked()
 
     @property
     def provider_key(self) -> str:
@@ -174,7 +177,7 @@ class PaymentWork:
             captured_minor=owed_minor,
             last_error_code=None,
             last_error=None,
-            completed_at=self.at.now,
+            completed_at=max(self.at.now, payment.updated_at),
         )
         return replace(
             self._changed(completed, EventType.PAYMENT_COMPLETED),

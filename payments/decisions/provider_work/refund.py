@@ -109,7 +109,7 @@ class RefundWork:
                 progress=self.refund.progress.settled(),
                 last_error_code=None,
                 last_error=None,
-                completed_at=self.at.now,
+                completed_at=max(self.at.now, self.refund.updated_at),
             ),
             self.at,
         )

@@ -148,9 +148,10 @@ def test_no_row_is_dated_before_what_its_account_has() -> None:
     ahead = replace(account(1, 100), updated_at=NOW + timedelta(seconds=2))
     first = ledger.transfer(ahead, account(2), entry(10))
     second = ledger.transfer(only_debtor(first), WORLD, entry(10, 2))
-    dates = [each.transfer.entry.recorded_at for each in (first, second)]
-    assert ahead.updated_at < dates[0] < dates[1]
-    assert only(second).updated_at == dates[1]
+    entries = [each.transfer.entry for each in (first, second)]
+    assert ahead.updated_at < entries[0].recorded_at < entries[1].recorded_at
+    assert entries[0].id < entries[1].id
+    assert only(second).updated_at == entries[1].recorded_at
 
 
 def only_debtor(moved: Moved) -> Account:

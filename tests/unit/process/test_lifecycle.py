@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 # What a body is made of: each test says how it lives and how it takes being stopped.
 _PROGRAM: Final = """
-import asyncio, sys, time
+import asyncio, signal, sys, time
 from process import lifecycle
 from process.waiting import until_reached
 from telemetry import logging
 
+# Whoever runs the tests may have told us to live on without a terminal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 logging.configure("info", "tests")
 lifecycle.CLEANUP_S = float(sys.argv[1])
 lifecycle._ONE_KEY_PRESS_S = float(sys.argv[2])

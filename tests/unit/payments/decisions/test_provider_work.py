@@ -13,7 +13,15 @@ from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.money import Money
-from payments.outcome import Deferred, Retriable, Succeeded, Unresolvable
+from payments.outcome import (
+    Declined,
+    Deferred,
+    Outcome,
+    Retriable,
+    Succeeded,
+    Unknown,
+    Unresolvable,
+)
 from payments.payment import PaymentStatus
 from payments.progress import REVIEW_INTERVAL, Policy
 from payments.refund import RefundStatus
@@ -216,9 +224,75 @@ def test_no_version_of_a_payment_is_dated_before_the_one_before() -> None:
     scene = scene_of("processing")
     before = scene.payment.updated_at
     scene.desk.now = before - timedelta(seconds=2)
-    decision = granted(scene.desk.ask(scene.settled(Succeeded("pi_1"))))
-    assert scene.payment.updated_at == before
-    assert [each.occurred_at for each in decision.events] == [before]
+    granted(scene.desk.ask(scene.settled(Succeeded("pi_1"))))
+    assert scene.payment.updated_at == scene.payment.completed_at == before
+
+
+def test_what_a_release_before_claimed_is_asked_after() -> None:
+    """It kept no time of its first attempt: the next one asks, as of the payment's making."""
+    for path in ("processing", "unknown", "redriven"):
+        scene = scene_of(path)
+        forgotten = replace(scene.payment.progress, first_asked_at=None)
+        payment = replace(scene.payment, progress=forgotten, asked_operation=None)
+        scene.desk.working.payments[payment.id] = payment
+        scene.play("wake claim")
+        assert scene.desk.attempts_of(scene.payment)[-1].inquiry
+        assert scene.payment.progress.first_asked_at == payment.created_at
+
+
+def test_a_refund_in_doubt_is_asked_after_whatever_is_recorded() -> None:
+    """Nobody knows when it was asked for first, only that somebody may have."""
+    scene = refund_scene_of("unknown")
+    forgotten = replace(scene.refund, progress=replace(scene.refund.progress, first_asked_at=None))
+    scene.desk.working.refunds[forgotten.id] = forgotten
+    granted(scene.desk.ask(scene.command("wake")))
+    granted(scene.desk.ask(scene.command("claim")))
+    assert scene.desk.attempts_of(scene.refund)[-1].inquiry
+
+
+@pytest.mark.parametrize("outcome", [Retriable("missing", "gone"), Unknown("timeout", "silence")])
+def test_a_question_that_was_not_answered_decides_nothing(outcome: Outcome) -> None:
+    """It burns no try and releases no hold; asked as often as allowed, it is a person's."""
+    scene = scene_of("redriven")
+    scene.play("claim")
+    asked = replace(scene.settled(outcome), is_of_inquiry=True)
+    granted(scene.desk.ask(asked))
+    assert scene.payment.status is PaymentStatus.PROCESSING
+    assert (scene.payment.progress.retry_count, scene.payment.progress.inquiry_count) == (0, 1)
+    scene.play("wake claim")
+    asked = replace(scene.settled(outcome), is_of_inquiry=True)
+    letter = letter_of(granted(scene.desk.ask(asked)))
+    assert letter.reason is DeadLetterReason.OUTCOME_UNRESOLVED
+    assert status(scene) is PaymentStatus.REVIEW
+    assert available(scene) == 95_000
+
+
+def test_a_void_is_made_again_and_not_asked_after() -> None:
+    """Made twice it is made once, so that a question would only cost its tries."""
+    scene = scene_of("voiding")
+    scene.play("retriable wake claim")
+    assert not scene.desk.attempts_of(scene.payment)[-1].inquiry
+
+
+def test_a_late_refusal_does_not_speak_for_the_attempt_in_flight() -> None:
+    """Its successor may be charging now: the hold stays until that one has answered."""
+    scene = scene_of("processing")
+    zombie = scene.settled(Declined("card_declined", "no"))
+    scene.play("wake claim")
+    assert granted(scene.desk.ask(zombie)).payments == ()
+    assert available(scene) == 95_000
+    scene.play("succeeded")
+    assert status(scene) is PaymentStatus.COMPLETED
+
+
+def test_two_foreign_successes_are_two_letters() -> None:
+    """Each names its reference; neither is taken for a repetition of the other."""
+    scene = scene_of("completed")
+    letters = {
+        letter_of(granted(scene.desk.ask(scene.settled(Succeeded(reference))))).id
+        for reference in ("pi_2", "pi_3", "pi_2")
+    }
+    assert len(letters) == 2
 
 
 def test_redriving_a_contradiction_completes_the_payment() -> None:
