@@ -217,3 +217,48 @@ async def test_a_letter_that_waited_can_be_redriven_by_the_release_before(
     )
     await migrate_down(connection, known[:7])
     assert await connection.fetchval("SELECT reason FROM dead_letters") == "handler_error"
+
+
+async def test_what_was_asked_before_we_kept_it_is_found_in_the_attempts(
+    connection: Connection,
+) -> None:
+    """As of the first that a provider may know of; one that was turned away at the door is none."""
+    known = read_migrations()
+    await migrate_up(connection, known[:7])
+    await connection.execute(
+        """
+        INSERT INTO payments (
+            id, tenant_id, payment_type, source_account_id, amount_minor, currency,
+            capture_method, status, metadata, max_retries, version, sequence, created_at,
+            updated_at, operation, due_at, attempt_count
+        )
+        SELECT
+            id, 'default', 'external_payment', gen_random_uuid(), 1, 'USD', 'automatic', status,
+            '{}', 4, 1, 1, '2026-01-01', now(), operation, due_at, 2
+        FROM (VALUES
+            ('00000000-0000-0000-0000-000000000001'::uuid, 'unknown', 'charge', now()),
+            ('00000000-0000-0000-0000-000000000002'::uuid, 'processing', 'charge', now()),
+            ('00000000-0000-0000-0000-000000000003'::uuid, 'failed', NULL, NULL)
+        ) AS made (id, status, operation, due_at);
+        INSERT INTO attempts (
+            id, tenant_id, payment_id, number, operation, inquiry, provider, provider_key, worker,
+            lease_expires_at, started_at, outcome, error_code
+        )
+        SELECT
+            gen_random_uuid(), 'default', payments.id, number, 'charge', FALSE, 'stripe', 'key',
+            'worker', now(), '2026-01-01'::date + number,
+            CASE WHEN number = 1 OR status = 'processing' THEN 'retriable' ELSE 'unknown' END,
+            CASE WHEN number = 1 OR status = 'processing' THEN 'unauthorized' END
+        FROM payments, generate_series(1, 2) AS number
+        """
+    )
+    await migrate_up(connection, known)
+    rows = await connection.fetch(
+        "SELECT status, asked_operation, first_asked_at::date - '2026-01-01'::date AS asked_on"
+        " FROM payments ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("unknown", "charge", 2),
+        ("processing", "charge", None),
+        ("failed", "charge", 2),
+    ]
