@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -93,7 +94,9 @@ async def _run_all(settings: Settings, life: Lifecycle) -> None:
     fleet = Fleet(settings.observability.metrics_port)
     life.takes_work, life.at_once = True, fleet.kill
     codes = await fleet.run(life.stopping)
-    if any(codes.values()) or not life.stopping.is_set():
+    # One that was still importing knew no better way to end.
+    has_failed = any(code not in {0, -signal.SIGTERM} for code in codes.values())
+    if has_failed or not life.stopping.is_set():
         raise CannotRun(f"not every stage ran until told to stop, and drained: {codes}")
 
 
@@ -167,7 +170,9 @@ class StageProcess:
         settings, listen = self.settings, self.settings.webhooks
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._gateways())
-            sources = await stack.enter_async_context(notification_sources(settings.providers))
+            sources = await stack.enter_async_context(
+                notification_sources(settings.providers, settings.payment.provider_concurrency)
+            )
             receiver = notifications.Receiver(committer, opened, self.metrics)
             app = notifications.application(receiver, sources)
             port = await stack.enter_async_context(

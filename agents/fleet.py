@@ -36,15 +36,19 @@ class Fleet:
 
     async def run(self, stopping: asyncio.Event) -> dict[str, int]:
         """Run them until told to stop, or until one ends; the exit code of each."""
-        for stage, port in self._ports.items():
-            self._processes.append(await _started(stage, port))
-        ends = [asyncio.ensure_future(process.wait()) for process in self._processes]
-        told = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        for process in self._running():
-            process.terminate()
-        return dict(zip(self._ports, await asyncio.gather(*ends), strict=True))
+        try:
+            for stage, port in self._ports.items():
+                self._processes.append(await _started(stage, port))
+            ends = [asyncio.ensure_future(process.wait()) for process in self._processes]
+            told = asyncio.ensure_future(stopping.wait())
+            await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            for process in self._running():
+                process.terminate()
+            return dict(zip(self._ports, await asyncio.gather(*ends), strict=True))
+        finally:
+            # Cut off, or one could not be started: out of our group nobody else would end them.
+            self.kill()
 
     def kill(self) -> None:
         for process in self._running():

@@ -12,9 +12,9 @@ from typing import Final
 
 from lag.report import GroupState
 
-# Long enough for a dozen commits of a Faust stage (one each 2.8 s), short enough to be "now".
+# Long enough for a dozen commits of a Faust stage (one a second), short enough to be "now".
 WINDOW_SECONDS: Final = 30.0
-# A stage that commits each 2.8 s and made no progress in four commits' time is not just slow.
+# A stage that commits once a second and made no progress in a dozen commits' time is not just slow.
 STALL_SECONDS: Final = 12.0
 # 6 h at a sample each 2 s; how much older than that a position is makes no difference any more.
 LSN_SAMPLES_MAX: Final = 10_800

@@ -7,6 +7,7 @@ whatever had been started by then, and only then says what failed.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
@@ -90,12 +91,17 @@ def stopped_by_signal(platform: Platform, say: Callable[[str], None]) -> asyncio
     stop = asyncio.Event()
 
     def drain() -> None:
-        say("Draining; once more kills at once.")
         stop.set()
+        say_if_heard("Draining; once more kills at once.")
 
     def kill() -> None:
-        say("Killing what is left.")
         platform.kill()
+        say_if_heard("Killing what is left.")
+
+    def say_if_heard(text: str) -> None:
+        # The terminal may be what was closed.
+        with suppress(OSError):
+            say(text)
 
     told_to_stop(drain, again=kill)
     return stop

@@ -21,7 +21,6 @@ log = structlog.get_logger()
 _DECLINED_AMOUNT: Final = "4000.02"
 _OPENING_BALANCE: Final = "1000000.00"
 _ACCOUNTS: Final = 4
-_WAIT_SECONDS_MAX: Final = 10.0
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=35)
 
 

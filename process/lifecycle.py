@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
@@ -80,8 +81,8 @@ async def _live(
         life.stopping.set()
 
     def end_at_once() -> NoReturn:
-        log.warning("told again, ends at once")
         life.at_once()
+        log.warning("told again, ends at once")
         leave(1)
 
     told_to_stop(stop, again=end_at_once)
@@ -92,22 +93,27 @@ async def _live(
     for task in (working, told):
         task.cancel()
     await asyncio.gather(working, told, return_exceptions=True)
-    leave(_exit_code(name, working, sentences))
+    leave(_exit_code(name, working, sentences, was_told=life.stopping.is_set()))
 
 
 def _exit_code(
-    name: str, working: asyncio.Future[None], sentences: tuple[type[Exception], ...]
+    name: str,
+    working: asyncio.Future[None],
+    sentences: tuple[type[Exception], ...],
+    *,
+    was_told: bool,
 ) -> int:
-    """0 when it ended, 1 when it failed; and it is said which."""
+    """0 when it ended, 1 when it failed, or was cut off by nobody's word; and it is said which."""
     failure = None if working.cancelled() else working.exception()
     # What came first of a group; the others followed from it.
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     if failure is None:
         log.info("stopped", in_time=not working.cancelled())
-        return 0
+        return 0 if was_told or not working.cancelled() else 1
     if isinstance(failure, sentences):
-        sys.stderr.write(f"{name}: {failure}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"{name}: {failure}\n")
     else:
         log.error("crashed", exc_info=failure)
     return 1
@@ -134,8 +140,10 @@ def told_to_stop(stop: Callable[[], None], *, again: Callable[[], None]) -> None
 
 def leave(code: int) -> NoReturn:
     """End the process without waiting for anybody's thread."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # What cannot be said any more, to a closed terminal, keeps nobody here.
+        with suppress(OSError, ValueError):
+            stream.flush()
     os._exit(code)
 
 

@@ -38,7 +38,7 @@ class Registration(Generic[ConfigT]):
     name: Provider
     config: type[ConfigT]
     gateway: Callable[[ConfigT, int], Gateway]
-    notifications: Callable[[ConfigT], WebhookSource] | None = None
+    notifications: Callable[[ConfigT, int], WebhookSource] | None = None
     event_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -78,13 +78,16 @@ async def gateways(
 
 @asynccontextmanager
 async def notification_sources(
-    configs: Mapping[str, ProviderSection],
+    configs: Mapping[str, ProviderSection], connections: int
 ) -> AsyncIterator[Sequence[WebhookSource]]:
-    """The webhooks of every provider whose settings tell them from others', while it lasts."""
+    """The webhooks of every provider whose settings tell them from others', while it lasts.
+
+    One that must be asked whether it sent them is asked over so many connections at the most.
+    """
     async with AsyncExitStack() as stack:
         sources: list[WebhookSource] = []
         for each in PROVIDERS:
             if each.notifications and configs[each.name].webhook_key:
-                sources.append(each.notifications(configs[each.name]))
+                sources.append(each.notifications(configs[each.name], connections))
                 stack.push_async_callback(sources[-1].aclose)
         yield sources

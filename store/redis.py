@@ -1,7 +1,7 @@
-"""The one place that connects to Redis: every client speaks RESP2 and none waits without end.
+"""The one place that connects to Redis: every client speaks RESP2.
 
 Who relies on Redis for nothing asks with a short timeout and without retries, and goes on
-without it; who blocks on a stream waits for it.
+without it; who blocks on a stream bounds that itself.
 """
 
 from typing import Final, TypedDict

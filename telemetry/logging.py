@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import orjson
 import structlog
@@ -52,7 +53,7 @@ def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
     structlog.configure(
         processors=_processors(process),
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(_lossy(stream or sys.stderr.buffer)),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -63,6 +64,28 @@ def configure(level: str, process: str, stream: BinaryIO | None = None) -> None:
         logging.getLogger(name).setLevel(quiet)
     # A collector that is away is said once a batch, not once an attempt as well.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
+
+
+class _LossyStream:
+    """A stream on which a line that cannot be written is lost, and ends nothing but itself.
+
+    A terminal that was closed, a reader that died and a full disk are no reason to stop working.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def _lossy(stream: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", _LossyStream(stream))
 
 
 def _processors(process: str) -> list[Processor]:

@@ -8,7 +8,7 @@ import platform
 from importlib.util import find_spec
 from pathlib import Path
 
-from local.program import StartError, is_free
+from local.program import StartError
 
 
 def binary(package: str, *inside: str, server: str, instead: str) -> Path:
@@ -44,11 +44,3 @@ def data_directory(directory: Path, *, server: str) -> Path:
             f"{server} needs the directory {directory}, but: {error.strerror}."
         ) from error
     return directory.resolve()
-
-
-def require_free(port: int, *, server: str, variable: str) -> None:
-    if not is_free(port):
-        raise StartError(
-            f"{server} cannot listen on 127.0.0.1:{port}: the port is taken; set {variable} "
-            "to another."
-        )

@@ -17,7 +17,7 @@ from providers.notifications import Notification, Verdict
 from providers.paypal.client import PayPalClient
 from providers.paypal.config import NAME, PayPalConfig
 from providers.paypal.events import read_paypal_event
-from providers.transport import Answer
+from providers.transport import CONNECTIONS, Answer
 
 _PATH: Final = "/v1/notifications/verify-webhook-signature"
 _OK: Final = 200
@@ -35,8 +35,8 @@ class PayPalWebhooks:
 
     name: Final = NAME
 
-    def __init__(self, config: PayPalConfig) -> None:
-        self._client = PayPalClient(config)
+    def __init__(self, config: PayPalConfig, connections: int = CONNECTIONS) -> None:
+        self._client = PayPalClient(config, connections)
         self._webhook_id = config.webhook_key
 
     async def verify(self, headers: Mapping[str, str], payload: bytes) -> Verdict:

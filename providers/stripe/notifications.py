@@ -21,7 +21,12 @@ class StripeWebhooks:
 
     name: Final = NAME
 
-    def __init__(self, config: StripeConfig, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: StripeConfig,
+        _connections: int = 0,  # a signature is checked without asking
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._secret = config.webhook_key
         self._now = now
 

@@ -16,8 +16,8 @@ from process import lifecycle
 from process.addresses import DatabaseAddress
 from process.lifecycle import Lifecycle
 from process.settings import Settings, read_settings
-from process.waiting import until_reached
-from store import pool
+from process.waiting import naming, until_reached
+from store import pool, redis
 from telemetry.logging import configure
 from telemetry.metrics import Metrics, serve
 from topics.names import SLOTS
@@ -50,6 +50,10 @@ async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -
     shown = settings.observability
     async with serve(metrics, shown.metrics_host, shown.metrics_port, lambda: relay.is_ready):
         await _refuse_wrong_credentials(address, name)
+        if sink_name == "redis":
+            async with redis.client(settings.redis.address()) as mirror:
+                with naming("Redis", redis.REFUSED):
+                    await redis.refuse_wrong_credentials(mirror)
         # From here on it reconnects by itself, and watches for the stop while it does.
         life.takes_work = True
         await relay.run(life.stopping)

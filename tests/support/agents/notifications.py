@@ -211,7 +211,7 @@ async def desk_at_work(
         provider_url = f"http://127.0.0.1:{listening}"
         configs = all_configured(provider_url)
         opened = await stack.enter_async_context(gateways(configs, Limits(), metrics, NoOpTracer()))
-        sources = await stack.enter_async_context(notification_sources(configs))
+        sources = await stack.enter_async_context(notification_sources(configs, 8))
         receiver = Receiver(committer, opened, metrics)
         app = application(receiver, sources)
         await stack.enter_async_context(serving(app, "127.0.0.1", port))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -206,3 +209,27 @@ def test_a_failure_is_said_and_the_exit_code_is_1(start: Start, failure: str, lo
     code, _, said = ended(process)
     assert code == 1
     assert log in said
+
+
+def test_a_terminal_that_closes_drains() -> None:
+    """What it then says reaches nobody, and each line that is lost ends nothing."""
+    master, terminal = os.openpty()
+    script = _PROGRAM.replace("{body}", "    await work(life)\n    logging_of_drain()")
+    script = script.replace(
+        "async def away", "def logging_of_drain():\n    log.info('draining')\n\nasync def away"
+    ).replace('say("draining")', "log.info('stopping')")
+    script = script.replace("from process", "import structlog\nfrom process", 1).replace(
+        "def say", "log = structlog.get_logger()\n\ndef say", 1
+    )
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", script, "60", "0", "60"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
+    )
+    os.close(terminal)
+    assert b"working" in os.read(master, 1000)
+    os.close(master)
+    assert process.wait(timeout=50) == 0

@@ -32,7 +32,7 @@ async def test_folders_gateway_webhooks_and_vendor_have_the_rows_name(
     config = configured(row.config, "http://127.0.0.1:1")
     made: list[Gateway | WebhookSource] = [row.gateway(config, 1)]
     if row.notifications:
-        made.append(row.notifications(config))
+        made.append(row.notifications(config, 1))
     for each in made:
         await each.aclose()
     (vendor,) = vendors_by_name([row.name], Identifiers(Random(1), lambda: 0.0)).values()

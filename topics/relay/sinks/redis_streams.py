@@ -39,7 +39,6 @@ STREAM_LENGTH: Final = 250_000
 _BATCH_ENTRIES_MAX: Final = 200
 # An id's upper bits count the WAL's histories; the lower hold an LSN, enough for 64 PiB of WAL.
 _LSN_BITS: Final = 56
-_LSN_MASK: Final = (1 << _LSN_BITS) - 1
 
 _TOPICS: Final = tuple(sorted(topic.name for topic in PUBLIC_TOPICS))
 _KEYS: Final = (WRITER_KEY, *(topic.encode() for topic in _TOPICS))
