@@ -79,7 +79,9 @@ async def test_a_database_that_does_not_know_us_ends_the_process(
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("command", [("api",), ("agents", "charge")], ids=["api", "agents"])
+@pytest.mark.parametrize(
+    "command", [("api",), ("agents", "charge"), ("topics.relay", "--sink", "redis")], ids=str
+)
 async def test_a_redis_that_asks_for_a_password_ends_the_process(
     database: DatabaseAddress, locked_redis: RedisAddress, command: tuple[str, ...]
 ) -> None:
