@@ -25,7 +25,10 @@ from payments.payment import CaptureMethod, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from payments.commands import DiscardDeadLetter, ParkMessage, RedriveDeadLetter
+    from payments.progress import Progress
 
 
 def park_message(command: ParkMessage, state: State, at: Context) -> Decision | Refused:
@@ -92,7 +95,7 @@ def _redrive_payment(payment: Payment, state: State, at: Context) -> Decision | 
     patience = at.now + timedelta(seconds=at.policy.patience_s)
     match payment.status:
         case PaymentStatus.UNKNOWN | PaymentStatus.REVIEW:
-            asked = replace(payment, progress=payment.progress.waiting(patience))
+            asked = replace(payment, progress=_asked_anew(payment.progress, patience))
             return _sent(asked, EventType.WOKEN, at)
         case PaymentStatus.FAILED if not payment.was_authorized:
             return _charge_again(payment, state, at)
@@ -107,6 +110,11 @@ def _redrive_payment(payment: Payment, state: State, at: Context) -> Decision | 
                 f"payment {payment.id} is {payment.status.value}: there is nothing to try again",
                 payment,
             )
+
+
+def _asked_anew(progress: Progress, until: datetime) -> Progress:
+    """As if nobody had asked yet what became of it: a fruitless answer is told again."""
+    return replace(progress.waiting(until), inquiry_count=0)
 
 
 def _charge_again(payment: Payment, state: State, at: Context) -> Decision | Refused:
@@ -138,7 +146,7 @@ def _ask_about_refund(refund: Refund, at: Context) -> Decision | Refused:
             f"refund {refund.id} is {refund.status.value}: ask for a new refund instead",
         )
     patience = at.now + timedelta(seconds=at.policy.patience_s)
-    asked = touched(replace(refund, progress=refund.progress.waiting(patience)), at)
+    asked = touched(replace(refund, progress=_asked_anew(refund.progress, patience)), at)
     return Decision(result=asked, refunds=(asked,), work=(work_for(asked, at),))
 
 

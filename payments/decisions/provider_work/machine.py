@@ -220,9 +220,10 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
 def _silent(work: ProviderWork, at: Context) -> Decision:
     """Its worker was given up: whatever it did is to be asked after."""
     progress = work.progress
-    if work.doubt is Doubt.IN_REVIEW:
+    in_review = work.doubt is Doubt.IN_REVIEW
+    if in_review and progress.inquiry_count:
         return work.stepped(Step.WAITING, progress.inquiring(at.now + REVIEW_INTERVAL))
-    if progress.inquiry_count >= at.policy.max_inquiries:
+    if in_review or progress.inquiry_count >= at.policy.max_inquiries:
         lease = SourceMessage(
             topic=f"{work.stage}/leases",
             partition=0,
@@ -252,7 +253,7 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             # Our own lack, or nobody at their door: it costs no try, and says what it waits for.
             wait = unasked_delay(progress, at.policy, at.jitter, outcome.retry_after_s)
             return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
-        case Unresolvable() if work.doubt is not Doubt.IN_REVIEW:
+        case Unresolvable() if work.doubt is not Doubt.IN_REVIEW or not progress.inquiry_count:
             return _left_to_a_person(work, outcome, command.source, at)
         case Retriable() | Unknown() | Unresolvable() if (
             work.doubt is not Doubt.NONE or command.is_of_inquiry
@@ -281,7 +282,10 @@ def _still_unknown(
     work: ProviderWork, error: Failure, source: SourceMessage, at: Context
 ) -> Decision:
     progress, in_review = work.progress, work.doubt is Doubt.IN_REVIEW
-    if not in_review and progress.inquiry_count >= at.policy.max_inquiries:
+    # In review it is the first question only where an operator has asked for it, who closed the
+    # letter with that: if nothing was learnt there is to be another.
+    is_last = progress.inquiry_count >= at.policy.max_inquiries
+    if not progress.inquiry_count if in_review else is_last:
         return _left_to_a_person(work, error, source, at)
     delay = REVIEW_INTERVAL if in_review else inquiry_delay(progress, at.policy, at.jitter)
     return work.with_error(error).stepped(Step.WAITING, progress.inquiring(at.now + delay))
@@ -299,7 +303,7 @@ def _left_to_a_person(
     """Asked after as often as is of use; from now on once a day."""
     if work.operation is Operation.VOID:
         return _given_up(work, error, source, at)
-    reviewed = work.progress.waiting(at.now + REVIEW_INTERVAL)
+    reviewed = work.progress.inquiring(at.now + REVIEW_INTERVAL)
     letter = _letter(work, DeadLetterReason.OUTCOME_UNRESOLVED, _text(error), source, at)
     decision = work.with_error(error).stepped(Step.IN_REVIEW, reviewed)
     return replace(decision, dead_letters=(letter,))

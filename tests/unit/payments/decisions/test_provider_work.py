@@ -267,6 +267,25 @@ def test_a_question_that_was_not_answered_decides_nothing(outcome: Outcome) -> N
     assert available(scene) == 95_000
 
 
+def test_a_redrive_in_review_that_learns_nothing_leaves_a_letter_again() -> None:
+    """The first letter was closed by the redrive; nothing in review is without one."""
+    for scene in (scene_of("review"), refund_scene_of("review")):
+        letters = scene.desk.working.dead_letters.values()
+        (first,) = letters
+        granted(scene.desk.ask(RedriveDeadLetter(first.id, "ada", "look again")))
+        granted(scene.desk.ask(scene.command("claim")))
+        granted(scene.desk.ask(scene.settled(Unknown("timeout", "no answer"))))
+        assert [each.state for each in letters] == [
+            DeadLetterState.REDRIVEN,
+            DeadLetterState.PARKED,
+        ]
+        for _ in "12":
+            granted(scene.desk.ask(scene.command("wake")))
+            granted(scene.desk.ask(scene.command("claim")))
+            granted(scene.desk.ask(scene.settled(Unknown("timeout", "no answer"))))
+        assert len(letters) == 2
+
+
 def test_a_void_is_made_again_and_not_asked_after() -> None:
     """Made twice it is made once, so that a question would only cost its tries."""
     scene = scene_of("voiding")
