@@ -17,6 +17,7 @@ from payments.commands import Command
 from payments.decision import Refused, Result
 from payments.progress import Policy
 from process.settings import read_settings
+from providers.registry import REFERENCES
 from store.pool import connect
 from store.write.commit import Reply
 from store.write.context import live
@@ -51,7 +52,9 @@ async def database(command: str) -> AsyncIterator[Pool]:
 async def submitted(pool: Pool, commands: Sequence[Command]) -> list[Result | str]:
     """What came of each command, one after the other: its result, or why not."""
     metrics = Metrics(CollectorRegistry())
-    async with GroupCommitter(pool, live(policy()), metrics, Limits(in_flight=1)) as committer:
+    async with GroupCommitter(
+        pool, live(policy(), REFERENCES), metrics, Limits(in_flight=1)
+    ) as committer:
         return [await _outcome(committer, command) for command in commands]
 
 

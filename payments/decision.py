@@ -51,6 +51,7 @@ class RefusalCode(StrEnum):
     REFUND_NOT_RESOLVABLE = "refund_not_resolvable"
     ATTEMPT_IN_FLIGHT = "attempt_in_flight"
     AMOUNT_MISMATCH = "amount_mismatch"
+    REFERENCE_MALFORMED = "reference_malformed"
     DEAD_LETTER_NOT_PARKED = "dead_letter_not_parked"
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
     NOT_CLAIMABLE = "not_claimable"
@@ -99,6 +100,8 @@ class Context:
     policy: Policy = field(default_factory=Policy)
     # The topics a message may be sent to.
     topics: frozenset[str] = frozenset()
+    # How each provider names a charge, as regular expressions; any name will do of others.
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

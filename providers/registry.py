@@ -40,6 +40,8 @@ class Registration(Generic[ConfigT]):
     gateway: Callable[[ConfigT, int], Gateway]
     notifications: Callable[[ConfigT, int], WebhookSource] | None = None
     event_types: tuple[str, ...] = ()
+    # How it names what it charged, where not any name will do for a capture or a refund.
+    reference: str = ""
 
     def __post_init__(self) -> None:
         # It is a folder's name, a part of an address, and how a stage tells lanes apart.
@@ -53,10 +55,18 @@ PROVIDERS: Final[tuple[Registration[Any], ...]] = (
         stripe.NAME, stripe.Config, stripe.Gateway, stripe.Notifications, stripe.EVENT_TYPES
     ),
     Registration(
-        paypal.NAME, paypal.Config, paypal.Gateway, paypal.Notifications, paypal.EVENT_TYPES
+        paypal.NAME,
+        paypal.Config,
+        paypal.Gateway,
+        paypal.Notifications,
+        paypal.EVENT_TYPES,
+        paypal.REFERENCE,
     ),
 )
 NAMES: Final = tuple(each.name for each in PROVIDERS)
+REFERENCES: Final[Mapping[str, str]] = {
+    each.name: each.reference for each in PROVIDERS if each.reference
+}
 SECTIONS: Final[Mapping[str, Callable[[], ProviderSection]]] = {
     each.name: each.config for each in PROVIDERS
 }

@@ -167,6 +167,9 @@ CAPTURE_EXCEEDS_AUTHORIZATION: Final = ProblemKind(
 REFUND_EXCEEDS_PAYMENT: Final = ProblemKind(
     "refund_exceeds_payment", 422, "More than can be refunded"
 )
+REFERENCE_MALFORMED: Final = ProblemKind(
+    "reference_malformed", 422, "The provider does not name anything like this"
+)
 AMOUNT_MISMATCH: Final = ProblemKind(
     "amount_mismatch", 422, "The amount found cannot be of what was asked for"
 )
@@ -227,6 +230,8 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return REFUND_NOT_RESOLVABLE
         case RefusalCode.ATTEMPT_IN_FLIGHT:
             return ATTEMPT_IN_FLIGHT
+        case RefusalCode.REFERENCE_MALFORMED:
+            return REFERENCE_MALFORMED
         case RefusalCode.AMOUNT_MISMATCH:
             return AMOUNT_MISMATCH
         case RefusalCode.DEAD_LETTER_NOT_PARKED:

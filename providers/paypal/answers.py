@@ -26,6 +26,10 @@ class Kind(StrEnum):
     CAPTURE = "capture"
 
 
+# As `Reference` writes it.
+REFERENCE: Final = r"[^/]+/(authorization|capture)/[^/]+"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """An authorization or a capture, and the order under which it can be looked up."""

@@ -5,20 +5,28 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from payments.decision import Context
 from store.ids import IdSource
 from topics.contracts import channels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from payments.progress import Policy
 
+NO_REFERENCES: Final[Mapping[str, str]] = MappingProxyType({})
 
-def live(policy: Policy) -> Callable[[], Context]:
-    """What a process hands its committer; one per process, since its ids must increase."""
+
+def live(policy: Policy, references: Mapping[str, str] = NO_REFERENCES) -> Callable[[], Context]:
+    """What a process hands its committer; one per process, since its ids must increase.
+
+    Who takes operators' verdicts hands over how providers name their charges (`references`).
+    """
     chance = random.Random()  # noqa: S311 - ids must be unique and ordered, not secret
     new_id = IdSource(time.time_ns, chance.getrandbits)
-    return lambda: Context(datetime.now(UTC), new_id, chance.random(), policy, channels.ALL)
+    return lambda: Context(
+        datetime.now(UTC), new_id, chance.random(), policy, channels.ALL, references
+    )

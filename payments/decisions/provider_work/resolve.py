@@ -6,9 +6,11 @@ answer that comes afterwards and says otherwise is a contradiction (`machine.set
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from payments import holds
 from payments.attempt import lease_expired
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
@@ -34,7 +36,9 @@ def resolve(
     """What follows from the verdict, with the letters about the doubt closed by the same hand."""
     refused = _not_resolvable(work, at)
     if refused is None and isinstance(command.verdict, Happened):
-        refused = _not_as_asked(work, command.verdict.amount)
+        refused = _malformed(work, command.verdict, at) or _not_as_asked(
+            work, command.verdict.amount
+        )
     if refused is not None:
         return refused
     letters = _letters_about(work, state)
@@ -61,6 +65,17 @@ def _not_resolvable(work: ProviderWork, at: Context) -> Refused | None:
         why = f"a worker asks about {name_of(work)} now, until {until:%H:%M:%S} UTC at the latest"
         return Refused(RefusalCode.ATTEMPT_IN_FLIGHT, f"{why}; try again in a moment", subject)
     return None
+
+
+def _malformed(work: ProviderWork, found: Happened, at: Context) -> Refused | None:
+    """A charge is captured and refunded by its reference, which must be of the provider's form."""
+    form = at.references.get(holds.provider_of(work.payment))
+    if work.refund or form is None or re.fullmatch(form, found.reference):
+        return None
+    return Refused(
+        RefusalCode.REFERENCE_MALFORMED,
+        f"{found.reference!r} is no reference of {holds.provider_of(work.payment)}: {form}",
+    )
 
 
 def _not_as_asked(work: ProviderWork, found: Money) -> Refused | None:

@@ -24,7 +24,7 @@ from tests.support.factories import SOURCE, open_account
 from topics.contracts import channels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from payments.money import Money
     from payments.payment import Payment
@@ -40,6 +40,7 @@ class Desk:
     policy: Policy = field(default_factory=Policy)
     now: datetime = START
     jitter: float = 0.0
+    references: Mapping[str, str] = field(default_factory=dict)
     working: Working = field(default_factory=Working)
     decided: list[Decision] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -48,7 +49,9 @@ class Desk:
         return UUID(int=next(self._ids))
 
     def context(self) -> Context:
-        return Context(self.now, self.new_id, self.jitter, self.policy, channels.ALL)
+        return Context(
+            self.now, self.new_id, self.jitter, self.policy, channels.ALL, self.references
+        )
 
     def ask(self, command: Command) -> Decision | Refused:
         outcome = decide(command, self.working.state(), self.context())

@@ -71,6 +71,16 @@ def test_what_did_not_happen_fails_and_its_hold_is_released() -> None:
     assert balance(scene) == (100_000, 100_000)
 
 
+def test_a_charge_is_named_as_its_provider_names_them() -> None:
+    """By it it will be captured and refunded: another name would fail the payment then."""
+    scene = scene_of("review")
+    scene.desk.references = {"stripe": "pi_.+"}
+    wrong = refused(resolve(scene, Happened(usd(5_000), "ch_9")))
+    assert wrong is RefusalCode.REFERENCE_MALFORMED
+    granted(resolve(scene, Happened(usd(5_000), "pi_9")))
+    assert scene.payment.status is PaymentStatus.COMPLETED
+
+
 @pytest.mark.parametrize("minor", [4_999, 5_001])
 def test_a_charge_is_whole_or_not_at_all(minor: int) -> None:
     """Another amount there is another payment, or a break to be mended first."""
