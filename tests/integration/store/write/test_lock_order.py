@@ -88,6 +88,7 @@ async def waiting(
     async def loaded() -> None:
         async with pool.acquire() as connection, connection.transaction():
             # As Postgres may choose to read a small table: in the order its rows lie there.
+            await connection.execute("SET LOCAL enable_seqscan = on")
             await connection.execute("SET LOCAL enable_indexscan = off")
             await connection.execute("SET LOCAL enable_bitmapscan = off")
             await load(connection, commands)
