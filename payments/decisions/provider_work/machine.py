@@ -2,9 +2,10 @@
 
 A stage claims the next attempt and settles it with what the provider answered; the schedule
 wakes what is due. An attempt is claimed by its number, once, and what was asked for before is
-asked after first. Only an answer that certainly had no effect ends the work for good; one that
-nobody knows is inquired after, so often, and is then for a person to review. What each step
-means for a payment or a refund stands in `payment.py` and `refund.py`.
+asked after first (but a void, which made twice is a void). Only an answer that certainly had no
+effect ends the work for good; one that nobody knows is inquired after, so often, and is then for
+a person to review. What each step means for a payment or a refund stands in `payment.py` and
+`refund.py`.
 """
 
 from __future__ import annotations

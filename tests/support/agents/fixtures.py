@@ -1,4 +1,4 @@
-"""One platform for all tests of this folder: its processes start once, its workers as needed.
+"""One platform for all tests of the agents: its processes start once, its workers as needed.
 
 Every wait is cut short by settings, so that a lease runs out in a second; each test pays
 from an account of its own and leaves nothing armed in the simulator.
