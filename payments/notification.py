@@ -26,6 +26,8 @@ class Reported(StrEnum):
     HELD = "held"
     DONE = "done"
     NOT_DONE = "not_done"
+    # Something has changed that only a look at the whole payment tells.
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
