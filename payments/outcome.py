@@ -122,7 +122,14 @@ class NotFound:
 
 
 Outcome = (
-    Succeeded | CapturedElsewhere | Declined | Retriable | Deferred | Pending | Unknown | Unresolvable
+    Succeeded
+    | CapturedElsewhere
+    | Declined
+    | Retriable
+    | Deferred
+    | Pending
+    | Unknown
+    | Unresolvable
 )
 Failure = Declined | Retriable | Pending | Unknown | Unresolvable
 # What an inquiry found, where it found anything out.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -70,6 +70,9 @@ class FoundDispute:
     reason: str | None = None
 
 
+FoundT = TypeVar("FoundT", FoundCapture, FoundRefund, FoundDispute)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A payment at its provider; every tuple is complete, of every object that names the payment.
@@ -86,3 +89,20 @@ class Standing:
     refunds: tuple[FoundRefund, ...] = ()
     disputes: tuple[FoundDispute, ...] = ()
     why_released: str | None = None
+
+    def with_all_of(self, other: Standing) -> Standing:
+        """What two looks showed, by different names of the same payment."""
+        return Standing(
+            payment_id=self.payment_id or other.payment_id,
+            is_held=self.is_held or other.is_held,
+            is_pending=self.is_pending or other.is_pending,
+            captures=_united(self.captures, other.captures),
+            refunds=_united(self.refunds, other.refunds),
+            disputes=_united(self.disputes, other.disputes),
+            why_released=self.why_released or other.why_released,
+        )
+
+
+def _united(some: tuple[FoundT, ...], more: tuple[FoundT, ...]) -> tuple[FoundT, ...]:
+    by_reference: dict[str, FoundT] = {each.reference: each for each in (*some, *more)}
+    return (*by_reference.values(),)

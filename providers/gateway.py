@@ -84,7 +84,10 @@ class Gateway(Protocol):
 
         `NotFound`: there is nothing of it. Anything else but a `Standing`: not all could be read.
         """
-        return Unknown(Trouble.INCONCLUSIVE, f"{self.capabilities.title} shows no payment as a whole")
+        del query
+        return Unknown(
+            Trouble.INCONCLUSIVE, f"{self.capabilities.title} shows no payment as a whole"
+        )
 
     async def aclose(self) -> None:
         """Close the connections; calls under way end as they would on a broken network."""

@@ -22,17 +22,26 @@ from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
 from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
 from payments.ids import dead_letter_id
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Deferred,
     Failure,
     Operation,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
     Unresolvable,
     was_asked,
 )
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay, unasked_delay
+from payments.progress import (
+    REVIEW_INTERVAL,
+    backoff,
+    inquiry_delay,
+    pending_delay,
+    retry_delay,
+    unasked_delay,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,6 +55,8 @@ if TYPE_CHECKING:
     from payments.progress import Progress
     from payments.refund import Refund
 
+# Work that nobody takes is sent again after ever longer pauses: its stage stands, or lags.
+_PATIENCE_MAX: Final = timedelta(hours=1)
 _LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
 
 
@@ -111,6 +122,11 @@ class ProviderWork(Protocol):
         ...
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it has ended for everybody, and its provider is owed the rest."""
+        ...
+
+    @property
     def blocked_by(self) -> UUID | None:
         """The dead letter its messages wait behind."""
         ...
@@ -135,7 +151,11 @@ class ProviderWork(Protocol):
         """What was owed is done."""
         ...
 
-    def declined(self) -> Decision:
+    def captured_elsewhere(self, found: CapturedElsewhere) -> Decision | None:
+        """Somebody else took the money; None where that cannot be what was authorized."""
+        ...
+
+    def declined(self, *, is_released: bool = False) -> Decision:
         """Certainly nothing was done, and nothing will be."""
         ...
 
@@ -205,7 +225,7 @@ def _counts_late(outcome: Outcome, progress: Progress) -> bool:
     But while another attempt is in flight a refusal says nothing of what that one does.
     """
     is_refusal = isinstance(outcome, Declined) and progress.lease_id is None
-    return isinstance(outcome, Succeeded) or is_refusal
+    return isinstance(outcome, Succeeded | CapturedElsewhere) or is_refusal
 
 
 def wake(work: ProviderWork, at: Context) -> Decision | Refused:
@@ -214,7 +234,7 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
     if work.operation is None or progress.due_at is None or progress.due_at > at.now:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"{name_of(work)} is not due")
     if progress.lease_id is None:
-        return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
+        return _sent_again(work, Step.WOKEN, progress.waiting(_longer_patience(work, at)), at)
     return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
 
 
@@ -238,15 +258,22 @@ def _silent(work: ProviderWork, at: Context) -> Decision:
     return _sent_again(work, step, progress.inquiring(_patience(at)), at)
 
 
-def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
+def _settled(  # noqa: C901 - one flat branch an outcome
+    work: ProviderWork, command: SettlePayment | SettleRefund, at: Context
+) -> Decision:
     outcome, progress = command.outcome, work.progress
     match outcome:
-        case Succeeded(reference):
-            return work.succeeded(reference)
+        case Succeeded(reference, others):
+            decision = work.succeeded(reference)
+            more = (_doubled(work, command, reference, other, at) for other in others)
+            return replace(decision, dead_letters=(*decision.dead_letters, *more))
+        case CapturedElsewhere():
+            return work.captured_elsewhere(outcome) or _not_ours(work, outcome, command, at)
         case Declined() if work.operation is Operation.VOID:
-            return _given_up(work, outcome, command.source, at)
+            # Neither let go nor taken: what holds the money there, somebody has to look at.
+            return _left_to_a_person(work, outcome, command.source, at)
         case Declined():
-            return work.with_error(outcome).declined()
+            return work.with_error(outcome).declined(is_released=outcome.is_released)
         case Deferred():
             delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
@@ -254,41 +281,52 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             # Our own lack, or nobody at their door: it costs no try, and says what it waits for.
             wait = unasked_delay(progress, at.policy, at.jitter, outcome.retry_after_s)
             return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
-        case Unresolvable() if work.doubt is not Doubt.IN_REVIEW or not progress.inquiry_count:
+        case Unresolvable():
             return _left_to_a_person(work, outcome, command.source, at)
-        case Retriable() | Unknown() | Unresolvable() if (
-            work.doubt is not Doubt.NONE or command.is_of_inquiry
+        case Pending():
+            return _pending(work, outcome, command.source, at)
+        case Retriable() | Unknown() if (
+            # A void made twice is a void: until one is answered, the hold stays.
+            work.operation is Operation.VOID
+            or work.doubt is not Doubt.NONE
+            or command.is_of_inquiry
         ):
             return _still_unknown(work, outcome, command.source, at)
-        case Unknown() if work.operation is not Operation.VOID:
+        case Unknown():
             asked = progress.inquiring(at.now + inquiry_delay(progress, at.policy, at.jitter))
             return work.with_error(outcome).stepped(Step.UNKNOWN, asked)
-        case Retriable() | Unknown() | Unresolvable():
-            # A void made twice is a void: there is nothing to find out first.
+        case Retriable():
             return _retried(work, outcome, command.source, at)
         case _:
             assert_never(outcome)
 
 
-def _retried(work: ProviderWork, error: Failure, source: SourceMessage, at: Context) -> Decision:
+def _retried(work: ProviderWork, error: Retriable, source: SourceMessage, at: Context) -> Decision:
     progress = work.progress
     if progress.exhausted:
         return _given_up(work, error, source, at)
-    wish_s = error.retry_after_s if isinstance(error, Retriable) else None
-    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
+    delay = retry_delay(progress, at.policy, at.jitter, error.retry_after_s)
     return work.with_error(error).stepped(Step.WAITING, progress.retrying(at.now + delay))
+
+
+def _pending(work: ProviderWork, told: Pending, source: SourceMessage, at: Context) -> Decision:
+    """It takes as long as it takes: that costs neither a try nor a person's time."""
+    if work.operation is Operation.VOID or work.doubt is Doubt.IN_REVIEW:
+        return _still_unknown(work, told, source, at)
+    until = at.now + pending_delay(work.progress, at.policy, at.jitter)
+    step = Step.UNKNOWN if work.doubt is Doubt.NONE else Step.WAITING
+    return work.with_error(told).stepped(step, work.progress.waiting(until))
 
 
 def _still_unknown(
     work: ProviderWork, error: Failure, source: SourceMessage, at: Context
 ) -> Decision:
-    progress, in_review = work.progress, work.doubt is Doubt.IN_REVIEW
+    progress = work.progress
     # In review it is the first question only where an operator has asked for it, who closed the
     # letter with that: if nothing was learnt there is to be another.
-    is_last = progress.inquiry_count >= at.policy.max_inquiries
-    if not progress.inquiry_count if in_review else is_last:
+    if work.doubt is Doubt.IN_REVIEW or progress.inquiry_count >= at.policy.max_inquiries:
         return _left_to_a_person(work, error, source, at)
-    delay = REVIEW_INTERVAL if in_review else inquiry_delay(progress, at.policy, at.jitter)
+    delay = inquiry_delay(progress, at.policy, at.jitter)
     return work.with_error(error).stepped(Step.WAITING, progress.inquiring(at.now + delay))
 
 
@@ -301,10 +339,12 @@ def _given_up(work: ProviderWork, error: Failure, source: SourceMessage, at: Con
 def _left_to_a_person(
     work: ProviderWork, error: Failure, source: SourceMessage, at: Context
 ) -> Decision:
-    """Asked after as often as is of use; from now on once a day."""
-    if work.operation is Operation.VOID:
+    """Asked after as often as is of use; from now on once a day, with the one letter."""
+    if work.has_ended:
         return _given_up(work, error, source, at)
     reviewed = work.progress.inquiring(at.now + REVIEW_INTERVAL)
+    if work.doubt is Doubt.IN_REVIEW and work.progress.inquiry_count:
+        return work.with_error(error).stepped(Step.WAITING, reviewed)
     letter = _letter(work, DeadLetterReason.OUTCOME_UNRESOLVED, _text(error), source, at)
     decision = work.with_error(error).stepped(Step.IN_REVIEW, reviewed)
     return replace(decision, dead_letters=(letter,))
@@ -315,13 +355,45 @@ def _too_late(work: ProviderWork, command: SettlePayment | SettleRefund, at: Con
     unchanged = Decision(result=work.refund or work.payment)
     if not isinstance(command.outcome, Succeeded):
         return unchanged
-    error = work.contradiction(command.operation, command.outcome.reference)
-    if error is None:
-        return unchanged
-    letter = _letter(work, DeadLetterReason.CONTRADICTION, error, command.source, at)
-    # One a reference: two of them are two movements of money.
-    letter = replace(letter, id=dead_letter_id(str(letter.id), command.outcome.reference))
-    return replace(unchanged, dead_letters=(letter,))
+    reference, others = command.outcome.reference, command.outcome.others
+    error = work.contradiction(command.operation, reference)
+    letters = [_doubled(work, command, reference, other, at) for other in others]
+    if error is not None:
+        letters.append(_contradiction(work, error, reference, command.source, at))
+    return replace(unchanged, dead_letters=tuple(letters))
+
+
+def _not_ours(
+    work: ProviderWork,
+    found: CapturedElsewhere,
+    command: SettlePayment | SettleRefund,
+    at: Context,
+) -> Decision:
+    """Taken there, though not as it was authorized, or when nothing was held any more."""
+    error = f"{found.amount} was captured elsewhere, as {found.reference}"
+    if not work.has_ended:
+        return _left_to_a_person(work, Unknown("captured_elsewhere", error), command.source, at)
+    letter = _contradiction(work, error, found.reference, command.source, at)
+    return replace(work.given_up(), dead_letters=(letter,))
+
+
+def _doubled(
+    work: ProviderWork,
+    command: SettlePayment | SettleRefund,
+    reference: str,
+    other: str,
+    at: Context,
+) -> DeadLetter:
+    error = f"{command.operation.value} took effect as {reference} and as {other}"
+    return _contradiction(work, error, other, command.source, at)
+
+
+def _contradiction(
+    work: ProviderWork, error: str, reference: str, source: SourceMessage, at: Context
+) -> DeadLetter:
+    """One a reference: two of them are two movements of money."""
+    letter = _letter(work, DeadLetterReason.CONTRADICTION, error, source, at)
+    return replace(letter, id=dead_letter_id(str(letter.id), reference))
 
 
 def _sent_again(work: ProviderWork, step: Step, progress: Progress, at: Context) -> Decision:
@@ -347,6 +419,12 @@ def _text(error: Failure) -> str:
 
 def _patience(at: Context) -> datetime:
     return at.now + timedelta(seconds=at.policy.patience_s)
+
+
+def _longer_patience(work: ProviderWork, at: Context) -> datetime:
+    """Twice as long as it has waited since it was sent last."""
+    waited = at.now - (work.refund or work.payment).updated_at
+    return at.now + max(timedelta(seconds=at.policy.patience_s), min(2 * waited, _PATIENCE_MAX))
 
 
 def name_of(work: ProviderWork) -> str:
