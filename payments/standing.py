@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -70,7 +70,12 @@ class FoundDispute:
     reason: str | None = None
 
 
-FoundT = TypeVar("FoundT", FoundCapture, FoundRefund, FoundDispute)
+class _Found(Protocol):
+    @property
+    def reference(self) -> str: ...
+
+
+FoundT = TypeVar("FoundT", bound=_Found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +109,4 @@ class Standing:
 
 
 def _united(some: tuple[FoundT, ...], more: tuple[FoundT, ...]) -> tuple[FoundT, ...]:
-    by_reference: dict[str, FoundT] = {each.reference: each for each in (*some, *more)}
-    return (*by_reference.values(),)
+    return tuple({each.reference: each for each in (*some, *more)}.values())

@@ -190,26 +190,23 @@ class ResolvedOutcome(StrEnum):
     FAILED = "failed"
 
 
-def _verdict(outcome: ResolvedOutcome) -> JsonValue:
+def _verdict(outcome: ResolvedOutcome, **found: JsonValue) -> JsonValue:
     """What `verdict` refuses, said in the document."""
+    properties: dict[str, JsonValue] = {"outcome": {"const": outcome.value}, **found}
     if outcome is ResolvedOutcome.FAILED:
-        found: dict[str, JsonValue] = {
-            "amount": {"type": "null"},
-            "provider_reference": {"type": "null"},
-        }
-        return {"title": outcome.value, "properties": {"outcome": {"const": outcome.value}} | found}
-    found = {
-        "amount": {"type": ["number", "string"]},
-        "provider_reference": {"type": "string"},
-    }
-    return {
-        "title": outcome.value,
-        "required": [*found],
-        "properties": {"outcome": {"const": outcome.value}} | found,
-    }
+        return {"title": outcome.value, "properties": properties}
+    return {"title": outcome.value, "required": [*found], "properties": properties}
 
 
-_VERDICTS: Final[list[JsonValue]] = [_verdict(each) for each in ResolvedOutcome]
+_FOUND: Final[dict[str, JsonValue]] = {
+    "amount": {"type": ["number", "string"]},
+    "provider_reference": {"type": "string"},
+}
+_VERDICTS: Final[list[JsonValue]] = [
+    _verdict(ResolvedOutcome.SUCCEEDED, **_FOUND),
+    _verdict(ResolvedOutcome.CAPTURED, **_FOUND),
+    _verdict(ResolvedOutcome.FAILED, amount={"type": "null"}, provider_reference={"type": "null"}),
+]
 
 
 class ResolveBody(BaseModel):

@@ -4,22 +4,21 @@ A stage claims the next attempt and settles it with what the provider answered; 
 wakes what is due. An attempt is claimed by its number, once, and what was asked for before is
 asked after first (but a void, which made twice is a void). Only an answer that certainly had no
 effect ends the work for good; one that nobody knows is inquired after, so often, and is then for
-a person to review. What each step means for a payment or a refund stands in `payment.py` and
-`refund.py`.
+a person to review. It knows payments and refunds by what `work.py` asks of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, Self, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from payments import holds
 from payments.attempt import Attempt, lease_expired, result_of
 from payments.change import work_for
 from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
 from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
+from payments.decisions.provider_work.work import Doubt, Step, name_of
 from payments.ids import dead_letter_id
 from payments.outcome import (
     CapturedElsewhere,
@@ -45,127 +44,16 @@ from payments.progress import (
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     from payments.commands import SettlePayment, SettleRefund
     from payments.dead_letter import DeadLetter
-    from payments.money import Money
+    from payments.decisions.provider_work.work import ProviderWork
     from payments.outcome import Outcome
-    from payments.payment import Payment
     from payments.progress import Progress
-    from payments.refund import Refund
 
 # Work that nobody takes is sent again after ever longer pauses: its stage stands, or lags.
 _PATIENCE_MAX: Final = timedelta(hours=1)
 _LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
-
-
-class Doubt(StrEnum):
-    """Whether an earlier attempt's outcome is open, and whose turn it is then."""
-
-    NONE = "none"
-    OPEN = "open"
-    IN_REVIEW = "in_review"
-
-
-class Step(StrEnum):
-    """A step that ends nothing: the work goes on, or waits."""
-
-    CLAIMED = "claimed"
-    WAITING = "waiting"
-    WOKEN = "woken"
-    UNKNOWN = "unknown"
-    IN_REVIEW = "in_review"
-
-
-class ProviderWork(Protocol):
-    """A payment or a refund: what it owes its provider, and how each step is recorded.
-
-    The methods that return a `Decision` return the whole of it: the entity after the step with
-    its version raised, the events that say so, the money that moves.
-    """
-
-    @property
-    def stage(self) -> str:
-        """The stage that does this work."""
-        ...
-
-    @property
-    def payment(self) -> Payment: ...
-
-    @property
-    def refund(self) -> Refund | None: ...
-
-    @property
-    def operation(self) -> Operation | None:
-        """What the provider is owed now; None when nothing is."""
-        ...
-
-    @property
-    def owed(self) -> Money:
-        """Of how much, while something is owed."""
-        ...
-
-    @property
-    def progress(self) -> Progress:
-        """How far it was asked for what is owed."""
-        ...
-
-    @property
-    def provider_key(self) -> str:
-        """The idempotency key of what is owed, the same for every try."""
-        ...
-
-    @property
-    def doubt(self) -> Doubt:
-        """What is known of the outcome of earlier attempts."""
-        ...
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended for everybody, and its provider is owed the rest."""
-        ...
-
-    @property
-    def blocked_by(self) -> UUID | None:
-        """The dead letter its messages wait behind."""
-        ...
-
-    def with_progress(self, progress: Progress) -> Self:
-        """The same, so far."""
-        ...
-
-    def with_error(self, error: Failure) -> Self:
-        """The same, with what went wrong last."""
-        ...
-
-    def found(self, amount: Money) -> Self:
-        """The same, owing as much as was found at the provider."""
-        ...
-
-    def stepped(self, step: Step, progress: Progress) -> Decision:
-        """The step, taken; nothing has ended."""
-        ...
-
-    def succeeded(self, reference: str) -> Decision:
-        """What was owed is done."""
-        ...
-
-    def captured_elsewhere(self, found: CapturedElsewhere) -> Decision | None:
-        """Somebody else took the money; None where that cannot be what was authorized."""
-        ...
-
-    def declined(self, *, is_released: bool = False) -> Decision:
-        """Certainly nothing was done, and nothing will be."""
-        ...
-
-    def given_up(self) -> Decision:
-        """Certainly nothing was done, as often as it was tried."""
-        ...
-
-    def contradiction(self, succeeded: Operation, reference: str) -> str | None:
-        """What is wrong if `succeeded` was done as `reference`, though this is closed."""
-        ...
 
 
 def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision | Refused:
@@ -258,9 +146,7 @@ def _silent(work: ProviderWork, at: Context) -> Decision:
     return _sent_again(work, step, progress.inquiring(_patience(at)), at)
 
 
-def _settled(  # noqa: C901 - one flat branch an outcome
-    work: ProviderWork, command: SettlePayment | SettleRefund, at: Context
-) -> Decision:
+def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
     outcome, progress = command.outcome, work.progress
     match outcome:
         case Succeeded(reference, others):
@@ -269,11 +155,6 @@ def _settled(  # noqa: C901 - one flat branch an outcome
             return replace(decision, dead_letters=(*decision.dead_letters, *more))
         case CapturedElsewhere():
             return work.captured_elsewhere(outcome) or _not_ours(work, outcome, command, at)
-        case Declined() if work.operation is Operation.VOID:
-            # Neither let go nor taken: what holds the money there, somebody has to look at.
-            return _left_to_a_person(work, outcome, command.source, at)
-        case Declined():
-            return work.with_error(outcome).declined(is_released=outcome.is_released)
         case Deferred():
             delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
@@ -281,24 +162,44 @@ def _settled(  # noqa: C901 - one flat branch an outcome
             # Our own lack, or nobody at their door: it costs no try, and says what it waits for.
             wait = unasked_delay(progress, at.policy, at.jitter, outcome.retry_after_s)
             return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
+        case _ if work.operation is Operation.VOID:
+            return _not_voided(work, outcome, command.source, at)
+        case Declined():
+            return work.with_error(outcome).declined(is_released=outcome.is_released)
         case Unresolvable():
             return _left_to_a_person(work, outcome, command.source, at)
         case Pending():
             return _pending(work, outcome, command.source, at)
-        case Retriable() | Unknown() if (
-            # A void made twice is a void: until one is answered, the hold stays.
-            work.operation is Operation.VOID
-            or work.doubt is not Doubt.NONE
-            or command.is_of_inquiry
-        ):
-            return _still_unknown(work, outcome, command.source, at)
-        case Unknown():
-            asked = progress.inquiring(at.now + inquiry_delay(progress, at.policy, at.jitter))
-            return work.with_error(outcome).stepped(Step.UNKNOWN, asked)
-        case Retriable():
-            return _retried(work, outcome, command.source, at)
+        case Retriable() | Unknown():
+            return _not_learnt(work, outcome, command, at)
         case _:
             assert_never(outcome)
+
+
+def _not_learnt(
+    work: ProviderWork,
+    outcome: Retriable | Unknown,
+    command: SettlePayment | SettleRefund,
+    at: Context,
+) -> Decision:
+    """Of a call that certainly did nothing there is another; of any other it is asked first."""
+    if work.doubt is not Doubt.NONE or command.is_of_inquiry:
+        return _still_unknown(work, outcome, command.source, at)
+    if isinstance(outcome, Retriable):
+        return _retried(work, outcome, command.source, at)
+    delay = inquiry_delay(work.progress, at.policy, at.jitter)
+    return work.with_error(outcome).stepped(Step.UNKNOWN, work.progress.inquiring(at.now + delay))
+
+
+def _not_voided(
+    work: ProviderWork, outcome: Failure, source: SourceMessage, at: Context
+) -> Decision:
+    """A void made twice is a void, so it is made again until it is answered; the hold stays."""
+    if isinstance(outcome, Declined) and outcome.is_released:
+        return work.succeeded(work.payment.provider_reference or "")
+    if isinstance(outcome, Declined | Unresolvable):
+        return _left_to_a_person(work, outcome, source, at)
+    return _still_unknown(work, outcome, source, at)
 
 
 def _retried(work: ProviderWork, error: Retriable, source: SourceMessage, at: Context) -> Decision:
@@ -311,7 +212,7 @@ def _retried(work: ProviderWork, error: Retriable, source: SourceMessage, at: Co
 
 def _pending(work: ProviderWork, told: Pending, source: SourceMessage, at: Context) -> Decision:
     """It takes as long as it takes: that costs neither a try nor a person's time."""
-    if work.operation is Operation.VOID or work.doubt is Doubt.IN_REVIEW:
+    if work.doubt is Doubt.IN_REVIEW:
         return _still_unknown(work, told, source, at)
     until = at.now + pending_delay(work.progress, at.policy, at.jitter)
     step = Step.UNKNOWN if work.doubt is Doubt.NONE else Step.WAITING
@@ -425,8 +326,3 @@ def _longer_patience(work: ProviderWork, at: Context) -> datetime:
     """Twice as long as it has waited since it was sent last."""
     waited = at.now - (work.refund or work.payment).updated_at
     return at.now + max(timedelta(seconds=at.policy.patience_s), min(2 * waited, _PATIENCE_MAX))
-
-
-def name_of(work: ProviderWork) -> str:
-    """What a person calls it."""
-    return f"refund {work.refund.id}" if work.refund else f"payment {work.payment.id}"

@@ -15,7 +15,7 @@ from payments.change import changed, work_for
 from payments.decision import Context, Decision, State
 from payments.decisions.amend import cancelled, owing
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
-from payments.decisions.provider_work.machine import Doubt, Step
+from payments.decisions.provider_work.work import Doubt, Step
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation

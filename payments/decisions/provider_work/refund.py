@@ -14,7 +14,7 @@ from payments.attempt import provider_key
 from payments.change import changed
 from payments.decision import Context, Decision, State
 from payments.decisions.amend import refunded
-from payments.decisions.provider_work.machine import Doubt, Step
+from payments.decisions.provider_work.work import Doubt, Step
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.refund import Refund, RefundStatus

@@ -15,14 +15,14 @@ from payments.attempt import lease_expired
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.dead_letter_queue import signed
-from payments.decisions.provider_work.machine import Doubt, name_of
+from payments.decisions.provider_work.work import Doubt, name_of
 from payments.operator_action import Action, OperatorAction
 from payments.outcome import CapturedElsewhere, Declined, Operation
 from payments.resolution import Captured, DidNotHappen, Happened
 
 if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
-    from payments.decisions.provider_work.machine import ProviderWork
+    from payments.decisions.provider_work.work import ProviderWork
     from payments.money import Money
     from payments.resolution import ResolvePayment, ResolveRefund, Verdict
 
