@@ -34,24 +34,25 @@ from providers.gateway import (
 from providers.stripe.amounts import STEPS, StripeAmount, to_stripe
 from providers.stripe.answers import (
     CONTRADICTIONS,
-    Intent,
-    Refund,
+    ObjectT,
     captured,
     confirmed,
+    decided,
     refunded,
     voided,
 )
-from providers.stripe.client import ObjectT, StripeClient, segment
+from providers.stripe.client import StripeClient, segment
 from providers.stripe.config import NAME, StripeConfig
 from providers.stripe.inquiry import (
     INTENTS,
     REFUNDS,
     Nothing,
-    find_intent,
-    find_refund,
-    find_refund_of,
+    find_intents,
+    find_refunds,
+    find_refunds_of,
     read_intent,
 )
+from providers.stripe.objects import Intent, Refund
 from providers.transport import CONNECTIONS
 
 # docs.stripe.com/api/metadata. What does not fit is left out: a payment must not fail because
@@ -112,25 +113,25 @@ class StripeGateway:
         fields = _refund_fields(request, asked)
         outcome = _outcome(await self._client.post(request, REFUNDS, fields, Refund), judge)
         if _is_contradiction(outcome):
-            refund = await find_refund_of(
+            refunds = await find_refunds_of(
                 self._client, request, request.provider_reference, str(request.refund_id)
             )
-            return _resolved(outcome, refund, judge)
+            return _resolved(outcome, refunds, judge)
         return outcome
 
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
         asked = to_stripe(inquiry.amount)
         match inquiry.operation:
             case Operation.CHARGE | Operation.AUTHORIZE as operation:
-                intent = await find_intent(self._client, inquiry)
-                return _finding(intent, partial(confirmed, operation, asked))
+                intents = await find_intents(self._client, inquiry)
+                return _finding(intents, partial(confirmed, operation, asked))
             case Operation.CAPTURE:
-                return _finding(await find_intent(self._client, inquiry), partial(captured, asked))
+                return _finding(await find_intents(self._client, inquiry), partial(captured, asked))
             case Operation.VOID:
-                return _finding(await find_intent(self._client, inquiry), voided)
+                return _finding(await find_intents(self._client, inquiry), voided)
             case Operation.REFUND:
-                refund = await find_refund(self._client, inquiry)
-                return _finding(refund, partial(refunded, asked))
+                refunds = await find_refunds(self._client, inquiry)
+                return _finding(refunds, partial(refunded, asked))
             case _:
                 assert_never(inquiry.operation)
 
@@ -194,9 +195,11 @@ def _outcome(
     return verdict
 
 
-def _finding(found: ObjectT | Nothing, judge: Callable[[ObjectT], Finding]) -> Finding | Retriable:
+def _finding(
+    found: list[ObjectT] | Nothing, judge: Callable[[ObjectT], Finding]
+) -> Finding | Retriable:
     """The outcome of an inquiry."""
-    return found if isinstance(found, NotFound | Retriable | Unknown) else judge(found)
+    return decided(found, judge) if isinstance(found, list) else found
 
 
 def _is_contradiction(outcome: Outcome) -> bool:
@@ -204,7 +207,7 @@ def _is_contradiction(outcome: Outcome) -> bool:
 
 
 def _resolved(
-    declined: Outcome, found: ObjectT | Nothing, judge: Callable[[ObjectT], Finding]
+    declined: Outcome, found: list[ObjectT] | Nothing, judge: Callable[[ObjectT], Finding]
 ) -> Outcome:
     """What a refusal for the object's state means, once its state has been read.
 

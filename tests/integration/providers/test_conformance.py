@@ -17,7 +17,15 @@ from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 
 from payments.money import Money
-from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
+from payments.outcome import (
+    CapturedElsewhere,
+    Declined,
+    NotFound,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
 from providers.gateway import Gateway
 from providers.protected import Limits
 from providers.registry import NAMES, gateways
@@ -146,7 +154,7 @@ async def test_the_amount_survives_the_vendors_own_units(
 async def test_an_authorization_is_captured_in_full_or_in_part(
     provider: Provider, amount: Money
 ) -> None:
-    """Once, for the amount captured; what is captured can be refunded and not voided."""
+    """Once, for the amount captured; which can be refunded, and for a void it is too late."""
     payment = Payment()
     held = await provider.authorized(payment)
     assert provider.report(payment).charges == 0
@@ -155,21 +163,22 @@ async def test_an_authorization_is_captured_in_full_or_in_part(
     assert captures[0] == captures[1]
     assert provider.report(payment).charges == 1
     assert provider.report(payment).charged_minor == amount.amount_minor
-    assert isinstance(await provider.gateway.void(payment.void(held)), Declined)
+    too_late = await provider.gateway.void(payment.void(held))
+    assert too_late == CapturedElsewhere(taken, amount)
     _reference(await provider.gateway.refund(payment.refund(taken, amount)))
 
 
-async def test_a_capture_of_another_amount_than_was_captured_is_in_doubt(
+async def test_a_capture_of_another_amount_than_was_captured_says_how_much_was(
     provider: Provider,
 ) -> None:
-    """Money moved, but not what this call was to move: neither success nor failure."""
+    """Money moved, but not by this call: neither success nor failure, asked or asked after."""
     payment = Payment()
     held = await provider.authorized(payment)
-    await provider.gateway.capture(payment.capture(held, _HALF))
+    taken = _reference(await provider.gateway.capture(payment.capture(held, _HALF)))
     other = replace(payment.capture(held), idempotency_key=f"{payment.id}-again")
-    outcome = await provider.gateway.capture(other)
-    assert isinstance(outcome, Unknown)
-    assert outcome.code == "amount_mismatch"
+    elsewhere = CapturedElsewhere(taken, _HALF)
+    assert await provider.gateway.capture(other) == elsewhere
+    assert await provider.gateway.inquire(payment.inquiry(Operation.CAPTURE, held)) == elsewhere
 
 
 async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provider) -> None:
@@ -177,9 +186,12 @@ async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provide
     payment = Payment()
     held = await provider.authorized(payment)
     assert await provider.lapses(payment)
-    asked = payment.inquiry(Operation.AUTHORIZE, held)
-    assert isinstance(await provider.gateway.inquire(asked), Declined)
-    assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
+    for answer in (
+        await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE, held)),
+        await provider.gateway.capture(payment.capture(held)),
+    ):
+        assert isinstance(answer, Declined)
+        assert answer.is_released
     assert await provider.gateway.void(payment.void(held)) == Succeeded(held)
     assert provider.report(payment).charges == 0
     assert not await provider.lapses(payment)

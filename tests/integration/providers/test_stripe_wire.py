@@ -10,7 +10,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from payments.outcome import Declined, NotFound, Operation, Outcome, Retriable, Succeeded, Unknown
+from payments.money import Money
+from payments.outcome import (
+    CapturedElsewhere,
+    Declined,
+    NotFound,
+    Operation,
+    Outcome,
+    Pending,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
 from providers.gateway import Gateway
 from providers.stripe.client import STRIPE_VERSION
 from providers.stripe.config import StripeConfig
@@ -179,20 +190,45 @@ async def test_no_secret_is_in_what_an_outcome_says() -> None:
     ("found", "outcome"),
     [
         ({"status": "succeeded", "amount_received": 5000}, Succeeded("pi_1")),
-        ({"status": "succeeded", "amount_received": 10}, "amount_mismatch"),
-        ({"status": "canceled"}, Declined("canceled", "canceled")),
+        (
+            {"status": "succeeded", "amount_received": 10},
+            CapturedElsewhere("pi_1", Money(10, "USD")),
+        ),
+        ({"status": "processing"}, Pending("pending", "the capture is processing")),
+        ({"status": "canceled"}, Declined("canceled", "canceled", is_released=True)),
         ({"status": "requires_capture"}, Declined("payment_intent_unexpected_state", "")),
     ],
 )
 async def test_a_capture_refused_for_its_state_is_settled_by_the_state(
-    found: dict[str, object], outcome: Outcome | str
+    found: dict[str, object], outcome: Outcome
 ) -> None:
     """Captured already, and by the right amount, is what was wanted: it may have been us."""
     payment = Payment()
-    look = wire.reply(200, intent(payment) | found)
+    look = wire.reply(200, intent(payment, str(found["status"])) | found)
     async with wire.serving(_WRONG_STATE, look) as server, stripe_at(server.url) as stripe:
+        assert await stripe.capture(payment.capture("pi_1")) == outcome
+
+
+@pytest.mark.parametrize(
+    "code", ["charge_expired_for_capture", "capture_charge_authorization_expired"]
+)
+async def test_a_capture_that_comes_too_late_is_settled_by_the_state(code: str) -> None:
+    """Whether anything is held still, the refusal does not say; the intent does."""
+    payment = Payment()
+    refusal = wire.reply(400, {"error": _STATE | {"code": code}})
+    lapsed = wire.reply(200, intent(payment, "canceled", cancellation_reason="automatic"))
+    async with wire.serving(refusal, lapsed) as server, stripe_at(server.url) as stripe:
         answer = await stripe.capture(payment.capture("pi_1"))
-    assert (answer.code if isinstance(answer, Unknown) else answer) == outcome
+    assert answer == Declined("authorization_expired", "automatic", is_released=True)
+
+
+async def test_a_void_that_comes_too_late_says_who_has_the_money() -> None:
+    """Somebody captured it there: nothing is held any more that could be given back."""
+    payment = Payment()
+    taken = intent(payment, amount_received=4000)
+    async with wire.serving(_WRONG_STATE, wire.reply(200, taken)) as s, stripe_at(s.url) as stripe:
+        answer = await stripe.void(payment.void("pi_1"))
+    assert answer == CapturedElsewhere("pi_1", Money(4000, "USD"))
 
 
 async def test_a_state_that_cannot_be_read_leaves_the_call_unknown() -> None:
@@ -203,47 +239,89 @@ async def test_a_state_that_cannot_be_read_leaves_the_call_unknown() -> None:
         assert isinstance(await stripe.void(payment.void("pi_1")), Unknown)
 
 
-async def test_a_payment_the_search_does_not_know_is_found_in_the_list() -> None:
-    """The search lags; the list is read, page after page, until the payment is on one."""
+def asked_for(seen: wire.SeenRequest) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(seen.target).query)
+
+
+async def test_on_a_quiet_account_the_list_tells_all() -> None:
+    """One read, of what is no older than the payment; nothing is searched for."""
     payment, other = Payment(), intent(Payment(), id="pi_other")
-    script = [page(), page(other, has_more=True), page(other, intent(payment))]
-    async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
-        found = await stripe.inquire(payment.inquiry(Operation.CHARGE))
-    assert found == Succeeded("pi_1")
-    search, first, second = (parse_qs(urlsplit(seen.target).query) for seen in server.seen)
-    assert search["query"] == [f"metadata['payment_id']:'{payment.id}'"]
-    assert second["starting_after"] == ["pi_other"]
+    async with wire.serving(page(other, intent(payment))) as server, stripe_at(server.url) as s:
+        assert await s.inquire(payment.inquiry(Operation.CHARGE)) == Succeeded("pi_1")
+        server.then(page(other))
+        assert await s.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
     created_ms = payment.id.int >> 80
-    assert int(first["created[gte]"][0]) == created_ms // 1000 - 300
+    assert [asked_for(seen) for seen in server.seen] == [
+        {"limit": ["100"], "created[gte]": [str(created_ms // 1000 - 300)]}
+    ] * 2
 
 
-async def test_the_age_of_a_search_hit_does_not_matter() -> None:
+async def test_on_a_busy_account_the_search_knows_the_rest() -> None:
     """The index may show a payment as it was: its status is read from the payment itself."""
-    payment = Payment()
+    payment, other = Payment(), intent(Payment(), id="pi_other")
     stale, fresh = intent(payment, "requires_confirmation"), intent(payment)
-    script = [page(stale), wire.reply(200, fresh)]
+    script = [page(other, has_more=True), page(stale), wire.reply(200, fresh)]
     async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
         assert await stripe.inquire(payment.inquiry(Operation.CHARGE)) == Succeeded("pi_1")
-    assert server.seen[1].target == "/v1/payment_intents/pi_1"
+    assert asked_for(server.seen[1])["query"] == [f"metadata['payment_id']:'{payment.id}'"]
+    assert server.seen[2].target == "/v1/payment_intents/pi_1"
 
 
-async def test_a_list_that_cannot_be_read_leaves_the_charge_unknown() -> None:
-    """The search's silence proves nothing; what the list would have shown is not known."""
-    payment, other = Payment(), intent(Payment(), id="pi_other")
-    inquiry = payment.inquiry(Operation.CHARGE)
-    async with wire.serving(page(), page(other)) as server, stripe_at(server.url) as stripe:
-        assert await stripe.inquire(inquiry) == NotFound()
-        server.then(page(), wire.reply(400, {"error": _STATE}))
-        assert isinstance(await stripe.inquire(inquiry), Unknown)
-
-
-async def test_on_a_busy_account_the_newest_pages_are_read_and_the_key_has_to_tell() -> None:
+async def test_on_a_busy_account_neither_shows_it_and_the_key_has_to_tell() -> None:
     """No list of a busy account ends: not in sight means that the same key may ask."""
     payment, other = Payment(), intent(Payment(), id="pi_other")
-    endless = page(other, has_more=True)
-    async with wire.serving(page(), endless) as server, stripe_at(server.url) as stripe:
+    script = [page(other, has_more=True), page()]
+    async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
         assert await stripe.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
-    assert len(server.seen) == 1 + 3
+    assert len(server.seen) == len(script)
+
+
+async def test_every_intent_of_a_payment_that_has_money_is_named() -> None:
+    """The list has the one, the search the other: a second charge is not passed over."""
+    payment = Payment()
+    newest, oldest = intent(payment, id="pi_2", created=2), intent(payment)
+    script = [page(newest, has_more=True), page(newest, oldest), wire.reply(200, newest)]
+    async with wire.serving(*script, wire.reply(200, oldest)) as server, stripe_at(server.url) as s:
+        found = await s.inquire(payment.inquiry(Operation.CHARGE))
+    assert found == Succeeded("pi_1", ("pi_2",))
+
+
+_LIMITED = wire.reply(429, {"error": {"type": "invalid_request_error", "code": "rate_limit"}})
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        # Paid is paid, whatever else could not be read.
+        (["paid and more", _LIMITED], Succeeded("pi_1")),
+        # A declined one is no proof that another was not paid.
+        (["declined and more", _LIMITED], Retriable),
+        (["nothing and more", _LIMITED], Retriable),
+        ([_LIMITED, "nothing"], Retriable),
+        ([_LIMITED, "paid", "read"], Succeeded("pi_1")),
+        ([wire.reply(400, {"error": _STATE}), "nothing"], Unknown),
+        (["nothing and more", "nothing and more"], Unknown),
+    ],
+)
+async def test_what_could_not_be_read_is_not_taken_for_absent(
+    script: list[str | wire.Behaviour], found: Outcome | type[Outcome]
+) -> None:
+    """A search that Stripe puts off is made up for by the list, or made later."""
+    payment = Payment()
+    declined = {"type": "card_error", "code": "card_declined"}
+    failed = intent(payment, "requires_payment_method", last_payment_error=declined)
+    known: dict[str, wire.Behaviour] = {
+        "paid": page(intent(payment)),
+        "paid and more": page(intent(payment), has_more=True),
+        "declined and more": page(failed, has_more=True),
+        "nothing": page(),
+        "nothing and more": page(intent(Payment(), id="pi_other"), has_more=True),
+        "read": wire.reply(200, intent(payment)),
+    }
+    behaviours = [known[each] if isinstance(each, str) else each for each in script]
+    async with wire.serving(*behaviours) as server, stripe_at(server.url) as stripe:
+        answer = await stripe.inquire(payment.inquiry(Operation.CHARGE))
+    assert answer == found or type(answer) is found
 
 
 async def test_a_list_of_refunds_without_end_proves_nothing() -> None:
