@@ -221,8 +221,12 @@ def _is_fault(outcome: Ending) -> bool:
     match outcome:
         case Retriable(code) | Unknown(code):
             return code in PROVIDER_FAULTS
-        case _:
+        case Declined() | Deferred() | NotFound() | Pending() | Unresolvable():
             return False
+        case Succeeded() | CapturedElsewhere() | Standing():
+            return False
+        case _:
+            assert_never(outcome)
 
 
 _TROUBLED: Final = frozenset({"retriable", "unknown"})

@@ -41,7 +41,7 @@ from payments.decision import Claimed, Decision, Refused
 from payments.events import EventType, Work
 from payments.ledger import TransactionType, TransferState
 from payments.notification import NotificationEffect, NotificationTaken, Reported
-from payments.outcome import Deferred, Operation, Outcome, Retriable, Unknown
+from payments.outcome import Deferred, Outcome, Retriable, Unknown
 from payments.payment import (
     CAPTURED,
     OPEN,
@@ -52,10 +52,10 @@ from payments.payment import (
 )
 from payments.progress import Policy
 from payments.refund import Refund, RefundStatus
-from payments.resolution import Captured, DidNotHappen, Happened, ResolvePayment
-from payments.standing import DisputeState
+from payments.resolution import ResolvePayment
 from tests.support import factories
 from tests.support.factories import SOURCE, TENANT, pay, transfer, usd
+from tests.support.payments.dashboard import Deed, done, verdict_of
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.honest_provider import Flight, Held, HonestProvider
 
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
 
     from payments.commands import Command
     from payments.money import Money
-    from payments.resolution import Verdict
-    from payments.standing import Standing
 
 ItemT = TypeVar("ItemT")
 # Which of several, counted from the newest: what just happened is where stories go on.
@@ -88,18 +86,6 @@ class Fate(Enum):
     REFUSED = auto()
     DEFERRED = auto()
     WORKER_DIED = auto()
-
-
-class Deed(Enum):
-    """What may be done at a provider without us."""
-
-    CAPTURE = auto()
-    VOID = auto()
-    REFUND = auto()
-    BOUNCE = auto()
-    DISPUTE = auto()
-    WIN = auto()
-    LOSE = auto()
 
 
 class Lives(RuleBasedStateMachine):
@@ -206,7 +192,7 @@ class Lives(RuleBasedStateMachine):
     def act_at_the_dashboard(self, pick: int, deed: Deed, amount: int, *, told: bool) -> None:
         """Somebody, or a bank, does something at the provider; its notification may be lost."""
         payment_id = _picked(self.external, pick).id
-        _do(self.provider, deed, payment_id, amount)
+        done(self.provider, deed, payment_id, amount)
         if told:
             self.told_of += 1
             event = factories.said(Reported.CHANGED, f"evt_deed_{self.told_of}")
@@ -218,7 +204,7 @@ class Lives(RuleBasedStateMachine):
         """An operator looks at the provider, and says what is there."""
         payment = _picked(self.doubted, pick)
         standing = self.provider.look(payment.id)
-        self._ask(ResolvePayment(payment.id, "ada", "looked", _verdict(payment, standing)))
+        self._ask(ResolvePayment(payment.id, "ada", "looked", verdict_of(payment, standing)))
 
     @precondition(lambda self: self.desk.working.dead_letters)
     @rule(pick=picks, again=st.booleans())
@@ -474,37 +460,6 @@ class Lives(RuleBasedStateMachine):
                     payment = self.desk.working.payments[row.entry.payment_id]
                     owed[payment.source_account_id] += row.entry.amount_minor
         return owed
-
-
-def _do(provider: HonestProvider, deed: Deed, payment_id: UUID, amount_minor: int) -> None:
-    match deed:
-        case Deed.CAPTURE:
-            provider.capture_by_hand(payment_id, amount_minor)
-        case Deed.VOID:
-            provider.void_by_hand(payment_id)
-        case Deed.REFUND:
-            provider.refund_by_hand(payment_id, amount_minor)
-        case Deed.BOUNCE:
-            provider.bounce(payment_id)
-        case Deed.DISPUTE:
-            provider.dispute(payment_id, DisputeState.OPEN)
-        case Deed.WIN:
-            provider.dispute(payment_id, DisputeState.WON)
-        case Deed.LOSE:
-            provider.dispute(payment_id, DisputeState.LOST)
-        case _:
-            assert_never(deed)
-
-
-def _verdict(payment: Payment, standing: Standing) -> Verdict:
-    """What somebody says who has looked."""
-    if standing.captures:
-        return Captured(standing.captures[0].amount, standing.captures[0].reference)
-    is_authorized = payment.operation is Operation.AUTHORIZE and standing.is_held
-    is_voided = payment.operation is Operation.VOID and not standing.is_held
-    if is_authorized or is_voided:
-        return Happened(payment.amount, "by-hand")
-    return DidNotHappen()
 
 
 def _picked(several: Sequence[ItemT], pick: int) -> ItemT:
