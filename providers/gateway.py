@@ -201,9 +201,7 @@ class Inquiry(_Request):
     @property
     def asked_since(self) -> datetime | None:
         """No request of this payment is older; None when that cannot be known."""
-        if self.first_asked_at is not None or self.payment_id.version != _UUID7:
-            return self.first_asked_at
-        return datetime.fromtimestamp((self.payment_id.int >> 80) / 1000, UTC)
+        return self.first_asked_at or _made_at(self.payment_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,8 +216,19 @@ class StandingQuery:
     provider_reference: str | None = None
     traceparent: str | None = None
 
+    @property
+    def asked_since(self) -> datetime | None:
+        """No request of this payment is older; None when that cannot be known."""
+        return _made_at(self.payment_id) if self.payment_id else None
+
 
 AnyRequest = ChargeRequest | CaptureRequest | VoidRequest | RefundRequest | Inquiry
+
+
+def _made_at(payment_id: UUID) -> datetime | None:
+    if payment_id.version != _UUID7:
+        return None
+    return datetime.fromtimestamp((payment_id.int >> 80) / 1000, UTC)
 
 
 def operation_of(request: AnyRequest) -> Operation:

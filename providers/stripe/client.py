@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from payments.outcome import Declined, Retriable, Unknown
-from providers.gateway import AnyRequest, Trouble
+from providers.gateway import AnyRequest, StandingQuery, Trouble
 from providers.stripe.answers import refused
 from providers.stripe.config import StripeConfig
-from providers.stripe.objects import Intent, Page, Refund, parse
+from providers.stripe.objects import Charge, Dispute, Intent, Page, Refund, parse
 from providers.transport import Answer, Call, Endpoint, Transport, of_broken
 
 # Pinned: an account's default version changes with a click in Stripe's dashboard.
@@ -24,10 +24,10 @@ STRIPE_VERSION: Final = "2026-10-28.endive"
 PAGE: Final = 100
 _PAGES_MAX: Final = 3
 
-Asking = AnyRequest
+Asking = AnyRequest | StandingQuery
 Fields = Mapping[str, str | int]
-ObjectT = TypeVar("ObjectT", Intent, Refund)
-AnsweredT = TypeVar("AnsweredT", Intent, Refund, Page[Intent], Page[Refund])
+ObjectT = TypeVar("ObjectT", Intent, Refund, Dispute)
+AnsweredT = TypeVar("AnsweredT", Intent, Refund, Charge, Page[Intent], Page[Refund], Page[Dispute])
 
 
 class StripeClient:

@@ -27,7 +27,9 @@ from providers.gateway import (
     CaptureRequest,
     ChargeRequest,
     Inquiry,
+    Look,
     RefundRequest,
+    StandingQuery,
     Trouble,
     VoidRequest,
 )
@@ -53,6 +55,7 @@ from providers.stripe.inquiry import (
     read_intent,
 )
 from providers.stripe.objects import Intent, Refund
+from providers.stripe.standing import look
 from providers.transport import CONNECTIONS
 
 # docs.stripe.com/api/metadata. What does not fit is left out: a payment must not fail because
@@ -134,6 +137,9 @@ class StripeGateway:
                 return _finding(refunds, partial(refunded, asked))
             case _:
                 assert_never(inquiry.operation)
+
+    async def look(self, query: StandingQuery) -> Look:
+        return await look(self._client, query)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -10,6 +10,7 @@ Source: docs.stripe.com/search, docs.stripe.com/rate-limits.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from providers.stripe.client import PAGE, Asking, Fields, StripeClient, segment
 from providers.stripe.objects import Intent, Page, Refund
 
 if TYPE_CHECKING:
-    from providers.gateway import Inquiry
+    from providers.gateway import Inquiry, StandingQuery
 
 INTENTS: Final = "/v1/payment_intents"
 REFUNDS: Final = "/v1/refunds"
@@ -29,27 +30,43 @@ _CLOCK_SKEW: Final = timedelta(minutes=5)
 Nothing = NotFound | Retriable | Unknown
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The PaymentIntents of a payment that were seen; `is_all`: there certainly are no others."""
+
+    intents: list[Intent]
+    unread: list[Retriable | Unknown]
+    is_all: bool
+
+
 async def find_intents(client: StripeClient, inquiry: Inquiry) -> list[Intent] | Nothing:
     """The PaymentIntents asked after: one where its reference is known, else all in sight."""
     if inquiry.provider_reference is not None:
         return await read_intent(client, inquiry, inquiry.provider_reference)
-    payment_id = str(inquiry.payment_id)
+    sight = await intents_of(client, inquiry, str(inquiry.payment_id))
+    if sight.unread and not any(each.has_money for each in sight.intents):
+        # What was not read may be the one that took the money.
+        return sight.unread[0]
+    return sight.intents or NotFound()
+
+
+async def intents_of(
+    client: StripeClient, asking: Inquiry | StandingQuery, payment_id: str
+) -> Sight:
+    """All that name the payment, as far as the newest page and the search show them."""
     fields: Fields = {"limit": PAGE}
-    if (since := inquiry.asked_since) is not None:
+    if (since := asking.asked_since) is not None:
         fields = {**fields, "created[gte]": int((since - _CLOCK_SKEW).timestamp())}
-    newest = await client.read(inquiry, INTENTS, Page[Intent], fields)
+    newest = await client.read(asking, INTENTS, Page[Intent], fields)
     found = _of(newest.data, payment_id) if isinstance(newest, Page) else []
     if isinstance(newest, Page) and not newest.has_more:
-        return found or NotFound()
+        return Sight(found, [], is_all=True)
     seen = {each.id for each in found}
-    searched = await _searched(client, inquiry, payment_id)
+    searched = await _searched(client, asking, payment_id)
     if isinstance(searched, list):
         found += [each for each in searched if each.id not in seen]
     unread = [each for each in (newest, searched) if isinstance(each, Retriable | Unknown)]
-    if unread and not any(each.has_money for each in found):
-        # What was not read may be the one that took the money.
-        return unread[0]
-    return found or NotFound()
+    return Sight(found, unread, is_all=False)
 
 
 async def _searched(

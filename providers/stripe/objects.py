@@ -63,6 +63,7 @@ class Intent(StripeObject):
     metadata: dict[str, str] = Field(default_factory=dict)
     last_payment_error: Fault | None = None
     cancellation_reason: str | None = None
+    latest_charge: str | None = None
 
     @property
     def has_money(self) -> bool:
@@ -84,6 +85,7 @@ class Refund(StripeObject):
     currency: str
     created: int = 0
     metadata: dict[str, str] | None = None
+    reason: str | None = None
     failure_reason: str | None = None
 
     @property
@@ -95,6 +97,31 @@ class Refund(StripeObject):
     def precedence(self) -> tuple[bool, int, int]:
         """Sorts before what says less of a refund; what came first before what came later."""
         return not self.has_money, _rank(self.status), self.created
+
+
+class Transaction(StripeObject):
+    """A balance transaction: what moved on our balance at Stripe, in its currency, and when."""
+
+    amount: int
+    created: int = 0
+
+
+class Charge(StripeObject):
+    """A charge, whose `balance_transaction` is there from its capture on, whole where asked for."""
+
+    id: str
+    balance_transaction: Transaction | str | None = None
+
+
+class Dispute(StripeObject):
+    """A dispute; its transactions show what was withdrawn for it and what was reinstated."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None = None
+    balance_transactions: list[Transaction]
 
 
 class Page(StripeObject, Generic[ObjectT]):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -22,47 +19,23 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
-from providers.gateway import Gateway
 from providers.stripe.client import STRIPE_VERSION
 from providers.stripe.config import StripeConfig
-from providers.stripe.gateway import StripeGateway
 from tests.support.providers import wire
 from tests.support.providers.configs import configured
 from tests.support.providers.requests import Payment
+from tests.support.providers.stripe import (
+    KEY,
+    MISSING,
+    RATE_LIMITED,
+    VARIABLES,
+    asked_for,
+    intent,
+    page,
+    stripe_at,
+)
 
-_KEY = "sk_test_do_not_tell"
-_VARIABLES = {"PAYMENTS_STRIPE_API_KEY": _KEY}
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@asynccontextmanager
-async def stripe_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[Gateway]:
-    gateway = StripeGateway(configured(StripeConfig, url, timeout_s, _VARIABLES))
-    try:
-        yield gateway
-    finally:
-        await gateway.aclose()
-
-
-def intent(payment: Payment, status: str = "succeeded", **fields: object) -> dict[str, object]:
-    received = payment.amount.amount_minor if status == "succeeded" else 0
-    return {
-        "id": "pi_1",
-        "object": "payment_intent",
-        "status": status,
-        "amount": payment.amount.amount_minor,
-        "amount_received": received,
-        "currency": payment.amount.currency.lower(),
-        "metadata": {"payment_id": str(payment.id)},
-        "created": 1,
-        **fields,
-    }
-
-
-def page(*items: object, has_more: bool = False) -> wire.Behaviour:
-    return wire.reply(200, {"object": "list", "data": items, "has_more": has_more, "url": "/"})
-
-
 _STATE = {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}
 _WRONG_STATE = wire.reply(400, {"error": _STATE})
 
@@ -82,7 +55,7 @@ async def test_a_charge_is_one_confirmed_payment_intent() -> None:
     assert (seen.method, seen.target) == ("POST", "/v1/payment_intents")
     assert seen.headers["idempotency-key"] == request.idempotency_key
     assert seen.headers["stripe-version"] == STRIPE_VERSION
-    assert seen.headers["authorization"] == f"Bearer {_KEY}"
+    assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.headers["traceparent"] == _TRACE
     assert seen.form == {
         "amount": "5000",
@@ -174,16 +147,16 @@ async def test_a_hang_is_unknown_and_a_refused_connection_retriable() -> None:
 async def test_no_secret_is_in_what_an_outcome_says() -> None:
     """Stripe quotes the key it refuses; we do not."""
     refusals = [
-        (401, f"Invalid API Key provided: {_KEY}"),
-        (400, f"Bad key {_KEY} for card 4242 4242 4242 4242"),
+        (401, f"Invalid API Key provided: {KEY}"),
+        (400, f"Bad key {KEY} for card 4242 4242 4242 4242"),
     ]
     for status, message in refusals:
         error = {"error": {"type": "invalid_request_error", "message": message}}
         async with wire.serving(wire.reply(status, error)) as server, stripe_at(server.url) as s:
             said = repr(await s.charge(Payment().charge()))
-        assert _KEY not in said
+        assert KEY not in said
         assert "4242" not in said
-    assert _KEY not in repr(configured(StripeConfig, "", variables=_VARIABLES))
+    assert KEY not in repr(configured(StripeConfig, "", variables=VARIABLES))
 
 
 @pytest.mark.parametrize(
@@ -234,13 +207,8 @@ async def test_a_void_that_comes_too_late_says_who_has_the_money() -> None:
 async def test_a_state_that_cannot_be_read_leaves_the_call_unknown() -> None:
     """As long as it could have been us, the refusal decides nothing."""
     payment = Payment()
-    limited = wire.reply(429, {})
-    async with wire.serving(_WRONG_STATE, limited) as server, stripe_at(server.url) as stripe:
+    async with wire.serving(_WRONG_STATE, RATE_LIMITED) as server, stripe_at(server.url) as stripe:
         assert isinstance(await stripe.void(payment.void("pi_1")), Unknown)
-
-
-def asked_for(seen: wire.SeenRequest) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(seen.target).query)
 
 
 async def test_on_a_quiet_account_the_list_tells_all() -> None:
@@ -286,19 +254,16 @@ async def test_every_intent_of_a_payment_that_has_money_is_named() -> None:
     assert found == Succeeded("pi_1", ("pi_2",))
 
 
-_LIMITED = wire.reply(429, {"error": {"type": "invalid_request_error", "code": "rate_limit"}})
-
-
 @pytest.mark.parametrize(
     ("script", "found"),
     [
         # Paid is paid, whatever else could not be read.
-        (["paid and more", _LIMITED], Succeeded("pi_1")),
+        (["paid and more", RATE_LIMITED], Succeeded("pi_1")),
         # A declined one is no proof that another was not paid.
-        (["declined and more", _LIMITED], Retriable),
-        (["nothing and more", _LIMITED], Retriable),
-        ([_LIMITED, "nothing"], Retriable),
-        ([_LIMITED, "paid", "read"], Succeeded("pi_1")),
+        (["declined and more", RATE_LIMITED], Retriable),
+        (["nothing and more", RATE_LIMITED], Retriable),
+        ([RATE_LIMITED, "nothing"], Retriable),
+        ([RATE_LIMITED, "paid", "read"], Succeeded("pi_1")),
         ([wire.reply(400, {"error": _STATE}), "nothing"], Unknown),
         (["nothing and more", "nothing and more"], Unknown),
     ],
@@ -336,8 +301,7 @@ async def test_a_list_of_refunds_without_end_proves_nothing() -> None:
 
 async def test_a_known_reference_that_is_missing_is_no_proof() -> None:
     """Stripe gave us the id, so it exists: its absence is Stripe's trouble, not an answer."""
-    missing = {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
-    async with wire.serving(wire.reply(404, missing)) as server, stripe_at(server.url) as stripe:
+    async with wire.serving(MISSING) as server, stripe_at(server.url) as stripe:
         found = await stripe.inquire(Payment().inquiry(Operation.CAPTURE, "pi_1"))
     assert isinstance(found, Retriable)
 
