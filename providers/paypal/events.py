@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from payments.notification import ProviderNotification, Reported
 from providers.notifications import Notification, PaymentNotification, RefundNotification, our_id
-from providers.paypal.answers import Kind, Reference
 from providers.paypal.config import NAME
+from providers.paypal.objects import Kind, Reference
 
 _OF_PAYMENTS: Final = {
     "PAYMENT.AUTHORIZATION.CREATED": Reported.HELD,

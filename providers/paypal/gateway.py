@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
 
-from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import (
     Declined,
     Finding,
@@ -35,20 +34,17 @@ from providers.gateway import (
 )
 from providers.paypal.answers import (
     CONTRADICTIONS,
-    Kind,
-    Movement,
-    Order,
-    Reference,
+    LET_GO,
     authorized,
     capture_made,
     captured,
     refund_made,
     refunded,
-    to_paypal,
     voided,
 )
 from providers.paypal.client import PayPalClient
 from providers.paypal.config import NAME, PayPalConfig
+from providers.paypal.objects import Kind, Movement, Order, Reference, to_paypal
 from providers.paypal.orders import (
     KEY_WINDOW_S,
     ORDERS,
@@ -122,15 +118,14 @@ class PayPalGateway:
         if (reference := _reference(request.provider_reference, Kind.AUTHORIZATION)) is None:
             return _invalid_reference(Kind.AUTHORIZATION)
         path = f"{_AUTHORIZATIONS}/{segment(reference.id)}/void"
-        exchange = await self._post(request, path, "void", None)
-        if isinstance(exchange, Answer) and exchange.status == _NO_CONTENT:
-            return Succeeded(str(reference))
-        judge = partial(voided, reference)
-        made = answered(exchange, Movement)
-        outcome = _void_made(reference, made) if isinstance(made, Movement) else made
-        if isinstance(outcome, Declined) and outcome.code == AUTHORIZATION_EXPIRED:
-            return Succeeded(str(reference))  # there is nothing left to void
-        return await self._settled(request, reference.order, outcome, judge)
+        outcome = _void_made(reference, await self._post(request, path, "void", None))
+        if isinstance(outcome, Succeeded) or (
+            isinstance(outcome, Declined) and outcome.code in LET_GO
+        ):
+            # What was taken of it before is told by its order alone.
+            judge = partial(voided, reference, is_over=True)
+            return _done(await self._read(request, reference.order, judge))
+        return await self._settled(request, reference.order, outcome, partial(voided, reference))
 
     async def refund(self, request: RefundRequest) -> Outcome:
         if (reference := _reference(request.provider_reference, Kind.CAPTURE)) is None:
@@ -179,10 +174,13 @@ class PayPalGateway:
         """
         if not isinstance(outcome, Declined) or outcome.code not in CONTRADICTIONS:
             return _done(outcome)
+        found = await self._read(request, order_id, judge)
+        return outcome if isinstance(found, NotFound) else found
+
+    async def _read(self, request: AnyRequest, order_id: str, judge: Judge) -> Finding:
+        """What the order tells after a call; that it cannot be read undoes nothing."""
         order = await read_order(self._client, request, order_id)
         match judge(order) if isinstance(order, Order) else order:
-            case NotFound():
-                return outcome
             case Retriable(code, message):
                 return Unknown(code, message)
             case found:
@@ -216,10 +214,17 @@ def _invalid_reference(kind: Kind) -> Declined:
     return Declined(Trouble.INVALID_REFERENCE, f"not a reference of a PayPal {kind}")
 
 
-def _void_made(reference: Reference, authorization: Movement) -> Succeeded | Unknown:
-    if authorization.status == "VOIDED":
+def _void_made(
+    reference: Reference, exchange: Exchange | Retriable
+) -> Succeeded | Declined | Retriable | Unknown:
+    if isinstance(exchange, Answer) and exchange.status == _NO_CONTENT:
         return Succeeded(str(reference))
-    return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(authorization.status)!r}")
+    made = answered(exchange, Movement)
+    if not isinstance(made, Movement):
+        return made
+    if made.status == "VOIDED":
+        return Succeeded(str(reference))
+    return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(made.status)!r}")
 
 
 def _done(outcome: Finding | Retriable) -> Outcome:

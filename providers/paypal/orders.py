@@ -18,8 +18,9 @@ from urllib.parse import quote
 from payments.money import Money
 from payments.outcome import Declined, Operation, Retriable, Unknown, Unresolvable
 from providers.gateway import AnyRequest, Inquiry, Trouble
-from providers.paypal.answers import ObjectT, Order, Reference, parse, refused, to_paypal
+from providers.paypal.answers import refused
 from providers.paypal.client import PayPalClient
+from providers.paypal.objects import ObjectT, Order, Reference, parse, to_paypal
 from providers.transport import Answer, Exchange, of_broken
 
 ORDERS: Final = "/v2/checkout/orders"
