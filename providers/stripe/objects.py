@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from payments.outcome import Unknown
 from providers.transport import Answer, unreadable
 
+# Of a payment: a charge's own id (`ch_...`) is none by which it could be captured or refunded.
+REFERENCE: Final = r"pi_[!-~]+"
 # Of several objects of one payment, or of one refund, which says most of it: what moved money, what
 # holds it, what may yet; then what certainly did not.
 _PRECEDENCE: Final = (

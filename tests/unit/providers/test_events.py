@@ -10,7 +10,11 @@ import pytest
 
 from payments.notification import Reported
 from payments.payment import Provider
-from providers.notifications import PaymentNotification, RefundNotification
+from providers.notifications import (
+    PaymentNotification,
+    ReferenceNotification,
+    RefundNotification,
+)
 from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.paypal.events import read_paypal_event
 from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
@@ -37,6 +41,18 @@ def stripe_event(kind: str, **subject: object) -> bytes:
 def refund_event(kind: str, status: str | None) -> bytes:
     ids = {"payment_id": "whatever", "refund_id": str(OURS)}
     return stripe_event(kind, id="re_1", object="refund", status=status, metadata=ids)
+
+
+def foreign_refund_event(kind: str, **subject: object) -> bytes:
+    """Made in the dashboard: it names no refund of ours."""
+    foreign = {"object": "refund", "status": "succeeded", "payment_intent": "pi_1", "metadata": {}}
+    return stripe_event(kind, **{"id": "re_1", **foreign, **subject})
+
+
+def dispute_event(kind: str, **subject: object) -> bytes:
+    """A dispute has no metadata but what is put there by hand."""
+    dispute = {"object": "dispute", "status": "lost", "payment_intent": "pi_1", "metadata": {}}
+    return stripe_event(kind, **{"id": "dp_1", **dispute, **subject})
 
 
 def paypal_event(kind: str, **resource: object) -> bytes:
@@ -88,6 +104,39 @@ def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Reported | None) 
     if read:
         assert read == RefundNotification(read.event, OURS)
         assert read.event.reference == "re_1"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reference"),
+    [
+        (foreign_refund_event("refund.created"), "pi_1"),
+        (foreign_refund_event("refund.created", status="pending"), "pi_1"),
+        (foreign_refund_event("refund.failed", status="failed", metadata=None), "pi_1"),
+        (foreign_refund_event("refund.updated", metadata={"refund_id": "order 7"}), "pi_1"),
+        (foreign_refund_event("charge.refund.updated"), "pi_1"),
+        (dispute_event("charge.dispute.created"), "pi_1"),
+        (dispute_event("charge.dispute.updated"), "pi_1"),
+        (dispute_event("charge.dispute.closed"), "pi_1"),
+        (dispute_event("charge.dispute.funds_withdrawn"), "pi_1"),
+        (dispute_event("charge.dispute.funds_reinstated"), "pi_1"),
+        # Of a charge that was made without a PaymentIntent: none of ours.
+        (dispute_event("charge.dispute.created", payment_intent=None), None),
+        (foreign_refund_event("refund.created", payment_intent=None), None),
+        # The refund's own event tells of it.
+        (stripe_event("charge.refunded", id="ch_1", payment_intent="pi_1"), None),
+    ],
+)
+def test_a_stripe_event_that_names_nothing_of_ours_says_what_to_look_at(
+    payload: bytes, reference: str | None
+) -> None:
+    """The PaymentIntent, whatever the event is about: Stripe knows whose it is."""
+    read = read_stripe_event(payload)
+    if reference is None:
+        assert read is None
+        return
+    assert isinstance(read, ReferenceNotification)
+    assert (read.reference, read.event.reference) == (reference, reference)
+    assert read.event.reported is Reported.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -150,11 +199,22 @@ def test_what_is_no_event_is_refused(payload: bytes) -> None:
         read_paypal_event(payload)
 
 
+@pytest.mark.parametrize("named", ["pi 1", "pi_1\n", "p" * 256, {"id": "pi_1"}])
+def test_a_stripe_event_names_what_a_path_and_a_column_hold(named: object) -> None:
+    """Signed or not: short, visible and one word."""
+    with pytest.raises(ValueError, match="validation error"):
+        read_stripe_event(dispute_event("charge.dispute.created", payment_intent=named))
+    with pytest.raises(ValueError, match="validation error"):
+        read_stripe_event(stripe_event("payment_intent.succeeded", id=named))
+
+
 def test_whoever_subscribes_asks_for_what_is_read() -> None:
     """An event type that is asked for and never read would be traffic for nothing."""
     for kind in STRIPE_EVENT_TYPES:
-        of_refund = kind.startswith("refund.")
-        payload = refund_event(kind, "failed") if of_refund else stripe_event(kind)
+        if kind.startswith("refund."):
+            payload = refund_event(kind, "failed")
+        else:
+            payload = stripe_event(kind, payment_intent="pi_1")
         assert read_stripe_event(payload)
     for kind in PAYPAL_EVENT_TYPES:
         assert read_paypal_event(paypal_event(kind, status="COMPLETED"))
