@@ -96,9 +96,10 @@ def confirmed(operation: Operation, asked: StripeAmount, intent: Intent) -> Find
             return _declined(intent.last_payment_error)
         case "canceled":
             return _canceled(intent)
+        case _ if intent.is_unconfirmed:
+            # It looks like that while the confirmation we asked for is still under way.
+            return Unknown(Trouble.IN_PROGRESS, "the payment is not confirmed")
         case status:
-            # requires_confirmation and a bare requires_payment_method too: an intent looks like
-            # that while the confirmation we asked for is still under way.
             return _unexpected(status)
 
 

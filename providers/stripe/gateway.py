@@ -7,6 +7,7 @@ Source: docs.stripe.com/api/payment_intents, docs.stripe.com/api/refunds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
@@ -56,6 +57,7 @@ from providers.stripe.inquiry import (
 )
 from providers.stripe.objects import Intent, Refund
 from providers.stripe.standing import look
+from providers.stripe.unconfirmed import settled
 from providers.transport import CONNECTIONS
 
 # docs.stripe.com/api/metadata. What does not fit is left out: a payment must not fail because
@@ -80,8 +82,15 @@ class StripeGateway:
     name: Final = NAME
     capabilities: Final = CAPABILITIES
 
-    def __init__(self, config: StripeConfig, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        config: StripeConfig,
+        connections: int = CONNECTIONS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now` is in Unix seconds."""
         self._client = StripeClient(config, connections)
+        self._now = now
         self._default_payment_method = config.default_payment_method
 
     async def charge(self, request: ChargeRequest) -> Outcome:
@@ -127,6 +136,8 @@ class StripeGateway:
         match inquiry.operation:
             case Operation.CHARGE | Operation.AUTHORIZE as operation:
                 intents = await find_intents(self._client, inquiry)
+                if isinstance(intents, list):
+                    intents = await settled(self._client, inquiry, intents, self._now())
                 return _finding(intents, partial(confirmed, operation, asked))
             case Operation.CAPTURE:
                 return _finding(await find_intents(self._client, inquiry), partial(captured, asked))

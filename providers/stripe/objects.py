@@ -73,9 +73,16 @@ class Intent(StripeObject):
         return self.status in _WITH_MONEY or self.amount_received > 0
 
     @property
+    def is_unconfirmed(self) -> bool:
+        """Whether it was made, and nothing was asked of it since."""
+        is_bare = self.status == "requires_payment_method" and self.last_payment_error is None
+        return is_bare or self.status == "requires_confirmation"
+
+    @property
     def precedence(self) -> tuple[bool, int, int]:
         """Sorts before what says less of a payment; what came first before what came later."""
-        return not self.has_money, _rank(self.status), self.created
+        status = "requires_confirmation" if self.is_unconfirmed else self.status
+        return not self.has_money, _rank(status), self.created
 
 
 class Refund(StripeObject):

@@ -170,9 +170,8 @@ def _is_pending(intents: list[Intent]) -> bool:
     """Processing, or, while nothing else came of the payment, about to be confirmed."""
     if any(each.status == "processing" for each in intents):
         return True
-    return not any(each.has_money for each in intents) and any(
-        each.status == "requires_confirmation" for each in intents
-    )
+    has_money = any(each.has_money for each in intents)
+    return not has_money and any(each.is_unconfirmed for each in intents)
 
 
 def _capture(intent: Intent) -> FoundCapture | Unknown:

@@ -148,7 +148,7 @@ async def test_a_dispute_is_decided_by_its_status_and_its_money_by_its_transacti
         ([("requires_capture", {})], {"is_held": True}),
         ([("processing", {})], {"is_pending": True}),
         ([("requires_confirmation", {})], {"is_pending": True}),
-        ([("requires_payment_method", {})], {}),
+        ([("requires_payment_method", {"last_payment_error": {"type": "card_error"}})], {}),
         ([("canceled", {"cancellation_reason": "automatic"})], {"why_released": "automatic"}),
         ([("succeeded", {})], {"captures": (capture(),)}),
         (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -24,8 +25,10 @@ MISSING: Final = wire.reply(
 
 
 @asynccontextmanager
-async def stripe_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[StripeGateway]:
-    gateway = StripeGateway(configured(StripeConfig, url, timeout_s, VARIABLES))
+async def stripe_at(
+    url: str, timeout_s: float = 5.0, now: Callable[[], float] = time.time
+) -> AsyncIterator[StripeGateway]:
+    gateway = StripeGateway(configured(StripeConfig, url, timeout_s, VARIABLES), now=now)
     try:
         yield gateway
     finally:

@@ -164,8 +164,8 @@ _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
         Declined("card_declined", "No."),
     ),
     # Seen while the confirmation is still under way.
-    ("bare", _intent("requires_payment_method"), _UNEXPECTED, _UNEXPECTED),
-    ("unconfirmed", _intent("requires_confirmation"), _UNEXPECTED, _UNEXPECTED),
+    ("bare", _intent("requires_payment_method"), "in_progress", "in_progress"),
+    ("unconfirmed", _intent("requires_confirmation"), "in_progress", "in_progress"),
     (
         "action",
         _intent("requires_action"),
@@ -328,7 +328,8 @@ _LEFT = _intent("canceled", id="pi_e", created=0)
         ),
         ([_intent("succeeded", id="pi_g", amount_received=1), _DECLINED], "amount_mismatch"),
         ([_LEFT, _intent("processing", id="pi_f", created=9)], _PROCESSING),
-        ([_LEFT, _intent("requires_confirmation", created=9)], _UNEXPECTED),
+        ([_LEFT, _intent("requires_confirmation", created=9)], "in_progress"),
+        ([_DECLINED, _intent("requires_payment_method", created=9)], "in_progress"),
     ],
 )
 def test_of_several_intents_money_decides(intents: list[Intent], finding: Finding | str) -> None:
