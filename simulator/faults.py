@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticKnownError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _SECOND: Final = 1.0
 # Under which the vendors' names stand in the context of a validation.
@@ -39,6 +39,7 @@ class FaultKind(StrEnum):
     HANG_AFTER = "hang_after"
     TRUNCATE = "truncate"
     DECLINE = "decline"
+    PEND = "pend"
     NOT_FOUND = "not_found"
     IGNORE_KEY = "ignore_key"
     DUPLICATE_WEBHOOK = "duplicate_webhook"
@@ -46,13 +47,11 @@ class FaultKind(StrEnum):
     DROP_WEBHOOK = "drop_webhook"
 
 
-_COMBINING: Final = {
-    FaultKind.LATENCY,
-    FaultKind.IGNORE_KEY,
-    FaultKind.DUPLICATE_WEBHOOK,
-    FaultKind.REORDER_WEBHOOKS,
-    FaultKind.DROP_WEBHOOK,
-}
+OF_WEBHOOKS: Final = frozenset(
+    {FaultKind.DUPLICATE_WEBHOOK, FaultKind.REORDER_WEBHOOKS, FaultKind.DROP_WEBHOOK}
+)
+_COMBINING: Final = OF_WEBHOOKS | {FaultKind.LATENCY, FaultKind.IGNORE_KEY}
+_ALL: Final = frozenset(FaultKind)
 
 
 def _any_or_known(vendor: str, info: ValidationInfo) -> str:
@@ -171,15 +170,21 @@ class FaultScript:
         self.armed[:] = kept
         return removed
 
-    def draw(self, vendor: str, operation: str, payment_id: str | None) -> Faults:
-        """Use up and return the faults that befall this request."""
+    def draw(
+        self,
+        vendor: str,
+        operation: str,
+        payment_id: str | None,
+        kinds: Collection[FaultKind] = _ALL,
+    ) -> Faults:
+        """Use up and return the faults, of these kinds, that befall this request."""
         if not self.armed:
             return NO_FAULTS
         replacing: FaultSpec | None = None
         combining: list[FaultSpec] = []
         for fault in self.armed:
             combines = fault.spec.kind in _COMBINING
-            if not combines and replacing is not None:
+            if fault.spec.kind not in kinds or (not combines and replacing is not None):
                 continue
             if not fault.matches(vendor, operation, payment_id) or not self._falls(fault):
                 continue

@@ -86,7 +86,7 @@ def refund(context: PayPalContext, body: Reader, capture_id: str) -> Decision:
     """POST /v2/payments/captures/{id}/refund: all that is left, or a part of it."""
     taken = captured(context.state, capture_id)
     money = body.amount()
-    custom_id = body.text("custom_id", 127) or taken.custom_id
+    custom_id = body.text("custom_id", 127)
     invoice_id = body.text("invoice_id", 127) or taken.invoice_id
     left = taken.amount - taken.refunded
     if issue := _not_refundable(taken, money, left):
@@ -102,7 +102,8 @@ def refund(context: PayPalContext, body: Reader, capture_id: str) -> Decision:
         status="COMPLETED",
         amount=amount,
         currency=taken.currency,
-        custom_id=custom_id,
+        custom_id=custom_id or taken.custom_id,
+        is_custom=custom_id is not None,
         invoice_id=invoice_id,
         note=body.text("note_to_payer"),
         total_refunded=refunded,
@@ -116,6 +117,7 @@ def refund(context: PayPalContext, body: Reader, capture_id: str) -> Decision:
         keeps_key=True,
         effect="refunded",
         reference=given.id,
+        refund_id=given.our_id,
         payment_id=taken.custom_id,
         amount_minor=amount,
         currency=taken.currency,

@@ -74,7 +74,10 @@ class Capture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayPalRefund:
-    """Money given back from a capture."""
+    """Money given back from a capture.
+
+    Its custom id is the capture's, unless the client gave it one.
+    """
 
     id: str
     capture_id: str
@@ -86,7 +89,13 @@ class PayPalRefund:
     invoice_id: str | None = None
     note: str | None = None
     total_refunded: int = 0
+    is_custom: bool = True
     kind: str = "paypal_refund"
+
+    @property
+    def our_id(self) -> str | None:
+        """The client's own id of the refund."""
+        return self.custom_id if self.is_custom else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

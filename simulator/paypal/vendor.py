@@ -11,7 +11,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from simulator.entries import Entry, JsonObject, StoredObject
+from simulator.dashboard import Action, Expire
+from simulator.entries import Entry, StoredObject
 from simulator.faults import FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
@@ -134,9 +135,9 @@ class PayPal:
         """The work stands; the request id gives its latest state, never the 500."""
         return decision
 
-    def expire(self, payment_id: str, at: float) -> Decision | None:
-        """Let the payment's authorization lapse, if there is one."""
-        return payments.expire(self.state, at, payment_id)
+    def act(self, action: Action, subject: str, at: float) -> Decision | None:
+        """What is done in the dashboard; so far, only time does anything."""
+        return payments.expire(self.state, at, subject) if isinstance(action, Expire) else None
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
@@ -150,10 +151,6 @@ class PayPal:
         self.state.put(
             Listener(id=receiver.key, url=receiver.url, event_types=receiver.event_types)
         )
-
-    def refund_id(self, stored: JsonObject) -> object:
-        """It is the custom id."""
-        return stored.get("custom_id") if stored["kind"] == "paypal_refund" else None
 
     def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as PayPal's JSON."""

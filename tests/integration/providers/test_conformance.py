@@ -29,6 +29,7 @@ from payments.outcome import (
 from providers.gateway import Gateway
 from providers.protected import Limits
 from providers.registry import NAMES, gateways
+from simulator.dashboard import Expire
 from simulator.faults import FaultKind, FaultSpec
 from simulator.journal_report import PaymentReport
 from simulator.server import Simulator, SimulatorConfig, build, serve
@@ -70,7 +71,7 @@ class Provider:
     async def lapses(self, payment: Payment) -> bool:
         """The vendor lets the authorization go, if there is one."""
         vendor = self.simulator.vendors[self.gateway.name]
-        return await self.simulator.exchange.expire(vendor, str(payment.id))
+        return await self.simulator.exchange.act(vendor, Expire(), str(payment.id)) is not None
 
     async def charged(self, payment: Payment) -> str:
         return _reference(await self.gateway.charge(payment.charge()))
