@@ -9,9 +9,7 @@ from uuid import UUID
 import pytest
 
 from payments.notification import Reported
-from payments.payment import Provider
 from providers.notifications import PaymentNotification, RefundNotification
-from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.paypal.events import read_paypal_event
 from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
 from providers.stripe.events import read_stripe_event
@@ -37,15 +35,6 @@ def stripe_event(kind: str, **subject: object) -> bytes:
 def refund_event(kind: str, status: str | None) -> bytes:
     ids = {"payment_id": "whatever", "refund_id": str(OURS)}
     return stripe_event(kind, id="re_1", object="refund", status=status, metadata=ids)
-
-
-def paypal_event(kind: str, **resource: object) -> bytes:
-    """An event as developer.paypal.com/api/rest/webhooks shows one."""
-    related = {"related_ids": {"order_id": "5O1"}}
-    capture = {"id": "2GG", "custom_id": str(OURS), "supplementary_data": related}
-    return json.dumps(
-        {"id": "WH-1", "event_type": kind, "resource": {**capture, **resource}}
-    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -91,46 +80,6 @@ def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Reported | None) 
 
 
 @pytest.mark.parametrize(
-    ("payload", "said", "reference"),
-    [
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Reported.DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.CAPTURE.DENIED"), Reported.NOT_DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Reported.HELD, "5O1/authorization/2GG"),
-        (
-            paypal_event("PAYMENT.AUTHORIZATION.CREATED", status="DENIED"),
-            Reported.NOT_DONE,
-            "5O1/authorization/2GG",
-        ),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Reported.DONE, None),
-        (paypal_event("PAYMENT.CAPTURE.PENDING"), None, None),
-        (paypal_event("CHECKOUT.ORDER.APPROVED", custom_id=7), None, None),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", custom_id="order 7"), None, None),
-    ],
-)
-def test_a_paypal_event_of_a_payment_says(
-    payload: bytes, said: Reported | None, reference: str | None
-) -> None:
-    """What happened to the money, and under which order it can be looked up."""
-    read = read_paypal_event(payload)
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == PaymentNotification(read.event, OURS)
-        assert (read.event.provider, read.event.reference) == (Provider("paypal"), reference)
-
-
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [("COMPLETED", Reported.DONE), ("FAILED", Reported.NOT_DONE), ("PENDING", None)],
-)
-def test_a_paypal_event_of_a_refund_says(status: str, said: Reported | None) -> None:
-    """The resource is the refund; its custom id is ours."""
-    read = read_paypal_event(paypal_event("PAYMENT.CAPTURE.REFUNDED", id="1JU", status=status))
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == RefundNotification(read.event, OURS)
-
-
-@pytest.mark.parametrize(
     "payload",
     [
         b"",
@@ -156,5 +105,3 @@ def test_whoever_subscribes_asks_for_what_is_read() -> None:
         of_refund = kind.startswith("refund.")
         payload = refund_event(kind, "failed") if of_refund else stripe_event(kind)
         assert read_stripe_event(payload)
-    for kind in PAYPAL_EVENT_TYPES:
-        assert read_paypal_event(paypal_event(kind, status="COMPLETED"))
