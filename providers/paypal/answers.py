@@ -72,7 +72,7 @@ LET_GO: Final = frozenset({AUTHORIZATION_EXPIRED, "AUTHORIZATION_VOIDED", "PREVI
 _MAYBE_DONE: Final = frozenset(
     {"DUPLICATE_INVOICE_ID", "DUPLICATE_REQUEST_ID", "PREVIOUS_REQUEST_IN_PROGRESS"}
 )
-_REFUSED: Final = frozenset({"DECLINED", "DENIED", "FAILED", "CANCELLED"})
+REFUSED: Final = frozenset({"DECLINED", "DENIED", "FAILED", "CANCELLED"})
 
 
 def refused(answer: Answer) -> Declined | Retriable | Unknown:
@@ -130,13 +130,13 @@ def authorized(asked: Money, order: Order) -> Finding:
     """What an order says about its authorization; `NotFound`: still to be authorized."""
     if not order.payments.authorizations:
         return _untouched(order)
-    if (taken := _taken(order)) is not None:
-        return taken
     authorization = order.payments.authorizations[-1]
+    reference = str(Reference(order.id, Kind.AUTHORIZATION, authorization.id))
+    if _taken(order) is not None:
+        return _moved(reference, authorization, asked)  # whatever is left of it by now
     match authorization.status:
         case "CREATED" | "CAPTURED" | "PARTIALLY_CAPTURED":
-            reference = Reference(order.id, Kind.AUTHORIZATION, authorization.id)
-            return _moved(str(reference), authorization, asked)
+            return _moved(reference, authorization, asked)
         case "VOIDED":
             return _VOIDED
         case "EXPIRED":
@@ -196,7 +196,7 @@ def _taken(order: Order) -> CapturedElsewhere | Pending | Unknown | None:
     open_ends = [
         capture
         for capture in order.payments.captures
-        if not capture.is_taken and capture.status not in _REFUSED
+        if not capture.is_taken and capture.status not in REFUSED
     ]
     if open_ends:
         still_open = _not_moved(open_ends[-1])
@@ -231,7 +231,7 @@ def _untouched(order: Order) -> Finding:
 
 def _not_moved(movement: Movement) -> Declined | Pending | Unknown:
     match movement.status:
-        case status if status in _REFUSED:
+        case status if status in REFUSED:
             return Declined(_reason_of(movement) or status, f"PayPal answers {status}")
         case "PENDING":
             return Pending(Trouble.PENDING, f"pending: {_reason_of(movement) or 'no reason given'}")
@@ -240,10 +240,8 @@ def _not_moved(movement: Movement) -> Declined | Pending | Unknown:
 
 
 def _reason_of(movement: Movement) -> str:
-    response, details = movement.processor_response, movement.status_details
-    return vendor_text(
-        (response.response_code if response else None) or (details.reason if details else None)
-    )
+    response = movement.processor_response
+    return vendor_text((response.response_code if response else None) or movement.reason)
 
 
 def _name(order: Order, capture: Movement) -> str:

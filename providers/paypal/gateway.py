@@ -28,7 +28,9 @@ from providers.gateway import (
     CaptureRequest,
     ChargeRequest,
     Inquiry,
+    Look,
     RefundRequest,
+    StandingQuery,
     Trouble,
     VoidRequest,
 )
@@ -44,8 +46,10 @@ from providers.paypal.answers import (
 )
 from providers.paypal.client import PayPalClient
 from providers.paypal.config import NAME, PayPalConfig
+from providers.paypal.look import look
 from providers.paypal.objects import Kind, Movement, Order, Reference, to_paypal
 from providers.paypal.orders import (
+    CAPTURES,
     KEY_WINDOW_S,
     ORDERS,
     answered,
@@ -58,7 +62,6 @@ from providers.paypal.orders import (
 from providers.transport import CONNECTIONS, Answer, Exchange, vendor_text
 
 _AUTHORIZATIONS: Final = "/v2/payments/authorizations"
-_CAPTURES: Final = "/v2/payments/captures"
 _NO_CONTENT: Final = 204
 _NOTE_LENGTH_MAX: Final = 255
 # Troubles that leave a call in doubt which could have no effect anyway.
@@ -130,7 +133,7 @@ class PayPalGateway:
     async def refund(self, request: RefundRequest) -> Outcome:
         if (reference := _reference(request.provider_reference, Kind.CAPTURE)) is None:
             return _invalid_reference(Kind.CAPTURE)
-        path = f"{_CAPTURES}/{segment(reference.id)}/refund"
+        path = f"{CAPTURES}/{segment(reference.id)}/refund"
         body: dict[str, object] = {
             "amount": to_paypal(request.amount).model_dump(),
             "custom_id": str(request.refund_id),
@@ -149,6 +152,9 @@ class PayPalGateway:
             return Unknown(Trouble.INCONCLUSIVE, "the inquiry does not say what to look for")
         order = await find_order(self._client, inquiry, self._now())
         return judge(order) if isinstance(order, Order) else order
+
+    async def look(self, query: StandingQuery) -> Look:
+        return await look(self._client, query)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -6,6 +6,8 @@ the documented type, or the whole answer is unreadable.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self, TypeVar
@@ -28,6 +30,7 @@ class Kind(StrEnum):
 REFERENCE: Final = r"[^/]+/(authorization|capture)/[^/]+"
 # ISO 4217 gives them two digits, PayPal none. Source: .../api/rest/reference/currency-codes.
 _WHOLE_UNITS_ONLY: Final = frozenset({"HUF", "TWD"})
+_CAPTURE_PATH: Final = re.compile(r"/v2/payments/captures/([A-Za-z0-9]{1,100})$")
 # Reasons that only a capture which was made can have, whatever its status is by then.
 # Source: .../docs/api/payments/v2/#definition-capture_status_details.
 _AFTER_CAPTURE: Final = frozenset({"BUYER_COMPLAINT", "CHARGEBACK", "REFUNDED"})
@@ -90,6 +93,25 @@ class StatusDetails(Object):
     reason: str | None = None
 
 
+class Link(Object):
+    """Another object, by what it is to this one."""
+
+    rel: str
+    href: str
+
+
+class Related(Object):
+    """What else was made for the same order."""
+
+    order_id: str | None = Field(default=None, max_length=100)
+
+
+class Supplement(Object):
+    """What PayPal adds to what it shows alone."""
+
+    related_ids: Related = Related()
+
+
 class Movement(Object):
     """A capture, an authorization or a refund: the three have the same shape."""
 
@@ -98,6 +120,9 @@ class Movement(Object):
     amount: Amount | None = None
     custom_id: str | None = None
     final_capture: bool | None = None
+    note_to_payer: str | None = None
+    links: list[Link] = Field(default_factory=list)
+    supplementary_data: Supplement = Supplement()
     status_details: StatusDetails | None = None
     processor_response: ProcessorResponse | None = None
 
@@ -107,11 +132,20 @@ class Movement(Object):
         return self.amount.money if self.amount else None
 
     @property
+    def reason(self) -> str | None:
+        """Why its status is what it is, as far as PayPal says."""
+        return self.status_details.reason if self.status_details else None
+
+    @property
     def is_taken(self) -> bool:
         """Of a capture: whether money moved, whatever was refunded or reversed since."""
-        reason = self.status_details.reason if self.status_details else None
         moved = self.status in {"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"}
-        return moved or reason in _AFTER_CAPTURE
+        return moved or self.reason in _AFTER_CAPTURE
+
+    @property
+    def capture_id(self) -> str | None:
+        """Of a refund: the capture that was refunded."""
+        return capture_linked(self.links)
 
 
 class Payments(Object):
@@ -125,6 +159,7 @@ class Payments(Object):
 class PurchaseUnit(Object):
     """What is bought of one payee: here always the whole order."""
 
+    custom_id: str | None = None
     payments: Payments = Field(default_factory=Payments)
 
 
@@ -140,6 +175,11 @@ class Order(Object):
         return self.purchase_units[0].payments if self.purchase_units else Payments()
 
     @property
+    def custom_id(self) -> str | None:
+        """What its maker calls it; its captures and authorizations have it from there."""
+        return self.purchase_units[0].custom_id if self.purchase_units else None
+
+    @property
     def taken(self) -> list[Movement]:
         """The captures that moved money."""
         return [capture for capture in self.payments.captures if capture.is_taken]
@@ -153,6 +193,15 @@ class Order(Object):
             authorization.status in {"CREATED", "PENDING", "PARTIALLY_CAPTURED"}
             for authorization in self.payments.authorizations
         )
+
+
+def capture_linked(links: Sequence[Link]) -> str | None:
+    """The capture that a refund's links lead up to."""
+    for link in links:
+        found = _CAPTURE_PATH.search(link.href) if link.rel == "up" else None
+        if found:
+            return found[1]
+    return None
 
 
 def to_paypal(money: Money) -> Amount:

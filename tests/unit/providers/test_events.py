@@ -9,13 +9,11 @@ from uuid import UUID
 import pytest
 
 from payments.notification import Reported
-from payments.payment import Provider
 from providers.notifications import (
     PaymentNotification,
     ReferenceNotification,
     RefundNotification,
 )
-from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
 from providers.paypal.events import read_paypal_event
 from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
 from providers.stripe.events import read_stripe_event
@@ -53,15 +51,6 @@ def dispute_event(kind: str, **subject: object) -> bytes:
     """A dispute has no metadata but what is put there by hand."""
     dispute = {"object": "dispute", "status": "lost", "payment_intent": "pi_1", "metadata": {}}
     return stripe_event(kind, **{"id": "dp_1", **dispute, **subject})
-
-
-def paypal_event(kind: str, **resource: object) -> bytes:
-    """An event as developer.paypal.com/api/rest/webhooks shows one."""
-    related = {"related_ids": {"order_id": "5O1"}}
-    capture = {"id": "2GG", "custom_id": str(OURS), "supplementary_data": related}
-    return json.dumps(
-        {"id": "WH-1", "event_type": kind, "resource": {**capture, **resource}}
-    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -140,46 +129,6 @@ def test_a_stripe_event_that_names_nothing_of_ours_says_what_to_look_at(
 
 
 @pytest.mark.parametrize(
-    ("payload", "said", "reference"),
-    [
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Reported.DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.CAPTURE.DENIED"), Reported.NOT_DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Reported.HELD, "5O1/authorization/2GG"),
-        (
-            paypal_event("PAYMENT.AUTHORIZATION.CREATED", status="DENIED"),
-            Reported.NOT_DONE,
-            "5O1/authorization/2GG",
-        ),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Reported.DONE, None),
-        (paypal_event("PAYMENT.CAPTURE.PENDING"), None, None),
-        (paypal_event("CHECKOUT.ORDER.APPROVED", custom_id=7), None, None),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", custom_id="order 7"), None, None),
-    ],
-)
-def test_a_paypal_event_of_a_payment_says(
-    payload: bytes, said: Reported | None, reference: str | None
-) -> None:
-    """What happened to the money, and under which order it can be looked up."""
-    read = read_paypal_event(payload)
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == PaymentNotification(read.event, OURS)
-        assert (read.event.provider, read.event.reference) == (Provider("paypal"), reference)
-
-
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [("COMPLETED", Reported.DONE), ("FAILED", Reported.NOT_DONE), ("PENDING", None)],
-)
-def test_a_paypal_event_of_a_refund_says(status: str, said: Reported | None) -> None:
-    """The resource is the refund; its custom id is ours."""
-    read = read_paypal_event(paypal_event("PAYMENT.CAPTURE.REFUNDED", id="1JU", status=status))
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == RefundNotification(read.event, OURS)
-
-
-@pytest.mark.parametrize(
     "payload",
     [
         b"",
@@ -216,5 +165,3 @@ def test_whoever_subscribes_asks_for_what_is_read() -> None:
         else:
             payload = stripe_event(kind, payment_intent="pi_1")
         assert read_stripe_event(payload)
-    for kind in PAYPAL_EVENT_TYPES:
-        assert read_paypal_event(paypal_event(kind, status="COMPLETED"))

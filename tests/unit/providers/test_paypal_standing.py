@@ -1,0 +1,228 @@
+"""How a payment stands at PayPal, by what its order shows and which disputes there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from payments.money import Money
+from payments.outcome import Unknown
+from payments.standing import (
+    DisputeKind,
+    DisputeState,
+    FoundCapture,
+    FoundDispute,
+    FoundRefund,
+    FoundState,
+    Standing,
+)
+from providers.paypal.objects import Order
+from providers.paypal.standing import Disputed, standing_of
+from tests.support.providers.paypal import movement
+
+OURS: Final = UUID("0198c0de-0000-7000-8000-000000000001")
+REFUND: Final = UUID("0198c0de-0000-7000-8000-000000000002")
+ALL, PART = Money(5000, "USD"), Money(2000, "USD")
+_PART: Final[dict[str, object]] = {"amount": {"currency_code": "USD", "value": "20.00"}}
+_TAKEN: Final = Standing(payment_id=OURS, captures=(FoundCapture("O1/capture/C1", ALL),))
+_CAPTURE: Final = movement("COMPLETED", "C1")
+_LINK: Final = "https://api.paypal.com/v2/payments/captures/"
+
+
+def order(custom_id: str | None = str(OURS), **payments: object) -> Order:
+    unit = {"custom_id": custom_id, "payments": payments}
+    return Order.model_validate({"id": "O1", "status": "COMPLETED", "purchase_units": [unit]})
+
+
+def given_back(
+    status: str = "COMPLETED", identifier: str = "R1", of: str | None = "C1", **fields: object
+) -> dict[str, object]:
+    """A refund as one made in the dashboard looks: it has its capture's id of ours."""
+    links = [{"rel": "up", "href": _LINK + of}] if of else []
+    return movement(status, identifier, custom_id=str(OURS), links=links) | fields
+
+
+def dispute(state: DisputeState, amount: Money = ALL, of: str = "C1") -> Disputed:
+    is_withdrawn = state is not DisputeState.WON
+    found = FoundDispute("PP-D-7", DisputeKind.DISPUTE, amount, state, is_withdrawn)
+    return Disputed(of, found)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("CREATED", Standing(payment_id=OURS, is_held=True)),
+        ("PENDING", Standing(payment_id=OURS, is_held=True, is_pending=True)),
+        ("VOIDED", Standing(payment_id=OURS, why_released="voided")),
+        ("EXPIRED", Standing(payment_id=OURS, why_released="authorization_expired")),
+        ("DENIED", Standing(payment_id=OURS, why_released="denied")),
+    ],
+)
+def test_an_authorization_stands(status: str, expected: Standing) -> None:
+    """Held, or not any more, and why."""
+    assert standing_of(order(authorizations=[movement(status, "A1")]), []) == expected
+
+
+def test_what_was_captured_and_what_is_held_of_the_rest_are_both_told() -> None:
+    """Until a final capture, or a void, lets go of it."""
+    first = movement("COMPLETED", "C1") | _PART
+    partly = order(authorizations=[movement("PARTIALLY_CAPTURED", "A1")], captures=[first])
+    taken = replace(_TAKEN, captures=(FoundCapture("O1/capture/C1", PART),))
+    assert standing_of(partly, []) == replace(taken, is_held=True)
+    final = [first | {"final_capture": True}]
+    ended = order(authorizations=[movement("PARTIALLY_CAPTURED", "A1")], captures=final)
+    assert standing_of(ended, []) == taken
+    voided = order(authorizations=[movement("VOIDED", "A1")], captures=[first])
+    assert standing_of(voided, []) == replace(taken, why_released="voided")
+
+
+def test_a_capture_stands_by_what_has_become_of_it() -> None:
+    """Taken, on its way, or refused; every one that was taken is there."""
+    two = order(captures=[_CAPTURE, movement("REFUNDED", "C2"), movement("DECLINED", "C3")])
+    captures = (*_TAKEN.captures, FoundCapture("O1/capture/C2", ALL))
+    assert standing_of(two, []) == replace(_TAKEN, captures=captures)
+    waiting = order(captures=[movement("PENDING", "C1")])
+    assert standing_of(waiting, []) == Standing(payment_id=OURS, is_pending=True)
+    refused = order(captures=[movement("DECLINED", "C1")])
+    assert standing_of(refused, []) == Standing(payment_id=OURS)
+
+
+@pytest.mark.parametrize("custom_id", [None, "order 7"])
+def test_what_somebody_else_made_names_no_payment_of_ours(custom_id: str | None) -> None:
+    """It is shown whole all the same."""
+    assert standing_of(order(custom_id, captures=[_CAPTURE]), []) == replace(
+        _TAKEN, payment_id=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("refund", "found"),
+    [
+        (
+            given_back(custom_id=str(REFUND)),
+            FoundRefund("R1", ALL, FoundState.SUCCEEDED, REFUND),
+        ),
+        (
+            given_back("PENDING", custom_id=str(REFUND), status_details={"reason": "ECHECK"}),
+            FoundRefund("R1", ALL, FoundState.PENDING, REFUND, "ECHECK"),
+        ),
+        (given_back("FAILED"), FoundRefund("R1", ALL, FoundState.FAILED)),
+        (given_back("CANCELLED"), FoundRefund("R1", ALL, FoundState.FAILED)),
+        # Made in the dashboard: the payment's id is its capture's, and says nothing of a refund.
+        (
+            given_back(note_to_payer="sorry") | _PART,
+            FoundRefund("R1", PART, FoundState.SUCCEEDED, None, "sorry"),
+        ),
+        (given_back(custom_id=None), FoundRefund("R1", ALL, FoundState.SUCCEEDED)),
+    ],
+)
+def test_a_refund_stands(refund: dict[str, object], found: FoundRefund) -> None:
+    """With our id where it has one of its own."""
+    shown = order(captures=[_CAPTURE], refunds=[refund])
+    assert standing_of(shown, []) == replace(_TAKEN, refunds=(found,))
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("COMPLETED", DisputeState.LOST),
+        ("PENDING", DisputeState.OPEN),
+        ("FAILED", DisputeState.WON),
+    ],
+)
+def test_a_reversal_is_no_refund(status: str, state: DisputeState) -> None:
+    """PayPal shows it as one, but nobody gave it back: it was taken."""
+    shown = order(
+        captures=[_CAPTURE], refunds=[given_back(status, note_to_payer="Payment reversed")]
+    )
+    is_withdrawn = state is DisputeState.LOST
+    reversal = FoundDispute("R1", DisputeKind.REVERSAL, ALL, state, is_withdrawn)
+    assert standing_of(shown, []) == replace(_TAKEN, disputes=(reversal,))
+
+
+def test_a_capture_that_was_charged_back_is_reversed_even_without_a_refund() -> None:
+    """Unless a dispute, or the refund that shows the reversal, tells of that money."""
+    capture = movement("DENIED", "C1", status_details={"reason": "CHARGEBACK"})
+    reversal = FoundDispute(
+        "C1", DisputeKind.REVERSAL, ALL, DisputeState.LOST, is_withdrawn=True, reason="CHARGEBACK"
+    )
+    assert standing_of(order(captures=[capture]), []) == replace(_TAKEN, disputes=(reversal,))
+    told = dispute(DisputeState.OPEN)
+    assert standing_of(order(captures=[capture]), [told]) == replace(_TAKEN, disputes=(told.found,))
+    shown = order(captures=[capture], refunds=[given_back(note_to_payer="Payment reversed")])
+    standing = standing_of(shown, [])
+    assert isinstance(standing, Standing)
+    assert [each.reference for each in standing.disputes] == ["R1"]
+
+
+@pytest.mark.parametrize("state", DisputeState)
+def test_money_that_a_dispute_took_back_is_told_once(state: DisputeState) -> None:
+    """As the dispute, which has its end yet before it, and not as a reversal as well."""
+    of_dispute = dispute(state)
+    for link in ("C1", None):
+        reversal = given_back(of=link, note_to_payer="Payment reversed")
+        shown = order(captures=[_CAPTURE], refunds=[reversal])
+        assert standing_of(shown, [of_dispute]) == replace(_TAKEN, disputes=(of_dispute.found,))
+
+
+def test_what_a_lost_dispute_gave_back_is_no_refund_beside_it() -> None:
+    """One refund of just that amount is; what else was given back, or by us, is told."""
+    lost = dispute(DisputeState.LOST, PART)
+    same, other = given_back() | _PART, given_back(identifier="R2") | _PART
+    ours = given_back(identifier="R3", custom_id=str(REFUND)) | _PART
+    shown = order(captures=[_CAPTURE], refunds=[ours, same, other])
+    standing = standing_of(shown, [lost])
+    assert isinstance(standing, Standing)
+    assert [each.reference for each in standing.refunds] == ["R3", "R2"]
+    assert standing.disputes == (lost.found,)
+    for untouched in (
+        dispute(DisputeState.OPEN, PART),
+        dispute(DisputeState.WON, PART),
+        dispute(DisputeState.LOST, ALL),
+        dispute(DisputeState.LOST, PART, of="C2"),
+    ):
+        standing = standing_of(order(captures=[_CAPTURE], refunds=[same]), [untouched])
+        assert isinstance(standing, Standing)
+        assert len(standing.refunds) == 1
+    failed = order(captures=[_CAPTURE], refunds=[given_back("FAILED") | _PART])
+    standing = standing_of(failed, [lost])
+    assert isinstance(standing, Standing)
+    assert len(standing.refunds) == 1
+
+
+def test_a_reversal_accounts_for_its_dispute_so_that_a_refund_of_the_same_amount_stays() -> None:
+    """Half refunded in the dashboard, half lost to a dispute: two movements of one amount."""
+    lost = dispute(DisputeState.LOST, PART)
+    reversal = given_back(identifier="R2", note_to_payer="Payment reversed") | _PART
+    shown = order(captures=[_CAPTURE], refunds=[given_back() | _PART, reversal])
+    standing = standing_of(shown, [lost])
+    assert isinstance(standing, Standing)
+    assert [each.reference for each in standing.refunds] == ["R1"]
+    assert standing.disputes == (lost.found,)
+
+
+@pytest.mark.parametrize(
+    "payments",
+    [
+        {"authorizations": [movement("NEW", "A1")]},
+        {"authorizations": [movement("CAPTURED", "A1")]},
+        {"captures": [movement("SETTLING", "C1")]},
+        {"captures": [{"id": "C1", "status": "COMPLETED"}]},
+        {"captures": [_CAPTURE], "refunds": [given_back("ON_ITS_WAY")]},
+        {"captures": [_CAPTURE], "refunds": [given_back(amount=None)]},
+        {
+            "captures": [_CAPTURE],
+            "refunds": [given_back(amount={"currency_code": "X", "value": "1"})],
+        },
+    ],
+)
+def test_what_is_not_understood_whole_is_not_told_in_part(
+    payments: dict[str, object],
+) -> None:
+    """A standing is evidence only as a whole."""
+    unit = {"payments": payments}
+    shown = {"id": "O1", "status": "COMPLETED", "purchase_units": [unit]}
+    assert isinstance(standing_of(Order.model_validate(shown), []), Unknown)
