@@ -25,7 +25,9 @@ from providers.transport import Answer, Exchange, of_broken
 
 ORDERS: Final = "/v2/checkout/orders"
 CAPTURES: Final = "/v2/payments/captures"
-# "The server stores keys for 6 hours", docs/api/orders/v2; for payments it is 45 days.
+# "The server stores keys for 6 hours", docs/api/orders/v2 (72 for who asks an account manager). The
+# 45 days of docs/api/payments/v2 bound nothing here: captures, voids and refunds are found on
+# the order, at whatever age.
 KEY_WINDOW_S: Final = 6 * 3600.0
 # An order made again at the end of the window must reach PayPal before it forgets the key.
 _WINDOW: Final = timedelta(seconds=KEY_WINDOW_S) - timedelta(minutes=10)

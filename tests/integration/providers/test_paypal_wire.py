@@ -24,12 +24,14 @@ from providers.paypal.client import PayPalClient
 from providers.paypal.notifications import verify_paypal
 from tests.support.providers import wire
 from tests.support.providers.paypal import (
+    CAPTURE,
     CREATED,
     DONE,
     SECRET,
     USD,
     Clock,
     config,
+    movement,
     paypal_at,
     refusal,
     token,
@@ -217,6 +219,24 @@ async def test_once_paypal_may_have_forgotten_the_key_nothing_is_found() -> None
         server.route(token=token(), orders=wire.reply(200, CREATED), O1=wire.reply(200, DONE))
         asked_lately = replace(inquiry, first_asked_at=clock.now - timedelta(hours=1))
         assert await paypal.inquire(asked_lately) == Succeeded("O1/capture/C1")
+
+
+async def test_what_was_asked_of_an_order_is_found_on_it_at_whatever_age() -> None:
+    """Only the order's own key is forgotten; its captures and refunds carry our ids."""
+    clock, payment = Clock(), Payment()
+    refund = movement("COMPLETED", "R1", custom_id=str(payment.refund_id))
+    unit = {"payments": {"captures": [CAPTURE], "refunds": [refund]}}
+    order = wire.reply(200, CREATED | {"status": "COMPLETED", "purchase_units": [unit]})
+    clock.now += timedelta(days=46)
+    async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
+        server.route(token=token(), O1=order)
+        for operation, reference, found in (
+            (Operation.CHARGE, "O1/capture/C1", "O1/capture/C1"),
+            (Operation.CAPTURE, "O1/authorization/A1", "O1/capture/C1"),
+            (Operation.REFUND, "O1/capture/C1", "R1"),
+        ):
+            inquiry = payment.inquiry(operation, reference)
+            assert await paypal.inquire(inquiry) == Succeeded(found)
 
 
 async def test_an_inquiry_that_is_refused_says_nothing() -> None:
