@@ -64,6 +64,7 @@ class Dispute(Object):
 
     dispute_id: str
     status: str
+    create_time: str | None = None
     reason: str | None = None
     dispute_amount: Amount | None = None
     dispute_life_cycle_stage: str | None = None

@@ -14,7 +14,7 @@ from payments.outcome import Retriable, Unknown
 from providers.gateway import Look, StandingQuery, Trouble
 from providers.paypal.client import PayPalClient
 from providers.paypal.disputes import Dispute, DisputePage, dispute_found
-from providers.paypal.objects import Link, Movement, Order
+from providers.paypal.objects import Link, Movement, Order, instant
 from providers.paypal.orders import CAPTURES, read, read_order, segment
 from providers.paypal.standing import Disputed, standing_of
 
@@ -85,10 +85,11 @@ class _Look:
         disputed: list[Disputed] = []
         for dispute_id in dict.fromkeys((*ids, *led)):
             dispute = await self._dispute(dispute_id)
-            found = dispute_found(dispute) if isinstance(dispute, Dispute) else dispute
-            if isinstance(found, Retriable | Unknown):
+            if not isinstance(dispute, Dispute):
+                return dispute
+            if isinstance(found := dispute_found(dispute), Unknown):
                 return found
-            disputed.append(Disputed(capture_id, found))
+            disputed.append(Disputed(capture_id, found, instant(dispute.create_time)))
         return disputed
 
     async def _dispute_ids(self, capture_id: str) -> list[str] | Retriable | Unknown:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self, TypeVar
 
@@ -119,6 +120,7 @@ class Movement(Object):
     status: str
     amount: Amount | None = None
     custom_id: str | None = None
+    create_time: str | None = None
     final_capture: bool | None = None
     note_to_payer: str | None = None
     links: list[Link] = Field(default_factory=list)
@@ -135,6 +137,11 @@ class Movement(Object):
     def reason(self) -> str | None:
         """Why its status is what it is, as far as PayPal says."""
         return self.status_details.reason if self.status_details else None
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When it was made, where that is told."""
+        return instant(self.create_time)
 
     @property
     def is_taken(self) -> bool:
@@ -193,6 +200,15 @@ class Order(Object):
             authorization.status in {"CREATED", "PENDING", "PARTIALLY_CAPTURED"}
             for authorization in self.payments.authorizations
         )
+
+
+def instant(text: str | None) -> datetime | None:
+    """A time as PayPal writes it; None for what is none."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def capture_linked(links: Sequence[Link]) -> str | None:

@@ -2,14 +2,17 @@
 
 PayPal tells of money that went back to the payer more than once: a reversal is also a refund
 (`PAYMENT.CAPTURE.REVERSED` shows one), and so is what a lost dispute gave back. Here each is told
-once: what a dispute took, as the dispute; what no dispute accounts for, as what it is.
+once: a refund of ours as that; what a dispute took otherwise, as the dispute; the rest as what it
+is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.money import Money
@@ -54,6 +57,7 @@ class Disputed:
 
     capture: str
     found: FoundDispute
+    opened_at: datetime | None = None
 
 
 def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknown:
@@ -62,6 +66,7 @@ def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknow
         return strange
     payments = order.payments
     holds = [each.status for each in payments.authorizations]
+    settled = _settled(order, disputes)
     return Standing(
         payment_id=our_id(order.custom_id),
         is_held=order.is_held,
@@ -73,40 +78,66 @@ def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknow
             FoundCapture(str(Reference(order.id, Kind.CAPTURE, each.id)), _amount(each))
             for each in order.taken
         ),
-        refunds=tuple(_refunds(order, disputes)),
-        disputes=(*(each.found for each in disputes), *_reversals(order, disputes)),
+        refunds=tuple(_refunds(order, settled)),
+        disputes=tuple(_disputes(order, disputes, settled)),
         why_released=None if order.is_held or not holds else _RELEASED.get(holds[-1]),
     )
 
 
-def _refunds(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundRefund]:
-    """What was given back but for what a dispute gave back; ours by its id."""
-    reversals = [each for each in order.payments.refunds if each.note_to_payer == _REVERSED]
-    settled = [
-        each
-        for each in disputes
-        if each.found.state is DisputeState.LOST
-        and not any(_is_about(reversal, each.capture) for reversal in reversals)
-    ]
+def _refunds(order: Order, settled: Mapping[str, Disputed]) -> Iterator[FoundRefund]:
+    """What was given back, but for what is a reversal or told of as a dispute."""
     for refund in order.payments.refunds:
-        # One that was made without an id of its own has its capture's, which is the payment's.
-        refund_id = our_id(refund.custom_id) if refund.custom_id != order.custom_id else None
-        settlement = None if refund_id else _settled_by(refund, settled)
-        if settlement is not None:
-            settled.remove(settlement)
-        elif refund not in reversals:
-            why = vendor_text(refund.reason or refund.note_to_payer) or None
-            state = _STATES[refund.status]
-            yield FoundRefund(refund.id, _amount(refund), state, refund_id, why)
+        refund_id = _ours(refund, order)
+        if refund.note_to_payer == _REVERSED or (refund_id is None and refund.id in settled):
+            continue
+        why = vendor_text(refund.reason or refund.note_to_payer) or None
+        state = _STATES[refund.status]
+        yield FoundRefund(refund.id, _amount(refund), state, refund_id, why)
 
 
-def _settled_by(refund: Movement, disputes: Sequence[Disputed]) -> Disputed | None:
-    """The lost dispute that gave back so much of the refund's capture."""
-    amount = refund.money if refund.status == "COMPLETED" else None
+def _disputes(
+    order: Order, disputes: Sequence[Disputed], settled: Mapping[str, Disputed]
+) -> Iterator[FoundDispute]:
+    """The disputes; what a refund of ours has given back already, none has taken."""
+    by_us = [settled.get(each.id) for each in order.payments.refunds if _ours(each, order)]
     for each in disputes:
-        if _is_about(refund, each.capture) and each.found.amount == amount:
-            return each
-    return None
+        is_withdrawn = each.found.is_withdrawn and each not in by_us
+        yield replace(each.found, is_withdrawn=is_withdrawn)
+    yield from _reversals(order, disputes)
+
+
+def _settled(order: Order, disputes: Sequence[Disputed]) -> Mapping[str, Disputed]:
+    """The refund that each lost dispute ended with: of as much, and not from before it.
+
+    PayPal's own to the payer, or one of ours: "If you send a full refund, the dispute is closed"
+    (paypal.com/smarthelp, faq665). Where a reversal is shown, that was it.
+    """
+    refunds = order.payments.refunds
+    reversals = [each for each in refunds if each.note_to_payer == _REVERSED]
+    given = [each for each in refunds if each.status == "COMPLETED" and each not in reversals]
+    given.sort(key=lambda each: _ours(each, order) is not None)
+    settled: dict[str, Disputed] = {}
+    for each in disputes:
+        is_told = any(_is_about(reversal, each.capture) for reversal in reversals)
+        if each.found.state is not DisputeState.LOST or is_told:
+            continue
+        for refund in given:
+            if refund.id not in settled and _may_have_ended(refund, each):
+                settled[refund.id] = each
+                break
+    return settled
+
+
+def _may_have_ended(refund: Movement, dispute: Disputed) -> bool:
+    made_at, opened_at = refund.made_at, dispute.opened_at
+    is_before = made_at is not None and opened_at is not None and made_at < opened_at
+    is_equal = refund.money == dispute.found.amount
+    return is_equal and not is_before and _is_about(refund, dispute.capture)
+
+
+def _ours(refund: Movement, order: Order) -> UUID | None:
+    """Our id of it; one made without an id of its own has its capture's, the payment's."""
+    return our_id(refund.custom_id) if refund.custom_id != order.custom_id else None
 
 
 def _reversals(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDispute]:

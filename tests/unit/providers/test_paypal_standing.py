@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -45,10 +46,12 @@ def given_back(
     return movement(status, identifier, custom_id=str(OURS), links=links) | fields
 
 
-def dispute(state: DisputeState, amount: Money = ALL, of: str = "C1") -> Disputed:
+def dispute(
+    state: DisputeState, amount: Money = ALL, of: str = "C1", opened_at: datetime | None = None
+) -> Disputed:
     is_withdrawn = state is not DisputeState.WON
     found = FoundDispute("PP-D-7", DisputeKind.DISPUTE, amount, state, is_withdrawn)
-    return Disputed(of, found)
+    return Disputed(of, found, opened_at)
 
 
 @pytest.mark.parametrize(
@@ -168,40 +171,54 @@ def test_money_that_a_dispute_took_back_is_told_once(state: DisputeState) -> Non
         assert standing_of(shown, [of_dispute]) == replace(_TAKEN, disputes=(of_dispute.found,))
 
 
+def shown(*refunds: dict[str, object], disputed: Disputed) -> tuple[list[str], FoundDispute]:
+    """The refunds that are told beside a dispute, and how the dispute is."""
+    standing = standing_of(order(captures=[_CAPTURE], refunds=list(refunds)), [disputed])
+    assert isinstance(standing, Standing)
+    (found,) = standing.disputes
+    return [each.reference for each in standing.refunds], found
+
+
 def test_what_a_lost_dispute_gave_back_is_no_refund_beside_it() -> None:
     """One refund of just that amount is; what else was given back, or by us, is told."""
     lost = dispute(DisputeState.LOST, PART)
     same, other = given_back() | _PART, given_back(identifier="R2") | _PART
     ours = given_back(identifier="R3", custom_id=str(REFUND)) | _PART
-    shown = order(captures=[_CAPTURE], refunds=[ours, same, other])
-    standing = standing_of(shown, [lost])
-    assert isinstance(standing, Standing)
-    assert [each.reference for each in standing.refunds] == ["R3", "R2"]
-    assert standing.disputes == (lost.found,)
-    for untouched in (
+    assert shown(ours, same, other, disputed=lost) == (["R3", "R2"], lost.found)
+    for unrelated in (
         dispute(DisputeState.OPEN, PART),
         dispute(DisputeState.WON, PART),
         dispute(DisputeState.LOST, ALL),
         dispute(DisputeState.LOST, PART, of="C2"),
     ):
-        standing = standing_of(order(captures=[_CAPTURE], refunds=[same]), [untouched])
-        assert isinstance(standing, Standing)
-        assert len(standing.refunds) == 1
-    failed = order(captures=[_CAPTURE], refunds=[given_back("FAILED") | _PART])
-    standing = standing_of(failed, [lost])
-    assert isinstance(standing, Standing)
-    assert len(standing.refunds) == 1
+        assert shown(same, disputed=unrelated) == (["R1"], unrelated.found)
+    assert shown(given_back("FAILED") | _PART, disputed=lost) == (["R1"], lost.found)
+
+
+def test_a_dispute_that_a_refund_of_ours_ended_has_taken_nothing() -> None:
+    """It is lost, for the payer has the money; but that is the refund's, and moved once."""
+    lost = dispute(DisputeState.LOST)
+    ours = given_back(custom_id=str(REFUND))
+    assert shown(ours, disputed=lost) == (["R1"], replace(lost.found, is_withdrawn=False))
+
+
+def test_a_refund_from_before_a_dispute_did_not_end_it() -> None:
+    """Who disputes what was refunded already gets it twice, until we are heard."""
+    opened_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    lost = dispute(DisputeState.LOST, opened_at=opened_at)
+    before = given_back(custom_id=str(REFUND), create_time="2026-03-01T11:59:59Z")
+    assert shown(before, disputed=lost) == (["R1"], lost.found)
+    after = before | {"create_time": "2026-03-01T05:00:00-07:00"}
+    assert shown(after, disputed=lost) == (["R1"], replace(lost.found, is_withdrawn=False))
+    in_the_dashboard = given_back(create_time="2026-03-01T11:59:59Z")
+    assert shown(in_the_dashboard, disputed=lost) == (["R1"], lost.found)
 
 
 def test_a_reversal_accounts_for_its_dispute_so_that_a_refund_of_the_same_amount_stays() -> None:
     """Half refunded in the dashboard, half lost to a dispute: two movements of one amount."""
     lost = dispute(DisputeState.LOST, PART)
     reversal = given_back(identifier="R2", note_to_payer="Payment reversed") | _PART
-    shown = order(captures=[_CAPTURE], refunds=[given_back() | _PART, reversal])
-    standing = standing_of(shown, [lost])
-    assert isinstance(standing, Standing)
-    assert [each.reference for each in standing.refunds] == ["R1"]
-    assert standing.disputes == (lost.found,)
+    assert shown(given_back() | _PART, reversal, disputed=lost) == (["R1"], lost.found)
 
 
 @pytest.mark.parametrize(
