@@ -1,18 +1,17 @@
 """How a payment stands at PayPal, by its order and the disputes about its captures. Pure.
 
 PayPal tells of money that went back to the payer more than once: a reversal is also a refund
-(`PAYMENT.CAPTURE.REVERSED` shows one), and so is what a lost dispute gave back. Here each is told
-once: a refund of ours as that; what a dispute took otherwise, as the dispute; the rest as what it
-is.
+(`PAYMENT.CAPTURE.REVERSED` shows one), and so is what a dispute ended with. Here all of it is told
+always, for what was told once is looked for again; but as taken from us once: by the refund, else
+by the dispute, else by the reversal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.money import Money
@@ -66,7 +65,6 @@ def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknow
         return strange
     payments = order.payments
     holds = [each.status for each in payments.authorizations]
-    settled = _settled(order, disputes)
     return Standing(
         payment_id=our_id(order.custom_id),
         is_held=order.is_held,
@@ -78,89 +76,85 @@ def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknow
             FoundCapture(str(Reference(order.id, Kind.CAPTURE, each.id)), _amount(each))
             for each in order.taken
         ),
-        refunds=tuple(_refunds(order, settled)),
-        disputes=tuple(_disputes(order, disputes, settled)),
+        refunds=tuple(_refund(each, order) for each in _given_and_taken(order)[0]),
+        disputes=(*_disputes(order, disputes), *_reversals(order, disputes)),
         why_released=None if order.is_held or not holds else _RELEASED.get(holds[-1]),
     )
 
 
-def _refunds(order: Order, settled: Mapping[str, Disputed]) -> Iterator[FoundRefund]:
-    """What was given back, but for what is a reversal or told of as a dispute."""
+def _given_and_taken(order: Order) -> tuple[list[Movement], list[Movement]]:
+    """Refunds that somebody made, and those that show a reversal."""
+    made: list[Movement] = []
+    reversals: list[Movement] = []
     for refund in order.payments.refunds:
-        refund_id = _ours(refund, order)
-        if refund.note_to_payer == _REVERSED or (refund_id is None and refund.id in settled):
-            continue
-        why = vendor_text(refund.reason or refund.note_to_payer) or None
-        state = _STATES[refund.status]
-        yield FoundRefund(refund.id, _amount(refund), state, refund_id, why)
+        (reversals if refund.note_to_payer == _REVERSED else made).append(refund)
+    return made, reversals
 
 
-def _disputes(
-    order: Order, disputes: Sequence[Disputed], settled: Mapping[str, Disputed]
-) -> Iterator[FoundDispute]:
-    """The disputes; what a refund of ours has given back already, none has taken."""
-    by_us = [settled.get(each.id) for each in order.payments.refunds if _ours(each, order)]
-    for each in disputes:
-        is_withdrawn = each.found.is_withdrawn and each not in by_us
-        yield replace(each.found, is_withdrawn=is_withdrawn)
-    yield from _reversals(order, disputes)
+def _refund(refund: Movement, order: Order) -> FoundRefund:
+    # One that was made without an id of its own has its capture's, which is the payment's.
+    is_named = refund.custom_id != order.custom_id
+    return FoundRefund(
+        reference=refund.id,
+        amount=_amount(refund),
+        state=_STATES[refund.status],
+        refund_id=our_id(refund.custom_id) if is_named else None,
+        reason=vendor_text(refund.reason or refund.note_to_payer) or None,
+    )
 
 
-def _settled(order: Order, disputes: Sequence[Disputed]) -> Mapping[str, Disputed]:
-    """The refund that each lost dispute ended with: of as much, and not from before it.
+def _disputes(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDispute]:
+    """Disputes, of which a refund may have been the end: that moved the money then.
 
-    PayPal's own to the payer, or one of ours: "If you send a full refund, the dispute is closed"
-    (paypal.com/smarthelp, faq665). Where a reversal is shown, that was it.
+    Where a reversal is shown, it was taken for the dispute, whatever stage that is in.
     """
-    refunds = order.payments.refunds
-    reversals = [each for each in refunds if each.note_to_payer == _REVERSED]
-    given = [each for each in refunds if each.status == "COMPLETED" and each not in reversals]
-    given.sort(key=lambda each: _ours(each, order) is not None)
-    settled: dict[str, Disputed] = {}
+    refunds, reversals = _given_and_taken(order)
+    reversals = [each for each in reversals if each.status == "COMPLETED"]
     for each in disputes:
-        is_told = any(_is_about(reversal, each.capture) for reversal in reversals)
-        if each.found.state is not DisputeState.LOST or is_told:
+        if any(_is_about(reversal, each.capture) for reversal in reversals):
+            yield replace(each.found, is_withdrawn=each.found.state is not DisputeState.WON)
             continue
-        for refund in given:
-            if refund.id not in settled and _may_have_ended(refund, each):
-                settled[refund.id] = each
-                break
-    return settled
+        ended = (refund for refund in refunds if _may_have_ended(refund, each))
+        if (ended_by := next(ended, None)) is not None:
+            refunds.remove(ended_by)
+        is_withdrawn = each.found.is_withdrawn and ended_by is None
+        yield replace(each.found, is_withdrawn=is_withdrawn)
 
 
 def _may_have_ended(refund: Movement, dispute: Disputed) -> bool:
+    """Whether it gave back as much since the dispute was opened.
+
+    "If you send a full refund, the dispute is closed": paypal.com/smarthelp, faq665. What PayPal
+    decides to refund is shown as a refund too.
+    """
     made_at, opened_at = refund.made_at, dispute.opened_at
     is_before = made_at is not None and opened_at is not None and made_at < opened_at
-    is_equal = refund.money == dispute.found.amount
-    return is_equal and not is_before and _is_about(refund, dispute.capture)
-
-
-def _ours(refund: Movement, order: Order) -> UUID | None:
-    """Our id of it; one made without an id of its own has its capture's, the payment's."""
-    return our_id(refund.custom_id) if refund.custom_id != order.custom_id else None
+    is_all = refund.status == "COMPLETED" and refund.money == dispute.found.amount
+    return is_all and not is_before and _is_about(refund, dispute.capture)
 
 
 def _reversals(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDispute]:
-    """What PayPal took back without a dispute: it shows a refund, or only a capture's reason."""
-    reversals = [each for each in order.payments.refunds if each.note_to_payer == _REVERSED]
+    """What PayPal took back: shown as a refund, as the reason of its capture's status, or both."""
+    _, reversals = _given_and_taken(order)
     for reversal in reversals:
-        if not any(_is_about(reversal, each.capture) for each in disputes):
-            yield _reversal(reversal, _REVERSALS[_STATES[reversal.status]])
+        is_disputed = any(_is_about(reversal, each.capture) for each in disputes)
+        state = _REVERSALS[_STATES[reversal.status]]
+        yield _reversal(reversal, state, is_told_otherwise=is_disputed)
     for capture in order.taken:
-        is_told = any(each.capture == capture.id for each in disputes) or any(
-            _is_about(reversal, capture.id) for reversal in reversals
-        )
-        if capture.reason == "CHARGEBACK" and not is_told:
-            yield _reversal(capture, DisputeState.LOST)
+        if capture.reason == "CHARGEBACK":
+            is_disputed = any(each.capture == capture.id for each in disputes)
+            is_shown = any(_is_about(reversal, capture.id) for reversal in reversals)
+            is_told = is_disputed or is_shown
+            yield _reversal(capture, DisputeState.LOST, is_told_otherwise=is_told)
 
 
-def _reversal(movement: Movement, state: DisputeState) -> FoundDispute:
+def _reversal(movement: Movement, state: DisputeState, *, is_told_otherwise: bool) -> FoundDispute:
     return FoundDispute(
         reference=movement.id,
         kind=DisputeKind.REVERSAL,
         amount=_amount(movement),
         state=state,
-        is_withdrawn=state is DisputeState.LOST,
+        is_withdrawn=state is DisputeState.LOST and not is_told_otherwise,
         reason=vendor_text(movement.reason) or None,
     )
 

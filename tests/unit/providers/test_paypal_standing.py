@@ -146,6 +146,16 @@ def test_a_reversal_is_no_refund(status: str, state: DisputeState) -> None:
     assert standing_of(shown, []) == replace(_TAKEN, disputes=(reversal,))
 
 
+def shown(*refunds: dict[str, object], disputed: Disputed | None = None) -> list[str]:
+    """What moved money back: the refunds, and the disputes and reversals that took their amount."""
+    disputes = [disputed] if disputed else []
+    standing = standing_of(order(captures=[_CAPTURE], refunds=list(refunds)), disputes)
+    assert isinstance(standing, Standing)
+    taken = [each.reference for each in standing.disputes if each.is_withdrawn]
+    assert len(standing.refunds) + len(standing.disputes) == len(refunds) + len(disputes)
+    return [*(each.reference for each in standing.refunds), *taken]
+
+
 def test_a_capture_that_was_charged_back_is_reversed_even_without_a_refund() -> None:
     """Unless a dispute, or the refund that shows the reversal, tells of that money."""
     capture = movement("DENIED", "C1", status_details={"reason": "CHARGEBACK"})
@@ -154,71 +164,70 @@ def test_a_capture_that_was_charged_back_is_reversed_even_without_a_refund() -> 
     )
     assert standing_of(order(captures=[capture]), []) == replace(_TAKEN, disputes=(reversal,))
     told = dispute(DisputeState.OPEN)
-    assert standing_of(order(captures=[capture]), [told]) == replace(_TAKEN, disputes=(told.found,))
-    shown = order(captures=[capture], refunds=[given_back(note_to_payer="Payment reversed")])
-    standing = standing_of(shown, [])
+    told_once = (told.found, replace(reversal, is_withdrawn=False))
+    assert standing_of(order(captures=[capture]), [told]) == replace(_TAKEN, disputes=told_once)
+    refunded = order(captures=[capture], refunds=[given_back(note_to_payer="Payment reversed")])
+    standing = standing_of(refunded, [])
     assert isinstance(standing, Standing)
-    assert [each.reference for each in standing.disputes] == ["R1"]
+    assert [(each.reference, each.is_withdrawn) for each in standing.disputes] == [
+        ("R1", True),
+        ("C1", False),
+    ]
 
 
-@pytest.mark.parametrize("state", DisputeState)
-def test_money_that_a_dispute_took_back_is_told_once(state: DisputeState) -> None:
-    """As the dispute, which has its end yet before it, and not as a reversal as well."""
-    of_dispute = dispute(state)
+def test_money_that_a_dispute_took_back_is_told_once() -> None:
+    """As the dispute, which may have its end before it yet; the reversal is there without it."""
     for link in ("C1", None):
         reversal = given_back(of=link, note_to_payer="Payment reversed")
-        shown = order(captures=[_CAPTURE], refunds=[reversal])
-        assert standing_of(shown, [of_dispute]) == replace(_TAKEN, disputes=(of_dispute.found,))
+        for state in (DisputeState.OPEN, DisputeState.LOST):
+            assert shown(reversal, disputed=dispute(state)) == ["PP-D-7"]
+        assert shown(reversal, disputed=dispute(DisputeState.WON)) == []
+        inquiry = dispute(DisputeState.OPEN)
+        unclaimed = replace(inquiry, found=replace(inquiry.found, is_withdrawn=False))
+        assert shown(reversal, disputed=unclaimed) == ["PP-D-7"]
+        assert shown(reversal | {"status": "FAILED"}, disputed=unclaimed) == []
+        assert shown(reversal) == ["R1"]
+    of_another = given_back(of="C2", note_to_payer="Payment reversed")
+    assert shown(of_another, disputed=dispute(DisputeState.LOST)) == ["PP-D-7", "R1"]
 
 
-def shown(*refunds: dict[str, object], disputed: Disputed) -> tuple[list[str], FoundDispute]:
-    """The refunds that are told beside a dispute, and how the dispute is."""
-    standing = standing_of(order(captures=[_CAPTURE], refunds=list(refunds)), [disputed])
-    assert isinstance(standing, Standing)
-    (found,) = standing.disputes
-    return [each.reference for each in standing.refunds], found
-
-
-def test_what_a_lost_dispute_gave_back_is_no_refund_beside_it() -> None:
-    """One refund of just that amount is; what else was given back, or by us, is told."""
-    lost = dispute(DisputeState.LOST, PART)
-    same, other = given_back() | _PART, given_back(identifier="R2") | _PART
-    ours = given_back(identifier="R3", custom_id=str(REFUND)) | _PART
-    assert shown(ours, same, other, disputed=lost) == (["R3", "R2"], lost.found)
-    for unrelated in (
-        dispute(DisputeState.OPEN, PART),
-        dispute(DisputeState.WON, PART),
-        dispute(DisputeState.LOST, ALL),
-        dispute(DisputeState.LOST, PART, of="C2"),
-    ):
-        assert shown(same, disputed=unrelated) == (["R1"], unrelated.found)
-    assert shown(given_back("FAILED") | _PART, disputed=lost) == (["R1"], lost.found)
-
-
-def test_a_dispute_that_a_refund_of_ours_ended_has_taken_nothing() -> None:
-    """It is lost, for the payer has the money; but that is the refund's, and moved once."""
-    lost = dispute(DisputeState.LOST)
-    ours = given_back(custom_id=str(REFUND))
-    assert shown(ours, disputed=lost) == (["R1"], replace(lost.found, is_withdrawn=False))
+@pytest.mark.parametrize("refund_id", [OURS, REFUND])
+def test_a_dispute_that_ended_with_a_refund_has_taken_nothing(refund_id: UUID) -> None:
+    """Of ours, or PayPal's own: the payer has the money by it."""
+    refund = given_back(custom_id=str(refund_id)) | _PART
+    for state in (DisputeState.OPEN, DisputeState.LOST):
+        assert shown(refund, disputed=dispute(state, PART)) == ["R1"]
+    another = given_back(identifier="R2") | _PART
+    assert shown(refund, another, disputed=dispute(DisputeState.LOST, PART)) == ["R1", "R2"]
+    for unrelated in (dispute(DisputeState.LOST, ALL), dispute(DisputeState.LOST, PART, of="C2")):
+        assert shown(refund, disputed=unrelated) == ["R1", "PP-D-7"]
+    for status in ("FAILED", "PENDING"):
+        unmade = refund | {"status": status}
+        assert shown(unmade, disputed=dispute(DisputeState.LOST, PART)) == ["R1", "PP-D-7"]
 
 
 def test_a_refund_from_before_a_dispute_did_not_end_it() -> None:
     """Who disputes what was refunded already gets it twice, until we are heard."""
-    opened_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    lost = dispute(DisputeState.LOST, opened_at=opened_at)
-    before = given_back(custom_id=str(REFUND), create_time="2026-03-01T11:59:59Z")
-    assert shown(before, disputed=lost) == (["R1"], lost.found)
-    after = before | {"create_time": "2026-03-01T05:00:00-07:00"}
-    assert shown(after, disputed=lost) == (["R1"], replace(lost.found, is_withdrawn=False))
-    in_the_dashboard = given_back(create_time="2026-03-01T11:59:59Z")
-    assert shown(in_the_dashboard, disputed=lost) == (["R1"], lost.found)
+    lost = dispute(DisputeState.LOST, opened_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert shown(given_back(create_time="2026-03-01T11:59:59Z"), disputed=lost) == ["R1", "PP-D-7"]
+    assert shown(given_back(create_time="2026-03-01T05:00:00-07:00"), disputed=lost) == ["R1"]
+    assert shown(given_back(create_time="yesterday"), disputed=lost) == ["R1"]
 
 
-def test_a_reversal_accounts_for_its_dispute_so_that_a_refund_of_the_same_amount_stays() -> None:
-    """Half refunded in the dashboard, half lost to a dispute: two movements of one amount."""
-    lost = dispute(DisputeState.LOST, PART)
+def test_a_dispute_that_ended_with_a_reversal_did_not_end_with_a_refund() -> None:
+    """A part refunded in the dashboard, as much lost to a dispute: two movements."""
     reversal = given_back(identifier="R2", note_to_payer="Payment reversed") | _PART
-    assert shown(given_back() | _PART, reversal, disputed=lost) == (["R1"], lost.found)
+    lost = dispute(DisputeState.LOST, PART)
+    assert shown(given_back() | _PART, reversal, disputed=lost) == ["R1", "PP-D-7"]
+
+
+def test_one_refund_ends_one_dispute() -> None:
+    """Two of one amount are two movements of money."""
+    disputes = [replace(dispute(DisputeState.LOST, PART), capture=each) for each in ("C1", "C1")]
+    refunds: list[dict[str, object]] = [given_back() | _PART]
+    standing = standing_of(order(captures=[_CAPTURE], refunds=refunds), disputes)
+    assert isinstance(standing, Standing)
+    assert [each.is_withdrawn for each in standing.disputes] == [False, True]
 
 
 @pytest.mark.parametrize(
