@@ -7,6 +7,7 @@ somebody else took of an authorization is said to be that, never that nothing wa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from pydantic import Field, ValidationError
@@ -112,12 +113,16 @@ def captured(asked: Money, order: Order) -> Finding:
     # One of another amount was refused before somebody asked for this one.
     refusals = [capture for capture in payments.captures if capture.money in {None, asked}]
     if refusals:
-        return _not_moved(refusals[-1])
+        return _refused_finally(refusals[-1], order)
     if not payments.authorizations:
         return _untouched(order)
     match payments.authorizations[-1].status:
         case "CREATED" | "PENDING":
             return NotFound()
+        case "PARTIALLY_CAPTURED" if payments.captures:
+            return NotFound()
+        case "CAPTURED" if payments.captures:
+            return _refused_finally(payments.captures[-1], order)
         case "VOIDED":
             return _VOIDED
         case "EXPIRED":
@@ -159,7 +164,11 @@ def voided(reference: Reference, order: Order, *, is_over: bool = False) -> Find
             match authorization.status:
                 case "VOIDED" | "EXPIRED" | "DENIED":
                     return Succeeded(str(reference))
+                case "CAPTURED" if order.payments.captures:
+                    return Succeeded(str(reference))  # all were refused in the end
                 case "CREATED" | "PENDING":
+                    return Succeeded(str(reference)) if is_over else NotFound()
+                case "PARTIALLY_CAPTURED" if order.payments.captures:
                     return Succeeded(str(reference)) if is_over else NotFound()
                 case _:
                     return _not_moved(authorization)
@@ -237,6 +246,15 @@ def _not_moved(movement: Movement) -> Declined | Pending | Unknown:
             return Pending(Trouble.PENDING, f"pending: {_reason_of(movement) or 'no reason given'}")
         case status:
             return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(status)!r}")
+
+
+def _refused_finally(capture: Movement, order: Order) -> Declined | Pending | Unknown:
+    """A refused capture, and whether that leaves anything to be captured."""
+    refusal = _not_moved(capture)
+    is_released = bool(order.payments.authorizations) and not order.is_held
+    if isinstance(refusal, Declined) and is_released:
+        return replace(refusal, is_released=True)
+    return refusal
 
 
 def _reason_of(movement: Movement) -> str:

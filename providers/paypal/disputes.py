@@ -37,6 +37,9 @@ _OUTCOMES: Final = {
 # inquiry the parties talk. Source: .../docs/disputes/disputes-reference, "Claim stage";
 # paypal.com/us/cshelp, "What should I do if my payment is on hold for a dispute?".
 _CLAIM: Final = frozenset({"CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION"})
+_US: Final = "SELLER"
+# The rest are fees.
+_SETTLEMENT: Final = "DISPUTE_SETTLEMENT"
 
 
 class Transaction(Object):
@@ -65,6 +68,7 @@ class Dispute(Object):
     dispute_id: str
     status: str
     create_time: str | None = None
+    update_time: str | None = None
     reason: str | None = None
     dispute_amount: Amount | None = None
     dispute_life_cycle_stage: str | None = None
@@ -77,6 +81,14 @@ class Dispute(Object):
         """PayPal's ids of what is disputed, as we know them."""
         ids = (each.seller_transaction_id for each in self.disputed_transactions)
         return frozenset(filter(None, ids))
+
+    @property
+    def is_of_us(self) -> bool:
+        """Whether PayPal tells of money that it moved from or to us for it."""
+        return any(
+            (each.affected_party, each.reason) == (_US, _SETTLEMENT)
+            for each in self.money_movements
+        )
 
 
 class _Summary(Object):
@@ -130,9 +142,9 @@ def _is_withdrawn(dispute: Dispute, state: DisputeState) -> bool:
     """
     if state is DisputeState.WON:
         return False
-    settled = [each for each in dispute.money_movements if each.reason == "DISPUTE_SETTLEMENT"]
-    ours = [each for each in settled if each.affected_party == "SELLER"]
-    if ours or (settled and state is DisputeState.LOST):
+    settled = [each for each in dispute.money_movements if each.reason == _SETTLEMENT]
+    if dispute.is_of_us or (settled and state is DisputeState.LOST):
+        ours = [each for each in settled if each.affected_party == _US]
         return _sum(ours, "DEBIT") > _sum(ours, "CREDIT")
     return state is DisputeState.LOST or dispute.dispute_life_cycle_stage in _CLAIM
 

@@ -22,7 +22,7 @@ from providers.notifications import (
 )
 from providers.paypal.config import NAME
 from providers.paypal.disputes import Transaction
-from providers.paypal.objects import Kind, Link, Object, Reference, Supplement, capture_linked
+from providers.paypal.objects import Kind, Link, Name, Object, Reference, Supplement, capture_linked
 
 _OF_PAYMENTS: Final = {
     "PAYMENT.AUTHORIZATION.CREATED": Reported.HELD,
@@ -52,7 +52,7 @@ EVENT_TYPES: Final = (*_OF_PAYMENTS, *sorted(_OF_REFUNDS), _REVERSED, *sorted(_O
 
 
 class _Resource(Object):
-    id: str | None = Field(default=None, max_length=100)
+    id: Name | None = None
     status: str | None = None
     custom_id: str | None = None
     invoice_id: str | None = None
@@ -61,7 +61,7 @@ class _Resource(Object):
 
 
 class _Disputed(Object):
-    dispute_id: str = Field(max_length=100, pattern=r"^[!-.0-~]+$")
+    dispute_id: Name
     disputed_transactions: list[Transaction] = Field(default_factory=list)
 
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from payments.outcome import Retriable, Unknown
 from providers.gateway import Look, StandingQuery, Trouble
 from providers.paypal.client import PayPalClient
-from providers.paypal.disputes import Dispute, DisputePage, dispute_found
-from providers.paypal.objects import Link, Movement, Order, instant
+from providers.paypal.disputes import Dispute, DisputePage
+from providers.paypal.objects import Link, Movement, Order
 from providers.paypal.orders import CAPTURES, read, read_order, segment
 from providers.paypal.standing import Disputed, standing_of
 
@@ -87,9 +87,7 @@ class _Look:
             dispute = await self._dispute(dispute_id)
             if not isinstance(dispute, Dispute):
                 return dispute
-            if isinstance(found := dispute_found(dispute), Unknown):
-                return found
-            disputed.append(Disputed(capture_id, found, instant(dispute.create_time)))
+            disputed.append(Disputed(capture_id, dispute))
         return disputed
 
     async def _dispute_ids(self, capture_id: str) -> list[str] | Retriable | Unknown:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -56,6 +56,10 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.order}/{self.kind}/{self.id}"
+
+
+# What a path's segment and a column of ours hold. Source: .../docs/api/orders/v2, "id".
+Name = Annotated[str, Field(pattern=r"^[!-.0-~]{1,100}$")]
 
 
 class Object(BaseModel):
@@ -104,7 +108,7 @@ class Link(Object):
 class Related(Object):
     """What else was made for the same order."""
 
-    order_id: str | None = Field(default=None, max_length=100)
+    order_id: Name | None = None
 
 
 class Supplement(Object):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
@@ -28,7 +27,8 @@ from payments.standing import (
 from providers.gateway import Trouble
 from providers.notifications import our_id
 from providers.paypal.answers import REFUSED
-from providers.paypal.objects import Kind, Movement, Order, Reference
+from providers.paypal.disputes import Dispute, dispute_found
+from providers.paypal.objects import Kind, Movement, Order, Reference, instant
 from providers.transport import vendor_text
 
 # As the sample of PAYMENT.CAPTURE.REVERSED says of the refund it shows.
@@ -55,14 +55,15 @@ class Disputed:
     """A dispute, and the capture it is about."""
 
     capture: str
-    found: FoundDispute
-    opened_at: datetime | None = None
+    dispute: Dispute
 
 
 def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknown:
     """All there is of the order's payment; `Unknown` where not all of it can be understood."""
-    if (strange := _not_understood(order)) is not None:
-        return strange
+    found = [dispute_found(each.dispute) for each in disputes]
+    strange = [each for each in (*found, _not_understood(order)) if isinstance(each, Unknown)]
+    if strange:
+        return strange[0]
     payments = order.payments
     holds = [each.status for each in payments.authorizations]
     return Standing(
@@ -111,26 +112,38 @@ def _disputes(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDispu
     refunds, reversals = _given_and_taken(order)
     reversals = [each for each in reversals if each.status == "COMPLETED"]
     for each in disputes:
+        found = dispute_found(each.dispute)
+        assert isinstance(found, FoundDispute), "what is not understood is not told"
         if any(_is_about(reversal, each.capture) for reversal in reversals):
-            yield replace(each.found, is_withdrawn=each.found.state is not DisputeState.WON)
+            yield replace(found, is_withdrawn=found.state is not DisputeState.WON)
             continue
-        ended = (refund for refund in refunds if _may_have_ended(refund, each))
+        ended = (refund for refund in refunds if _ended(refund, each, found.amount))
         if (ended_by := next(ended, None)) is not None:
             refunds.remove(ended_by)
-        is_withdrawn = each.found.is_withdrawn and ended_by is None
-        yield replace(each.found, is_withdrawn=is_withdrawn)
+        yield replace(found, is_withdrawn=found.is_withdrawn and ended_by is None)
 
 
-def _may_have_ended(refund: Movement, dispute: Disputed) -> bool:
-    """Whether it gave back as much since the dispute was opened.
+def _ended(refund: Movement, disputed: Disputed, amount: Money) -> bool:
+    """Whether the refund gave back what was disputed, so that no more was taken.
 
-    "If you send a full refund, the dispute is closed": paypal.com/smarthelp, faq665. What PayPal
-    decides to refund is shown as a refund too.
+    "If you send a full refund, the dispute is closed" (paypal.com/smarthelp, faq665), and there
+    is no other while it is open (.../docs/api/payments/v2, TRANSACTION_DISPUTED). What PayPal
+    decides to give back is shown as a refund of as much. One that came back later ended it too,
+    unless PayPal tells that it took the amount itself.
     """
-    made_at, opened_at = refund.made_at, dispute.opened_at
-    is_before = made_at is not None and opened_at is not None and made_at < opened_at
-    is_all = refund.status == "COMPLETED" and refund.money == dispute.found.amount
-    return is_all and not is_before and _is_about(refund, dispute.capture)
+    dispute, given = disputed.dispute, refund.money
+    if given is None or given.currency != amount.currency or refund.status == "CANCELLED":
+        return False
+    if not _is_about(refund, disputed.capture) or (refund.status == "FAILED" and dispute.is_of_us):
+        return False
+    made_at, opened_at = refund.made_at, instant(dispute.create_time)
+    changed_at = instant(dispute.update_time)
+    is_since = made_at is None or opened_at is None or made_at >= opened_at
+    is_open_yet = dispute.status != "RESOLVED" or (
+        made_at is not None and changed_at is not None and made_at <= changed_at
+    )
+    is_whole = given == amount or (given.amount_minor > amount.amount_minor and is_open_yet)
+    return is_since and is_whole
 
 
 def _reversals(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDispute]:
@@ -141,11 +154,10 @@ def _reversals(order: Order, disputes: Sequence[Disputed]) -> Iterator[FoundDisp
         state = _REVERSALS[_STATES[reversal.status]]
         yield _reversal(reversal, state, is_told_otherwise=is_disputed)
     for capture in order.taken:
-        if capture.reason == "CHARGEBACK":
+        is_shown = any(_is_about(reversal, capture.id) for reversal in reversals)
+        if capture.reason == "CHARGEBACK" and not is_shown:
             is_disputed = any(each.capture == capture.id for each in disputes)
-            is_shown = any(_is_about(reversal, capture.id) for reversal in reversals)
-            is_told = is_disputed or is_shown
-            yield _reversal(capture, DisputeState.LOST, is_told_otherwise=is_told)
+            yield _reversal(capture, DisputeState.LOST, is_told_otherwise=is_disputed)
 
 
 def _reversal(movement: Movement, state: DisputeState, *, is_told_otherwise: bool) -> FoundDispute:

@@ -113,6 +113,47 @@ def test_a_refusal_of_another_amount_says_nothing_of_this_one() -> None:
     assert captured(_USD_30, _held("VOIDED", movement("DECLINED", "C1"))) == VOIDED
 
 
+@pytest.mark.parametrize(
+    ("status", "as_capture", "as_other_capture", "as_void"),
+    [
+        (
+            "CREATED",
+            Declined("DECLINED", "PayPal answers DECLINED"),
+            NotFound(),
+            NotFound(),
+        ),
+        (
+            "PARTIALLY_CAPTURED",
+            Declined("DECLINED", "PayPal answers DECLINED"),
+            NotFound(),
+            NotFound(),
+        ),
+        # All of it was to be taken, and nothing is left to be.
+        (
+            "CAPTURED",
+            Declined("DECLINED", "PayPal answers DECLINED", is_released=True),
+            Declined("DECLINED", "PayPal answers DECLINED", is_released=True),
+            Succeeded("O1/authorization/A1"),
+        ),
+        (
+            "VOIDED",
+            Declined("DECLINED", "PayPal answers DECLINED", is_released=True),
+            VOIDED,
+            Succeeded("O1/authorization/A1"),
+        ),
+    ],
+)
+def test_a_capture_that_was_refused_in_the_end_took_nothing(
+    status: str, as_capture: Finding, as_other_capture: Finding, as_void: Finding
+) -> None:
+    """It may have been pending for days; whether anything is held yet, the authorization says."""
+    order = _held(status, movement("DECLINED", "C1"))
+    assert captured(ASKED, order) == as_capture
+    assert captured(_USD_30, order) == as_other_capture
+    assert voided(AUTHORIZATION, order) == as_void
+    assert voided(AUTHORIZATION, order, is_over=True) == Succeeded("O1/authorization/A1")
+
+
 def test_what_paypal_calls_over_is_let_go_although_the_order_lags() -> None:
     """An order may be read from before the void; what was captured before that, it shows."""
     order = _held("CREATED")

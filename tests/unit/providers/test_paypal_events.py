@@ -204,6 +204,14 @@ def test_an_event_about_what_cannot_be_ours_is_left_alone(payload: bytes) -> Non
         _event("CUSTOMER.DISPUTE.CREATED", {}),
         _event("CUSTOMER.DISPUTE.CREATED", {"dispute_id": "PP/D/7"}),
         _event("PAYMENT.CAPTURE.REVERSED", {"links": "up"}),
+        # What is stored, and asked for, is short and visible, and one segment of a path.
+        _event("CUSTOMER.DISPUTE.CREATED", {"dispute_id": "PP-D-7\n"}),
+        capture_event("PAYMENT.CAPTURE.COMPLETED", id="2 GG"),
+        capture_event("PAYMENT.CAPTURE.COMPLETED", id="2" * 101),
+        capture_event(
+            "PAYMENT.CAPTURE.COMPLETED",
+            supplementary_data={"related_ids": {"order_id": "../5O1"}},
+        ),
     ],
 )
 def test_an_event_whose_resource_is_another_is_refused(payload: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from payments.standing import (
     FoundState,
     Standing,
 )
+from providers.paypal.disputes import Dispute
 from providers.paypal.objects import Order
 from providers.paypal.standing import Disputed, standing_of
 from tests.support.providers.paypal import movement
@@ -46,12 +46,44 @@ def given_back(
     return movement(status, identifier, custom_id=str(OURS), links=links) | fields
 
 
+_STATUSES: Final[dict[DisputeState, dict[str, object]]] = {
+    DisputeState.OPEN: {"status": "UNDER_REVIEW"},
+    DisputeState.WON: {
+        "status": "RESOLVED",
+        "dispute_outcome": {"outcome_code": "RESOLVED_SELLER_FAVOUR"},
+    },
+    DisputeState.LOST: {
+        "status": "RESOLVED",
+        "dispute_outcome": {"outcome_code": "RESOLVED_BUYER_FAVOUR"},
+    },
+}
+
+
 def dispute(
-    state: DisputeState, amount: Money = ALL, of: str = "C1", opened_at: datetime | None = None
+    state: DisputeState, value: str = "50.00", of: str = "C1", **fields: object
 ) -> Disputed:
-    is_withdrawn = state is not DisputeState.WON
-    found = FoundDispute("PP-D-7", DisputeKind.DISPUTE, amount, state, is_withdrawn)
-    return Disputed(of, found, opened_at)
+    """A claim, open since noon of the first of March where it is dated."""
+    shown = {
+        "dispute_id": "PP-D-7",
+        "dispute_amount": {"currency_code": "USD", "value": value},
+        "dispute_life_cycle_stage": "CHARGEBACK",
+        **_STATUSES[state],
+        **fields,
+    }
+    return Disputed(of, Dispute.model_validate(shown))
+
+
+def found(state: DisputeState, *, is_withdrawn: bool) -> FoundDispute:
+    return FoundDispute("PP-D-7", DisputeKind.DISPUTE, ALL, state, is_withdrawn)
+
+
+_DATED: Final = {"create_time": "2026-03-01T12:00:00Z", "update_time": "2026-03-05T12:00:00Z"}
+_DEBIT: Final = {
+    "affected_party": "SELLER",
+    "type": "DEBIT",
+    "reason": "DISPUTE_SETTLEMENT",
+    "amount": {"currency_code": "USD", "value": "50.00"},
+}
 
 
 @pytest.mark.parametrize(
@@ -163,16 +195,16 @@ def test_a_capture_that_was_charged_back_is_reversed_even_without_a_refund() -> 
         "C1", DisputeKind.REVERSAL, ALL, DisputeState.LOST, is_withdrawn=True, reason="CHARGEBACK"
     )
     assert standing_of(order(captures=[capture]), []) == replace(_TAKEN, disputes=(reversal,))
-    told = dispute(DisputeState.OPEN)
-    told_once = (told.found, replace(reversal, is_withdrawn=False))
-    assert standing_of(order(captures=[capture]), [told]) == replace(_TAKEN, disputes=told_once)
+    told_once = (
+        found(DisputeState.OPEN, is_withdrawn=True),
+        replace(reversal, is_withdrawn=False),
+    )
+    standing = standing_of(order(captures=[capture]), [dispute(DisputeState.OPEN)])
+    assert standing == replace(_TAKEN, disputes=told_once)
     refunded = order(captures=[capture], refunds=[given_back(note_to_payer="Payment reversed")])
     standing = standing_of(refunded, [])
     assert isinstance(standing, Standing)
-    assert [(each.reference, each.is_withdrawn) for each in standing.disputes] == [
-        ("R1", True),
-        ("C1", False),
-    ]
+    assert [(each.reference, each.is_withdrawn) for each in standing.disputes] == [("R1", True)]
 
 
 def test_money_that_a_dispute_took_back_is_told_once() -> None:
@@ -182,8 +214,7 @@ def test_money_that_a_dispute_took_back_is_told_once() -> None:
         for state in (DisputeState.OPEN, DisputeState.LOST):
             assert shown(reversal, disputed=dispute(state)) == ["PP-D-7"]
         assert shown(reversal, disputed=dispute(DisputeState.WON)) == []
-        inquiry = dispute(DisputeState.OPEN)
-        unclaimed = replace(inquiry, found=replace(inquiry.found, is_withdrawn=False))
+        unclaimed = dispute(DisputeState.OPEN, dispute_life_cycle_stage="INQUIRY")
         assert shown(reversal, disputed=unclaimed) == ["PP-D-7"]
         assert shown(reversal | {"status": "FAILED"}, disputed=unclaimed) == []
         assert shown(reversal) == ["R1"]
@@ -196,38 +227,72 @@ def test_a_dispute_that_ended_with_a_refund_has_taken_nothing(refund_id: UUID) -
     """Of ours, or PayPal's own: the payer has the money by it."""
     refund = given_back(custom_id=str(refund_id)) | _PART
     for state in (DisputeState.OPEN, DisputeState.LOST):
-        assert shown(refund, disputed=dispute(state, PART)) == ["R1"]
+        for status in ("COMPLETED", "PENDING"):
+            made = refund | {"status": status}
+            assert shown(made, disputed=dispute(state, "20.00")) == ["R1"]
     another = given_back(identifier="R2") | _PART
-    assert shown(refund, another, disputed=dispute(DisputeState.LOST, PART)) == ["R1", "R2"]
-    for unrelated in (dispute(DisputeState.LOST, ALL), dispute(DisputeState.LOST, PART, of="C2")):
+    assert shown(refund, another, disputed=dispute(DisputeState.LOST, "20.00")) == ["R1", "R2"]
+    for unrelated in (
+        dispute(DisputeState.LOST, "50.00"),
+        dispute(DisputeState.LOST, "20.00", of="C2"),
+    ):
         assert shown(refund, disputed=unrelated) == ["R1", "PP-D-7"]
-    for status in ("FAILED", "PENDING"):
-        unmade = refund | {"status": status}
-        assert shown(unmade, disputed=dispute(DisputeState.LOST, PART)) == ["R1", "PP-D-7"]
 
 
-def test_a_refund_from_before_a_dispute_did_not_end_it() -> None:
-    """Who disputes what was refunded already gets it twice, until we are heard."""
-    lost = dispute(DisputeState.LOST, opened_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
-    assert shown(given_back(create_time="2026-03-01T11:59:59Z"), disputed=lost) == ["R1", "PP-D-7"]
-    assert shown(given_back(create_time="2026-03-01T05:00:00-07:00"), disputed=lost) == ["R1"]
-    assert shown(given_back(create_time="yesterday"), disputed=lost) == ["R1"]
+def test_a_refund_that_came_back_still_ended_its_dispute() -> None:
+    """The money is ours again, unless PayPal says that it took it for the dispute."""
+    failed = given_back("FAILED")
+    assert shown(failed, disputed=dispute(DisputeState.LOST)) == ["R1"]
+    assert shown(failed, disputed=dispute(DisputeState.LOST, money_movements=[_DEBIT])) == [
+        "R1",
+        "PP-D-7",
+    ]
+    cancelled = given_back("CANCELLED")
+    assert shown(cancelled, disputed=dispute(DisputeState.LOST)) == ["R1", "PP-D-7"]
+
+
+@pytest.mark.parametrize(
+    ("made_at", "value", "taken"),
+    [
+        # Who disputes what was refunded already gets it twice, until we are heard.
+        ("2026-03-01T11:59:59Z", "50.00", ["R1", "PP-D-7"]),
+        ("2026-03-01T05:00:00-07:00", "50.00", ["R1"]),
+        ("2026-03-06T00:00:00Z", "50.00", ["R1"]),
+        ("yesterday", "50.00", ["R1"]),
+        # While it was open only all could be refunded, later any part of the rest.
+        ("2026-03-05T12:00:00Z", "20.00", ["R1"]),
+        ("2026-03-05T12:00:01Z", "20.00", ["R1", "PP-D-7"]),
+        ("yesterday", "20.00", ["R1", "PP-D-7"]),
+    ],
+)
+def test_a_refund_ended_a_dispute_while_that_was_open(
+    made_at: str, value: str, taken: list[str]
+) -> None:
+    """One from before it did not, nor one of another part from after it."""
+    lost = dispute(DisputeState.LOST, value, **_DATED)
+    assert shown(given_back(create_time=made_at), disputed=lost) == taken
 
 
 def test_a_dispute_that_ended_with_a_reversal_did_not_end_with_a_refund() -> None:
     """A part refunded in the dashboard, as much lost to a dispute: two movements."""
     reversal = given_back(identifier="R2", note_to_payer="Payment reversed") | _PART
-    lost = dispute(DisputeState.LOST, PART)
+    lost = dispute(DisputeState.LOST, "20.00")
     assert shown(given_back() | _PART, reversal, disputed=lost) == ["R1", "PP-D-7"]
 
 
 def test_one_refund_ends_one_dispute() -> None:
     """Two of one amount are two movements of money."""
-    disputes = [replace(dispute(DisputeState.LOST, PART), capture=each) for each in ("C1", "C1")]
+    disputes = [dispute(DisputeState.LOST, "20.00") for _ in range(2)]
     refunds: list[dict[str, object]] = [given_back() | _PART]
     standing = standing_of(order(captures=[_CAPTURE], refunds=refunds), disputes)
     assert isinstance(standing, Standing)
     assert [each.is_withdrawn for each in standing.disputes] == [False, True]
+
+
+def test_a_dispute_that_is_not_understood_leaves_no_standing() -> None:
+    """Nor one that is about something else as well."""
+    strange = dispute(DisputeState.OPEN, status="ADJOURNED")
+    assert isinstance(standing_of(order(captures=[_CAPTURE]), [strange]), Unknown)
 
 
 @pytest.mark.parametrize(
