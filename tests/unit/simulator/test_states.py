@@ -87,7 +87,7 @@ def _order(intent: str) -> bytes:
 
 _AUTHORIZATION_TABLE = {
     "CREATED": ("captured", "voided"),
-    "PARTIALLY_CAPTURED": ("captured", "declined:PREVIOUSLY_CAPTURED"),
+    "PARTIALLY_CAPTURED": ("captured", "voided"),
     "CAPTURED": ("declined:AUTHORIZATION_ALREADY_CAPTURED", "declined:PREVIOUSLY_CAPTURED"),
     "VOIDED": ("declined:AUTHORIZATION_VOIDED", "declined:PREVIOUSLY_VOIDED"),
 }
