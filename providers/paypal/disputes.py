@@ -33,10 +33,11 @@ _OUTCOMES: Final = {
     "DENIED": DisputeState.WON,
     "NONE": DisputeState.WON,
 }
-# The stages of a claim, in which PayPal holds what is claimed until the case is resolved; in an
-# inquiry the parties talk. Source: .../docs/disputes/disputes-reference, "Claim stage";
-# paypal.com/us/cshelp, "What should I do if my payment is on hold for a dispute?".
-_CLAIM: Final = frozenset({"CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION"})
+# Whoever appeals has lost once, and the payer has been paid. Before that nothing has been: an
+# amount that PayPal holds meanwhile, which it may or may not do and does not tell, is ours yet.
+# Source: .../docs/disputes/disputes-reference, "Claim stage"; .../disputes/test-go-live, "Dispute
+# NO HOLD" and "Dispute WITH HOLD".
+_APPEALS: Final = frozenset({"PRE_ARBITRATION", "ARBITRATION"})
 _US: Final = "SELLER"
 # The rest are fees.
 _SETTLEMENT: Final = "DISPUTE_SETTLEMENT"
@@ -146,7 +147,7 @@ def _is_withdrawn(dispute: Dispute, state: DisputeState) -> bool:
     if dispute.is_of_us or (settled and state is DisputeState.LOST):
         ours = [each for each in settled if each.affected_party == _US]
         return _sum(ours, "DEBIT") > _sum(ours, "CREDIT")
-    return state is DisputeState.LOST or dispute.dispute_life_cycle_stage in _CLAIM
+    return state is DisputeState.LOST or dispute.dispute_life_cycle_stage in _APPEALS
 
 
 def _sum(movements: list[_MoneyMovement], kind: str) -> int:

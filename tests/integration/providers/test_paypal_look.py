@@ -24,7 +24,7 @@ _DISPUTE = {
     "dispute_id": "PP-D-7",
     "status": "OPEN",
     "dispute_amount": USD,
-    "dispute_life_cycle_stage": "CHARGEBACK",
+    "dispute_life_cycle_stage": "ARBITRATION",
     "disputed_transactions": [{"seller_transaction_id": "C1"}],
 }
 _NO_DISPUTES = wire.reply(200, {"links": []})

@@ -37,16 +37,20 @@ def moved(party: str, kind: str, value: str, reason: str = "DISPUTE_SETTLEMENT")
 @pytest.mark.parametrize(
     ("shown", "state", "is_withdrawn"),
     [
-        # While the two talk, the money stays; a claim holds it, and so do both appeals.
+        # Until it is decided the money is ours, held or not; after that an appeal may get it back.
         (dispute("OPEN", "INQUIRY"), OPEN, False),
         (dispute("WAITING_FOR_SELLER_RESPONSE", "INQUIRY"), OPEN, False),
-        (dispute("WAITING_FOR_SELLER_RESPONSE"), OPEN, True),
-        (dispute("WAITING_FOR_BUYER_RESPONSE"), OPEN, True),
+        (dispute("WAITING_FOR_SELLER_RESPONSE"), OPEN, False),
+        (dispute("WAITING_FOR_BUYER_RESPONSE"), OPEN, False),
         (dispute("UNDER_REVIEW", "PRE_ARBITRATION"), OPEN, True),
         (dispute("UNDER_REVIEW", "ARBITRATION"), OPEN, True),
         (dispute("OTHER", dispute_life_cycle_stage=None), OPEN, False),
         # Appealed: what was decided before is not the last word.
-        (dispute("UNDER_REVIEW", dispute_outcome={"outcome_code": "DENIED"}), OPEN, True),
+        (
+            dispute("UNDER_REVIEW", "PRE_ARBITRATION", dispute_outcome={"outcome_code": "DENIED"}),
+            OPEN,
+            True,
+        ),
         (resolved("RESOLVED_BUYER_FAVOUR"), LOST, True),
         (resolved("RESOLVED_BUYER_FAVOUR", "INQUIRY"), LOST, True),
         (resolved("ACCEPTED"), LOST, True),
@@ -75,7 +79,7 @@ def moved(party: str, kind: str, value: str, reason: str = "DISPUTE_SETTLEMENT")
         (
             dispute("UNDER_REVIEW", money_movements=[moved("BUYER", "CREDIT", "50.00")]),
             OPEN,
-            True,
+            False,
         ),
         (
             dispute(

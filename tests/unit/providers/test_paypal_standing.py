@@ -62,11 +62,11 @@ _STATUSES: Final[dict[DisputeState, dict[str, object]]] = {
 def dispute(
     state: DisputeState, value: str = "50.00", of: str = "C1", **fields: object
 ) -> Disputed:
-    """A claim, open since noon of the first of March where it is dated."""
+    """A claim, decided once and appealed while it is open."""
     shown = {
         "dispute_id": "PP-D-7",
         "dispute_amount": {"currency_code": "USD", "value": value},
-        "dispute_life_cycle_stage": "CHARGEBACK",
+        "dispute_life_cycle_stage": "ARBITRATION",
         **_STATUSES[state],
         **fields,
     }
@@ -214,7 +214,7 @@ def test_money_that_a_dispute_took_back_is_told_once() -> None:
         for state in (DisputeState.OPEN, DisputeState.LOST):
             assert shown(reversal, disputed=dispute(state)) == ["PP-D-7"]
         assert shown(reversal, disputed=dispute(DisputeState.WON)) == []
-        unclaimed = dispute(DisputeState.OPEN, dispute_life_cycle_stage="INQUIRY")
+        unclaimed = dispute(DisputeState.OPEN, dispute_life_cycle_stage="CHARGEBACK")
         assert shown(reversal, disputed=unclaimed) == ["PP-D-7"]
         assert shown(reversal | {"status": "FAILED"}, disputed=unclaimed) == []
         assert shown(reversal) == ["R1"]
