@@ -158,6 +158,8 @@ def voided(reference: Reference, order: Order, *, is_over: bool = False) -> Find
     taken. `is_over`: PayPal has said that it holds nothing any more.
     """
     if (taken := _taken(order)) is not None:
+        if is_over and isinstance(taken, CapturedElsewhere):
+            return replace(taken, is_held=False)
         return taken
     for authorization in order.payments.authorizations:
         if authorization.id == reference.id:

@@ -7,6 +7,7 @@ Source: developer.paypal.com/docs/api/orders/v2, developer.paypal.com/docs/api/p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
@@ -118,8 +119,9 @@ class PayPalGateway:
         return await self._settled(request, order_id, made, partial(captured, request.amount))
 
     async def void(self, request: VoidRequest) -> Outcome:
-        if (reference := _reference(request.provider_reference, Kind.AUTHORIZATION)) is None:
-            return _invalid_reference(Kind.AUTHORIZATION)
+        reference = await self._authorization(request)
+        if not isinstance(reference, Reference):
+            return reference
         path = f"{_AUTHORIZATIONS}/{segment(reference.id)}/void"
         outcome = _void_made(reference, await self._post(request, path, "void", None))
         if isinstance(outcome, Succeeded) or (
@@ -158,6 +160,21 @@ class PayPalGateway:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    async def _authorization(
+        self, request: VoidRequest
+    ) -> Reference | Declined | Retriable | Unknown:
+        """What is to be voided; of one that was captured in part we know the capture's name."""
+        if (reference := Reference.parse(request.provider_reference)) is None:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        if reference.kind is Kind.AUTHORIZATION:
+            return reference
+        order = await read_order(self._client, request, reference.order)
+        if not isinstance(order, Order):
+            return order
+        if not order.payments.authorizations:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        return replace(reference, kind=Kind.AUTHORIZATION, id=order.payments.authorizations[-1].id)
 
     async def _post(
         self, request: AnyRequest, path: str, step: str, body: Json | None

@@ -64,6 +64,18 @@ async def test_a_void_that_comes_too_late_tells_what_was_taken() -> None:
         assert await paypal.void(void) == replace(_PART_TAKEN, is_held=True)
 
 
+async def test_the_rest_of_what_was_captured_in_part_is_let_go_by_the_name_of_its_capture() -> None:
+    """It is the name that a completed payment has, whoever captured it."""
+    void = Payment().void("O1/capture/C1")
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(
+            token=token(), void=wire.reply(204, b""), O1=authorization("PARTIALLY_CAPTURED", _PART)
+        )
+        assert await paypal.void(void) == _PART_TAKEN
+        voids = [each.target for each in server.seen if each.target.endswith("/void")]
+        assert voids == ["/v2/payments/authorizations/A1/void"]
+
+
 @pytest.mark.parametrize(
     "issue",
     [

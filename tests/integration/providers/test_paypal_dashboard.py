@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -175,7 +176,7 @@ async def test_what_was_let_go_whole_is_over(shop: Shop, action: dashboard.Actio
 @pytest.mark.parametrize("is_manual", [False, True])
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
 async def test_what_stays_pending_for_days_is_waited_for(
-    shop: Shop, outcome: str, *, is_manual: bool
+    shop: Shop, outcome: Literal["succeeded", "failed"], *, is_manual: bool
 ) -> None:
     """Asked after as often as anybody likes, until PayPal has decided."""
     payment = Payment()
@@ -234,7 +235,7 @@ async def test_a_refund_that_the_bank_sent_back_has_failed(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("outcome", "taken"), [("won", 0), ("lost", 2000)])
 async def test_a_dispute_is_seen_from_its_beginning_to_its_end(
-    shop: Shop, outcome: str, taken: int
+    shop: Shop, outcome: Literal["won", "lost"], taken: int
 ) -> None:
     """By the payment's own reference, and by the dispute that a notification names."""
     payment = Payment()
