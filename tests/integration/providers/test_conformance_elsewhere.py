@@ -79,12 +79,8 @@ async def test_what_was_let_go_there_is_over(provider: Provider) -> None:
     standing = await standing_of(provider, payment)
     assert not standing.is_held
     assert standing.why_released
-<<<<<<< HEAD
-    assert (standing.captures, standing.refunds) == ((), ())
-=======
     assert not standing.captures
     assert not standing.refunds
->>>>>>> stripe
 
 
 async def test_refunds_made_there_are_told_from_ours(provider: Provider) -> None:
