@@ -117,10 +117,13 @@ class Exchange:
                 await asyncio.sleep(delay_s)
             decision = _decided(partial(ask.work, faults))
             spec = faults.replacing
-            if spec is None or spec.kind is not FaultKind.ERROR_AFTER:
-                return await self._settle(vendor, ask, decision, faults)
-            await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
-            return vendor.answer(ask, vendor.broken(spec))
+            if spec is not None and spec.kind is FaultKind.ERROR_AFTER:
+                await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
+                return vendor.answer(ask, vendor.broken(spec))
+            began = decision.error is None or decision.keeps_key
+            if spec is not None and spec.kind is FaultKind.ERROR_DURING and began:
+                decision = vendor.broken(spec)
+            return await self._settle(vendor, ask, decision, faults)
         finally:
             if key is not None:
                 vendor.keys.release(key)

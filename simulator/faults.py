@@ -27,11 +27,15 @@ VENDORS: Final = "vendors"
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. `before` means that nothing happened, `after` that it did."""
+    """What goes wrong. `before` means that nothing happened, `after` that it did.
+
+    `during`, the work began and broke: nothing happened either, but the request has had its answer.
+    """
 
     LATENCY = "latency"
     RATE_LIMIT = "rate_limit"
     ERROR_BEFORE = "error_before"
+    ERROR_DURING = "error_during"
     ERROR_AFTER = "error_after"
     RESET_BEFORE = "reset_before"
     RESET_AFTER = "reset_after"

@@ -136,7 +136,7 @@ class Vendor(Protocol):
         ...
 
     def broken(self, spec: FaultSpec, /) -> Decision:
-        """Fail as the vendor fails; nothing is kept under the key."""
+        """Fail as the vendor fails; only what breaks during the work may be kept under the key."""
         ...
 
     def spoiled(self, decision: Decision, spec: FaultSpec, /) -> Decision:

@@ -85,13 +85,22 @@ class Stripe:
         return Decision(status=409, outcome="idempotency_key_in_use", error=failure)
 
     def broken(self, spec: FaultSpec) -> Decision:
-        """What a failing Stripe answers; no trace of it is kept under the key."""
+        """What a failing Stripe answers; of a work that began, for as long as the key is kept.
+
+        "The status code and body of the first request ... regardless of whether it succeeds or
+        fails ... including 500 errors", but only "if an endpoint started executing".
+        """
         failure = (
             failures.rate_limited(spec.code)
             if spec.kind is FaultKind.RATE_LIMIT
             else failures.api_error(spec.status)
         )
-        return Decision(status=failure.status, outcome=f"fault:{spec.kind}", error=failure)
+        return Decision(
+            status=failure.status,
+            outcome=f"fault:{spec.kind}",
+            error=failure,
+            keeps_key=spec.kind is FaultKind.ERROR_DURING,
+        )
 
     def spoiled(self, decision: Decision, spec: FaultSpec) -> Decision:
         """The work stands and the answer is a 500, which the key then replays for its window."""
