@@ -110,17 +110,30 @@ async def test_a_capture_refused_as_done_is_settled_by_the_order() -> None:
 
 
 async def test_a_reference_of_another_kind_is_refused_here() -> None:
-    """A capture cannot be voided and an authorization not refunded: nothing is sent."""
+    """An authorization is not refunded, and another provider's name is none: nothing is sent."""
     payment = Payment()
     async with wire.serving() as server, paypal_at(server.url) as paypal:
         for outcome in (
-            await paypal.void(payment.void("O1/capture/C1")),
+            await paypal.void(payment.void("pi_1")),
             await paypal.capture(payment.capture("pi_1")),
             await paypal.refund(payment.refund("O1/authorization/A1")),
         ):
             assert isinstance(outcome, Declined)
             assert outcome.code == "invalid_reference"
     assert not server.seen
+
+
+async def test_what_was_charged_at_once_has_nothing_to_void() -> None:
+    """Its order shows no authorization, or cannot be read: then nothing is known of it."""
+    void = Payment().void("O1/capture/C1")
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), O1=wire.reply(200, DONE))
+        outcome = await paypal.void(void)
+        assert isinstance(outcome, Declined)
+        assert outcome.code == "invalid_reference"
+        server.route(O1=wire.reply(500, {}))
+        assert isinstance(await paypal.void(void), Unknown)
+    assert not any("void" in target for target in _paths(server))
 
 
 async def test_one_token_serves_all_until_it_expires() -> None:
