@@ -1,7 +1,7 @@
 """The simulator's own API under `/_simulator`: script faults, read the journal and its report.
 
-It needs no key and is meant for loopback. Nothing here changes what a vendor has on record,
-but for standing in for the time after which an authorization lapses.
+It needs no key and is meant for loopback. Nothing here changes what a vendor has on record; the
+vendors' dashboards, which do, are in dashboard_api.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from simulator.dashboard_api import DashboardApi
 from simulator.exchange import Exchange
 from simulator.faults import VENDORS, ArmedFault, FaultSpec
 from simulator.journal import Recovery
 from simulator.journal_report import JournalReport, PaymentReport
+from simulator.responses import invalid_json, json
 from simulator.settlements import instant, settlement_report
 from simulator.vendor import Vendor
 
@@ -47,7 +49,7 @@ class Admin:
             web.get("/_simulator/settlements", self.settlements),
             web.get("/_simulator/payments", self.list_payments),
             web.get("/_simulator/payments/{payment_id}", self.one_payment),
-            web.post("/_simulator/payments/{payment_id}/expire", self.expire),
+            *DashboardApi(self.exchange, self.vendors).routes(),
         ]
 
     async def arm_fault(self, request: web.Request) -> web.Response:
@@ -57,16 +59,16 @@ class Admin:
                 await request.read(), context={VENDORS: tuple(self.vendors)}
             )
         except ValidationError as error:
-            return _json({"error": error.errors(include_url=False, include_context=False)}, 422)
-        return _json(_fault_object(self.exchange.faults.arm(spec)), 201)
+            return invalid_json(error)
+        return json(_fault_object(self.exchange.faults.arm(spec)), 201)
 
     async def list_faults(self, _request: web.Request) -> web.Response:
         """GET what is armed, and how often each has fired."""
-        return _json({"faults": [_fault_object(fault) for fault in self.exchange.faults.armed]})
+        return json({"faults": [_fault_object(fault) for fault in self.exchange.faults.armed]})
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """DELETE everything armed, or one `?vendor=`'s."""
-        return _json({"removed": self.exchange.faults.clear(request.query.get("vendor", "*"))})
+        return json({"removed": self.exchange.faults.clear(request.query.get("vendor", "*"))})
 
     async def read_journal(self, request: web.Request) -> web.Response:
         """GET entries from byte offset `after`, filtered; `next` is null at the end."""
@@ -74,20 +76,20 @@ class Admin:
             after = int(request.query.get("after", "0"))
             limit = min(int(request.query.get("limit", _PAGE_DEFAULT)), _PAGE_MAX)
         except ValueError:
-            return _json({"error": "after and limit are integers"}, 422)
+            return json({"error": "after and limit are integers"}, 422)
         wanted = {name: request.query[name] for name in _FILTERS if name in request.query}
         page = await asyncio.to_thread(self._page, after, max(limit, 1), wanted)
-        return _json(page)
+        return json(page)
 
     async def settlements(self, request: web.Request) -> web.Response:
         """GET what moved at a `provider` `from` a time (in it) `to` another (not in it), as CSV."""
         try:
             period = (instant(request.query.get("from")), instant(request.query.get("to")))
         except ValueError:
-            return _json({"error": "from and to are times, such as 2026-01-01T00:00:00Z"}, 422)
+            return json({"error": "from and to are times, such as 2026-01-01T00:00:00Z"}, 422)
         vendor = self.vendors.get(request.query.get("provider", ""))
         if vendor is None:
-            return _json({"error": f"provider is {' or '.join(self.vendors)}"}, 422)
+            return json({"error": f"provider is {' or '.join(self.vendors)}"}, 422)
         entries = (line for _, line in self.exchange.journal.read_lines(0))
         report = await asyncio.to_thread(settlement_report, entries, vendor, period)
         return web.Response(text=report, content_type="text/csv")
@@ -101,7 +103,7 @@ class Admin:
             "waiting": self.exchange.webhooks.waiting,
             "given_up": self.exchange.webhooks.given_up,
         }
-        return _json(summary)
+        return json(summary)
 
     async def list_payments(self, request: web.Request) -> web.Response:
         """GET the report on every payment, in order of first effect, by `after` and `limit`."""
@@ -109,11 +111,11 @@ class Admin:
             after = int(request.query.get("after", "0"))
             limit = min(int(request.query.get("limit", _PAGE_DEFAULT)), _PAGE_MAX)
         except ValueError:
-            return _json({"error": "after and limit are integers"}, 422)
+            return json({"error": "after and limit are integers"}, 422)
         payments = self.exchange.report.payments
         page = list(islice(payments.values(), after, after + limit))
         following = after + len(page)
-        return _json(
+        return json(
             {
                 "payments": [asdict(payment) for payment in page],
                 "next": following if following < len(payments) else None,
@@ -129,17 +131,7 @@ class Admin:
             for vendor in self.vendors
             if (vendor, payment_id) in payments
         ]
-        return _json({"payments": [asdict(payment) for payment in known]})
-
-    async def expire(self, request: web.Request) -> web.Response:
-        """POST: let a payment's authorization lapse at whichever vendor holds it."""
-        payment_id = request.match_info["payment_id"]
-        expired = [
-            name
-            for name, vendor in self.vendors.items()
-            if await self.exchange.expire(vendor, payment_id)
-        ]
-        return _json({"expired": expired}, 200 if expired else 404)
+        return json({"payments": [asdict(payment) for payment in known]})
 
     def _page(self, after: int, limit: int, wanted: dict[str, str]) -> dict[str, object]:
         entries: list[object] = []
@@ -193,9 +185,3 @@ def _fault_object(fault: ArmedFault) -> dict[str, object]:
         "left": fault.left,
         **fault.spec.model_dump(mode="json"),
     }
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(body), status=status, headers={"Content-Type": "application/json"}
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import orjson
 
@@ -29,12 +29,23 @@ class StoredObject(Protocol):
 Decoders: TypeAlias = Mapping[str, Callable[[JsonObject], StoredObject]]
 
 
+@dataclass(frozen=True, slots=True)
+class DisputeFact:
+    """Where a dispute stands, in ISO minor units: what of it was taken from the merchant."""
+
+    reference: str
+    amount_minor: int
+    state: Literal["open", "won", "lost"]
+    withdrawn_minor: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A request and its consequences; `at` in Unix seconds, `amount_minor` in ISO minor units.
 
     `writes[0]` is the record the answer is about, `effect` is set only when money was
     reserved, moved or released, and `keeps_key` says that the key replays this answer.
+    `released_minor` is what a capture gave back of its hold, `refund_id` the client's own.
     """
 
     seq: int
@@ -56,6 +67,9 @@ class Entry:
     currency: str | None = None
     effect: str | None = None
     reference: str | None = None
+    refund_id: str | None = None
+    released_minor: int = 0
+    dispute: DisputeFact | None = None
     events: tuple[str, ...] = ()
     writes: tuple[StoredObject, ...] = ()
     error: StoredObject | None = None
@@ -77,6 +91,8 @@ def decode(line: bytes, vendors: Mapping[str, Decoders]) -> Entry:
         fields["events"] = tuple(fields["events"])
         if fields["error"] is not None:
             fields["error"] = _record(fields["error"], decoders)
+        if fields.get("dispute") is not None:
+            fields["dispute"] = DisputeFact(**fields["dispute"])
         return Entry(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a journal entry of this version: {error!r}") from error

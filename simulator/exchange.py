@@ -10,19 +10,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from simulator import responses
+from simulator.dashboard import Action
 from simulator.entries import Entry, encode
-from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultScript
+from simulator.faults import NO_FAULTS, OF_WEBHOOKS, FaultKind, Faults, FaultScript
 from simulator.idempotency import Claim, Kept
 from simulator.journal import Journal
 from simulator.journal_report import JournalReport
 from simulator.vendor import Answer, Ask, Decision, Refused, Vendor, Wire
 from simulator.webhooks import Webhooks
 from telemetry.metrics.pipeline import SimulatorMetrics
+
+DecisionT = TypeVar("DecisionT")
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What came of an action in a dashboard, with the vendor's object or refusal."""
+
+    decision: Decision
+    answer: Answer
 
 
 @dataclass(slots=True)
@@ -58,16 +70,22 @@ class Exchange:
             return responses.response(answer)
         return await self._answer(vendor, ask, request)
 
-    async def expire(self, vendor: Vendor, payment_id: str) -> bool:
-        """Let the payment's authorization lapse, as time does; whether there was one."""
-        at = self.now()
-        decision = vendor.expire(payment_id, at)
+    async def act(self, vendor: Vendor, action: Action, subject: str) -> Acted | None:
+        """Do in the vendor's dashboard; None when it has no such thing to do this with.
+
+        A refusal is no part of the journal. Of the faults only those of webhooks strike: nobody
+        made a request. Raises NotOffered.
+        """
+        at, operation = self.now(), action.operation
+        decision = _decided(partial(vendor.act, action, subject, at))
         if decision is None:
-            return False
-        wire = Wire("POST", "/_simulator", "", {}, b"", at, vendor.new_request_id())
-        ask = Ask(wire=wire, operation="expire", work=_never)
-        await self._settle(vendor, ask, decision, NO_FAULTS)
-        return True
+            return None
+        wire = Wire("POST", f"/_simulator/{operation}", "", {}, b"", at, vendor.new_request_id())
+        ask = Ask(wire=wire, operation=operation, work=_never)
+        if decision.error is not None:
+            return Acted(decision, vendor.answer(ask, decision))
+        faults = self.faults.draw(vendor.name, operation, decision.payment_id, OF_WEBHOOKS)
+        return Acted(decision, await self._settle(vendor, ask, decision, faults))
 
     def replay(self, vendors: Mapping[str, Vendor], entry: Entry) -> None:
         """Make a journalled entry part of the state again."""
@@ -97,12 +115,15 @@ class Exchange:
         try:
             if delay_s := self.latency_s + faults.latency_s:
                 await asyncio.sleep(delay_s)
-            decision = _decide(ask, faults)
+            decision = _decided(partial(ask.work, faults))
             spec = faults.replacing
-            if spec is None or spec.kind is not FaultKind.ERROR_AFTER:
-                return await self._settle(vendor, ask, decision, faults)
-            await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
-            return vendor.answer(ask, vendor.broken(spec))
+            if spec is not None and spec.kind is FaultKind.ERROR_AFTER:
+                await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
+                return vendor.answer(ask, vendor.broken(spec))
+            began = decision.error is None or decision.keeps_key
+            if spec is not None and spec.kind is FaultKind.ERROR_DURING and began:
+                decision = vendor.broken(spec)
+            return await self._settle(vendor, ask, decision, faults)
         finally:
             if key is not None:
                 vendor.keys.release(key)
@@ -135,9 +156,10 @@ _BEFORE: Final = {
 }
 
 
-def _decide(ask: Ask, faults: Faults) -> Decision:
+def _decided(work: Callable[[], DecisionT]) -> DecisionT | Decision:
+    """What was decided, a refusal too."""
     try:
-        return ask.work(faults)
+        return work()
     except Refused as refused:
         return _refusal(refused)
 
@@ -172,6 +194,9 @@ def _entry(seq: int, vendor: str, ask: Ask, decision: Decision, faults: Faults) 
         currency=decision.currency,
         effect=decision.effect,
         reference=decision.reference,
+        refund_id=decision.refund_id,
+        released_minor=decision.released_minor,
+        dispute=decision.dispute,
         events=decision.events,
         writes=decision.writes,
         error=decision.error,

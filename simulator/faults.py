@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticKnownError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _SECOND: Final = 1.0
 # Under which the vendors' names stand in the context of a validation.
@@ -27,11 +27,15 @@ VENDORS: Final = "vendors"
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. `before` means that nothing happened, `after` that it did."""
+    """What goes wrong. `before` means that nothing happened, `after` that it did.
+
+    `during`, the work began and broke: nothing happened either, but the request has had its answer.
+    """
 
     LATENCY = "latency"
     RATE_LIMIT = "rate_limit"
     ERROR_BEFORE = "error_before"
+    ERROR_DURING = "error_during"
     ERROR_AFTER = "error_after"
     RESET_BEFORE = "reset_before"
     RESET_AFTER = "reset_after"
@@ -39,6 +43,7 @@ class FaultKind(StrEnum):
     HANG_AFTER = "hang_after"
     TRUNCATE = "truncate"
     DECLINE = "decline"
+    PEND = "pend"
     NOT_FOUND = "not_found"
     IGNORE_KEY = "ignore_key"
     DUPLICATE_WEBHOOK = "duplicate_webhook"
@@ -46,13 +51,11 @@ class FaultKind(StrEnum):
     DROP_WEBHOOK = "drop_webhook"
 
 
-_COMBINING: Final = {
-    FaultKind.LATENCY,
-    FaultKind.IGNORE_KEY,
-    FaultKind.DUPLICATE_WEBHOOK,
-    FaultKind.REORDER_WEBHOOKS,
-    FaultKind.DROP_WEBHOOK,
-}
+OF_WEBHOOKS: Final = frozenset(
+    {FaultKind.DUPLICATE_WEBHOOK, FaultKind.REORDER_WEBHOOKS, FaultKind.DROP_WEBHOOK}
+)
+_COMBINING: Final = OF_WEBHOOKS | {FaultKind.LATENCY, FaultKind.IGNORE_KEY}
+_ALL: Final = frozenset(FaultKind)
 
 
 def _any_or_known(vendor: str, info: ValidationInfo) -> str:
@@ -171,15 +174,21 @@ class FaultScript:
         self.armed[:] = kept
         return removed
 
-    def draw(self, vendor: str, operation: str, payment_id: str | None) -> Faults:
-        """Use up and return the faults that befall this request."""
+    def draw(
+        self,
+        vendor: str,
+        operation: str,
+        payment_id: str | None,
+        kinds: Collection[FaultKind] = _ALL,
+    ) -> Faults:
+        """Use up and return the faults, of these kinds, that befall this request."""
         if not self.armed:
             return NO_FAULTS
         replacing: FaultSpec | None = None
         combining: list[FaultSpec] = []
         for fault in self.armed:
             combines = fault.spec.kind in _COMBINING
-            if not combines and replacing is not None:
+            if fault.spec.kind not in kinds or (not combines and replacing is not None):
                 continue
             if not fault.matches(vendor, operation, payment_id) or not self._falls(fault):
                 continue

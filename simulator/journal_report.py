@@ -7,14 +7,37 @@ as before. Amounts are in ISO minor units.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from simulator.entries import Entry
+from simulator.entries import DisputeFact, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReport:
+    """A refund by the vendor's id, and by the client's if it had one; `failed`: it came back."""
+
+    reference: str
+    refund_id: str | None
+    amount_minor: int
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalReport:
+    """Money of a capture that the vendor took back from the merchant."""
+
+    reference: str
+    amount_minor: int
 
 
 @dataclass(slots=True)
 class PaymentReport:
-    """One payment at one vendor. `references` are the intents or captures charged."""
+    """One payment at one vendor. `references` are the intents or captures charged.
+
+    `held_minor` is reserved now, `charged_minor` was taken in all, `refunded_minor` was given
+    back and has not come back, `withdrawn_minor` the vendor has from the merchant for disputes,
+    `kept_minor` is what the merchant has after all that.
+    """
 
     vendor: str
     payment_id: str
@@ -24,28 +47,67 @@ class PaymentReport:
     voids: int = 0
     refunds: int = 0
     declines: int = 0
+    authorized_minor: int = 0
+    held_minor: int = 0
     charged_minor: int = 0
+    voided_minor: int = 0
     refunded_minor: int = 0
+    withdrawn_minor: int = 0
+    reversed_minor: int = 0
+    kept_minor: int = 0
     references: tuple[str, ...] = ()
+    refund_details: tuple[RefundReport, ...] = ()
+    disputes: tuple[DisputeFact, ...] = ()
+    reversals: tuple[ReversalReport, ...] = ()
 
     def apply(self, entry: Entry) -> None:
-        """Count an effect or a decline."""
-        amount = entry.amount_minor or 0
+        """Count an effect, a dispute or a decline."""
         self.currency = entry.currency or self.currency
+        self._apply_effect(entry, entry.amount_minor or 0, entry.reference or "")
+        if entry.dispute is not None:
+            known = {one.reference: one for one in self.disputes}
+            self.disputes = (*(known | {entry.dispute.reference: entry.dispute}).values(),)
+            self.withdrawn_minor = sum(one.withdrawn_minor for one in self.disputes)
+        gone = self.refunded_minor + self.withdrawn_minor + self.reversed_minor
+        self.kept_minor = self.charged_minor - gone
+
+    def _apply_effect(self, entry: Entry, amount: int, reference: str) -> None:
         match entry.effect:
             case "charged" | "captured":
                 self.charges += 1
                 self.charged_minor += amount
-                self.references += (entry.reference or "",)
+                self.references += (reference,)
+                if entry.effect == "captured":
+                    self.held_minor -= amount + entry.released_minor
             case "authorized":
                 self.authorizations += 1
+                self.authorized_minor += amount
+                self.held_minor += amount
             case "voided":
                 self.voids += 1
+                self.voided_minor += amount
+                self.held_minor -= amount
             case "refunded":
                 self.refunds += 1
                 self.refunded_minor += amount
+                self.refund_details += (RefundReport(reference, entry.refund_id, amount),)
+            case "refund_failed":
+                self.refunded_minor -= amount
+                self.refund_details = tuple(
+                    replace(one, failed=True) if one.reference == reference else one
+                    for one in self.refund_details
+                )
+            case "reversed":
+                self.reversed_minor += amount
+                self.reversals += (ReversalReport(reference, amount),)
             case _:
                 self.declines += entry.outcome.startswith("declined:") and not entry.replayed
+
+    @property
+    def is_charged_twice(self) -> bool:
+        """Whether it was taken more often than parts of one hold account for."""
+        is_in_parts = self.authorizations == 1 and self.charged_minor <= self.authorized_minor
+        return self.charges > 1 and not is_in_parts
 
 
 @dataclass(slots=True)
@@ -69,7 +131,8 @@ class JournalReport:
         if entry.effect is not None:
             self.effects[entry.vendor, entry.effect, entry.currency or ""] += 1
             self.moved[entry.vendor, entry.effect, entry.currency or ""] += entry.amount_minor or 0
-        if entry.payment_id is not None and (entry.effect or entry.outcome != "ok"):
+        says_something = entry.effect or entry.dispute or entry.outcome != "ok"
+        if entry.payment_id is not None and says_something:
             key = (entry.vendor, entry.payment_id)
             payment = self.payments.get(key)
             if payment is None:
@@ -78,4 +141,4 @@ class JournalReport:
 
     def charged_more_than_once(self) -> list[PaymentReport]:
         """Payments that a correct client would never have caused."""
-        return [payment for payment in self.payments.values() if payment.charges > 1]
+        return [payment for payment in self.payments.values() if payment.is_charged_twice]

@@ -8,7 +8,9 @@ import socket
 import struct
 from typing import Final
 
+import orjson
 from aiohttp import web
+from pydantic import ValidationError
 
 from simulator.faults import FaultKind, FaultSpec
 from simulator.vendor import Answer
@@ -16,6 +18,18 @@ from simulator.vendor import Answer
 # A client that waits longer than this has given up; the socket need not be held for ever.
 _HANG_S_DEFAULT: Final = 3600.0
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
+
+
+def json(body: object, status: int = 200) -> web.Response:
+    """An answer of the simulator's own API."""
+    return web.Response(
+        body=orjson.dumps(body), status=status, headers={"Content-Type": "application/json"}
+    )
+
+
+def invalid_json(error: ValidationError) -> web.Response:
+    """A refusal of the simulator's own API, with what is wrong."""
+    return json({"error": error.errors(include_url=False, include_context=False)}, 422)
 
 
 def response(answer: Answer) -> web.Response:

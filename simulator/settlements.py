@@ -1,7 +1,8 @@
 """The settlement report: what moved at a vendor in a period, a line a movement, as CSV.
 
-Folded from the journal and from nothing else, as every report. Neither vendor charges fees
-here. `providers.settlements` reads what this writes.
+Folded from the journal and from nothing else, as every report. A refund that came back since is
+`failed`: it moved no money after all. Neither vendor charges fees here, and disputes stand in
+reports of their own. `providers.settlements` reads what this writes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ import csv
 import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from payments.money import format_amount
-from simulator.entries import JsonObject
 from simulator.vendor import Vendor
 
 COLUMNS: Final = (
@@ -39,31 +39,36 @@ def settlement_report(
     lines: Iterable[bytes], vendor: Vendor, period: tuple[float | None, float | None]
 ) -> str:
     """The report of one vendor; an end of the period that is None is open."""
-    written = io.StringIO()
-    rows = csv.DictWriter(written, COLUMNS, lineterminator="\n")
-    rows.writeheader()
+    rows: list[dict[str, object]] = []
+    failed: set[object] = set()
     start, end = period
     for line in lines:
         entry = orjson.loads(line)
-        kind = _KINDS.get(entry["effect"] or "")
+        if entry["vendor"] != vendor.name:
+            continue
+        if entry["effect"] == "refund_failed":
+            failed.add(entry["reference"])
         at = entry["at"]
         is_within = (start is None or start <= at) and (end is None or at < end)
-        if kind is not None and entry["vendor"] == vendor.name and is_within:
-            rows.writerow(
-                {
-                    "kind": kind,
-                    "reference": entry["reference"],
-                    "payment_id": entry["payment_id"],
-                    "refund_id": _refund_id(vendor, entry["writes"]),
-                    "currency": entry["currency"],
-                    "amount": format_amount(entry["amount_minor"], entry["currency"]),
-                    "fee": format_amount(0, entry["currency"]),
-                    "status": "succeeded",
-                    "occurred_at": datetime.fromtimestamp(at, UTC).isoformat(),
-                }
-            )
+        if is_within and (kind := _KINDS.get(entry["effect"] or "")) is not None:
+            rows.append(_row(kind, entry))
+    written = io.StringIO()
+    table = csv.DictWriter(written, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow(row | {"status": "failed" if row["reference"] in failed else "succeeded"})
     return written.getvalue()
 
 
-def _refund_id(vendor: Vendor, writes: Iterable[JsonObject]) -> object:
-    return next(filter(None, map(vendor.refund_id, writes)), None)
+def _row(kind: str, entry: dict[str, Any]) -> dict[str, object]:  # Any: JSON
+    currency = entry["currency"]
+    return {
+        "kind": kind,
+        "reference": entry["reference"],
+        "payment_id": entry["payment_id"],
+        "refund_id": entry.get("refund_id"),
+        "currency": currency,
+        "amount": format_amount(entry["amount_minor"], currency),
+        "fee": format_amount(0, currency),
+        "occurred_at": datetime.fromtimestamp(entry["at"], UTC).isoformat(),
+    }

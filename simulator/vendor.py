@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulator.entries import Decoders, Entry, JsonObject, StoredObject
+from simulator.dashboard import Action
+from simulator.entries import Decoders, DisputeFact, Entry, StoredObject
 from simulator.faults import Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.webhooks import Delivery
@@ -57,8 +58,11 @@ class Decision:
     effect: str | None = None
     reference: str | None = None
     payment_id: str | None = None
+    refund_id: str | None = None
     amount_minor: int | None = None
+    released_minor: int = 0
     currency: str | None = None
+    dispute: DisputeFact | None = None
     events: tuple[str, ...] = ()
     replayed: bool = False
 
@@ -132,15 +136,18 @@ class Vendor(Protocol):
         ...
 
     def broken(self, spec: FaultSpec, /) -> Decision:
-        """Fail as the vendor fails; nothing is kept under the key."""
+        """Fail as the vendor fails; only what breaks during the work may be kept under the key."""
         ...
 
     def spoiled(self, decision: Decision, spec: FaultSpec, /) -> Decision:
         """The work stands although its answer is an error: what the key will replay."""
         ...
 
-    def expire(self, _payment_id: str, _at: float, /) -> Decision | None:
-        """Let a payment's authorization lapse; None when nothing is held for it."""
+    def act(self, _action: Action, _subject: str, _at: float, /) -> Decision | None:
+        """Decide what is done in the dashboard to a payment, or to a refund by either's id.
+
+        None when the vendor knows no such thing; raises Refused and NotOffered.
+        """
         return None
 
     def apply(self, entry: Entry, /) -> None:
@@ -157,7 +164,3 @@ class Vendor(Protocol):
 
     def subscribe(self, receiver: Subscription, /) -> None:
         """Tell a receiver as if it had always been there; the journal knows nothing of it."""
-
-    def refund_id(self, stored: JsonObject, /) -> object:
-        """Our id in a refund as the journal has it; None in what is no refund."""
-        ...

@@ -100,6 +100,7 @@ NOT_FOUND: Final = ProblemKind("not_found", 404, "There is nothing at this addre
 ACCOUNT_NOT_FOUND: Final = ProblemKind("account_not_found", 404, "No such account")
 PAYMENT_NOT_FOUND: Final = ProblemKind("payment_not_found", 404, "No such payment")
 REFUND_NOT_FOUND: Final = ProblemKind("refund_not_found", 404, "No such refund")
+DISPUTE_NOT_FOUND: Final = ProblemKind("dispute_not_found", 404, "No such dispute")
 DEAD_LETTER_NOT_FOUND: Final = ProblemKind("dead_letter_not_found", 404, "No such dead letter")
 METHOD_NOT_ALLOWED: Final = ProblemKind(
     "method_not_allowed", 405, "This address does not take this method"

@@ -5,6 +5,7 @@ from typing import Final
 from api.routes import (
     accounts,
     dead_letters,
+    disputes,
     documentation,
     health,
     payments,
@@ -21,6 +22,7 @@ ROUTES: Final = (
     *transfers.ROUTES,
     *payments.ROUTES,
     *refunds.ROUTES,
+    *disputes.ROUTES,
     *streams.ROUTES,
     *dead_letters.ROUTES,
     *resolutions.ROUTES,

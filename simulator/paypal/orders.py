@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from simulator.entries import JsonObject, StoredObject
+from simulator.entries import JsonObject
 from simulator.faults import FaultKind, Faults
 from simulator.identifiers import Identifiers
 from simulator.paypal import declines, problems
@@ -21,6 +21,11 @@ from simulator.vendor import Decision
 _INTENTS: Final = ("CAPTURE", "AUTHORIZE")
 _PAYABLE: Final = ("CREATED", "APPROVED", "PAYER_ACTION_REQUIRED")
 _TOKENS: Final = ("vault_id", "billing_agreement_id", "single_use_token", "number", "id")
+_EVENTS: Final = {
+    "COMPLETED": "PAYMENT.CAPTURE.COMPLETED",
+    "PENDING": "PAYMENT.CAPTURE.PENDING",
+    "DECLINED": "PAYMENT.CAPTURE.DENIED",
+}
 _CUSTOM_ID_LENGTH_MAX: Final = 255
 _INVOICE_ID_LENGTH_MAX: Final = 127
 
@@ -171,28 +176,34 @@ def _paid(context: PayPalContext, order: Order, source: JsonObject, *, status: i
         updated=context.at,
         source=_shown(source) if source else order.source,
     )
-    writes: tuple[StoredObject, ...]
     if order.intent == "CAPTURE":
         taken = _capture_of(context, order, decline)
-        writes = (replace(order, captures=(taken.id,)), taken)
-        reference, effect = taken.id, "charged"
-        events = "PAYMENT.CAPTURE.COMPLETED" if decline is None else "PAYMENT.CAPTURE.DENIED"
-    else:
-        held = _authorization_of(context, order, decline)
-        writes = (replace(order, authorizations=(held.id,)), held)
-        reference, effect = held.id, "authorized"
-        events = "PAYMENT.AUTHORIZATION.CREATED"
+        order = replace(order, captures=(taken.id,))
+        effect = "charged" if taken.status == "COMPLETED" else None
+        return _settled(order, taken, (effect, _EVENTS[taken.status]), status)
+    held = _authorization_of(context, order, decline)
+    order = replace(order, authorizations=(held.id,))
+    effect = "authorized" if decline is None else None
+    return _settled(order, held, (effect, "PAYMENT.AUTHORIZATION.CREATED"), status)
+
+
+def _settled(
+    order: Order, made: Capture | Authorization, told: tuple[str | None, str], status: int
+) -> Decision:
+    """What was made of an order, its effect and event."""
+    is_pending = made.status == "PENDING"
+    paid = "pending" if is_pending else "ok"
     return Decision(
         status=status,
-        outcome="ok" if decline is None else f"declined:{decline}",
-        writes=writes,
+        outcome=paid if made.response_code is None else f"declined:{made.response_code}",
+        writes=(order, made),
         keeps_key=True,
-        effect=effect if decline is None else None,
-        reference=reference,
+        effect=told[0],
+        reference=made.id,
         payment_id=order.custom_id,
         amount_minor=order.amount,
         currency=order.currency,
-        events=(events,),
+        events=(told[1],),
     )
 
 
@@ -205,12 +216,14 @@ def _decline(context: PayPalContext, order: Order, source: JsonObject) -> str | 
 
 
 def _capture_of(context: PayPalContext, order: Order, response_code: str | None) -> Capture:
+    is_pending = order.pends or context.faults.has(FaultKind.PEND)
+    paid = "PENDING" if is_pending else "COMPLETED"
     return Capture(
         id=context.ids.capitals(),
         order_id=order.id,
         created=context.at,
         updated=context.at,
-        status="COMPLETED" if response_code is None else "DECLINED",
+        status=paid if response_code is None else "DECLINED",
         amount=order.amount,
         currency=order.currency,
         custom_id=order.custom_id,
@@ -233,6 +246,7 @@ def _authorization_of(
         custom_id=order.custom_id,
         invoice_id=order.invoice_id,
         response_code=response_code,
+        pends=order.pends,
     )
 
 

@@ -1,40 +1,62 @@
-"""Authorizations, captures and refunds of money PayPal has on record, as decisions."""
+"""Authorizations and their captures, as decisions; a capture may stay pending for days.
+
+What is `PENDING` has neither been taken nor refused. An authorization of which a part was
+captured goes on holding the rest, until that is captured too, or voided: PayPal voids all but
+what "has been fully captured".
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from simulator.faults import FaultKind
 from simulator.paypal import problems
 from simulator.paypal.bodies import Reader
 from simulator.paypal.orders import PayPalContext, declined
-from simulator.paypal.records import Authorization, Capture, PayPalRefund
+from simulator.paypal.records import Authorization, Capture
 from simulator.paypal.state import PayPalState
 from simulator.vendor import Decision
 
+OPEN = ("CREATED", "PARTIALLY_CAPTURED")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be captured: all that is left, or a part; the last of it, or one of several."""
+
+    money: tuple[int, str] | None = None
+    final: bool = False
+    invoice_id: str | None = None
+
 
 def capture(context: PayPalContext, body: Reader, authorization_id: str) -> Decision:
-    """POST /v2/payments/authorizations/{id}/capture: all that is left, or a part of it."""
+    """POST /v2/payments/authorizations/{id}/capture."""
     held = authorization(context.state, authorization_id)
-    money = body.amount()
-    final = body.flag("final_capture", default=False)
-    invoice_id = body.text("invoice_id", 127) or held.invoice_id
-    if issue := _not_capturable(held, money):
+    asked = Asked(
+        body.amount(), body.flag("final_capture", default=False), body.text("invoice_id", 127)
+    )
+    return take(context, held, asked)
+
+
+def take(context: PayPalContext, held: Authorization, asked: Asked) -> Decision:
+    """Capture what an authorization holds, or a part."""
+    invoice_id = asked.invoice_id or held.invoice_id
+    if issue := _not_capturable(held, asked.money):
         return declined(issue, held.custom_id, held.id, kept=False)
-    amount = money[0] if money is not None else held.amount - held.captured
     issue = _scripted(context)
     if issue is None and context.state.is_invoiced_elsewhere(invoice_id, held.order_id):
         issue = "DUPLICATE_INVOICE_ID"
     if issue is not None:
         return declined(issue, held.custom_id, held.id)
-    captured = held.captured + amount
-    done = final or captured == held.amount
+    amount = held.left if asked.money is None else asked.money[0]
+    done = asked.final or amount == held.left
+    is_pending = held.pends or context.faults.has(FaultKind.PEND)
     taken = Capture(
         id=context.ids.capitals(),
         order_id=held.order_id,
         created=context.at,
         updated=context.at,
-        status="COMPLETED",
+        status="PENDING" if is_pending else "COMPLETED",
         amount=amount,
         currency=held.currency,
         authorization_id=held.id,
@@ -44,82 +66,53 @@ def capture(context: PayPalContext, body: Reader, authorization_id: str) -> Deci
     )
     after = replace(
         held,
-        captured=captured,
+        captured=held.captured + amount,
         updated=context.at,
         status="CAPTURED" if done else "PARTIALLY_CAPTURED",
+        pends=False,
     )
-    order = context.state.orders[held.order_id]
-    order = replace(order, updated=context.at, captures=(*order.captures, taken.id))
-    return Decision(
-        status=201,
-        outcome="ok",
-        writes=(taken, after, order),
-        keeps_key=True,
-        effect="captured",
-        reference=taken.id,
-        payment_id=held.custom_id,
-        amount_minor=amount,
-        currency=held.currency,
-        events=("PAYMENT.CAPTURE.COMPLETED",),
-    )
+    return _captured(context, taken, after)
 
 
 def void(context: PayPalContext, _body: Reader, authorization_id: str) -> Decision:
     """POST /v2/payments/authorizations/{id}/void."""
-    held = authorization(context.state, authorization_id)
+    return let_go(authorization(context.state, authorization_id), context.at)
+
+
+def let_go(held: Authorization, at: float) -> Decision:
+    """Release what an authorization still holds, or PayPal's refusal."""
     if held.status == "VOIDED":
         return declined("PREVIOUSLY_VOIDED", held.custom_id, held.id, kept=False)
-    if held.status != "CREATED":
+    if held.status not in OPEN:
         return declined("PREVIOUSLY_CAPTURED", held.custom_id, held.id, kept=False)
-    return _released(held, context.at)
+    return _released(held, at)
 
 
-def expire(state: PayPalState, at: float, payment_id: str) -> Decision | None:
+def expire(held: Authorization, at: float) -> Decision | None:
     """What PayPal does by itself at the end of the validity: VOIDED, and told as if voided."""
-    for held in state.authorizations.values():
-        if held.custom_id == payment_id and held.status == "CREATED":
-            return _released(held, at)
-    return None
+    return _released(held, at) if held.status in OPEN else None
 
 
-def refund(context: PayPalContext, body: Reader, capture_id: str) -> Decision:
-    """POST /v2/payments/captures/{id}/refund: all that is left, or a part of it."""
-    taken = captured(context.state, capture_id)
-    money = body.amount()
-    custom_id = body.text("custom_id", 127) or taken.custom_id
-    invoice_id = body.text("invoice_id", 127) or taken.invoice_id
-    left = taken.amount - taken.refunded
-    if issue := _not_refundable(taken, money, left):
-        return declined(issue, taken.custom_id, taken.id, kept=False)
-    if issue := _scripted_refund(context):
-        return declined(issue, taken.custom_id, taken.id)
-    amount = money[0] if money is not None else left
-    refunded = taken.refunded + amount
-    given = PayPalRefund(
-        id=context.ids.capitals(),
-        capture_id=taken.id,
-        created=context.at,
-        status="COMPLETED",
-        amount=amount,
-        currency=taken.currency,
-        custom_id=custom_id,
-        invoice_id=invoice_id,
-        note=body.text("note_to_payer"),
-        total_refunded=refunded,
-    )
-    status = "REFUNDED" if refunded == taken.amount else "PARTIALLY_REFUNDED"
-    after = replace(taken, refunded=refunded, status=status, updated=context.at)
+def settle(context: PayPalContext, taken: Capture, *, succeeded: bool) -> Decision:
+    """What a pending capture ends as: COMPLETED, or DECLINED and the hold let go."""
+    held = context.state.authorizations.get(taken.authorization_id or "")
+    released = held.left if held is not None and taken.final else 0
+    settled = replace(taken, status="COMPLETED" if succeeded else "DECLINED", updated=context.at)
+    if succeeded:
+        effect: str | None = "charged" if held is None else "captured"
+    else:
+        effect = None if held is None else "voided"
     return Decision(
-        status=201,
-        outcome="ok",
-        writes=(given, after),
-        keeps_key=True,
-        effect="refunded",
-        reference=given.id,
+        status=200,
+        outcome="ok" if succeeded else "declined:DENIED",
+        writes=(settled,),
+        effect=effect,
+        reference=taken.id,
         payment_id=taken.custom_id,
-        amount_minor=amount,
+        amount_minor=taken.amount if succeeded else taken.amount + released,
+        released_minor=released if succeeded else 0,
         currency=taken.currency,
-        events=("PAYMENT.CAPTURE.REFUNDED",),
+        events=("PAYMENT.CAPTURE.COMPLETED" if succeeded else "PAYMENT.CAPTURE.DENIED",),
     )
 
 
@@ -131,12 +124,23 @@ def authorization(state: PayPalState, authorization_id: str) -> Authorization:
     return held
 
 
-def captured(state: PayPalState, capture_id: str) -> Capture:
-    """The capture of a path, or PayPal's 404."""
-    taken = state.captures.get(capture_id)
-    if taken is None:
-        raise problems.not_found("capture_id")
-    return taken
+def _captured(context: PayPalContext, taken: Capture, after: Authorization) -> Decision:
+    order = context.state.orders[after.order_id]
+    order = replace(order, updated=context.at, captures=(*order.captures, taken.id))
+    is_pending = taken.status == "PENDING"
+    return Decision(
+        status=201,
+        outcome="pending" if is_pending else "ok",
+        writes=(taken, after, order),
+        keeps_key=True,
+        effect=None if is_pending else "captured",
+        reference=taken.id,
+        payment_id=after.custom_id,
+        amount_minor=taken.amount,
+        released_minor=0 if is_pending or not taken.final else after.left,
+        currency=after.currency,
+        events=(f"PAYMENT.CAPTURE.{taken.status}",),
+    )
 
 
 def _released(held: Authorization, at: float) -> Decision:
@@ -148,7 +152,7 @@ def _released(held: Authorization, at: float) -> Decision:
         effect="voided",
         reference=held.id,
         payment_id=held.custom_id,
-        amount_minor=held.amount,
+        amount_minor=held.left,
         currency=held.currency,
         events=("PAYMENT.AUTHORIZATION.VOIDED",),
     )
@@ -166,20 +170,8 @@ def _not_capturable(held: Authorization, money: tuple[int, str] | None) -> str |
             pass
     if money is not None and money[1] != held.currency:
         return "AUTH_CAPTURE_CURRENCY_MISMATCH"
-    if money is not None and money[0] > held.amount - held.captured:
+    if money is not None and money[0] > held.left:
         return "MAX_CAPTURE_AMOUNT_EXCEEDED"
-    return None
-
-
-def _not_refundable(taken: Capture, money: tuple[int, str] | None, left: int) -> str | None:
-    if taken.status == "DECLINED":
-        return "REFUND_NOT_ALLOWED"
-    if left == 0:
-        return "CAPTURE_FULLY_REFUNDED"
-    if money is not None and money[1] != taken.currency:
-        return "REFUND_CAPTURE_CURRENCY_MISMATCH"
-    if money is not None and money[0] > left:
-        return "REFUND_AMOUNT_EXCEEDED"
     return None
 
 
@@ -187,11 +179,4 @@ def _scripted(context: PayPalContext) -> str | None:
     spec = context.faults.replacing
     if spec is not None and spec.kind is FaultKind.DECLINE:
         return spec.code or "TRANSACTION_REFUSED"
-    return None
-
-
-def _scripted_refund(context: PayPalContext) -> str | None:
-    spec = context.faults.replacing
-    if spec is not None and spec.kind is FaultKind.DECLINE:
-        return spec.code or "REFUND_FAILED_INSUFFICIENT_FUNDS"
     return None

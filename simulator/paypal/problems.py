@@ -84,6 +84,10 @@ DESCRIPTIONS: Final = {
     "PAYPAL_REQUEST_ID_REQUIRED": (
         "A PayPal-Request-Id is required if you are trying to process payment for an Order."
     ),
+    "PENDING_CAPTURE": (
+        "Cannot initiate a refund as the capture is pending. Capture is typically pending when the "
+        "payer has funded the transaction using e-check/bank funded."
+    ),
     "PREVIOUSLY_CAPTURED": (
         "Authorization has been previously captured and hence cannot be voided."
     ),
@@ -101,6 +105,15 @@ DESCRIPTIONS: Final = {
     "REFUND_CAPTURE_CURRENCY_MISMATCH": "Refund must be in the same currency as the capture",
     "REFUND_FAILED_INSUFFICIENT_FUNDS": (
         "Capture could not be refunded due to insufficient funds."
+    ),
+    "REFUND_NOT_ALLOWED": "Capture cannot be refunded.",
+    "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": (
+        "Refunds are not allowed on this capture due to a chargeback on the card or bank. Please "
+        "contact the payee to resolve the chargeback."
+    ),
+    "TRANSACTION_DISPUTED": (
+        "Partial refunds cannot be offered at this time because there is an open case on this "
+        "transaction. Visit the PayPal Resolution Center to review this case."
     ),
     "TRANSACTION_REFUSED": "The request was refused.",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.entries import StoredObject
 from simulator.faults import FaultKind
-from simulator.paypal import orders, payments, problems
+from simulator.paypal import orders, payments, problems, refunds
 from simulator.paypal.bodies import Reader
 from simulator.paypal.orders import PayPalContext
 from simulator.vendor import Decision
@@ -24,7 +24,7 @@ def authorization(context: PayPalContext, _body: Reader, authorization_id: str) 
 
 def capture(context: PayPalContext, _body: Reader, capture_id: str) -> Decision:
     """GET /v2/payments/captures/{id}."""
-    one = payments.captured(context.state, capture_id)
+    one = refunds.captured(context.state, capture_id)
     return _shown(context, one, one.created, one.custom_id)
 
 

@@ -11,6 +11,7 @@ from simulator.paypal.records import (
     Authorization,
     Capture,
     Order,
+    PayPalDispute,
     PayPalRefund,
 )
 from simulator.paypal.state import PayPalState
@@ -18,6 +19,7 @@ from simulator.paypal.state import PayPalState
 _MINIMAL: Final = ("id", "status", "links")
 _PAYEE: Final = {"email_address": "merchant@example.com", "merchant_id": "MERCHANTSIMUL"}
 _PROTECTION: Final = {"status": "ELIGIBLE", "dispute_categories": ["ITEM_NOT_RECEIVED"]}
+_RESPONSE_S: Final = 10 * 24 * 3600
 _HONOR_S: Final = 29 * 24 * 3600  # an authorization can be captured for 29 days
 
 
@@ -34,6 +36,8 @@ def resource(
             full = _capture(record, host)
         case PayPalRefund():
             full = _refund(record, host)
+        case PayPalDispute():
+            return _dispute(record, state, host)
         case _:
             raise AssertionError(f"no resource is shown for a {record.kind}")
     return {name: full[name] for name in _MINIMAL} if minimal else full
@@ -124,6 +128,7 @@ def _capture(taken: Capture, host: str) -> dict[str, object]:
         "status": taken.status,
         "amount": amount,
         **_names(taken),
+        **_status_details(_reason_of(taken)),
         "final_capture": taken.final,
         "disbursement_mode": "INSTANT",
         "seller_protection": _PROTECTION,
@@ -152,6 +157,7 @@ def _refund(given: PayPalRefund, host: str) -> dict[str, object]:
         "amount": amount,
         **_names(given),
         **({"note_to_payer": given.note} if given.note is not None else {}),
+        **_status_details("ECHECK" if given.status in ("PENDING", "FAILED") else None),
         "seller_payable_breakdown": {
             "gross_amount": amount,
             "paypal_fee": {"currency_code": given.currency, "value": "0.00"},
@@ -159,12 +165,90 @@ def _refund(given: PayPalRefund, host: str) -> dict[str, object]:
             "total_refunded_amount": money(given.total_refunded, given.currency),
         },
         "create_time": stamp(given.created),
-        "update_time": stamp(given.created),
+        "update_time": stamp(given.updated or given.created),
         "links": [
             _link(f"{host}/v2/payments/refunds/{given.id}", "self", "GET"),
             _link(f"{host}/v2/payments/captures/{given.capture_id}", "up", "GET"),
         ],
     }
+
+
+def dispute_summary(dispute: PayPalDispute, host: str) -> dict[str, object]:
+    """A dispute as it is listed."""
+    return {
+        "dispute_id": dispute.id,
+        "create_time": stamp(dispute.created),
+        "update_time": stamp(dispute.updated),
+        "reason": dispute.reason,
+        "status": "WAITING_FOR_SELLER_RESPONSE" if dispute.outcome is None else "RESOLVED",
+        "dispute_state": dispute_state(dispute),
+        "dispute_amount": money(dispute.amount, dispute.currency),
+        "dispute_life_cycle_stage": "CHARGEBACK",
+        "dispute_channel": "INTERNAL",
+        "links": [_link(f"{host}/v1/customer/disputes/{dispute.id}", "self", "GET")],
+    }
+
+
+def dispute_state(dispute: PayPalDispute) -> str:
+    """Where the dispute stands for the merchant."""
+    return "REQUIRED_ACTION" if dispute.outcome is None else "RESOLVED"
+
+
+def _dispute(dispute: PayPalDispute, state: PayPalState, host: str) -> dict[str, object]:
+    taken = state.captures[dispute.capture_id]
+    transaction = {
+        "buyer_transaction_id": f"{taken.id[:-1]}B",
+        "seller_transaction_id": taken.id,
+        "create_time": stamp(taken.created),
+        "transaction_status": "REVERSED" if taken.lost else taken.status,
+        "gross_amount": money(taken.amount, taken.currency),
+        "buyer": {"name": "Payer Simulator"},
+        "seller": {**_PAYEE, "name": "Merchant Simulator"},
+    }
+    if taken.custom_id is not None:
+        transaction["custom"] = taken.custom_id
+    if taken.invoice_id is not None:
+        transaction["invoice_number"] = taken.invoice_id
+    summary = dispute_summary(dispute, host)
+    del summary["dispute_state"]
+    return {**summary, "disputed_transactions": [transaction], **_outcome(dispute)}
+
+
+def _outcome(dispute: PayPalDispute) -> dict[str, object]:
+    """What was decided, and what it moved: nothing for the merchant who won or had refunded."""
+    if dispute.outcome is None:
+        return {"seller_response_due_date": stamp(dispute.created + _RESPONSE_S)}
+    refunded = money(dispute.amount_refunded, dispute.currency)
+    outcome: dict[str, object] = {"outcome_code": dispute.outcome}
+    if not dispute.amount_refunded:
+        return {"dispute_outcome": outcome}
+    shown: dict[str, object] = {"dispute_outcome": {**outcome, "amount_refunded": refunded}}
+    if not dispute.is_settled_by_seller:
+        parties = (("SELLER", "DEBIT"), ("BUYER", "CREDIT"))
+        shown["money_movements"] = [
+            {
+                "affected_party": party,
+                "amount": refunded,
+                "initiated_time": stamp(dispute.updated),
+                "type": direction,
+                "reason": "DISPUTE_SETTLEMENT",
+            }
+            for party, direction in parties
+        ]
+    return shown
+
+
+def _reason_of(taken: Capture) -> str | None:
+    """Why a capture's status is not the whole truth about it."""
+    if taken.reversed:
+        return "CHARGEBACK"
+    if taken.disputed:
+        return "BUYER_COMPLAINT"
+    return "PENDING_REVIEW" if taken.status == "PENDING" else None
+
+
+def _status_details(reason: str | None) -> dict[str, object]:
+    return {} if reason is None else {"status_details": {"reason": reason}}
 
 
 def _names(record: Authorization | Capture | PayPalRefund) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from simulator.entries import StoredObject
 from simulator.paypal.records import (
@@ -11,10 +12,13 @@ from simulator.paypal.records import (
     Capture,
     Listener,
     Order,
+    PayPalDispute,
     PayPalRefund,
 )
 
-_PAID = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED", "CREATED", "CAPTURED", "PARTIALLY_CAPTURED")
+_PAID: Final = frozenset(
+    "CAPTURED COMPLETED CREATED PARTIALLY_CAPTURED PARTIALLY_REFUNDED PENDING REFUNDED".split()
+)
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class PayPalState:
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     captures: dict[str, Capture] = field(default_factory=dict)
     refunds: dict[str, PayPalRefund] = field(default_factory=dict)
+    disputes: dict[str, PayPalDispute] = field(default_factory=dict)
     listeners: dict[str, Listener] = field(default_factory=dict)
     _order_of_invoice: dict[str, str] = field(default_factory=dict)
     _refunds_of_capture: dict[str, dict[str, PayPalRefund]] = field(default_factory=dict)
@@ -43,6 +48,8 @@ class PayPalState:
             case PayPalRefund():
                 self.refunds[record.id] = record
                 self._refunds_of_capture.setdefault(record.capture_id, {})[record.id] = record
+            case PayPalDispute():
+                self.disputes[record.id] = record
             case Listener():
                 self.listeners[record.id] = record
             case _:
@@ -53,6 +60,31 @@ class PayPalState:
         return [
             given for one in captures for given in self._refunds_of_capture.get(one, {}).values()
         ]
+
+    def order_of(self, payment_id: str) -> Order | None:
+        """The newest order for a payment that was paid, or the newest."""
+        orders = [one for one in reversed(self.orders.values()) if one.custom_id == payment_id]
+        paid = (one for one in orders if one.captures or one.authorizations)
+        return next(paid, orders[0] if orders else None)
+
+    def refund_named(self, name: str) -> PayPalRefund | None:
+        """The refund of this id, or the newest whose custom id it is."""
+        if name in self.refunds:
+            return self.refunds[name]
+        newest = reversed(self.refunds.values())
+        return next((one for one in newest if one.our_id == name), None)
+
+    def open_dispute(self, captures: Iterable[str]) -> PayPalDispute | None:
+        """The oldest dispute of these captures that has no outcome."""
+        wanted = frozenset(captures)
+        return next(
+            (
+                one
+                for one in self.disputes.values()
+                if one.outcome is None and one.capture_id in wanted
+            ),
+            None,
+        )
 
     def is_invoiced_elsewhere(self, invoice_id: str | None, order_id: str) -> bool:
         """Whether another order was paid, or holds money, under this invoice id."""

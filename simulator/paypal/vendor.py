@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
-from typing import Final, TypeAlias
-from urllib.parse import parse_qs
+from typing import Final
+from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 
-from simulator.entries import Entry, JsonObject, StoredObject
-from simulator.faults import FaultKind, Faults, FaultSpec
+from simulator.dashboard import Action
+from simulator.entries import Entry, StoredObject
+from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
-from simulator.paypal import bodies, orders, payments, problems, reads, render, tokens, webhooks
+from simulator.paypal import bodies, dashboard, orders, problems, render, tokens, webhooks
 from simulator.paypal.orders import PayPalContext
-from simulator.paypal.records import DECODERS, Listener, Problem
+from simulator.paypal.records import DECODERS, Authorization, Listener, Problem
+from simulator.paypal.routes import APPROVE, ROUTES, Route, Work
 from simulator.paypal.state import PayPalState
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
 from simulator.webhooks import Delivery
-
-Work: TypeAlias = Callable[..., Decision]
-
 
 # "The server stores keys for 6 hours" in Orders v2, "for 45 days" in Payments v2.
 _ORDERS_WINDOW_S: Final = 6 * 3600
@@ -32,48 +29,13 @@ _KEY_LENGTH_MAX: Final = 108
 _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    method: str
-    pattern: re.Pattern[str]
-    operation: str
-    work: Work
-
-
-def _route(method: str, path: str, operation: str, work: Work) -> _Route:
-    return _Route(method, re.compile(path), operation, work)
-
-
-_ID: Final = r"/([A-Za-z0-9]{1,40})"
-_ORDERS: Final = r"/v2/checkout/orders"
-_AUTHORIZATIONS: Final = r"/v2/payments/authorizations"
-_CAPTURES: Final = r"/v2/payments/captures"
-_LISTENERS: Final = r"/v1/notifications/webhooks"
-_ROUTES: Final = (
-    _route("POST", _ORDERS, "create", orders.create),
-    _route("GET", _ORDERS + _ID, "retrieve", reads.order),
-    _route("POST", _ORDERS + _ID + "/capture", "charge", orders.capture),
-    _route("POST", _ORDERS + _ID + "/authorize", "authorize", orders.authorize),
-    _route("GET", _AUTHORIZATIONS + _ID, "retrieve_authorization", reads.authorization),
-    _route("POST", _AUTHORIZATIONS + _ID + "/capture", "capture", payments.capture),
-    _route("POST", _AUTHORIZATIONS + _ID + "/void", "void", payments.void),
-    _route("GET", _CAPTURES + _ID, "retrieve_capture", reads.capture),
-    _route("POST", _CAPTURES + _ID + "/refund", "refund", payments.refund),
-    _route("GET", r"/v2/payments/refunds" + _ID, "retrieve_refund", reads.refund),
-    _route("POST", _LISTENERS, "webhook", webhooks.create),
-    _route("GET", _LISTENERS, "webhook", webhooks.listed),
-    _route("DELETE", _LISTENERS + _ID, "webhook", webhooks.delete),
-    _route("POST", r"/v1/notifications/verify-webhook-signature", "verify", webhooks.verify),
-)
-_APPROVE: Final = _route("GET", r"/checkoutnow", "approve", orders.approve)
-
-
 class PayPal:
     """One PayPal merchant. `credentials`, when set, are the only ones accepted."""
 
     name = "paypal"
     paths: tuple[str, ...] = (
         "/v2/{rest:.*}",
+        "/v1/customer/{rest:.*}",
         "/v1/oauth2/{rest:.*}",
         "/v1/notifications/{rest:.*}",
         "/checkoutnow",
@@ -99,7 +61,7 @@ class PayPal:
         scheme, _, token = wire.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not tokens.is_valid(token, wire.at):
             raise problems.unauthorized("Token signature verification failed")
-        for route in _ROUTES:
+        for route in ROUTES:
             match = route.pattern.fullmatch(wire.path) if route.method == wire.method else None
             if match is not None:
                 return self._ask(wire, route, match.groups())
@@ -134,9 +96,10 @@ class PayPal:
         """The work stands; the request id gives its latest state, never the 500."""
         return decision
 
-    def expire(self, payment_id: str, at: float) -> Decision | None:
-        """Let the payment's authorization lapse, if there is one."""
-        return payments.expire(self.state, at, payment_id)
+    def act(self, action: Action, subject: str, at: float) -> Decision | None:
+        """What is done in the dashboard; raises Refused."""
+        context = PayPalContext(self.state, self._ids, at, NO_FAULTS, None, None)
+        return dashboard.act(context, action, subject)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
@@ -151,10 +114,6 @@ class PayPal:
             Listener(id=receiver.key, url=receiver.url, event_types=receiver.event_types)
         )
 
-    def refund_id(self, stored: JsonObject) -> object:
-        """It is the custom id."""
-        return stored.get("custom_id") if stored["kind"] == "paypal_refund" else None
-
     def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as PayPal's JSON."""
         debug_id = ask.wire.request_id
@@ -168,7 +127,7 @@ class PayPal:
             host = _host(ask.wire)
             shown = render.resource(decision.shown, self.state, host, minimal=ask.minimal)
         status = decision.status
-        if status == _NO_CONTENT and ask.operation == "void" and not ask.minimal:
+        if status == _NO_CONTENT and isinstance(decision.shown, Authorization) and not ask.minimal:
             status = _OK
         body = b"" if status == _NO_CONTENT else orjson.dumps(shown)
         return Answer(status, body, headers)
@@ -181,7 +140,7 @@ class PayPal:
                     yield self._delivery(listener.id, listener.url, kind, entry)
 
     def _delivery(self, listener_id: str, url: str, kind: str, entry: Entry) -> Delivery:
-        event = webhook_event(kind, entry, self.state)
+        event = webhooks.notification(kind, entry, self.state)
         transmission_id = self._ids.hexadecimal(32)
         time = render.stamp(entry.at)
         headers = {
@@ -214,10 +173,11 @@ class PayPal:
 
     def _approval(self, wire: Wire) -> Ask:
         order_id = parse_qs(wire.query).get("token", [""])[0]
-        return self._ask(wire, _APPROVE, (order_id,))
+        return self._ask(wire, APPROVE, (order_id,))
 
-    def _ask(self, wire: Wire, route: _Route, path_ids: tuple[str, ...]) -> Ask:
-        body = bodies.Reader(bodies.parse(wire.body) if wire.method == "POST" else {})
+    def _ask(self, wire: Wire, route: Route, path_ids: tuple[str, ...]) -> Ask:
+        query = dict(parse_qsl(wire.query))
+        body = bodies.Reader(bodies.parse(wire.body) if wire.method == "POST" else {**query})
         request_id = wire.headers.get("PayPal-Request-Id") if wire.method == "POST" else None
         if request_id is not None and not 0 < len(request_id) <= _KEY_LENGTH_MAX:
             raise problems.malformed("INVALID_STRING_LENGTH", "PayPal-Request-Id")
@@ -268,25 +228,6 @@ class PayPal:
             if latest is not None:
                 return latest
         return record
-
-
-def webhook_event(kind: str, entry: Entry, state: PayPalState) -> dict[str, object]:
-    """A notification about the entry's capture, authorization, refund or order."""
-    wanted = kind.split(".")[1].lower() if kind.startswith("PAYMENT.") else "order"
-    if kind == "PAYMENT.CAPTURE.REFUNDED":
-        wanted = "paypal_refund"
-    subject = next(record for record in entry.writes if record.kind == wanted)
-    resource_type = "refund" if wanted == "paypal_refund" else wanted
-    return {
-        "id": f"WH-{entry.request_id.upper()}-{entry.seq}",
-        "event_version": "1.0",
-        "create_time": render.stamp(entry.at),
-        "resource_type": resource_type,
-        "resource_version": "2.0",
-        "event_type": kind,
-        "summary": f"A {resource_type} changed: {kind}",
-        "resource": render.resource(subject, state, "https://api.paypal.com", minimal=False),
-    }
 
 
 def _window_s(key: str) -> float:

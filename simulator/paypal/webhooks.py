@@ -15,16 +15,29 @@ from typing import Final
 
 import orjson
 
-from simulator.entries import JsonValue
-from simulator.paypal import problems
+from simulator.entries import Entry, JsonValue
+from simulator.paypal import problems, render
 from simulator.paypal.bodies import Reader
 from simulator.paypal.orders import PayPalContext
 from simulator.paypal.records import Listener
+from simulator.paypal.state import PayPalState
 from simulator.vendor import Decision
 
 _KEY: Final = b"provider simulator"
 _VERIFIED: Final = ("auth_algo", "cert_url", "transmission_id", "transmission_sig",
                     "transmission_time", "webhook_id")  # fmt: skip
+
+
+# Which record a notification shows, by how its name begins: the first that fits. What PayPal
+# takes back from a capture looks like a refund of it.
+_SUBJECTS: Final = {
+    "PAYMENT.AUTHORIZATION.": "authorization",
+    "PAYMENT.CAPTURE.RE": "paypal_refund",
+    "PAYMENT.CAPTURE.": "capture",
+    "PAYMENT.REFUND.": "paypal_refund",
+    "CUSTOMER.DISPUTE.": "paypal_dispute",
+    "CHECKOUT.ORDER.": "order",
+}
 
 
 def create(context: PayPalContext, body: Reader) -> Decision:
@@ -80,6 +93,23 @@ def sign(
     digest = hashlib.sha256(canonical).hexdigest()
     signed = f"{transmission_id}|{transmission_time}|{webhook_id}|{digest}"
     return hmac.new(_KEY, signed.encode(), hashlib.sha256).hexdigest()
+
+
+def notification(kind: str, entry: Entry, state: PayPalState) -> dict[str, object]:
+    """A notification about the entry's capture, authorization, refund or order."""
+    wanted = next(kinds for prefix, kinds in _SUBJECTS.items() if kind.startswith(prefix))
+    subject = next(record for record in entry.writes if record.kind == wanted)
+    resource_type = wanted.removeprefix("paypal_")
+    return {
+        "id": f"WH-{entry.request_id.upper()}-{entry.seq}",
+        "event_version": "1.0",
+        "create_time": render.stamp(entry.at),
+        "resource_type": resource_type,
+        "resource_version": "2.0",
+        "event_type": kind,
+        "summary": f"A {resource_type} changed: {kind}",
+        "resource": render.resource(subject, state, "https://api.paypal.com", minimal=False),
+    }
 
 
 def shown(listener: Listener) -> dict[str, object]:

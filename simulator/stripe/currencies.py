@@ -79,3 +79,15 @@ def iso_minor(amount: int, currency: str) -> int:
     if code in _ZERO_DECIMAL:
         return int(amount * 10 ** EXPONENTS[code])
     return amount
+
+
+def from_iso_minor(amount_minor: int, currency: str) -> int:
+    """ISO 4217 minor units as Stripe's; refuses what has no whole number of those."""
+    code = currency.upper()
+    if code in _WRITTEN_WITH_TWO:
+        return amount_minor * 100
+    step = int(10 ** EXPONENTS[code]) if code in _ZERO_DECIMAL else 1
+    amount, rest = divmod(amount_minor, step)
+    if rest:
+        raise failures.invalid(f"Invalid amount: {currency} has no decimals.", param="amount")
+    return amount

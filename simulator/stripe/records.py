@@ -1,4 +1,4 @@
-"""What Stripe remembers: intents with their charges, refunds, webhook endpoints, failures.
+"""What Stripe remembers: intents with their charges, refunds, disputes, endpoints, failures.
 
 Frozen, so that a record kept under an idempotency key is the object as it was then. Amounts
 are integers in Stripe's own smallest units, which differ from ISO 4217 for a few currencies.
@@ -24,7 +24,10 @@ class Decline:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One attempt to move money for an intent."""
+    """One attempt to move money for an intent; `pending` of it is on its way.
+
+    `amount_disputed` is what was withdrawn for disputes, and not given back.
+    """
 
     id: str
     created: float
@@ -34,11 +37,22 @@ class Charge:
     captured: bool = False
     cancelled: bool = False
     decline: Decline | None = None
+    pending: int = 0
+    disputed: bool = False
+    amount_disputed: int = 0
+
+    @property
+    def amount_refundable(self) -> int:
+        """What a refund may still give back."""
+        return self.amount_captured - self.amount_refunded - self.amount_disputed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A PaymentIntent; `extra` holds parameters that are echoed and mean nothing here."""
+    """A PaymentIntent; `extra` holds parameters that are echoed and mean nothing here.
+
+    It `pends` when what it takes next is to stay pending.
+    """
 
     id: str
     created: float
@@ -55,6 +69,7 @@ class Intent:
     redirects: bool = False
     canceled_at: int | None = None
     cancellation_reason: str | None = None
+    pends: bool = False
     kind: str = "intent"
 
     @property
@@ -88,6 +103,22 @@ class Refund:
     metadata: Mapping[str, str] = field(default_factory=dict)
     failure_reason: str | None = None
     kind: str = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A charge that its payer's bank disputes; what it is about was withdrawn at once."""
+
+    id: str
+    created: float
+    amount: int
+    currency: str
+    charge: str
+    payment_intent: str
+    reason: str
+    status: str = "needs_response"
+    closed_at: float | None = None
+    kind: str = "dispute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +174,7 @@ def _endpoint(fields: JsonObject) -> Endpoint:
 DECODERS: Final[Decoders] = {
     "intent": _intent,
     "refund": lambda fields: Refund(**_untag(fields)),
+    "dispute": lambda fields: Dispute(**_untag(fields)),
     "endpoint": _endpoint,
     "failure": lambda fields: Failure(**_untag(fields)),
 }

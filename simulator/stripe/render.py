@@ -7,10 +7,12 @@ from hashlib import blake2b
 from typing import Final
 
 from simulator.stripe import cards
-from simulator.stripe.records import Charge, Endpoint, Intent, Refund
+from simulator.stripe.records import Charge, Dispute, Endpoint, Intent, Refund
 from simulator.stripe.state import Event, StripeState
 
 API_VERSION: Final = "2026-10-28.endive"
+# A bank waits two to three weeks for evidence.
+_EVIDENCE_S: Final = 14 * 24 * 3600
 _ECHOED: Final = (
     "customer",
     "description",
@@ -122,7 +124,7 @@ def charge_object(
         "currency": intent.currency,
         "customer": intent.extra.get("customer"),
         "description": intent.extra.get("description"),
-        "disputed": False,
+        "disputed": charge.disputed,
         "failure_balance_transaction": None,
         "failure_code": decline.code if decline is not None else None,
         "failure_message": decline.message if decline is not None else None,
@@ -130,7 +132,7 @@ def charge_object(
         "livemode": False,
         "metadata": intent.metadata,
         "outcome": _outcome(charge),
-        "paid": decline is None,
+        "paid": decline is None and not charge.pending,
         "payment_intent": intent.id,
         "payment_method": intent.payment_method,
         "payment_method_details": _method_details(intent),
@@ -143,7 +145,7 @@ def charge_object(
         "shipping": intent.extra.get("shipping"),
         "source": None,
         "statement_descriptor": intent.extra.get("statement_descriptor"),
-        "status": "succeeded" if decline is None else "failed",
+        "status": "failed" if decline else "pending" if charge.pending else "succeeded",
         "transfer_group": intent.extra.get("transfer_group"),
     }
 
@@ -190,7 +192,7 @@ def refund_object(refund: Refund) -> dict[str, object]:
         "id": refund.id,
         "object": "refund",
         "amount": refund.amount,
-        "balance_transaction": None if failed else f"txn_{refund.id[3:]}",
+        "balance_transaction": f"txn_{refund.id[3:]}",
         "charge": refund.charge,
         "created": int(refund.created),
         "currency": refund.currency,
@@ -202,7 +204,67 @@ def refund_object(refund: Refund) -> dict[str, object]:
         "source_transfer_reversal": None,
         "status": refund.status,
         "transfer_reversal": None,
-        **({"failure_reason": refund.failure_reason} if failed else {}),
+        **(_failure(refund) if failed else {}),
+    }
+
+
+def _failure(refund: Refund) -> dict[str, object]:
+    return {
+        "failure_balance_transaction": f"txn_f{refund.id[3:]}",
+        "failure_reason": refund.failure_reason,
+    }
+
+
+def dispute_object(dispute: Dispute) -> dict[str, object]:
+    """A Dispute, with what it did to the account's balance. No fee is charged here."""
+    movements = [_movement(dispute, "withdrawal", -dispute.amount, dispute.created)]
+    if dispute.status == "won" and dispute.closed_at is not None:
+        movements.append(_movement(dispute, "reversal", dispute.amount, dispute.closed_at))
+    return {
+        "id": dispute.id,
+        "object": "dispute",
+        "amount": dispute.amount,
+        "balance_transactions": movements,
+        "charge": dispute.charge,
+        "created": int(dispute.created),
+        "currency": dispute.currency,
+        "enhanced_eligibility_types": [],
+        "evidence": {},
+        "evidence_details": {
+            "due_by": int(dispute.created) + _EVIDENCE_S,
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "network_reason_code": "10.4",
+        "payment_intent": dispute.payment_intent,
+        "payment_method_details": {
+            "type": "card",
+            "card": {"brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"},
+        },
+        "reason": dispute.reason,
+        "status": dispute.status,
+    }
+
+
+def _movement(dispute: Dispute, name: str, amount: int, at: float) -> dict[str, object]:
+    return {
+        "id": f"txn_{name[0]}{dispute.id[3:]}",
+        "object": "balance_transaction",
+        "amount": amount,
+        "created": int(at),
+        "currency": dispute.currency,
+        "description": f"Chargeback {name} for {dispute.charge}",
+        "fee": 0,
+        "fee_details": [],
+        "net": amount,
+        "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
+        "source": dispute.id,
+        "status": "available",
+        "type": "adjustment",
     }
 
 
@@ -222,12 +284,15 @@ def event_object(event: Event) -> dict[str, object]:
 
 
 def _subject(event: Event) -> Mapping[str, object]:
-    if isinstance(event.subject, Refund):
-        return refund_object(event.subject)
-    intent = event.subject
-    if event.type.startswith("charge.") and intent.charge is not None:
-        return charge_object(intent, intent.charge)
-    return intent_object(intent)
+    match event.subject:
+        case Refund() as refund:
+            return refund_object(refund)
+        case Dispute() as dispute:
+            return dispute_object(dispute)
+        case intent:
+            if event.type.startswith("charge.") and intent.charge is not None:
+                return charge_object(intent, intent.charge)
+            return intent_object(intent)
 
 
 def endpoint_object(endpoint: Endpoint, *, with_secret: bool) -> dict[str, object]:

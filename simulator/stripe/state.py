@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.entries import StoredObject
-from simulator.stripe.records import Endpoint, Intent, Refund
+from simulator.stripe.records import Dispute, Endpoint, Intent, Refund
 
 # Stripe lists events of thirty days; ten thousand bound the memory and fill many pages.
 _EVENTS_MAX: Final = 10_000
@@ -26,7 +26,7 @@ class Event:
     id: str
     type: str
     created: float
-    subject: Intent | Refund
+    subject: Intent | Refund | Dispute
     request_id: str
     key: str | None
 
@@ -56,15 +56,17 @@ class IdIndex:
 
 
 class StripeState:
-    """Intents, refunds, endpoints and events of one Stripe account."""
+    """Intents, refunds, disputes, endpoints and events of one Stripe account."""
 
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}
         self.refunds: dict[str, Refund] = {}
+        self.disputes: dict[str, Dispute] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.events: deque[Event] = deque(maxlen=_EVENTS_MAX)
         self.intent_ids = IdIndex()
         self.refund_ids = IdIndex()
+        self.dispute_ids = IdIndex()
         self.intent_of_charge: dict[str, str] = {}
         self._refunds_of_charge: dict[str, list[str]] = {}
         # One id is the rule: a list for each would be a third of an intent's memory.
@@ -77,6 +79,10 @@ class StripeState:
                 self._put_intent(record)
             case Refund():
                 self._put_refund(record)
+            case Dispute():
+                if record.id not in self.disputes:
+                    self.dispute_ids.add(record.id)
+                self.disputes[record.id] = record
             case Endpoint():
                 self.endpoints[record.id] = record
             case _:
@@ -86,6 +92,13 @@ class StripeState:
         """Refunds of a charge, newest first."""
         ids = self._refunds_of_charge.get(charge_id, [])
         return [self.refunds[refund_id] for refund_id in reversed(ids)]
+
+    def refund_named(self, name: str) -> Refund | None:
+        """The refund of this id, or the newest whose metadata have it as the client's own."""
+        if name in self.refunds:
+            return self.refunds[name]
+        newest = (self.refunds[one] for one in self.refund_ids.newest_first(None))
+        return next((one for one in newest if one.metadata.get("refund_id") == name), None)
 
     def intents_with(self, key: str, value: str) -> list[str]:
         """Ids of the intents that carry this metadata now, oldest first."""

@@ -5,55 +5,30 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import orjson
 
-from simulator.entries import Entry, JsonObject, StoredObject
-from simulator.faults import FaultKind, Faults, FaultSpec
+from simulator.dashboard import Action
+from simulator.entries import Entry
+from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
-from simulator.stripe import failures, forms, intents, reads, refunds, render, webhooks
-from simulator.stripe.intents import PAYMENT_ID, StripeContext
-from simulator.stripe.records import DECODERS, Endpoint, Failure, Intent, Refund
-from simulator.stripe.state import Event, StripeState
+from simulator.stripe import dashboard, failures, forms, render, webhooks
+from simulator.stripe.context import PAYMENT_ID, StripeContext
+from simulator.stripe.events import events_of
+from simulator.stripe.records import DECODERS, Dispute, Endpoint, Failure, Intent, Refund
+from simulator.stripe.routes import ROUTES, Work
+from simulator.stripe.state import StripeState
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
 from simulator.webhooks import Delivery
-
-Work: TypeAlias = Callable[..., Decision]
-
 
 # "You can remove keys from the system automatically after they're at least 24 hours old."
 _KEY_WINDOW_S: Final = 24 * 3600
 _KEY_LENGTH_MAX: Final = 255
-
-_ROUTES: Final[tuple[tuple[str, re.Pattern[str], str, Work], ...]] = tuple(
-    (method, re.compile(path), operation, work)
-    for method, path, operation, work in (
-        ("POST", r"/v1/payment_intents", "charge", intents.create),
-        ("GET", r"/v1/payment_intents/search", "search", reads.search_intents),
-        ("GET", r"/v1/payment_intents", "list", reads.intents),
-        ("GET", r"/v1/payment_intents/([^/]+)", "retrieve", reads.intent),
-        ("POST", r"/v1/payment_intents/([^/]+)/confirm", "charge", intents.confirm),
-        ("POST", r"/v1/payment_intents/([^/]+)/capture", "capture", intents.capture),
-        ("POST", r"/v1/payment_intents/([^/]+)/cancel", "void", intents.cancel),
-        ("POST", r"/v1/refunds", "refund", refunds.create),
-        ("GET", r"/v1/refunds", "list_refunds", reads.refunds),
-        ("GET", r"/v1/refunds/([^/]+)", "retrieve_refund", reads.refund),
-        ("GET", r"/v1/charges", "list_charges", reads.charges),
-        ("GET", r"/v1/charges/([^/]+)", "retrieve_charge", reads.charge),
-        ("GET", r"/v1/balance", "balance", reads.balance),
-        ("GET", r"/v1/events", "list_events", reads.events),
-        ("GET", r"/v1/events/([^/]+)", "retrieve_event", reads.event),
-        ("POST", r"/v1/webhook_endpoints", "webhook_endpoint", webhooks.create),
-        ("GET", r"/v1/webhook_endpoints", "webhook_endpoint", webhooks.listed),
-        ("GET", r"/v1/webhook_endpoints/([^/]+)", "webhook_endpoint", webhooks.retrieve),
-        ("DELETE", r"/v1/webhook_endpoints/([^/]+)", "webhook_endpoint", webhooks.delete),
-    )
-)
 
 
 class Stripe:
@@ -76,7 +51,7 @@ class Stripe:
     def understand(self, wire: Wire) -> Ask:
         """Authenticate, route and parse; raises Refused."""
         self._authenticate(wire.headers.get("Authorization", ""))
-        for method, pattern, operation, work in _ROUTES:
+        for method, pattern, operation, work in ROUTES:
             match = pattern.fullmatch(wire.path) if method == wire.method else None
             if match is not None:
                 return self._ask(wire, operation, work, match.groups())
@@ -110,35 +85,52 @@ class Stripe:
         return Decision(status=409, outcome="idempotency_key_in_use", error=failure)
 
     def broken(self, spec: FaultSpec) -> Decision:
-        """What a failing Stripe answers; no trace of it is kept under the key."""
+        """What a failing Stripe answers; of a work that began, for as long as the key is kept.
+
+        "The status code and body of the first request ... regardless of whether it succeeds or
+        fails ... including 500 errors", but only "if an endpoint started executing".
+        """
         failure = (
             failures.rate_limited(spec.code)
             if spec.kind is FaultKind.RATE_LIMIT
             else failures.api_error(spec.status)
         )
-        return Decision(status=failure.status, outcome=f"fault:{spec.kind}", error=failure)
+        return Decision(
+            status=failure.status,
+            outcome=f"fault:{spec.kind}",
+            error=failure,
+            keeps_key=spec.kind is FaultKind.ERROR_DURING,
+        )
 
     def spoiled(self, decision: Decision, spec: FaultSpec) -> Decision:
         """The work stands and the answer is a 500, which the key then replays for its window."""
-        failure = failures.api_error(spec.status)
-        return _with_failure(decision, failure)
+        return replace(
+            decision,
+            status=spec.status,
+            outcome="fault:error_after",
+            subject=None,
+            body=None,
+            error=failures.api_error(spec.status),
+            keeps_key=True,
+            replayed=False,
+        )
 
-    def expire(self, payment_id: str, at: float) -> Decision | None:
-        """Let the payment's authorization lapse, if there is one."""
-        return intents.expire(self.state, at, payment_id)
+    def act(self, action: Action, subject: str, at: float) -> Decision | None:
+        """What is done in the dashboard; raises Refused and NotOffered."""
+        return dashboard.act(StripeContext(self.state, self._ids, at, NO_FAULTS), action, subject)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records, events and key the present state."""
         for record in entry.writes:
             self.state.put(record)
-        self.state.events.extend(_events(entry))
+        self.state.events.extend(events_of(entry))
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
 
     def deliveries(self, entry: Entry) -> Iterable[Delivery]:
         """The entry's events, signed, for every endpoint that wants them."""
         endpoints = [one for one in self.state.endpoints.values() if not one.deleted]
-        for event in _events(entry) if endpoints else ():
+        for event in events_of(entry) if endpoints else ():
             body = orjson.dumps(render.event_object(event))
             for endpoint in endpoints:
                 if {"*", event.type} & set(endpoint.enabled_events):
@@ -159,11 +151,6 @@ class Stripe:
             enabled_events=receiver.event_types,
         )
         self.state.put(endpoint)
-
-    def refund_id(self, stored: JsonObject) -> object:
-        """The metadata have it."""
-        metadata = stored.get("metadata") if stored["kind"] == "refund" else None
-        return metadata.get("refund_id") if isinstance(metadata, dict) else None
 
     def answer(self, ask: Ask, decision: Decision) -> Answer:
         """The decision as Stripe's JSON."""
@@ -189,6 +176,8 @@ class Stripe:
                 return render.intent_object(subject, ask.expand, self.state)
             case Refund():
                 return render.refund_object(subject)
+            case Dispute():
+                return render.dispute_object(subject)
             case Endpoint():
                 return render.endpoint_object(subject, with_secret=True)
             case _:
@@ -253,45 +242,6 @@ class Stripe:
         return intent.metadata.get(PAYMENT_ID) if intent is not None else None
 
 
-def _with_failure(decision: Decision, failure: Failure) -> Decision:
-    return Decision(
-        status=failure.status,
-        outcome="fault:error_after",
-        writes=decision.writes,
-        error=failure,
-        keeps_key=True,
-        effect=decision.effect,
-        reference=decision.reference,
-        payment_id=decision.payment_id,
-        amount_minor=decision.amount_minor,
-        currency=decision.currency,
-        events=decision.events,
-    )
-
-
 def _fingerprint(params: forms.Params) -> str:
     encoded = orjson.dumps(params, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(encoded, digest_size=12).hexdigest()
-
-
-def _events(entry: Entry) -> Iterator[Event]:
-    """The events of an entry; their ids are made of its request id, so they never change."""
-    stem = f"evt_3{entry.request_id.removeprefix('req_')}"
-    for index, kind in enumerate(entry.events):
-        yield Event(
-            id=f"{stem}{index}",
-            type=kind,
-            created=entry.at,
-            subject=_subject(kind, entry.writes),
-            request_id=entry.request_id,
-            key=entry.key,
-        )
-
-
-def _subject(kind: str, writes: tuple[StoredObject, ...]) -> Intent | Refund:
-    """The record an event of this type shows: a refund for `refund.*`, the intent otherwise."""
-    wanted = Refund if kind.startswith("refund.") else Intent
-    for record in writes:
-        if isinstance(record, wanted):
-            return record
-    raise AssertionError(f"an entry with {kind} wrote its subject")

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from simulator.stripe import failures, render
+from simulator.stripe.context import StripeContext
 from simulator.stripe.forms import Form
-from simulator.stripe.intents import StripeContext
 from simulator.stripe.records import Endpoint
 from simulator.stripe.state import StripeState
 from simulator.vendor import Decision

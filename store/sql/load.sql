@@ -21,6 +21,15 @@ FOR NO KEY UPDATE;
 SELECT * FROM refunds
 WHERE id = any($1::uuid[]);
 
+-- name: refunds_of_payments
+-- Not locked: whoever makes or changes one holds its payment. So it is for disputes.
+SELECT * FROM refunds
+WHERE payment_id = any($1::uuid[]);
+
+-- name: disputes_of_payments
+SELECT * FROM disputes
+WHERE payment_id = any($1::uuid[]);
+
 -- name: unresolved_letters_about
 -- Asked after the payments are locked: whoever parks or closes one of these holds its payment.
 SELECT id FROM dead_letters

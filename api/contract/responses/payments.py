@@ -58,6 +58,9 @@ class PaymentResponse(BaseModel):
     captured: str
     refunded: str
     refundable: str
+    # What its provider has taken back for disputes, now.
+    disputed: str
+    disputed_minor: int
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
@@ -93,6 +96,8 @@ class PaymentResponse(BaseModel):
             captured=format_amount(payment.captured_minor, currency),
             refunded=format_amount(payment.refunded_minor, currency),
             refundable=format_amount(payment.refundable_minor, currency),
+            disputed=format_amount(payment.disputed_minor, currency),
+            disputed_minor=payment.disputed_minor,
         )
 
 

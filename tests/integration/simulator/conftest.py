@@ -1,11 +1,14 @@
 """Official clients pointed at the session's simulator, which is healthy at every start."""
 
+from collections.abc import Iterator
+
 import pytest
 import stripe
 
 from tests.support.fixtures.simulator import SimulatorProcess
 from tests.support.simulator.admin import Admin
 from tests.support.simulator.clients import PayPal, stripe_client
+from tests.support.simulator.receiver import Receiver, receiving
 
 
 @pytest.fixture
@@ -26,3 +29,10 @@ def client(simulator: SimulatorProcess, admin: Admin) -> stripe.StripeClient:
 def paypal(simulator: SimulatorProcess, admin: Admin) -> PayPal:
     assert admin.url == simulator.url
     return PayPal(simulator.url)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook endpoint, that nobody tells anything yet."""
+    with receiving() as receiver:
+        yield receiver

@@ -5,6 +5,9 @@ import time
 import pytest
 import requests
 import stripe
+from paypalserversdk.exceptions.error_exception import (  # type: ignore[import-untyped]  # no types
+    ErrorException,
+)
 
 from tests.support.simulator.admin import Admin, new_id
 from tests.support.simulator.clients import PayPal, card_charge, order_body, stripe_client
@@ -18,6 +21,7 @@ _FOR_EVER_MS = 600_000
     [
         ("rate_limit", False),
         ("error_before", False),
+        ("error_during", False),
         ("reset_before", False),
         ("hang_before", False),
         ("error_after", True),
@@ -102,6 +106,16 @@ def test_paypal_tells_the_truth_under_the_same_request_id(
         paypal.create(body, request_id)
     again = paypal.create(body, request_id)
     assert (again.status_code, again.body.status) == (200, "COMPLETED")
+    assert admin.payment(payment_id)["charges"] == 1
+
+
+def test_paypal_keeps_no_error_that_did_nothing(paypal: PayPal, admin: Admin) -> None:
+    """The same request makes the order afterwards, for the first time."""
+    payment_id, request_id = new_id(), new_id()
+    admin.arm("error_during", vendor="paypal", operation="charge", times=1)
+    with pytest.raises(ErrorException):
+        paypal.create(order_body(payment_id), request_id)
+    assert paypal.create(order_body(payment_id), request_id).status_code == 201
     assert admin.payment(payment_id)["charges"] == 1
 
 

@@ -60,7 +60,7 @@ def test_a_payer_can_approve(paypal: PayPal, admin: Admin) -> None:
 
 
 def test_an_authorization_is_captured_in_parts_and_not_voided_after(paypal: PayPal) -> None:
-    """Partial captures add up to the authorization and no further."""
+    """Partial captures add up to the authorization and no further; then nothing is left to void."""
     order = paypal.create(order_body(new_id(), intent="AUTHORIZE")).body
     (held,) = order.purchase_units[0].payments.authorizations
     capture = {
@@ -70,13 +70,13 @@ def test_an_authorization_is_captured_in_parts_and_not_voided_after(paypal: PayP
     }
     part = paypal.payments.capture_authorized_payment({**capture, "paypal_request_id": new_id()})
     assert (part.status_code, part.body.amount.value) == (201, "5.00")
-    with pytest.raises(ErrorException) as refused:
-        paypal.payments.void_payment({"authorization_id": held.id})
-    assert _issue(refused) == "PREVIOUSLY_CAPTURED"
     rest = {"authorization_id": held.id, "paypal_request_id": new_id()}
     paypal.payments.capture_authorized_payment(rest)
     shown = paypal.payments.get_authorized_payment({"authorization_id": held.id}).body
     assert shown.status == "CAPTURED"
+    with pytest.raises(ErrorException) as refused:
+        paypal.payments.void_payment({"authorization_id": held.id})
+    assert _issue(refused) == "PREVIOUSLY_CAPTURED"
 
 
 def test_a_void_has_no_body_and_is_final(paypal: PayPal) -> None:

@@ -92,6 +92,20 @@ def test_an_error_after_the_work_is_replayed_although_it_charged(
     assert [intent.status for intent in found.data] == ["succeeded"]
 
 
+def test_an_error_during_the_work_is_replayed_although_nothing_was_charged(admin: Admin) -> None:
+    """The key is spent: only another one gets the charge made. What is invalid never began."""
+    key, payment_id = new_id(), new_id()
+    admin.arm("error_during", vendor="stripe", operation="charge", times=2)
+    assert _charge(admin.url, key, payment_id, amount="ten").status_code == 400
+    first = _charge(admin.url, key, payment_id)
+    again = _charge(admin.url, key, payment_id)
+    assert (first.status_code, again.status_code) == (500, 500)
+    assert again.content == first.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert admin.payment(payment_id)["charges"] == 0
+    assert _charge(admin.url, new_id(), payment_id).ok
+
+
 def test_racing_twins_make_one_intent(admin: Admin) -> None:
     """Of many identical requests at once one works; the others are told so, or replayed."""
     key, payment_id = new_id(), new_id()

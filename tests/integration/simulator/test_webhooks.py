@@ -1,9 +1,6 @@
 """Webhooks arrive signed as the vendors sign them, and out of order or twice when told to."""
 
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -17,50 +14,8 @@ from tests.support.simulator.clients import (
     order_body,
     paypal_bearer,
 )
+from tests.support.simulator.receiver import Receiver
 from tests.support.waiting import eventually
-
-
-@dataclass(slots=True)
-class Receiver:
-    """Somebody's webhook endpoint; `failures` is how many deliveries it refuses first."""
-
-    url: str
-    failures: int = 0
-    received: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
-
-    def types(self) -> list[str]:
-        return [
-            orjson.loads(body).get("type") or orjson.loads(body)["event_type"]
-            for _, body in self.received
-        ]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if receiver.failures:
-                receiver.failures -= 1
-                self.send_response(503)
-            else:
-                receiver.received.append((dict(self.headers), body))
-                self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: a test's output is its failures."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield receiver
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -126,7 +81,7 @@ async def test_paypal_verifies_its_own_notifications(
 ) -> None:
     """verify-webhook-signature says SUCCESS to what was sent and FAILURE to anything else."""
     hooks = PayPalHooks(admin.url, paypal_bearer(admin.url))
-    webhook_id = hooks.register(receiver.url, "PAYMENT.CAPTURE.COMPLETED")
+    webhook_id = receiver.listens_to_paypal(admin.url, "PAYMENT.CAPTURE.COMPLETED")
     paypal.create(order_body(new_id()))
     await eventually(lambda: len(receiver.received) == 1)
     headers, body = receiver.received[0]
@@ -135,4 +90,20 @@ async def test_paypal_verifies_its_own_notifications(
     assert hooks.verdict(headers, webhook_id, event) == "SUCCESS"
     forged = {**event, "event_type": "PAYMENT.CAPTURE.DENIED"}
     assert hooks.verdict(headers, webhook_id, forged) == "FAILURE"
-    hooks.remove(webhook_id)
+
+
+@pytest.mark.usefixtures("endpoint")
+async def test_a_dropped_webhook_of_the_dashboard_never_comes(
+    client: stripe.StripeClient, admin: Admin, receiver: Receiver
+) -> None:
+    """What is done there is told of as a request is, and can be kept silent as one."""
+    silent, told = new_id(), new_id()
+    for payment_id in (silent, told):
+        client.v1.payment_intents.create(card_charge(payment_id, capture_method="manual"))
+    admin.arm("drop_webhook", payment_id=silent)
+    for payment_id in (silent, told):
+        admin.act(f"payments/{payment_id}/capture")
+    await eventually(lambda: "payment_intent.succeeded" in receiver.types())
+    subjects = [event["data"]["object"] for event in receiver.events()]
+    captured = [one["metadata"] for one in subjects if one["object"] == "payment_intent"]
+    assert captured == [{"payment_id": told}]

@@ -27,8 +27,17 @@ class Admin:
 
     def expire(self, payment_id: str) -> None:
         """The vendor lets the payment's authorization go."""
-        url = f"{self.url}/_simulator/payments/{payment_id}/expire"
-        requests.post(url, timeout=5).raise_for_status()
+        self.act(f"payments/{payment_id}/expire")
+
+    def act(self, path: str, **body: str | int) -> dict[str, Any]:
+        """Something is done in a vendor's dashboard, or by banks, or by time."""
+        answer = self.try_to(path, **body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def try_to(self, path: str, **body: str | int) -> requests.Response:
+        """The same, where it may be refused."""
+        return requests.post(f"{self.url}/_simulator/{path}", json=body, timeout=5)
 
     def journal(self, **filters: str) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.url}/_simulator/journal", params=filters, timeout=5)

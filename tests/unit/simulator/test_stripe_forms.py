@@ -3,7 +3,7 @@
 import pytest
 
 from simulator.stripe.forms import Form, parse
-from simulator.stripe.reads import _clauses
+from simulator.stripe.search import _clauses
 from simulator.vendor import Refused
 
 

@@ -1,0 +1,85 @@
+"""Stripe's lists: cursors, newest first, filters on when an object was made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from simulator.faults import FaultKind
+from simulator.stripe import failures
+from simulator.stripe.context import StripeContext
+from simulator.stripe.forms import Form
+from simulator.stripe.records import Dispute, Intent, Refund
+from simulator.stripe.state import IdIndex
+from simulator.vendor import Decision
+
+_Listed = TypeVar("_Listed", Intent, Refund, Dispute)
+
+_LIMIT_DEFAULT: Final = 10
+_LIMIT_MAX: Final = 100
+PARAMETERS: Final = ("ending_before", "expand", "limit", "starting_after")
+
+
+def read(
+    body: dict[str, object], *, payment_id: str | None = None, reference: str | None = None
+) -> Decision:
+    """An answer that changes nothing."""
+    return Decision(status=200, outcome="ok", body=body, payment_id=payment_id, reference=reference)
+
+
+def hidden(context: StripeContext, created: float) -> bool:
+    """Whether a scripted index delay hides an object of this age."""
+    spec = context.faults.replacing
+    if spec is None or spec.kind is not FaultKind.NOT_FOUND:
+        return False
+    return spec.milliseconds is None or context.at - created < spec.milliseconds / 1000
+
+
+def limit_of(form: Form) -> int:
+    """How many are asked for."""
+    limit = form.integer("limit")
+    limit = _LIMIT_DEFAULT if limit is None else limit
+    if not 1 <= limit <= _LIMIT_MAX:
+        raise failures.invalid(
+            f"Invalid limit: must be between 1 and {_LIMIT_MAX}",
+            param="limit",
+            code="parameter_invalid_integer",
+        )
+    return limit
+
+
+def page_of(
+    form: Form,
+    index: IdIndex,
+    objects: dict[str, _Listed],
+    wanted: Callable[[_Listed], bool],
+) -> tuple[list[_Listed], bool]:
+    """One page, newest first, and whether there is more in the direction asked for."""
+    limit = limit_of(form)
+    after, before = form.text("starting_after"), form.text("ending_before")
+    for name, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor is not None and cursor not in objects:
+            raise failures.no_such("object", cursor, name)
+    ids = index.newest_first(after) if before is None else index.oldest_first(before)
+    matching = (objects[one] for one in ids if wanted(objects[one]))
+    taken = list(itertools.islice(matching, limit + 1))
+    page = taken[:limit]
+    return (page if before is None else page[::-1]), len(taken) > limit
+
+
+def created_filter(form: Form) -> Callable[[int], bool]:
+    """Whether an object of a time, in Unix seconds, is among those asked for."""
+    if isinstance(form.params.get("created"), str):
+        exact = form.integer("created")
+        return lambda created: created == exact
+    bounds = form.mapping("created")
+    limits = {name: int(value) for name, value in bounds.items() if isinstance(value, str)}
+    low = max(limits.get("gte", 0), limits.get("gt", -1) + 1)
+    high = min(limits.get("lte", 1 << 62), limits.get("lt", (1 << 62) + 1) - 1)
+    return lambda created: low <= created <= high
+
+
+def in_list(form: Form) -> tuple[str, ...]:
+    """`data.latest_charge` in a list is `latest_charge` in its objects."""
+    return tuple(name.removeprefix("data.") for name in form.names("expand"))
