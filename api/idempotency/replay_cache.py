@@ -51,7 +51,9 @@ class ReplayCache:
         return Answer(status, orjson.loads(stored[_HEAD.size : body_at]), stored[body_at:])
 
     def keep(self, asked: Idempotency, answer: Answer) -> None:
-        """Remember a committed answer, in the background."""
+        """Remember a committed answer that will not change, in the background."""
+        if answer.provisional:
+            return
         headers = orjson.dumps(dict(answer.headers))
         head = _HEAD.pack(asked.fingerprint, answer.status, len(headers))
         value = b"".join((head, headers, answer.body))

@@ -22,12 +22,12 @@ from api.handling.call import Call
 from api.handling.cursors import BY_ID
 from api.handling.lists import Listing
 from api.handling.submission import Answered, Rendering, commit
+from api.handling.waiting import Wait
 from api.http.preconditions import accepted_versions
-from api.http.preferences import wait_seconds
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
 from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
-from payments.payment import TERMINAL, Payment
+from payments.payment import Payment
 from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 async def create_payment(call: Call) -> Answer:
     body = await call.body(CreatePaymentBody)
     command = body.command(call.tenant_id, call.idempotency_key)
-    committed = await accepted(call, command, _accepted)
-    return await _waited_for(call, committed)
+    wait = Wait.of(call, _ended)
+    committed = await accepted(call, command, wait.rendering(_accepted))
+    return await wait.answer(call, committed)
 
 
 async def get_payment(call: Call) -> Answer:
@@ -65,7 +66,8 @@ async def cancel_payment(call: Call) -> Answer:
     payment_id = _known_id(call)
     await call.body(CancelPaymentBody)
     command = CancelPayment(tenant_id=call.tenant_id, payment_id=payment_id)
-    return (await commit(call, command, _changed)).answer
+    wait = Wait.of(call, _changed, unless_asked=_VOID_SECONDS)
+    return await wait.answer(call, await commit(call, command, wait.rendering(_changed)))
 
 
 async def capture_payment(call: Call) -> Answer:
@@ -105,22 +107,6 @@ def payment_answer(status: int, result: Result) -> Answer:
     return json_answer(status, PaymentResponse.of(result), location)
 
 
-async def _waited_for(call: Call, committed: Answered) -> Answer:
-    """The payment in its terminal state, if the client wants to wait and it gets there in time.
-
-    A replayed answer is what it was: whoever tries again after waiting asks for the payment.
-    """
-    seconds = wait_seconds(call.request.headers.getall("Prefer", ()))
-    payment = committed.result
-    if not seconds or not isinstance(payment, Payment):
-        return committed.answer
-    call.headers["Preference-Applied"] = f"wait={seconds}"
-    ended: Payment | None = payment
-    if payment.status not in TERMINAL:
-        ended = await call.deps.watch.ended(payment.id, seconds)
-    return payment_answer(200, ended) if ended else committed.answer
-
-
 def _known_id(call: Call) -> UUID:
     payment_id = call.path_id(PAYMENT_NOT_FOUND)
     structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
@@ -129,6 +115,10 @@ def _known_id(call: Call) -> UUID:
 
 def _accepted(result: Result) -> Answer:
     return payment_answer(202, result)
+
+
+def _ended(result: Result) -> Answer:
+    return payment_answer(200, result)
 
 
 def _changed(result: Result) -> Answer:
@@ -144,6 +134,8 @@ _PAYMENTS: Final = Listing(
     row=PaymentResponse.of,
 )
 _LOCATION: Final = {"Location": "The payment's address."}
+# A provider answers a void within a second, mostly; a client waits some for an answer.
+_VOID_SECONDS: Final = 5
 
 ROUTES: Final = (
     Route(
@@ -195,6 +187,7 @@ ROUTES: Final = (
         tag="Payments",
         body=CancelPaymentBody,
         key_use=KeyUse.ACCEPTED,
+        may_wait=True,
         refusals=(409,),
         successes={200: Success("The cancelled payment.", PaymentResponse)},
     ),
