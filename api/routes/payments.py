@@ -1,4 +1,4 @@
-"""Payments: accept one, read it, list them; cancel, capture, refund."""
+"""Payments: accept one, list them; cancel, capture."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from api.contract.requests.bodies import (
     CreatePaymentBody,
     positive_amount_in,
 )
-from api.contract.requests.queries import PaymentQuery, PaymentsQuery
+from api.contract.requests.queries import PaymentsQuery
 from api.contract.responses.answers import Page, json_answer
-from api.contract.responses.payments import PaymentDetailResponse, PaymentResponse
+from api.contract.responses.payments import PaymentResponse
 from api.contract.route import Route, Success
 from api.handling.call import Call
 from api.handling.cursors import BY_ID
@@ -24,11 +24,11 @@ from api.handling.lists import Listing
 from api.handling.submission import Answered, Rendering, commit
 from api.handling.waiting import Wait
 from api.http.preconditions import accepted_versions
-from api.http.problems import PAYMENT_NOT_FOUND, Problem
+from api.http.problems import PAYMENT_NOT_FOUND
 from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import Payment
-from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
+from store.read.payments import PaymentFilters, payment_by_id, payments_page
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,17 +44,6 @@ async def create_payment(call: Call) -> Answer:
     wait = Wait.of(call, _ended)
     committed = await accepted(call, command, wait.rendering(_accepted))
     return await wait.answer(call, committed)
-
-
-async def get_payment(call: Call) -> Answer:
-    payment_id, query = call.path_id(PAYMENT_NOT_FOUND), call.query(PaymentQuery)
-    async with call.database() as connection:
-        found = await payment_with_all(
-            connection, call.tenant_id, payment_id, with_events=query.expand == "events"
-        )
-    if found is None:
-        raise Problem(PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
-    return json_answer(200, PaymentDetailResponse.detailed(found))
 
 
 async def list_payments(call: Call) -> Answer:
@@ -169,16 +158,6 @@ ROUTES: Final = (
         successes={200: Success("A page of payments.", Page[PaymentResponse])},
     ),
     Route(
-        method="GET",
-        path="/api/v1/payments/{id}",
-        handler=get_payment,
-        scope=Scope.PAYMENTS_READ,
-        summary="A payment with its attempts and refunds, and its history if wanted.",
-        tag="Payments",
-        query=PaymentQuery,
-        successes={200: Success("The payment.", PaymentDetailResponse)},
-    ),
-    Route(
         method="POST",
         path="/api/v1/payments/{id}/cancel",
         handler=cancel_payment,
@@ -189,7 +168,13 @@ ROUTES: Final = (
         key_use=KeyUse.ACCEPTED,
         may_wait=True,
         refusals=(409,),
-        successes={200: Success("The cancelled payment.", PaymentResponse)},
+        successes={
+            200: Success(
+                "The payment, cancelled; or as it is, if its provider is slow to answer a void. "
+                "Without `Prefer` that is waited for up to five seconds.",
+                PaymentResponse,
+            )
+        },
     ),
     Route(
         method="POST",
