@@ -188,6 +188,23 @@ async def test_what_ends_at_once_is_not_waited_for(ingress: Ingress) -> None:
             )
 
 
+@pytest.mark.parametrize(("first", "second"), [(NOTHING, LONG), (LONG, NOTHING)])
+async def test_a_transfer_with_a_preference_is_the_transfer_without(
+    ingress: Ingress, first: Mapping[str, str], second: Mapping[str, str]
+) -> None:
+    """It has ended when it is answered: 201, whoever would wait."""
+    client, key = ingress.client, str(uuid.uuid4())
+    body = {
+        "source_account_id": await client.account(),
+        "destination_account_id": await client.account(),
+        "amount": 5,
+        "currency": "USD",
+    }
+    made = await client.post("/api/v1/transfers", body, key=key, **first)
+    assert made.status == 201
+    assert said(await client.post("/api/v1/transfers", body, key=key, **second)) == said(made)
+
+
 @pytest.mark.parametrize("action", ["refund", "capture", "cancel"])
 @pytest.mark.parametrize(("first", "second"), [(NOTHING, LONG), (LONG, NOTHING)])
 async def test_with_a_preference_or_without_a_key_has_one_answer(
