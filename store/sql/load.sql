@@ -56,7 +56,9 @@ INNER JOIN provider_events AS taken
     ON asked.provider = taken.provider AND asked.event_id = taken.event_id;
 
 -- name: idempotency_answers
-SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
+SELECT
+    stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body,
+    stored.provisional
 FROM unnest(:tenant_ids::text[], :keys::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

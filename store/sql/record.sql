@@ -345,11 +345,23 @@ SELECT
 -- name: insert_idempotency_keys
 -- A key another transaction is inserting makes this one wait for it, and then fail:
 -- the batch is rolled back and decided again, with the other's answer in sight.
-INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, recorded_at)
+INSERT INTO idempotency_keys (
+    tenant_id, key, fingerprint, status, headers, body, recorded_at, provisional
+)
 SELECT * FROM (
     SELECT
         unnest(:tenant_id::text[]) AS tenant_id, unnest(:key::text[]) AS key,
         unnest(:fingerprint::bytea[]), unnest(:status::smallint[]), unnest(:headers::json[]),
-        unnest(:body::bytea[]), unnest(:recorded_at::timestamptz[])
+        unnest(:body::bytea[]), unnest(:recorded_at::timestamptz[]),
+        unnest(:provisional::boolean[])
 ) AS new
 ORDER BY tenant_id, key;
+
+-- name: settle_answer
+-- Once, whoever comes first: nobody was given what it replaces.
+UPDATE idempotency_keys SET
+    status = :status,
+    headers = :headers,
+    body = :body,
+    provisional = FALSE
+WHERE tenant_id = :tenant_id AND key = :key AND provisional;
