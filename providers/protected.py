@@ -1,4 +1,4 @@
-"""A Gateway that is safe to lean on: circuit breakers, a bound on concurrency, a deadline.
+"""A Gateway that is safe to lean on: its health is asked and told, and there is a deadline.
 
 What is not asked at all is `Deferred`; what is asked ends within its deadline. Providers
 share nothing, so one that hangs fills its own slots only. Every call is a client span, a
@@ -8,11 +8,9 @@ count and a duration, and what goes wrong is a log line.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -29,9 +27,9 @@ from payments.outcome import (
     Unknown,
     Unresolvable,
 )
-from providers.breaker import Breaker, BreakerPolicy, CircuitState
+from payments.payment import Provider
+from providers.breaker import BreakerPolicy
 from providers.gateway import (
-    PROVIDER_FAULTS,
     AnyRequest,
     CaptureRequest,
     ChargeRequest,
@@ -41,19 +39,13 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
+from providers.health import INQUIRE, Clocks, Health
 from telemetry.metrics import Metrics
-from telemetry.metrics.pipeline import BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN
 from telemetry.tracing import current_traceparent, remote_parent
 
 log = structlog.get_logger()
 
 NO_CAPACITY: Final = "no_capacity"
-_OPERATIONS: Final = ("charge", "capture", "void", "refund", "inquire")
-_GAUGE_VALUES: Final = {
-    CircuitState.CLOSED: BREAKER_CLOSED,
-    CircuitState.HALF_OPEN: BREAKER_HALF_OPEN,
-    CircuitState.OPEN: BREAKER_OPEN,
-}
 
 RequestT = TypeVar("RequestT", ChargeRequest, CaptureRequest, VoidRequest, RefundRequest, Inquiry)
 AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome)
@@ -85,7 +77,7 @@ class Protected:
         limits: Limits,
         metrics: Metrics,
         tracer: Tracer,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks | None = None,
     ) -> None:
         self.name = gateway.name
         self.capabilities = gateway.capabilities
@@ -94,11 +86,10 @@ class Protected:
         self._metrics = metrics.provider
         self._tracer = tracer
         self._slots = asyncio.Semaphore(limits.concurrent_calls_max)
-        self._breakers = {name: Breaker(limits.breaker, clock) for name in _OPERATIONS}
-        for operation, breaker in self._breakers.items():
-            gauge = self._metrics.breaker_state.labels(self.name, operation)
-            # Read at each scrape: an open circuit becomes half-open without anything happening.
-            gauge.set_function(partial(_gauge_value, breaker))
+        self.health = Health(
+            Provider(self.name), limits.concurrent_calls_max, limits.breaker, clocks
+        )
+        self.health.show(self._metrics)
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         return await self._call("charge", request, self._gateway.charge)
@@ -113,7 +104,7 @@ class Protected:
         return await self._call("refund", request, self._gateway.refund)
 
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
-        return await self._call("inquire", inquiry, self._gateway.inquire)
+        return await self._call(INQUIRE, inquiry, self._gateway.inquire)
 
     async def aclose(self) -> None:
         await self._gateway.aclose()
@@ -138,8 +129,7 @@ class Protected:
         self, operation: str, ask: Callable[[], Awaitable[AnswerT]]
     ) -> AnswerT | Deferred | Unknown:
         """Wait for a turn, unless the circuit is open; then ask, if it still is not."""
-        breaker = self._breakers[operation]
-        if (refusal := breaker.refusal()) is not None:
+        if (refusal := self.health.refusal(operation)) is not None:
             return refusal
         try:
             async with asyncio.timeout(self._limits.turn_s_max):
@@ -147,7 +137,7 @@ class Protected:
         except TimeoutError:
             return Deferred(NO_CAPACITY, self._limits.no_capacity_retry_s)
         try:
-            return await breaker.call(lambda: self._ask(operation, ask), _is_fault)
+            return await self.health.call(operation, lambda: self._ask(operation, ask))
         finally:
             self._slots.release()
 
@@ -198,21 +188,6 @@ class Protected:
                 code=code,
                 reason=message,
             )
-
-
-def _gauge_value(breaker: Breaker) -> float:
-    return _GAUGE_VALUES[breaker.state]
-
-
-def _is_fault(outcome: InquiryOutcome) -> bool:
-    """Whether the provider is to blame; a decline, and not finding anything, are answers."""
-    match outcome:
-        case Retriable(code) | Unknown(code):
-            return code in PROVIDER_FAULTS
-        case Succeeded() | Declined() | Deferred() | NotFound() | Unresolvable():
-            return False
-        case _:
-            assert_never(outcome)
 
 
 _TROUBLED: Final = frozenset({"retriable", "unknown"})

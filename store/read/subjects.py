@@ -1,4 +1,4 @@
-"""What an operator at the console names by its id alone: a payment or a refund, of any tenant."""
+"""A payment or a refund of any tenant, named by its id alone: by an operator, or by a message."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from store.queries import bound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
+    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
 
@@ -25,3 +27,8 @@ async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Su
     """The payment or refund of that id, or None."""
     row = await connection.fetchrow(*bound("subject_by_id", id=subject_id))
     return Subject(row["is_refund"], row["currency"]) if row else None
+
+
+async def known_subjects(pool: asyncpg.Pool[asyncpg.Record], ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the ids that are a payment's or a refund's."""
+    return {row["id"] for row in await pool.fetch(*bound("known_subjects", ids=list(ids)))}

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from payments.account import Account, AccountStatus
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.money import format_amount
+from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
 from payments.refund import Refund, RefundStatus
 from topics.contracts.provider_names import Provider
@@ -177,7 +178,8 @@ class AccountData(BaseModel):
 class WorkData(BaseModel):
     """What a stage is asked: make attempt number `attempt` at this payment or refund.
 
-    `provider` lets a stage keep a slow provider's work apart before it has read the row.
+    `provider` lets a stage keep a slow provider's work apart before it has read the row, and
+    `operation` what the provider fails at from what it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -185,6 +187,7 @@ class WorkData(BaseModel):
     payment_id: UUID
     refund_id: UUID | None = None
     provider: Provider | None = None
+    operation: Operation | None = None
     attempt: int
 
     @classmethod
@@ -194,6 +197,7 @@ class WorkData(BaseModel):
             payment_id=work.payment_id,
             refund_id=work.refund_id,
             provider=work.provider,
+            operation=work.operation,
             attempt=work.attempt,
         )
 

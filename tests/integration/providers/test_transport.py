@@ -49,7 +49,7 @@ async def exchange(
 
 async def test_a_refused_connection_is_never_sent() -> None:
     """Where nobody listens, nothing can have been read."""
-    assert await exchange(wire.refused_url()) == NotSent("ClientConnectorError")
+    assert await exchange(wire.refused_url()) == NotSent("Connection refused")
 
 
 async def test_a_connection_that_does_not_come_about_is_never_sent() -> None:

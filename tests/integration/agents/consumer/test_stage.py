@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
-from agents.consumer.stage import PoisonError, Stage
+from agents.consumer.delivery import PoisonError
+from agents.consumer.stage import Stage
 from payments.account import Account
 from payments.dead_letter import DeadLetterReason
 from payments.payment import Payment

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from opentelemetry.trace import NoOpTracer
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from agents.provider_work.calls import ProviderCalls, Tools
@@ -35,13 +36,14 @@ from payments.progress import Policy
 from process.addresses import DatabaseAddress
 from providers.breaker import BreakerPolicy
 from providers.gateway import ChargeRequest
-from providers.protected import Limits
+from providers.protected import Limits, Protected
 from providers.registry import NAMES, gateways
 from providers.stripe.config import StripeConfig
 from providers.stripe.gateway import CAPABILITIES, StripeGateway
 from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
+from telemetry.metrics import Metrics
 from tests.support.factories import SOURCE, TENANT
 from tests.support.providers.configs import all_configured, configured
 from tests.support.waiting import eventually
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
 
     from payments.outcome import Outcome
     from payments.payment import Payment
-    from providers.gateway import Gateway
-    from telemetry.metrics import Metrics
     from tests.support.agents.shop import Shop
     from tests.support.fixtures.simulator import SimulatorProcess
 
@@ -66,23 +66,23 @@ _LONG_S: Final = 30.0
 
 @asynccontextmanager
 async def calling(
-    shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Gateway]
+    shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Protected]
 ) -> AsyncIterator[ProviderCalls]:
     """The calls of one worker; leaving waits for them."""
     async with Locks(redis, _LONG_S, metrics).kept() as locks:
         tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
-        async with ProviderCalls("charge", tools, _BOUND) as calls:
+        async with ProviderCalls("charge", tools) as calls:
             yield calls
 
 
 @pytest.fixture
 async def opened(
     simulator: SimulatorProcess, metrics: Metrics
-) -> AsyncIterator[Mapping[str, Gateway]]:
+) -> AsyncIterator[Mapping[str, Protected]]:
     """Gateways to the simulator that lose patience, and close their circuits, soon."""
     async with gateways(
         all_configured(simulator.url, _TIMEOUT_S),
-        Limits(breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
+        Limits(concurrent_calls_max=_BOUND, breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
         metrics,
         NoOpTracer(),
     ) as made:
@@ -103,7 +103,7 @@ async def claimed_again(shop: Shop, payment: Payment, attempt: int) -> Claimed:
 
 
 async def test_a_provider_that_hangs_fills_its_own_lane_only(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """With one provider at its bound, the other's payments are made; then the first has room."""
     customer = await idle_shop.customer()
@@ -114,8 +114,8 @@ async def test_a_provider_that_hangs_fills_its_own_lane_only(
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         for claim in claims:
             calls.start(claim, SOURCE)
-        full = asyncio.ensure_future(calls.room("stripe"))
-        assert await calls.room("paypal") == _BOUND
+        full = asyncio.ensure_future(calls.room("stripe", Operation.CHARGE))
+        assert await calls.room("paypal", Operation.CHARGE) == _BOUND
         calls.start(await claimed(idle_shop, other), SOURCE)
         await idle_shop.becomes(other, "completed")
         assert not full.done()
@@ -124,7 +124,7 @@ async def test_a_provider_that_hangs_fills_its_own_lane_only(
 
 
 async def test_leaving_waits_until_every_outcome_is_recorded(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """A stage that drains loses no answer: what was asked for is in the books when it is gone."""
     customer = await idle_shop.customer()
@@ -138,7 +138,7 @@ async def test_leaving_waits_until_every_outcome_is_recorded(
 
 
 async def test_who_holds_the_lock_is_not_disturbed(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """Another worker is at it: the attempt is put off, and burns nothing."""
     customer = await idle_shop.customer()
@@ -152,7 +152,7 @@ async def test_who_holds_the_lock_is_not_disturbed(
 
 
 async def test_an_open_circuit_puts_work_off_and_burns_nothing(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """While a provider is failing nobody asks it; when it is back the payment is made."""
     customer = await idle_shop.customer()
@@ -199,7 +199,7 @@ def breaker(metrics: Metrics) -> float | None:
 
 
 async def test_an_answer_on_its_way_is_not_asked_for_twice(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """The inquiry comes before the charge: the provider's key tells the two requests are one."""
     customer = await idle_shop.customer()
@@ -255,7 +255,7 @@ async def test_a_provider_is_not_asked_for_what_is_cancelled_in_that_moment(
     database: DatabaseAddress,
     metrics: Metrics,
     redis_client: Redis,
-    opened: Mapping[str, Gateway],
+    opened: Mapping[str, Protected],
     *,
     claims_first: bool,
 ) -> None:
@@ -289,7 +289,7 @@ async def test_an_authorization_is_captured_or_voided_and_never_both(
     database: DatabaseAddress,
     metrics: Metrics,
     redis_client: Redis,
-    opened: Mapping[str, Gateway],
+    opened: Mapping[str, Protected],
     *,
     captures_first: bool,
 ) -> None:
@@ -336,8 +336,10 @@ class _Forgetful(StripeGateway):
 
 
 @asynccontextmanager
-async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Gateway]]:
-    gateway = kind(configured(StripeConfig, url))
+async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Protected]]:
+    gateway = Protected(
+        kind(configured(StripeConfig, url)), Limits(), Metrics(CollectorRegistry()), NoOpTracer()
+    )
     try:
         yield {"stripe": gateway}
     finally:
@@ -398,7 +400,7 @@ async def redriven(shop: Shop, payment: Payment) -> Claimed:
 
 
 async def test_a_redriven_payment_is_asked_after_before_it_is_charged_again(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """Its books said failed, its provider had charged it: redriven, it is found and completed."""
     customer = await idle_shop.customer()
