@@ -31,7 +31,7 @@ class KeyTurn:
         await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
         coming.cancel()
         told.cancel()
-        return self.before.is_set()
+        return not stopping.is_set()
 
 
 class KeyOrder:

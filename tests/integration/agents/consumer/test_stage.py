@@ -195,21 +195,37 @@ async def test_stopped_it_waits_for_nobody_s_turn(
     async def waits(_offset: int) -> None:
         await recorded.wait()
 
-    topic, handler = Topic(), Handler(waits, lanes=lambda message: message.type)
+    topic, handler = Topic(), Handler(waits)
     stage = Stage(handler, committer, metrics)
-    topic.deliver(b"{}", headers_of_work("slow"), b"one")
-    topic.deliver(b"{}", headers_of_work("quick"), b"one")
-
-    def lanes() -> set[str]:
-        return {each.get_name() for each in asyncio.all_tasks()} & {"charge-slow", "charge-quick"}
-
+    topic.deliver(b"{}", headers_of_work(), b"one")
+    topic.deliver(b"{}", headers_of_work(), b"one")
     async with running(stage, topic):
-        await eventually(lambda: topic.taken == 2 and handler.begun == [0] and len(lanes()) == 2)
+        await eventually(lambda: topic.taken == 2 and handler.begun == [0])
         stage.stop()
-        await eventually(lambda: lanes() == {"charge-slow"})
         recorded.set()
     assert handler.begun == [0]
     assert topic.acked == [0]
+
+
+async def test_what_is_of_one_key_stands_in_one_lane(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """Behind the one before it, in that one's lane: so its own lane waits for no other."""
+    recorded = asyncio.Event()
+
+    async def waits(offset: int) -> None:
+        if offset == 0:
+            await recorded.wait()
+
+    topic, handler = Topic(), Handler(waits, lanes=lambda message: message.type)
+    topic.deliver(b"{}", headers_of_work("slow"), b"one")
+    topic.deliver(b"{}", headers_of_work("quick"), b"one")
+    topic.deliver(b"{}", headers_of_work("quick"), b"another")
+    async with running(Stage(handler, committer, metrics), topic):
+        await eventually(lambda: topic.taken == 3 and 2 in handler.begun)
+        assert 1 not in handler.begun
+        recorded.set()
+        await eventually(lambda: topic.acked == [0, 1, 2])
 
 
 async def test_what_waits_behind_a_letter_does_not_stop_the_stage(
