@@ -68,8 +68,10 @@ async def test_a_name_that_does_not_resolve_is_never_sent() -> None:
 async def test_a_connection_that_is_not_secured_is_never_sent() -> None:
     """No byte of the request before the server has shown who it is; and what is wrong is said."""
 
-    async def greets(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 ready\r\n")
+        await reader.read()
+        writer.close()
 
     async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
