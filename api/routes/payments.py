@@ -22,6 +22,7 @@ from api.handling.call import Call
 from api.handling.cursors import BY_ID
 from api.handling.lists import Listing
 from api.handling.submission import Answered, Rendering, commit
+from api.handling.waiting import waiting_for
 from api.http.preconditions import accepted_versions
 from api.http.preferences import wait_seconds
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
@@ -51,9 +52,10 @@ async def get_payment(call: Call) -> Answer:
         found = await payment_with_all(
             connection, call.tenant_id, payment_id, with_events=query.expand == "events"
         )
+        waiting = await waiting_for(connection, found) if found else None
     if found is None:
         raise Problem(PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
-    return json_answer(200, PaymentDetailResponse.detailed(found))
+    return json_answer(200, PaymentDetailResponse.detailed(found, waiting))
 
 
 async def list_payments(call: Call) -> Answer:

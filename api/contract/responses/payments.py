@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Self, cast
 from uuid import UUID
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.contract.responses.answers import FROZEN
 from api.contract.responses.refunds import RefundResponse
@@ -20,6 +20,8 @@ from payments.events import EventType
 from payments.money import format_amount
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
+from payments.provider_state import ProviderState
+from payments.waiting import Waiting, WaitsFor
 from store.read.payments import AttemptRecord, PaymentDetail, StoredEvent
 from topics.contracts.provider_names import Provider
 
@@ -159,19 +161,55 @@ class PaymentEventResponse(BaseModel):
         )
 
 
-class PaymentDetailResponse(PaymentResponse):
-    """A payment with everything that happened for it; `events` when asked for."""
+class WaitingResponse(BaseModel):
+    """Why a payment, or else the first of its open refunds, is not done.
 
+    `for` says whose turn it is: `worker`, its work is on the way to one; `answer`, the provider
+    is being asked; `retry`, it is tried again, or asked after; `provider`, the provider takes
+    nothing, or less, just now, and when it does the work goes on by itself; `capture`, it is to
+    be captured; `review` and `dead_letter`, an operator. By `until` it is looked at again.
+    """
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    waits_for: WaitsFor = Field(alias="for")
+    operation: Operation | None
+    provider_state: ProviderState | None
+    reason: str | None
+    until: datetime | None
+
+    @classmethod
+    def of(cls, waiting: Waiting) -> Self:
+        """The same, for clients."""
+        return cls.model_validate(
+            {
+                "for": waiting.waits_for,
+                "operation": waiting.operation,
+                "provider_state": waiting.provider_state,
+                "reason": waiting.reason,
+                "until": waiting.until,
+            }
+        )
+
+
+class PaymentDetailResponse(PaymentResponse):
+    """A payment with everything that happened for it; `events` when asked for.
+
+    `waiting` is null when nothing is owed any more, by anybody.
+    """
+
+    waiting: WaitingResponse | None
     attempts: list[AttemptResponse]
     refunds: list[RefundResponse]
     events: list[PaymentEventResponse] | None = None
 
     @classmethod
-    def detailed(cls, found: PaymentDetail) -> Self:
+    def detailed(cls, found: PaymentDetail, waiting: Waiting | None) -> Self:
         """The payment with what belongs to it."""
         events = found.events
         return cls(
             **vars(PaymentResponse.of(found.payment)),
+            waiting=WaitingResponse.of(waiting) if waiting else None,
             attempts=[AttemptResponse.of(each) for each in found.attempts],
             refunds=[RefundResponse.of(each) for each in found.refunds],
             events=None if events is None else [PaymentEventResponse.of(each) for each in events],
