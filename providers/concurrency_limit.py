@@ -33,7 +33,8 @@ _FEW: Final = 0.1
 _REST_S: Final = 0.25
 # Whatever a provider wishes: it is asked again by then.
 _REST_S_MAX: Final = 30.0
-# So many refusals over so long, and nothing else: a limit by the second lets some through.
+# So many refusals, and nothing else, over so long or with the wish to be left alone for so long:
+# a limit by the second lets some through, and wishes for a second.
 _USED_UP_CALLS: Final = 3
 _USED_UP_S: Final = 2.0
 # The rest grows to half of the time for which it has been so: healed, it is noticed in seconds.
@@ -83,10 +84,11 @@ class ConcurrencyLimit:
             case Retriable(Trouble.RATE_LIMITED | Trouble.NOT_SENT as code, message, wished_s):
                 self.reason = message
                 self._remember(1.0)
+                rest_s = _REST_S if wished_s is None else wished_s
                 if code == Trouble.RATE_LIMITED:
-                    self._refused(now)
+                    self._refused(rest_s, now)
                 if self.is_limited:
-                    self._slow_down(number, _REST_S if wished_s is None else wished_s, now)
+                    self._slow_down(number, rest_s, now)
             case Succeeded() | Declined():
                 self._remember(0.0)
                 self._refused_in_a_row, self._refused_since, self._is_used_up = 0, inf, False
@@ -96,12 +98,11 @@ class ConcurrencyLimit:
             case _:
                 return
 
-    def _refused(self, now: float) -> None:
+    def _refused(self, wished_s: float, now: float) -> None:
         self._refused_in_a_row += 1
         self._refused_since = min(self._refused_since, now)
-        self._is_used_up = (
-            self._refused_in_a_row >= _USED_UP_CALLS and now - self._refused_since >= _USED_UP_S
-        )
+        is_long = max(wished_s, now - self._refused_since) >= _USED_UP_S
+        self._is_used_up = is_long and self._refused_in_a_row >= _USED_UP_CALLS
 
     def _remember(self, limited: float) -> None:
         self._limited_share += (limited - self._limited_share) / _MEMORY

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -37,6 +38,7 @@ class Door:
     session: aiohttp.ClientSession
     port: int = 0
     knocks: int = 0
+    _bearer: str | None = None
     _refusal: Refusal | None = None
     _runner: web.AppRunner | None = None
 
@@ -48,9 +50,13 @@ class Door:
         """Let nobody in any more."""
         self._refusal = refusal
 
+    def take(self, bearer: str) -> None:
+        """Let those in only who have this token."""
+        self._bearer = bearer
+
     async def open(self) -> None:
         """Let everybody in."""
-        self._refusal = None
+        self._refusal = self._bearer = None
         if self._runner is None:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", self._answer)
@@ -67,7 +73,10 @@ class Door:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.knocks += 1
-        if (refusal := self._refusal) is not None:
+        refusal = self._refusal
+        if self._bearer and request.headers.get("Authorization") != f"Bearer {self._bearer}":
+            refusal = Refusal(HTTPStatus.UNAUTHORIZED)
+        if refusal is not None:
             return web.json_response(
                 dict(refusal.body), status=refusal.status, headers=refusal.headers
             )

@@ -11,15 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from agents.provider_work.calls import ProviderCalls, Tools
-from agents.provider_work.locks import Locks
 from local.program import free_port
 from payments.commands import (
     CancelPayment,
@@ -27,25 +25,32 @@ from payments.commands import (
     ClaimPayment,
     RedriveDeadLetter,
     SettlePayment,
-    WakePayment,
 )
 from payments.decision import Claimed
 from payments.outcome import Declined, Operation, Succeeded
 from payments.payment import CaptureMethod, Provider
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
-from providers.breaker import BreakerPolicy
 from providers.gateway import ChargeRequest
 from providers.protected import Limits, Protected
-from providers.registry import NAMES, gateways
+from providers.registry import NAMES
 from providers.stripe.config import StripeConfig
 from providers.stripe.gateway import CAPABILITIES, StripeGateway
 from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from telemetry.metrics import Metrics
+from tests.support.agents.calls import (
+    BOUND,
+    TIMEOUT_S,
+    calling,
+    circuit,
+    claimed,
+    claimed_again,
+    has_ended,
+)
 from tests.support.factories import SOURCE, TENANT
-from tests.support.providers.configs import all_configured, configured
+from tests.support.providers.configs import configured
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -58,56 +63,13 @@ if TYPE_CHECKING:
     from tests.support.agents.shop import Shop
     from tests.support.fixtures.simulator import SimulatorProcess
 
-# Long for a simulator that answers in milliseconds, on a machine that others use too.
-_TIMEOUT_S: Final = 1.5
-_BOUND: Final = 8
-_LONG_S: Final = 30.0
-
-
-@asynccontextmanager
-async def calling(
-    shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Protected]
-) -> AsyncIterator[ProviderCalls]:
-    """The calls of one worker; leaving waits for them."""
-    async with Locks(redis, _LONG_S, metrics).kept() as locks:
-        tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
-        async with ProviderCalls("charge", tools) as calls:
-            yield calls
-
-
-@pytest.fixture
-async def opened(
-    simulator: SimulatorProcess, metrics: Metrics
-) -> AsyncIterator[Mapping[str, Protected]]:
-    """Gateways to the simulator that lose patience, and close their circuits, soon."""
-    async with gateways(
-        all_configured(simulator.url, _TIMEOUT_S),
-        Limits(concurrent_calls_max=_BOUND, breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
-        metrics,
-        NoOpTracer(),
-    ) as made:
-        yield made
-
-
-async def claimed(shop: Shop, payment: Payment, attempt: int = 1) -> Claimed:
-    claim = await shop.did(ClaimPayment(payment.id, attempt, "tests"))
-    assert isinstance(claim, Claimed), claim
-    return claim
-
-
-async def claimed_again(shop: Shop, payment: Payment, attempt: int) -> Claimed:
-    """The next attempt, due at once."""
-    await shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
-    await shop.did(WakePayment(payment.id))
-    return await claimed(shop, payment, attempt)
-
 
 async def test_a_provider_that_hangs_fills_its_own_lane_only(
     idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """With one provider at its bound, the other's payments are made; then the first has room."""
     customer = await idle_shop.customer()
-    hanging = [await idle_shop.bought(customer) for _ in range(_BOUND)]
+    hanging = [await idle_shop.bought(customer) for _ in range(BOUND)]
     other = await idle_shop.bought(customer, Provider("paypal"))
     claims = [await claimed(idle_shop, payment) for payment in hanging]
     idle_shop.provider.arm("hang_before", vendor="stripe", operation="charge")
@@ -115,7 +77,7 @@ async def test_a_provider_that_hangs_fills_its_own_lane_only(
         for claim in claims:
             calls.start(claim, SOURCE)
         full = asyncio.ensure_future(calls.room("stripe", Operation.CHARGE))
-        assert await calls.room("paypal", Operation.CHARGE) == _BOUND
+        assert await calls.room("paypal", Operation.CHARGE) == BOUND
         calls.start(await claimed(idle_shop, other), SOURCE)
         await idle_shop.becomes(other, "completed")
         assert not full.done()
@@ -162,7 +124,7 @@ async def test_an_open_circuit_puts_work_off_and_burns_nothing(
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         for payment in payments:
             calls.start(await claimed(idle_shop, payment), SOURCE)
-        await eventually(lambda: breaker(metrics) == 2)
+        await eventually(lambda: circuit(metrics) == 2)
         idle_shop.provider.clear()
         calls.start(await claimed(idle_shop, late), SOURCE)
         await eventually(lambda: has_ended(idle_shop, late, 1))
@@ -186,18 +148,6 @@ async def burned(shop: Shop, payment: Payment) -> int:
     return int(await shop.pool.fetchval(query, payment.id))
 
 
-async def has_ended(shop: Shop, payment: Payment, number: int) -> bool:
-    return any(
-        found == number and outcome is not None
-        for found, _, outcome in await shop.attempts(payment)
-    )
-
-
-def breaker(metrics: Metrics) -> float | None:
-    labels = {"provider": "stripe", "operation": "charge"}
-    return metrics.registry.get_sample_value("payments_provider_breaker_state", labels)
-
-
 async def test_an_answer_on_its_way_is_not_asked_for_twice(
     idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
@@ -205,7 +155,7 @@ async def test_an_answer_on_its_way_is_not_asked_for_twice(
     customer = await idle_shop.customer()
     payment = await idle_shop.bought(customer)
     idle_shop.provider.arm(
-        "latency", vendor="stripe", operation="charge", times=1, milliseconds=2 * _TIMEOUT_S * 1000
+        "latency", vendor="stripe", operation="charge", times=1, milliseconds=2 * TIMEOUT_S * 1000
     )
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         calls.start(await claimed(idle_shop, payment), SOURCE)
