@@ -204,10 +204,12 @@ async def test_what_is_of_one_key_stands_in_one_lane(
     topic.deliver(b"{}", headers_of_work("slow"), b"one")
     topic.deliver(b"{}", headers_of_work("quick"), b"one")
     async with at_work(Stage(handler, committer, metrics), topic):
-        await eventually(lambda: topic.taken == 2 and handler.begun == [0])
-        topic.deliver(b"{}", headers_of_work("quick"), b"another")
-        await eventually(lambda: handler.begun == [0, 2])
-        recorded.set()
+        try:
+            await eventually(lambda: topic.taken == 2 and handler.begun == [0])
+            topic.deliver(b"{}", headers_of_work("quick"), b"another")
+            await eventually(lambda: handler.begun == [0, 2])
+        finally:
+            recorded.set()
         await eventually(lambda: topic.acked == [0, 1, 2])
 
 
