@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,7 @@ from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
 from agents.fleet import Fleet
+from agents.provider_states import ProviderStates
 from agents.provider_work.calls import ProviderCalls, Tools
 from agents.provider_work.claims import ClaimHandler
 from agents.provider_work.locks import Locks
@@ -51,14 +52,14 @@ from topics import kafka
 from topics.names import Does, by_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     import asyncpg
 
+    from agents.consumer.stage import Known
     from payments.events import WorkType
     from process.lifecycle import Lifecycle
-    from providers.gateway import Gateway
+    from providers.protected import Protected
     from topics.names import WorkStage
 
 log = structlog.get_logger()
@@ -139,11 +140,11 @@ class StageProcess:
                 case Does.SCHEDULE:
                     await self._schedule(opened, committer)
                 case Does.NOTIFICATIONS:
-                    await self._receive(committer)
+                    await self._receive(opened, committer)
                 case Does.DEAD_LETTERS:
                     await self._stream(DeadLetters(committer, self.metrics), committer)
                 case understands:
-                    await self._work(understands, committer)
+                    await self._work(understands, opened, committer)
 
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         database = self.settings.database
@@ -165,11 +166,13 @@ class StageProcess:
         self._is_ready()
         await schedule.run(self.life.stopping)
 
-    async def _receive(self, committer: GroupCommitter) -> None:
+    async def _receive(
+        self, store: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
+    ) -> None:
         """The webhooks of every provider whose secret is set."""
         settings, listen = self.settings, self.settings.webhooks
         async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(self._gateways())
+            opened = await stack.enter_async_context(self._gateways(store))
             sources = await stack.enter_async_context(
                 notification_sources(settings.providers, settings.payment.provider_concurrency)
             )
@@ -182,15 +185,32 @@ class StageProcess:
             self._is_ready()
             await self.life.stopping.wait()
 
-    def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
+    @asynccontextmanager
+    async def _gateways(
+        self, store: asyncpg.Pool[asyncpg.Record]
+    ) -> AsyncIterator[Mapping[str, Protected]]:
+        """Every provider's, and how each is to this worker, told to whoever asks."""
         at_once = self.settings.payment.provider_concurrency
         limits = ProviderLimits(concurrent_calls_max=at_once)
-        return gateways(self.settings.providers, limits, self.metrics, self.tracing.tracer)
+        tracer, metrics = self.tracing.tracer, self.metrics
+        async with gateways(self.settings.providers, limits, metrics, tracer) as opened:
+            healths = [each.health for each in opened.values()]
+            async with ProviderStates(store, self.stage.name, self._worker, healths).told():
+                yield opened
 
-    async def _work(self, understands: WorkType, committer: GroupCommitter) -> None:
+    @property
+    def _worker(self) -> str:
+        """What it is called in what it records."""
+        return self.member or f"{socket.gethostname()}-{os.getpid()}"
+
+    async def _work(
+        self,
+        understands: WorkType,
+        store: asyncpg.Pool[asyncpg.Record],
+        committer: GroupCommitter,
+    ) -> None:
         """A stream of claims, and the provider calls they start."""
-        worker = self.member or f"{socket.gethostname()}-{os.getpid()}"
-        work = ProviderStage(self.stage.name, understands, worker)
+        work = ProviderStage(self.stage.name, understands, self._worker)
         settings, tracer = self.settings, self.tracing.tracer
         async with AsyncExitStack() as stack:
             locker = await stack.enter_async_context(redis.client(settings.redis.address()))
@@ -198,13 +218,15 @@ class StageProcess:
                 await redis.refuse_wrong_credentials(locker)
             unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
             locks = await stack.enter_async_context(unkept.kept())
-            opened = await stack.enter_async_context(self._gateways())
+            opened = await stack.enter_async_context(self._gateways(store))
             tools = Tools(committer, opened, locks, self.metrics, tracer)
-            at_once = settings.payment.provider_concurrency
-            calls = await stack.enter_async_context(ProviderCalls(work.stage, tools, at_once))
-            await self._stream(ClaimHandler(work, committer, calls, self.metrics), committer)
+            calls = await stack.enter_async_context(ProviderCalls(work.stage, tools))
+            claims = ClaimHandler(work, committer, calls, self.metrics, store)
+            await self._stream(claims, committer, claims.known)
 
-    async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
+    async def _stream(
+        self, handler: Handler, committer: GroupCommitter, known: Known | None = None
+    ) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
         assert self.stage.topic is not None, f"no topic brings work to {self.stage.name}"
         address = self.settings.kafka.address()
@@ -216,7 +238,7 @@ class StageProcess:
         )
         bound = self.settings.dead_letters
         limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
-        stage = Stage(handler, committer, self.metrics, limiter)
+        stage = Stage(handler, committer, self.metrics, limiter, known=known)
         self.is_paused = lambda: stage.is_paused
         name, topic = self.stage.name, self.stage.topic.name
         member = f"{name}-{self.member}" if self.member else None

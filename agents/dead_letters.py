@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic import ValidationError
 
-from agents.consumer.stage import PoisonError
+from agents.consumer.delivery import PoisonError
 from agents.durably import submit_durably
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, DeadLetterState, SourceMessage

@@ -32,6 +32,7 @@ _STATE_STYLES: Final = {
     GroupState.STALLED: "bold red",
     GroupState.STOPPED: "red",
 }
+_WELL: Final = "well"
 _KIBI: Final = 1024
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -95,7 +96,13 @@ def tables(report: StreamsReport) -> RenderableType:
     """The report as people read it; empty parts are left out."""
     parts: list[RenderableType] = [
         table
-        for table in (_groups(report), _slots(report), _redis(report), _waiting(report))
+        for table in (
+            _groups(report),
+            _slots(report),
+            _redis(report),
+            _waiting(report),
+            _providers(report),
+        )
         if table.row_count
     ]
     parts += [
@@ -153,6 +160,20 @@ def _waiting(report: StreamsReport) -> Table:
     table = _table("Waiting in Postgres", "kind", "past-due oldest")
     for work in report.waiting:
         table.add_row(work.kind, f"{work.count:,}", duration(work.oldest_seconds))
+    return table
+
+
+def _providers(report: StreamsReport) -> Table:
+    table = _table("Payment providers", "provider state stage reason", "since")
+    for provider in report.providers:
+        is_well = provider.state == _WELL
+        table.add_row(
+            provider.provider,
+            Text(provider.state, style="green" if is_well else "bold red"),
+            provider.stage,
+            provider.reason or _UNKNOWN,
+            duration((report.measured_at - provider.since).total_seconds()),
+        )
     return table
 
 

@@ -1,8 +1,9 @@
 """How far behind everything is, measured from outside: it works while the measured is dead.
 
-Four sources are asked, each on its own: the broker (consumer groups), Postgres (replication
-slots, and work that waits in tables) and Redis (stream groups). A `LagExporter`
-asks them for as long as a process lives (`running`) or when told (`refresh`). It writes nothing.
+Five sources are asked, each on its own: the broker (consumer groups), Postgres (replication
+slots, work that waits in tables, and how the providers are) and Redis (stream groups). A
+`LagExporter` asks them for as long as a process lives (`running`) or when told (`refresh`). It
+writes nothing.
 """
 
 from lag.exporter import LagExporter
@@ -10,6 +11,7 @@ from lag.report import (
     GroupLag,
     GroupState,
     PartitionLag,
+    ProviderReport,
     RedisGroupLag,
     SlotLag,
     StreamsReport,
@@ -24,6 +26,7 @@ __all__ = [
     "LagExporter",
     "LagTargets",
     "PartitionLag",
+    "ProviderReport",
     "RedisGroupLag",
     "SlotLag",
     "StreamsReport",

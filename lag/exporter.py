@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from lag import gauges
 from lag.kafka_groups import ConsumerGroups
-from lag.postgres import Slots, Waiting
+from lag.postgres import Providers, Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
 
@@ -85,7 +85,8 @@ class LagExporter:
             "redis", RedisGroups(targets), gauges.show_redis_groups, metrics
         )
         self._waiting = _MeasuredSource("waiting", Waiting(targets), gauges.show_waiting, metrics)
-        self._all = (self._groups, self._slots, self._redis, self._waiting)
+        self._providers = _MeasuredSource("providers", Providers(targets), None, metrics)
+        self._all = (self._groups, self._slots, self._redis, self._waiting, self._providers)
 
     @property
     def report(self) -> StreamsReport:
@@ -97,6 +98,7 @@ class LagExporter:
             redis_groups=self._redis.lags,
             waiting=self._waiting.lags,
             unavailable=tuple(s.unavailable for s in self._all if s.unavailable is not None),
+            providers=self._providers.lags,
         )
 
     @asynccontextmanager
@@ -127,13 +129,16 @@ class LagExporter:
 
 
 class _MeasuredSource(Generic[LagT]):
-    """A source and what it said last, or why it said nothing."""
+    """A source and what it said last, or why it said nothing.
+
+    `show` sets its gauges; what others' gauges show already is only reported.
+    """
 
     def __init__(
         self,
         name: str,
         source: Source[LagT],
-        show: Callable[[Metrics, Sequence[LagT]], None],
+        show: Callable[[Metrics, Sequence[LagT]], None] | None,
         metrics: Metrics,
     ) -> None:
         self.lags: tuple[LagT, ...] = ()
@@ -158,7 +163,8 @@ class _MeasuredSource(Generic[LagT]):
             await self.close()
         else:
             self.unavailable, self._failures = None, 0
-        self._show(self._metrics, self.lags)
+        if self._show is not None:
+            self._show(self._metrics, self.lags)
         self._metrics.lag.source_up.labels(self._name).set(self.unavailable is None)
 
     async def follow(self, clock: Callable[[], float], refresh_seconds: float) -> None:

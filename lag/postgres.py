@@ -1,4 +1,4 @@
-"""Lag that Postgres knows: how far behind its slots are read, and work past its time.
+"""What Postgres knows: how far behind its slots are read, work past its time, how providers are.
 
 One connection, used by one measurement at a time, opened when needed and dropped at the
 first failure. The statements (`store/sql/lag.sql`) read catalogs and small partial indexes.
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lag.history import LsnHistory, age_seconds
-from lag.report import SlotLag, WaitingWork
+from lag.report import ProviderReport, SlotLag, WaitingWork
 from store.pool import connect_single
 from store.queries import query
 
@@ -95,6 +95,20 @@ class Waiting:
             )
             for row in rows
         )
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+class Providers:
+    """The payment providers, as the workers that live say they are."""
+
+    def __init__(self, targets: LagTargets) -> None:
+        self._connection = _Connection(targets.database)
+
+    async def measure(self, now: float) -> tuple[ProviderReport, ...]:  # noqa: ARG002 - a source's
+        rows = await self._connection.fetch("worst_provider_states")
+        return tuple(ProviderReport(**row) for row in rows)
 
     async def close(self) -> None:
         await self._connection.close()

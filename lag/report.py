@@ -91,8 +91,23 @@ class WaitingWork:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """A payment provider, by the worst that a living worker says of it, and that one's `stage`.
+
+    `state` is `well`, `limited`, `circuit_open`, `unreachable` or `refusing_credentials`;
+    `reason` says in words why it is thought to be so.
+    """
+
+    provider: str
+    state: str
+    stage: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A source (`kafka`, `slots`, `redis`, `waiting`) that did not answer, and why."""
+    """A source (`kafka`, `slots`, `redis`, `waiting`, `providers`) that did not answer, and why."""
 
     source: str
     reason: str
@@ -108,6 +123,7 @@ class StreamsReport:
     redis_groups: tuple[RedisGroupLag, ...]
     waiting: tuple[WaitingWork, ...]
     unavailable: tuple[Unavailable, ...]
+    providers: tuple[ProviderReport, ...] = ()
 
     def to_json(self) -> bytes:
         """The report as one JSON object whose members are the fields, by their names."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from payments.events import PRIVATE, Event, EventType, Work, WorkType
+from payments.outcome import Operation
+from payments.payment import Payment
 from payments.refund import Refund
 
 if TYPE_CHECKING:
     from payments.decision import Context
     from payments.dispute import Dispute
-    from payments.payment import Payment
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def work_for(subject: Payment | Refund, at: Context, cause: Event | None = None)
         provider=subject.provider,
         attempt=subject.progress.attempt_count + 1,
         occurred_at=at.now,
+        operation=subject.operation if isinstance(subject, Payment) else Operation.REFUND,
         refund_id=refund.id if refund else None,
         causation_id=cause.id if cause else None,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from payments.account import Account
     from payments.dead_letter import DeadLetter
     from payments.dispute import Dispute
+    from payments.outcome import Operation
     from payments.payment import Payment, Provider
     from payments.refund import Refund
 
@@ -115,7 +116,7 @@ class Work:
     """A message to a stage; `attempt` is the number of the attempt it asks for.
 
     A claim of another number is refused, so a duplicate, late or replayed message
-    starts nothing.
+    starts nothing. `operation` is what its provider will be asked for, as far as is known now.
     """
 
     id: UUID
@@ -125,6 +126,7 @@ class Work:
     provider: Provider | None
     attempt: int
     occurred_at: datetime
+    operation: Operation | None = None
     refund_id: UUID | None = None
     causation_id: UUID | None = None
 

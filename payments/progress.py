@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # What is in review is still asked after, once a day: vendors do find lost charges.
 REVIEW_INTERVAL: Final = timedelta(hours=24)
-# A payer waits: a provider that wants more time than this is asked again all the same.
-_RETRY_AFTER_MAX_S: Final = 300.0
+# A payer waits: whatever a provider wishes, its payment is due again by then. The provider itself
+# is left alone for as long as it wishes by whoever asks it for all payments.
+_RETRY_AFTER_MAX_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 Closed, it lets everything through and watches the last calls; when enough of them failed
 it opens and refuses for a while; then it is half-open and lets one trial through, which
-closes or reopens it. Time is an argument; nothing here sleeps.
+closes or reopens it. A provider that fails is left alone for half a minute; one that nobody
+reaches, or that lets us in no more, is tried again after a second, and then less and less
+often: nothing is lost there by trying, and healed it is to be noticed within seconds. Time is
+an argument; nothing here sleeps.
 
 The states and their transitions are aiobreaker's. The rest of it does not serve as it is:
 - it counts failures in a row and forgets them at a success, so a provider that fails
@@ -28,8 +31,7 @@ from typing import Final, TypeVar
 from aiobreaker import CircuitBreaker, CircuitBreakerError, CircuitBreakerState
 
 from payments.outcome import Deferred
-
-CIRCUIT_OPEN: Final = "circuit_open"
+from payments.provider_state import ProviderState
 
 AnswerT = TypeVar("AnswerT")
 
@@ -42,13 +44,29 @@ class CircuitState(StrEnum):
     OPEN = "open"
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was wrong with a call: the state it is a sign of, and how, in words."""
+
+    state: ProviderState
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
-    """When to open and for how long; `failed_share_min` (0 to 1) of a full window opens it."""
+    """When to open and for how long; `failed_share_min` (0 to 1) of a full window opens it.
+
+    So do `turned_away_in_a_row` calls that did not get as far as the provider's work, since such
+    a lack is the same for every call; the pauses before their trials double from `probe_s` to
+    `probe_s_max`.
+    """
 
     window_calls: int = 10
     failed_share_min: float = 0.6
     open_s: float = 30.0
+    turned_away_in_a_row: int = 3
+    probe_s: float = 1.0
+    probe_s_max: float = 15.0
     # How long to stay away while the trial is under way: about as long as one takes.
     trial_wait_s: float = 1.0
 
@@ -66,22 +84,34 @@ class Breaker:
 
     @property
     def state(self) -> CircuitState:
-        return _STATES[self._window.state]
+        """Open until its pause is over, and then half-open whether or not a trial is made."""
+        state = _STATES[self._window.state]
+        if state is CircuitState.OPEN and self._window.reopens_at <= self._clock():
+            return CircuitState.HALF_OPEN
+        return state
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why it is not closed."""
+        return None if self.state is CircuitState.CLOSED else self._window.fault
+
+    @property
+    def reopens_at(self) -> float:
+        """When its pause is, or was, over, by the clock."""
+        return self._window.reopens_at
 
     def refusal(self) -> Deferred | None:
         """Why a call would not be let through now, and when it may be; None if it would."""
         match self.state:
             case CircuitState.CLOSED:
                 return None
-            case CircuitState.OPEN if (rest_s := self._window.reopens_at - self._clock()) > 0:
-                return Deferred(CIRCUIT_OPEN, rest_s)
-            case CircuitState.OPEN | CircuitState.HALF_OPEN:
-                if self._has_trial:
-                    return Deferred(CIRCUIT_OPEN, self._policy.trial_wait_s)
-                return None
+            case CircuitState.OPEN:
+                return self._deferred(self._window.reopens_at - self._clock())
+            case CircuitState.HALF_OPEN:
+                return self._deferred(self._policy.trial_wait_s) if self._has_trial else None
 
     async def call(
-        self, ask: Callable[[], Awaitable[AnswerT]], is_failure: Callable[[AnswerT], bool]
+        self, ask: Callable[[], Awaitable[AnswerT]], fault_of: Callable[[AnswerT], Fault | None]
     ) -> AnswerT | Deferred:
         """Call `ask` and count its answer, or defer.
 
@@ -92,8 +122,14 @@ class Breaker:
         answers: list[AnswerT] = []
 
         async def judged() -> None:
-            answers.append(await ask())
-            if is_failure(answers[0]):
+            fault: Fault | None = _BUG
+            try:
+                answers.append(await ask())
+                fault = fault_of(answers[0])
+            finally:
+                # Between this and its being counted nothing awaits.
+                self._window.said = fault
+            if fault is not None:
                 raise _Failed
 
         is_trial = self._has_trial = self.state is not CircuitState.CLOSED
@@ -107,11 +143,15 @@ class Breaker:
                 self._has_trial = False
         return answers[0]
 
+    def _deferred(self, rest_s: float) -> Deferred:
+        return Deferred(self._window.fault.state.value, rest_s)
+
 
 class _Failed(Exception):
     """Tells aiobreaker, which knows failures by their being raised."""
 
 
+_BUG: Final = Fault(ProviderState.CIRCUIT_OPEN, "calls end with an error of our own")
 # What `_Window.counter` says when the circuit must open, and 0 otherwise.
 _TRIPPED: Final = 1
 
@@ -127,7 +167,11 @@ class _Window:
         self._policy = policy
         self._clock = clock
         self._state: CircuitBreakerState = CircuitBreakerState.CLOSED
-        self._failed: deque[bool] = deque(maxlen=policy.window_calls)
+        self._last: deque[Fault | None] = deque(maxlen=policy.window_calls)
+        self._openings = 0
+        # What is to be said of the call that is counted now, and of the one that opened it last.
+        self.said: Fault | None = None
+        self.fault = _BUG
         self.reopens_at = -math.inf
 
     @property
@@ -137,20 +181,23 @@ class _Window:
     @state.setter
     def state(self, state: CircuitBreakerState) -> None:
         self._state = state
-        self._failed.clear()
+        self._last.clear()
+        if state is CircuitBreakerState.CLOSED:
+            self._openings = 0
 
     def increment_counter(self) -> None:
-        self._record(failed=True)
+        self._record(self.said)
 
     def reset_counter(self) -> None:
         # aiobreaker's word for a success.
-        self._record(failed=False)
+        self._record(self.said)
 
     @property
     def counter(self) -> int:
-        is_full = len(self._failed) == self._policy.window_calls
-        share = sum(self._failed) / self._policy.window_calls
-        return _TRIPPED if is_full and share >= self._policy.failed_share_min else 0
+        is_full = len(self._last) == self._policy.window_calls
+        failed = sum(each is not None for each in self._last)
+        has_failed = is_full and failed >= self._policy.failed_share_min * self._policy.window_calls
+        return _TRIPPED if has_failed or self._is_turned_away else 0
 
     @property
     def opened_at(self) -> datetime:
@@ -158,13 +205,30 @@ class _Window:
 
     @opened_at.setter
     def opened_at(self, _its_clock: datetime) -> None:
-        self.reopens_at = self._clock() + self._policy.open_s
+        self.fault = self.said or _BUG
+        self._openings += 1
+        self.reopens_at = self._clock() + self._pause_s
 
-    def _record(self, *, failed: bool) -> None:
+    @property
+    def _is_turned_away(self) -> bool:
+        """Whether the last calls failed alike, for a reason that lies before the provider."""
+        count = self._policy.turned_away_in_a_row
+        states = {each.state if each else None for each in list(self._last)[-count:]}
+        return len(self._last) >= count and len(states) == 1 and states <= _TURNED_AWAY
+
+    @property
+    def _pause_s(self) -> float:
+        if self.fault.state not in _TURNED_AWAY:
+            return self._policy.open_s
+        doubled = self._policy.probe_s * 2.0 ** min(self._openings - 1, 30)
+        return min(doubled, self._policy.probe_s_max)
+
+    def _record(self, fault: Fault | None) -> None:
         if self._state is CircuitBreakerState.CLOSED:
-            self._failed.append(failed)
+            self._last.append(fault)
 
 
+_TURNED_AWAY: Final = frozenset({ProviderState.UNREACHABLE, ProviderState.REFUSING_CREDENTIALS})
 _STATES: Final = {
     CircuitBreakerState.CLOSED: CircuitState.CLOSED,
     CircuitBreakerState.HALF_OPEN: CircuitState.HALF_OPEN,

@@ -274,10 +274,8 @@ class Trouble(StrEnum):
     NOT_OFFERED = "operation_not_offered"
 
 
-# What counts against a circuit breaker: the provider could not be reached, did not answer, broke,
-# or refuses us altogether (a revoked key would otherwise burn every payment's attempts). A
-# limited rate does not: the provider answers, promptly, and says itself when to come back;
-# opening the circuit would stop the calls it still accepts. Nor does what concerns one object.
+# What counts against a provider: it could not be reached, did not answer, broke, or refuses us
+# altogether. A limited rate does not (`providers.health`), nor does what concerns one object.
 PROVIDER_FAULTS: Final = frozenset(
     {
         Trouble.NOT_SENT,

@@ -1,4 +1,4 @@
-"""A Gateway that is safe to lean on: circuit breakers, a bound on concurrency, a deadline.
+"""A Gateway that is safe to lean on: its health is asked and told, and there is a deadline.
 
 What is not asked at all is `Deferred`; what is asked ends within its deadline. Providers
 share nothing, so one that hangs fills its own slots only. Every call is a client span, a
@@ -8,11 +8,9 @@ count and a duration, and what goes wrong is a log line.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -31,10 +29,10 @@ from payments.outcome import (
     Unknown,
     Unresolvable,
 )
+from payments.payment import Provider
 from payments.standing import Standing
-from providers.breaker import Breaker, BreakerPolicy, CircuitState
+from providers.breaker import BreakerPolicy
 from providers.gateway import (
-    PROVIDER_FAULTS,
     AnyRequest,
     CaptureRequest,
     ChargeRequest,
@@ -46,24 +44,19 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
+from providers.health import INQUIRE, Clocks, Health
 from telemetry.metrics import Metrics
-from telemetry.metrics.pipeline import BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN
 from telemetry.tracing import current_traceparent, remote_parent
 
 log = structlog.get_logger()
 
 NO_CAPACITY: Final = "no_capacity"
-_OPERATIONS: Final = ("charge", "capture", "void", "refund", "inquire", "look")
-_GAUGE_VALUES: Final = {
-    CircuitState.CLOSED: BREAKER_CLOSED,
-    CircuitState.HALF_OPEN: BREAKER_HALF_OPEN,
-    CircuitState.OPEN: BREAKER_OPEN,
-}
 
+RequestT = TypeVar("RequestT", ChargeRequest, CaptureRequest, VoidRequest, RefundRequest, Inquiry)
+AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome)
+AnyT = TypeVar("AnyT")
 AnyQuery = AnyRequest | StandingQuery
 Ending = InquiryOutcome | Standing
-RequestT = TypeVar("RequestT", ChargeRequest, CaptureRequest, VoidRequest, RefundRequest, Inquiry)
-AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome, Look)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +85,7 @@ class Protected:
         limits: Limits,
         metrics: Metrics,
         tracer: Tracer,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks | None = None,
     ) -> None:
         self.name = gateway.name
         self.capabilities = gateway.capabilities
@@ -101,11 +94,10 @@ class Protected:
         self._metrics = metrics.provider
         self._tracer = tracer
         self._slots = asyncio.Semaphore(limits.concurrent_calls_max)
-        self._breakers = {name: Breaker(limits.breaker, clock) for name in _OPERATIONS}
-        for operation, breaker in self._breakers.items():
-            gauge = self._metrics.breaker_state.labels(self.name, operation)
-            # Read at each scrape: an open circuit becomes half-open without anything happening.
-            gauge.set_function(partial(_gauge_value, breaker))
+        self.health = Health(
+            Provider(self.name), limits.concurrent_calls_max, limits.breaker, clocks
+        )
+        self.health.show(self._metrics)
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         return await self._call("charge", request, self._gateway.charge)
@@ -120,12 +112,15 @@ class Protected:
         return await self._call("refund", request, self._gateway.refund)
 
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
-        return await self._call("inquire", inquiry, self._gateway.inquire)
+        return await self._call(INQUIRE, inquiry, self._gateway.inquire)
 
     async def look(self, query: StandingQuery) -> Look:
+        """As asked: it moves nothing, so that what it ends in says nothing of those who pay."""
         with self._span("look", query) as span:
             traced = replace(query, traceparent=current_traceparent() or query.traceparent)
-            found = await self._limited("look", lambda: self._gateway.look(traced))
+            found = await self._in_turn(
+                lambda: self._ask("look", lambda: self._gateway.look(traced))
+            )
             self._report(span, query, "look", found)
             return found
 
@@ -152,22 +147,24 @@ class Protected:
         self, operation: str, ask: Callable[[], Awaitable[AnswerT]]
     ) -> AnswerT | Deferred | Unknown:
         """Wait for a turn, unless the circuit is open; then ask, if it still is not."""
-        breaker = self._breakers[operation]
-        if (refusal := breaker.refusal()) is not None:
+        if (refusal := self.health.refusal(operation)) is not None:
             return refusal
+        return await self._in_turn(
+            lambda: self.health.call(operation, lambda: self._ask(operation, ask))
+        )
+
+    async def _in_turn(self, ask: Callable[[], Awaitable[AnyT]]) -> AnyT | Deferred:
         try:
             async with asyncio.timeout(self._limits.turn_s_max):
                 await self._slots.acquire()
         except TimeoutError:
             return Deferred(NO_CAPACITY, self._limits.no_capacity_retry_s)
         try:
-            return await breaker.call(lambda: self._ask(operation, ask), _is_fault)
+            return await ask()
         finally:
             self._slots.release()
 
-    async def _ask(
-        self, operation: str, ask: Callable[[], Awaitable[AnswerT]]
-    ) -> AnswerT | Unknown:
+    async def _ask(self, operation: str, ask: Callable[[], Awaitable[AnyT]]) -> AnyT | Unknown:
         """The answer, or that it was given up: a gateway's own timeouts should come first."""
         try:
             with (
@@ -210,23 +207,6 @@ class Protected:
                 code=code,
                 reason=message,
             )
-
-
-def _gauge_value(breaker: Breaker) -> float:
-    return _GAUGE_VALUES[breaker.state]
-
-
-def _is_fault(outcome: Ending) -> bool:
-    """Whether the provider is to blame; a decline, and not finding anything, are answers."""
-    match outcome:
-        case Retriable(code) | Unknown(code):
-            return code in PROVIDER_FAULTS
-        case Declined() | Deferred() | NotFound() | Pending() | Unresolvable():
-            return False
-        case Succeeded() | CapturedElsewhere() | Standing():
-            return False
-        case _:
-            assert_never(outcome)
 
 
 _TROUBLED: Final = frozenset({"retriable", "unknown"})

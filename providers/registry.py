@@ -80,10 +80,10 @@ SECTIONS: Final[Mapping[str, Callable[[], ProviderSection]]] = {
 @asynccontextmanager
 async def gateways(
     configs: Mapping[str, ProviderSection], limits: Limits, metrics: Metrics, tracer: Tracer
-) -> AsyncIterator[Mapping[str, Gateway]]:
+) -> AsyncIterator[Mapping[str, Protected]]:
     """Every provider's gateway by its name, with open connections while the context lasts."""
     async with AsyncExitStack() as stack:
-        opened: dict[str, Gateway] = {}
+        opened: dict[str, Protected] = {}
         for each in PROVIDERS:
             gateway = each.gateway(configs[each.name], limits.concurrent_calls_max)
             stack.push_async_callback(gateway.aclose)

@@ -9,6 +9,9 @@ that a proxy moves elsewhere is no answer of the provider.
 from __future__ import annotations
 
 import math
+import os
+import socket
+import ssl
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
+from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from payments.outcome import Retriable, Unknown
@@ -148,8 +152,7 @@ class Transport:
                     return Lost("answer too long")
                 return Answer(response.status, response.headers, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # The type alone: messages of the library may quote what was sent.
-            reason = type(error).__name__
+            reason = _reason(error)
             return Lost(reason) if progress.connected else NotSent(reason)
 
     async def aclose(self) -> None:
@@ -169,19 +172,21 @@ def of_status(answer: Answer) -> Retriable | Unknown | None:
     """What the status alone decides for either vendor; None when the body must be read.
 
     401, 403, 404: refused at the door, or nothing there, hence no effect; and an operator's
-    repair, or the vendor's own replication, can make the next try work. 409: another
-    request under the same key is at work and may yet take effect, which rules out
-    `Retriable`. 408 and 5xx: neither vendor documents one that proves that nothing happened.
+    repair, or the vendor's own replication, can make the next try work. 407: a proxy of ours
+    refused, and asked nobody. 409: another request under the same key is at work and may yet
+    take effect, which rules out `Retriable`. 408 and 5xx: neither vendor documents one that
+    proves that nothing happened.
     """
     match answer.status:
         case 401:
-            return Retriable(
-                Trouble.UNAUTHORIZED, "the provider refused our credentials", is_asked=False
-            )
+            why = "the provider refused our credentials"
+            return Retriable(Trouble.UNAUTHORIZED, why, is_asked=False)
         case 403:
-            return Retriable(
-                Trouble.FORBIDDEN, "the provider does not allow us this call", is_asked=False
-            )
+            why = f"the provider does not allow us this call{_explained(answer)}"
+            return Retriable(Trouble.FORBIDDEN, why, is_asked=False)
+        case 407:
+            why = "no connection: the proxy refused our credentials"
+            return Retriable(Trouble.NOT_SENT, why, is_asked=False)
         case 404:
             return Retriable(Trouble.MISSING, "the provider finds no such object")
         case 409:
@@ -206,6 +211,44 @@ def vendor_text(text: str | None) -> str:
     """A vendor's words, fit for a column and a log line: short, printable, without secrets."""
     printable = "".join(c if c.isprintable() else " " for c in text or "")
     return redact_text(printable)[:_VENDOR_TEXT_MAX]
+
+
+def _explained(answer: Answer) -> str:
+    """Which permission is lacking, in the words of Stripe, PayPal or OAuth 2 (RFC 6749)."""
+    try:
+        body = _Refusal.model_validate_json(answer.body)
+    except ValidationError:
+        return ""
+    nested = body.error.message if isinstance(body.error, _Said) else None
+    said = vendor_text(nested or body.message or body.error_description)
+    return f": {said}" if said else ""
+
+
+class _Said(BaseModel):
+    message: str | None = None
+
+
+class _Refusal(BaseModel):
+    error: _Said | str | None = None
+    message: str | None = None
+    error_description: str | None = None
+
+
+def _reason(error: Exception) -> str:
+    """What the system says of it, or its type: the library's own words may quote what was sent."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    match error:
+        case ssl.SSLCertVerificationError():
+            return error.verify_message
+        case ssl.SSLError():
+            return f"TLS {error.reason}"
+        case socket.gaierror(strerror=str(said)):
+            return said
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case _:
+            return type(error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -34,6 +34,7 @@ async def keep_house(
             await pool.execute(query("drop_outbox_partition"), day)
     await _forget(pool, "forget_idempotency_keys", now - _KEYS_KEPT)
     await _forget(pool, "forget_provider_events", now - _EVENTS_KEPT)
+    await pool.execute(query("forget_provider_states"))
 
 
 async def _forget(pool: asyncpg.Pool[asyncpg.Record], statement: str, before: datetime) -> None:

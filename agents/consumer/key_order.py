@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyTurn:
-    """A message's place: its turn comes when the one `before` it is over."""
+    """A message's place in its lane: its turn comes when the one `before` it is over."""
 
+    lane: str
     before: asyncio.Event | None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -30,7 +31,7 @@ class KeyTurn:
         await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
         coming.cancel()
         told.cancel()
-        return self.before.is_set()
+        return not stopping.is_set()
 
 
 class KeyOrder:
@@ -39,14 +40,19 @@ class KeyOrder:
     def __init__(self) -> None:
         self._last: dict[tuple[TP, bytes | None], KeyTurn] = {}
 
-    def taken(self, event: EventT[bytes]) -> KeyTurn:
+    def lane(self, event: EventT[bytes], chosen: str) -> str:
+        """The lane in which one of its key waits, that no lane waits for another; or the chosen."""
+        last = self._last.get((event.message.tp, event.message.key))
+        return last.lane if last else chosen
+
+    def taken(self, event: EventT[bytes], lane: str) -> KeyTurn:
         """Every event must pass here in the order of its partition; without a key it is free."""
         key = event.message.key
         if key is None:
-            return KeyTurn(None)
+            return KeyTurn(lane, None)
         place = (event.message.tp, key)
         last = self._last.get(place)
-        turn = self._last[place] = KeyTurn(last.over if last else None)
+        turn = self._last[place] = KeyTurn(lane, last.over if last else None)
         return turn
 
     def over(self, event: EventT[bytes], turn: KeyTurn) -> None:

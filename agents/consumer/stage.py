@@ -3,18 +3,17 @@
 What holds: an event is acknowledged after Postgres has recorded what became of it
 (claimed, found done, or parked as a dead letter) and after every event before it in
 its partition; no exception of a handler, and no undecodable byte, leaves the loop.
-Events flow in lanes, one a provider, so that a provider that hangs holds up nobody
-else's work; those of one key never overtake each other, and wait behind one of theirs
-that is parked. When too many of the last messages had to be parked the stage pauses:
-it begins nothing more, and says so, until somebody restarts it.
+Events flow in lanes, one a provider and what it is asked to do, so that a provider that
+hangs holds up nobody else's work: what stands still in its lane is left to Postgres, and
+acknowledged, if Postgres knows of it. Events of one key never overtake each other, and
+wait behind one of theirs that is parked. When too many of the last messages had to be
+parked the stage pauses: it begins nothing more, and says so, until somebody restarts it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
-from itertools import compress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -22,41 +21,39 @@ import structlog
 
 from agents.consumer.acknowledger import Acknowledger
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
+from agents.consumer.delivery import Delivery, PoisonError, delivered, storable
 from agents.consumer.key_order import KeyOrder
+from agents.consumer.lanes import LANE_MAX, Lane
 from agents.durably import submit_durably
 from payments.commands import ParkMessage
-from payments.dead_letter import DeadLetterReason, SourceMessage
+from payments.dead_letter import DeadLetterReason
 from payments.decision import Refused
 from payments.ids import dead_letter_id
 from store.write.group_commit import Submission
-from topics.contracts.envelope import EnvelopeError, Message, from_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from faust.types import EventT
 
-    from agents.consumer.key_order import KeyTurn
+    from agents.consumer.lanes import Waiting
+    from payments.dead_letter import SourceMessage
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
+    from topics.contracts.envelope import Message
+
+    # Of each message, whether Postgres knows what it is about; None: it cannot be asked now.
+    Known = Callable[[Sequence[Message]], Awaitable[Sequence[bool] | None]]
 
 log = structlog.get_logger()
 
 # As many as the group committer puts into one transaction.
 _BATCH_MAX: Final = 256
-# Taken and waiting, a lane: some 20 MB of messages, and a minute of a provider that hangs.
-_LANE_MAX: Final = 10_000
+# Until a lane that stands still is seen to, and looked at again.
+_LEAVE_EVERY_S: Final = 0.5
 # Where a message without a readable tenant is parked: its finder is an operator.
 _NO_TENANT: Final = "default"
 _ERROR_LENGTH_MAX: Final = 2000
-
-
-class PoisonError(Exception):
-    """This message cannot be processed, now or later; or only after another: it is to be parked."""
-
-    def __init__(self, reason: DeadLetterReason, error: str) -> None:
-        super().__init__(error)
-        self.reason = reason
 
 
 class Handler(Protocol):
@@ -83,17 +80,6 @@ class Handler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An event, where it stood, and what it says or why nobody can tell."""
-
-    event: EventT[bytes]
-    turn: KeyTurn
-    source: SourceMessage
-    message: Message | PoisonError
-
-
-_Lane = asyncio.Queue[Delivery]
 ResultT = TypeVar("ResultT")
 
 
@@ -101,7 +87,8 @@ class Stage:
     """A handler on its stream; `committer` is where poison is parked.
 
     `consume` is what the Faust agent awaits; `run` does the work beside it, so that
-    `stop` can end the work between two batches before Faust is torn down.
+    `stop` can end the work between two batches before Faust is torn down. Without `known`
+    nothing is left to Postgres, and a lane that is full makes all others wait.
     """
 
     def __init__(
@@ -110,16 +97,21 @@ class Stage:
         committer: GroupCommitter,
         metrics: Metrics,
         limiter: DeadLetterLimiter | None = None,
+        *,
+        known: Known | None = None,
+        lane_max: int = LANE_MAX,
     ) -> None:
         self._handler = handler
         self._committer = committer
         self._metrics = metrics.stage
         self._limiter = limiter or DeadLetterLimiter()
+        self._known = known
+        self._lane_max = lane_max
         self._is_paused = False
         self._metrics.paused.labels(handler.stage).set(0)
         self._acknowledger = Acknowledger()
         self._turns = KeyOrder()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._tasks = asyncio.TaskGroup()
         self._running = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -133,6 +125,8 @@ class Stage:
         """Work until stopped; returns when every batch that was begun is recorded."""
         async with self._tasks:
             self._running.set()
+            if self._known is not None:
+                await self._leave_what_stands_still(self._known)
             await self._stopping.wait()
 
     def stop(self) -> None:
@@ -140,41 +134,53 @@ class Stage:
         self._stopping.set()
 
     async def consume(self, events: AsyncIterator[EventT[bytes]]) -> None:
-        """Take events as fast as the slowest lane has room for them."""
+        """Take events as fast as the lanes that move have room for them."""
         await self._running.wait()
         async for event in events:
             if self._stopping.is_set():
                 # Nobody's: unacknowledged, it comes again elsewhere.
                 continue
             self._acknowledger.taken(event)
-            delivery = _delivered(event, self._turns.taken(event))
-            await self._lane(self._name_of_lane(delivery.message)).put(delivery)
+            delivery = delivered(event)
+            name = self._turns.lane(event, self._name_of_lane(delivery.message))
+            lane = self._lane(name)
+            await lane.room(may_overflow=self._known is not None)
+            if lane.is_full:
+                lane.overflow.append(delivery)
+            else:
+                lane.put(delivery, self._turns.taken(event, name))
 
     def _name_of_lane(self, message: Message | PoisonError) -> str:
         return "" if isinstance(message, PoisonError) else self._handler.lane(message)
 
-    def _lane(self, name: str) -> _Lane:
+    def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
-            self._lanes[name] = asyncio.Queue(_LANE_MAX)
+            self._lanes[name] = Lane(self._lane_max)
             work = self._work(name, self._lanes[name])
             self._tasks.create_task(work, name=f"{self._handler.stage}-{name}")
         return self._lanes[name]
 
-    async def _work(self, name: str, lane: _Lane) -> None:
+    async def _work(self, name: str, lane: Lane) -> None:
         stage = self._handler.stage
         while batch := await self._batch(name, lane):
             self._metrics.taken.labels(stage).inc(len(batch))
             self._metrics.batch_size.labels(stage).observe(len(batch))
             # All at once, so that their commands share a transaction.
             recorded = await asyncio.gather(*map(self._recorded, batch))
-            done = (each.event for each in compress(batch, recorded))
-            acknowledged = sum(map(self._acknowledger.done, done))
-            self._metrics.acked.labels(stage).inc(acknowledged)
+            self._acknowledge(
+                each.delivery
+                for each, is_recorded in zip(batch, recorded, strict=True)
+                if is_recorded and not each.is_left
+            )
 
-    async def _batch(self, name: str, lane: _Lane) -> list[Delivery]:
+    def _acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+        acknowledged = sum(self._acknowledger.done(each.event) for each in deliveries)
+        self._metrics.acked.labels(self._handler.stage).inc(acknowledged)
+
+    async def _batch(self, name: str, lane: Lane) -> list[Waiting]:
         """What has arrived and there is room for, at least one; nothing once stopped."""
-        first = await self._unless_stopped(lane.get())
-        if first is None:
+        await self._unless_stopped(lane.arrived())
+        if self._stopping.is_set():
             return []
         room = await self._unless_stopped(self._handler.room(name))
         if room is None:
@@ -183,8 +189,51 @@ class Stage:
             await self._pause()
         if self._stopping.is_set():
             return []
-        more = min(room, _BATCH_MAX) - 1
-        return [first, *(lane.get_nowait() for _ in range(min(more, lane.qsize())))]
+        return lane.take(min(room, _BATCH_MAX))
+
+    async def _leave_what_stands_still(self, known: Known) -> None:
+        while not self._stopping.is_set():
+            await self._unless_stopped(asyncio.sleep(_LEAVE_EVERY_S))
+            for name, lane in [*self._lanes.items()]:
+                # A stage that is paused acknowledges nothing, whoever knows of it.
+                if not self._limiter.is_exceeded:
+                    await self._leave(name, lane, known)
+
+    async def _leave(self, name: str, lane: Lane, known: Known) -> None:
+        """Acknowledge what stands still and Postgres knows of; forget it beyond the bound."""
+        waiting, beyond = lane.leavable(), lane.spilt()
+        deliveries = [*(each.delivery for each in waiting), *beyond]
+        if not deliveries:
+            return
+        are_known = await self._unless_stopped(self._are_known(deliveries, known))
+        if are_known is None:
+            lane.overflow[:0] = beyond
+            return
+        left = []
+        for each, is_known in zip(waiting, are_known, strict=False):
+            if is_known and not each.is_taken:
+                each.is_left = True
+                left.append(each.delivery)
+        for delivery, is_known in zip(beyond, are_known[len(waiting) :], strict=True):
+            if is_known:
+                left.append(delivery)
+            else:
+                lane.put(delivery, self._turns.taken(delivery.event, name))
+        self._acknowledge(left)
+        self._metrics.left.labels(self._handler.stage, name).inc(len(left))
+
+    async def _are_known(
+        self, deliveries: Sequence[Delivery], known: Known
+    ) -> Sequence[bool] | None:
+        """Of each, whether Postgres knows what it is about; what nobody can read it does not."""
+        readable = [
+            each.message for each in deliveries if not isinstance(each.message, PoisonError)
+        ]
+        answers = await known(readable)
+        if answers is None:
+            return None
+        answer = iter(answers)
+        return [not isinstance(each.message, PoisonError) and next(answer) for each in deliveries]
 
     async def _pause(self) -> None:
         """Wait to be stopped: a restart is the word of somebody who has looked."""
@@ -206,9 +255,10 @@ class Stage:
             return None
         return awaited.result()
 
-    async def _recorded(self, delivery: Delivery) -> bool:
+    async def _recorded(self, waiting: Waiting) -> bool:
         """Whether it was its turn, so that it was handled or parked; else it comes again."""
-        if not await delivery.turn.comes(self._stopping):
+        delivery = waiting.delivery
+        if not await waiting.turn.comes(self._stopping):
             return False
         while (poison := await self._poison_in(delivery)) is not None:
             if await self._is_parked(delivery.source, poison.reason, str(poison)):
@@ -216,7 +266,7 @@ class Stage:
         if poison is None or poison.reason is not DeadLetterReason.WAITS_BEHIND:
             # One that waits is no sign of a fault: the one it waits behind was seen.
             self._limiter.saw(parked=poison is not None)
-        self._turns.over(delivery.event, delivery.turn)
+        self._turns.over(delivery.event, waiting.turn)
         return True
 
     async def _poison_in(self, delivery: Delivery) -> PoisonError | None:
@@ -244,7 +294,7 @@ class Stage:
             tenant_id=source.headers.get("ce_tenantid", _NO_TENANT),
             stage=stage,
             reason=reason,
-            error=_storable(error)[:_ERROR_LENGTH_MAX],
+            error=storable(error)[:_ERROR_LENGTH_MAX],
             source=source,
             payment_id=_payment_of(source),
         )
@@ -262,24 +312,3 @@ def _payment_of(source: SourceMessage) -> UUID | None:
         return UUID((source.key or b"").decode("ascii"))
     except ValueError:
         return None
-
-
-def _delivered(event: EventT[bytes], turn: KeyTurn) -> Delivery:
-    headers = {name: value or b"" for name, value in (event.headers or {}).items()}
-    received = event.message
-    texts = {name: _storable(value.decode("utf-8", "replace")) for name, value in headers.items()}
-    source = SourceMessage(
-        received.topic, received.partition, received.offset, received.key, received.value, texts
-    )
-    try:
-        message: Message | PoisonError = from_kafka(
-            received.topic, received.key, received.value, headers.items()
-        )
-    except EnvelopeError as error:
-        message = PoisonError(DeadLetterReason.UNDECODABLE, str(error))
-    return Delivery(event, turn, source, message)
-
-
-def _storable(text: str) -> str:
-    """Postgres keeps no NUL in a text, and UTF-8 has no lone surrogate."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -8,18 +8,19 @@ lease runs out and the schedule sends the work to an inquiry.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from agents.durably import submit_durably
-from agents.provider_work.concurrency_limit import ConcurrencyLimit
 from agents.provider_work.provider_stage import ask, inquire, settling
 from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown, Unresolvable
+from providers.health import circuit_of
 from store.write.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from agents.provider_work.locks import Locks
     from payments.dead_letter import SourceMessage
     from payments.decision import Claimed
+    from payments.outcome import Operation
     from providers.gateway import Gateway
+    from providers.health import Health
+    from providers.protected import Protected
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
@@ -55,7 +59,7 @@ class Tools:
     """What every call uses."""
 
     committer: GroupCommitter
-    gateways: Mapping[str, Gateway]
+    gateways: Mapping[str, Protected]
     locks: Locks
     metrics: Metrics
     tracer: Tracer
@@ -64,18 +68,17 @@ class Tools:
 class ProviderCalls:
     """The calls in flight, so many a provider; leaving the context waits for them."""
 
-    def __init__(self, stage: str, tools: Tools, per_provider_max: int) -> None:
-        """As many a provider as are asked at once (`providers.protected`): no claim waits."""
+    def __init__(self, stage: str, tools: Tools) -> None:
         self._stage = stage
         self._tools = tools
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
-        self._limits: defaultdict[str, ConcurrencyLimit] = defaultdict(
-            lambda: ConcurrencyLimit(per_provider_max)
-        )
+        self._by_circuit: Counter[tuple[str, str]] = Counter()
         self._changed = asyncio.Event()
-        self._allowed = tools.metrics.stage.calls_allowed
         self._gauge = tools.metrics.stage.in_flight.labels(stage)
+        for name, gateway in tools.gateways.items():
+            allowed = tools.metrics.stage.calls_allowed.labels(stage, name)
+            allowed.set_function(partial(_allowed, gateway.health))
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -91,17 +94,26 @@ class ProviderCalls:
         """Wait for every call to be recorded."""
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def room(self, provider: str) -> int:
-        """Wait until the provider may be asked more; how much more."""
-        limit = self._limits[provider]
+    def knows(self, provider: str) -> bool:
+        """Whether there is such a provider."""
+        return provider in self._tools.gateways
+
+    async def room(self, provider: str, operation: Operation | None) -> int:
+        """Wait until the provider may be asked to do more; how much more.
+
+        While it is not well this is not to be had but for one call at a time, and that seldom:
+        what waits for it is not claimed, so it costs no attempt, no lease and no event.
+        """
+        health = self._tools.gateways[provider].health
+        circuit = (provider, circuit_of(operation) if operation else "")
         while True:
-            rest_s = limit.rests_until - perf_counter()
-            has_room = self._by_provider[provider] < limit.allowed
-            if has_room and rest_s <= 0:
-                return limit.allowed - self._by_provider[provider]
+            in_flight, in_circuit = self._by_provider[provider], self._by_circuit[circuit]
+            admission = health.admits(operation, in_flight, in_circuit)
+            if admission.calls:
+                return admission.calls
             self._changed.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                async with asyncio.timeout(admission.wait_s):
                     await self._changed.wait()
 
     def start(self, claimed: Claimed, source: SourceMessage) -> None:
@@ -111,7 +123,9 @@ class ProviderCalls:
         task.add_done_callback(lambda _: self._count(claimed, -1))
 
     def _count(self, claimed: Claimed, change: int) -> None:
-        self._by_provider[claimed.attempt.provider] += change
+        attempt = claimed.attempt
+        self._by_provider[attempt.provider] += change
+        self._by_circuit[attempt.provider, circuit_of(attempt.operation)] += change
         self._gauge.set(self._by_provider.total())
         self._changed.set()
 
@@ -124,7 +138,7 @@ class ProviderCalls:
             self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
         ):
             span.set_attribute("payment.id", str(payment_id))
-            kind = await self._recorded(claimed, await self._answer(claimed), source)
+            kind = await self._recorded(claimed, await self._locked(claimed), source)
             log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
         self._tools.metrics.stage.processed.labels(stage, kind).inc()
         seconds = perf_counter() - started
@@ -146,16 +160,6 @@ class ProviderCalls:
         # The lease runs out, and the provider is asked again.
         return "unrecorded"
 
-    async def _answer(self, claimed: Claimed) -> Answer:
-        provider = claimed.attempt.provider
-        limit = self._limits[provider]
-        number = limit.begins()
-        answer = await self._locked(claimed)
-        in_flight = self._by_provider[provider]
-        limit.heard(number, answer.outcome, in_flight=in_flight, now=perf_counter())
-        self._allowed.labels(self._stage, provider).set(limit.allowed)
-        return answer
-
     async def _locked(self, claimed: Claimed) -> Answer:
         async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
             if not ours:
@@ -176,6 +180,10 @@ class ProviderCalls:
                 forgotten = "found nothing, and the key may be forgotten"
                 return Answer(Unresolvable("key_window_passed", forgotten), is_of_inquiry=True)
         return Answer(await ask(gateway, claimed))
+
+
+def _allowed(health: Health) -> float:
+    return health.allowed
 
 
 def _may_be_forgotten(gateway: Gateway, claimed: Claimed) -> bool:

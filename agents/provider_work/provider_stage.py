@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from agents.consumer.stage import PoisonError
+from agents.consumer.delivery import PoisonError
 from payments.commands import ClaimPayment, ClaimRefund, SettlePayment, SettleRefund
 from payments.dead_letter import DeadLetterReason
 from payments.events import WorkType

@@ -17,6 +17,7 @@ from api.contract.responses.refunds import RefundResponse
 from api.contract.route import Route, Success
 from api.handling.cursors import BY_ID, BY_ID_AND_NUMBER, BY_NUMBER
 from api.handling.lists import Listing
+from api.handling.unfinished import waiting_for
 from api.http.problems import PAYMENT_NOT_FOUND, Problem
 from store.read.payment_history import (
     AttemptsOf,
@@ -45,6 +46,7 @@ async def get_payment(call: Call) -> Answer:
             with_events=query.expand == "events",
             limit=SHOWN_MAX + 1,
         )
+        waiting = await waiting_for(connection, found) if found else None
     if found is None:
         raise _not_found(payment_id)
     refunds = _REFUNDS.shown(found.refunds, SHOWN_MAX, RefundsOf(payment_id))
@@ -55,7 +57,7 @@ async def get_payment(call: Call) -> Answer:
     return json_answer(
         200,
         PaymentDetailResponse.detailed(
-            found.payment, attempts=attempts, refunds=refunds, events=events
+            found.payment, waiting, attempts=attempts, refunds=refunds, events=events
         ),
     )
 

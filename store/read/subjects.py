@@ -1,4 +1,4 @@
-"""What an operator at the console names by its id alone: a payment or a refund, of any tenant."""
+"""A payment or a refund of any tenant, named by its id alone: by an operator, or by a message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from payments.payment import Provider
 from store.queries import bound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
+    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
 
@@ -31,3 +33,8 @@ async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Su
         return None
     provider = Provider(row["provider"]) if row["provider"] else None
     return Subject(row["is_refund"], row["currency"], provider, row["provider_reference"])
+
+
+async def known_subjects(pool: asyncpg.Pool[asyncpg.Record], ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the ids that are a payment's or a refund's."""
+    return {row["id"] for row in await pool.fetch(*bound("known_subjects", ids=list(ids)))}

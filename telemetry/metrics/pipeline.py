@@ -70,6 +70,12 @@ class StageMetrics:
         self.claims = declare.counters(
             "stage_claims_total", "Events claimed: an attempt and a lease are recorded.", "stage"
         )
+        self.left = declare.counters(
+            "stage_events_left_total",
+            "Events acknowledged before their turn and left to what is due in Postgres.",
+            "stage",
+            "lane",
+        )
         self.skipped = declare.counters(
             "stage_skipped_total",
             "Events with nothing to do: made before, or at work elsewhere (not_claimable).",
@@ -151,6 +157,16 @@ class ProviderMetrics:
         self.in_flight = declare.gauges("provider_in_flight", "Calls under way.", "provider")
         self.breaker_state = declare.gauges(
             "provider_breaker_state", "0 closed, 1 half-open, 2 open.", "provider", "operation"
+        )
+        self.state = declare.gauges(
+            "provider_state",
+            "1 for the state the provider is in, by this process's calls (well, limited,"
+            " circuit_open, unreachable, refusing_credentials), else 0.",
+            "provider",
+            "state",
+        )
+        self.state_seconds = declare.gauges(
+            "provider_state_seconds", "Seconds since the provider is in its state.", "provider"
         )
 
 

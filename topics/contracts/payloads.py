@@ -19,6 +19,7 @@ from payments.account import Account, AccountStatus
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.dispute import Dispute
 from payments.money import format_amount
+from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
 from payments.refund import Refund, RefundOrigin, RefundStatus
 from payments.standing import DisputeKind, DisputeState
@@ -226,7 +227,8 @@ class AccountData(BaseModel):
 class WorkData(BaseModel):
     """What a stage is asked: make attempt number `attempt` at this payment or refund.
 
-    `provider` lets a stage keep a slow provider's work apart before it has read the row.
+    `provider` lets a stage keep a slow provider's work apart before it has read the row, and
+    `operation` what the provider fails at from what it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -234,6 +236,7 @@ class WorkData(BaseModel):
     payment_id: UUID
     refund_id: UUID | None = None
     provider: Provider | None = None
+    operation: Operation | None = None
     attempt: int
 
     @classmethod
@@ -243,6 +246,7 @@ class WorkData(BaseModel):
             payment_id=work.payment_id,
             refund_id=work.refund_id,
             provider=work.provider,
+            operation=work.operation,
             attempt=work.attempt,
         )
 

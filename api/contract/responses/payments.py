@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.contract.responses.answers import FROZEN
 from api.contract.responses.refunds import RefundResponse
@@ -21,7 +21,9 @@ from payments.events import EventType
 from payments.money import format_amount
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
+from payments.provider_state import ProviderState
 from payments.refund import Refund
+from payments.waiting import Waiting, WaitsFor
 from store.read.payment_history import AttemptRecord, StoredEvent
 from topics.contracts.provider_names import Provider
 
@@ -166,6 +168,37 @@ class PaymentEventResponse(BaseModel):
         )
 
 
+class WaitingResponse(BaseModel):
+    """Why a payment, or else the first of its open refunds, is not done.
+
+    `for` says whose turn it is: `worker`, its work is on the way to one; `answer`, the provider
+    is being asked; `retry`, it is tried again, or asked after; `provider`, the provider takes
+    nothing, or less, just now, and when it does the work goes on by itself; `capture`, it is to
+    be captured; `review` and `dead_letter`, an operator. By `until` it is looked at again.
+    """
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    waits_for: WaitsFor = Field(alias="for")
+    operation: Operation | None
+    provider_state: ProviderState | None
+    reason: str | None
+    until: datetime | None
+
+    @classmethod
+    def of(cls, waiting: Waiting) -> Self:
+        """The same, for clients."""
+        return cls.model_validate(
+            {
+                "for": waiting.waits_for,
+                "operation": waiting.operation,
+                "provider_state": waiting.provider_state,
+                "reason": waiting.reason,
+                "until": waiting.until,
+            }
+        )
+
+
 # As many as a page of the list may have.
 SHOWN_MAX: Final = 100
 _PART: Final = (
@@ -179,8 +212,12 @@ Shown: TypeAlias = tuple[Sequence[ItemT], str | None]
 
 
 class PaymentDetailResponse(PaymentResponse):
-    """A payment with the newest of what happened for it; `events` when asked for."""
+    """A payment with the newest of what happened for it; `events` when asked for.
 
+    `waiting` is null when nothing is owed any more, by anybody.
+    """
+
+    waiting: WaitingResponse | None
     attempts: Annotated[list[AttemptResponse], Field(description=_PART.format(name="attempts"))]
     attempts_next_cursor: str | None = None
     refunds: Annotated[list[RefundResponse], Field(description=_PART.format(name="refunds"))]
@@ -194,6 +231,7 @@ class PaymentDetailResponse(PaymentResponse):
     def detailed(
         cls,
         payment: Payment,
+        waiting: Waiting | None,
         *,
         attempts: Shown[AttemptRecord],
         refunds: Shown[Refund],
@@ -203,6 +241,7 @@ class PaymentDetailResponse(PaymentResponse):
         tried = sorted(attempts[0], key=lambda record: record.attempt.id)
         return cls(
             **vars(PaymentResponse.of(payment)),
+            waiting=WaitingResponse.of(waiting) if waiting else None,
             attempts=[AttemptResponse.of(each) for each in tried],
             attempts_next_cursor=attempts[1],
             refunds=[RefundResponse.of(each) for each in reversed(refunds[0])],

@@ -321,7 +321,7 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
     [
         ("kafka", {"kafka"}),
         ("redis", {"redis"}),
-        ("database", {"slots", "waiting"}),
+        ("database", {"slots", "waiting", "providers"}),
     ],
 )
 async def test_a_source_that_is_away_hides_no_other(

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from payments.money import Money
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
 from providers.gateway import Capabilities, Gateway
+from providers.health import Clocks
 from providers.paypal.config import PayPalConfig
 from providers.protected import Limits, Protected
 from providers.registry import gateways
@@ -69,7 +70,7 @@ async def watched(
             limits or Limits(),
             metrics,
             provider.get_tracer("test"),
-            clock,
+            Clocks(clock),
         )
         try:
             yield Watched(gateway, server, metrics, spans, clock)
@@ -160,12 +161,18 @@ async def test_answers_do_not_open_the_circuit() -> None:
             assert len(stripe.server.seen) == 12
 
 
-async def test_refused_credentials_open_the_circuit() -> None:
-    """A revoked key must not burn the attempts of every payment."""
+async def test_refused_credentials_are_noticed_at_once_and_tried_again_soon() -> None:
+    """Three refusals are no accident; a second later it is one call that finds the key rolled."""
+    payment = Payment()
     async with watched(wire.reply(401, {})) as stripe:
-        outcomes = [await stripe.gateway.charge(Payment().charge()) for _ in range(11)]
-    assert isinstance(outcomes[9], Retriable)
-    assert outcomes[10] == Deferred("circuit_open", 30.0)
+        outcomes = [await stripe.gateway.charge(Payment().charge()) for _ in range(4)]
+        assert isinstance(outcomes[2], Retriable)
+        assert outcomes[3] == Deferred("refusing_credentials", 1.0)
+        assert stripe.sample("state", state="refusing_credentials") == 1
+        stripe.clock.now_s += 1
+        stripe.server.then(paid(payment))
+        assert await stripe.gateway.charge(payment.charge()) == Succeeded("pi_1")
+        assert stripe.sample("state", state="well") == 1
 
 
 async def test_calls_beyond_the_limit_wait_for_their_turn() -> None:

@@ -141,7 +141,7 @@ async def test_a_hang_is_unknown_and_a_refused_connection_retriable() -> None:
         assert isinstance(await stripe.charge(payment.charge()), Unknown)
     async with stripe_at(wire.refused_url()) as stripe:
         outcome = await stripe.charge(payment.charge())
-    assert outcome == Retriable("not_sent", "no connection: ClientConnectorError", is_asked=False)
+    assert outcome == Retriable("not_sent", "no connection: Connection refused", is_asked=False)
 
 
 async def test_no_secret_is_in_what_an_outcome_says() -> None:

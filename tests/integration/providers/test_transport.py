@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from providers.transport import Answer, Call, Endpoint, Exchange, Lost, NotSent, Transport
+from tests.support.project.tree import ROOT
 from tests.support.providers import wire
 from tests.support.waiting import eventually
 
@@ -49,7 +51,7 @@ async def exchange(
 
 async def test_a_refused_connection_is_never_sent() -> None:
     """Where nobody listens, nothing can have been read."""
-    assert await exchange(wire.refused_url()) == NotSent("ClientConnectorError")
+    assert await exchange(wire.refused_url()) == NotSent("Connection refused")
 
 
 async def test_a_connection_that_does_not_come_about_is_never_sent() -> None:
@@ -61,6 +63,47 @@ async def test_a_connection_that_does_not_come_about_is_never_sent() -> None:
 async def test_a_name_that_does_not_resolve_is_never_sent() -> None:
     """A wrong address is no doubt either."""
     assert isinstance(await exchange("http://payments.invalid"), NotSent)
+
+
+async def test_a_connection_that_is_not_secured_is_never_sent() -> None:
+    """No byte of the request before the server has shown who it is; and what is wrong is said."""
+
+    async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await exchange(f"https://127.0.0.1:{port}")
+    assert said == NotSent("TLS WRONG_VERSION_NUMBER")
+
+
+_STARVED = """
+import asyncio, os, resource, sys
+from providers.transport import Call, Endpoint, Transport
+
+async def starved():
+    asked = Transport(Endpoint(base_url=sys.argv[1]))
+    open_now = len(os.listdir("/proc/self/fd")) - 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now, open_now))
+    print(await asked.exchange(Call(method="POST", path="/charge", headers={}, body=b"amount=1")))
+
+asyncio.run(starved())
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_without_a_file_for_its_socket_it_is_never_sent(host: str) -> None:
+    """A process out of file descriptors, with a name to resolve or without."""
+    async with wire.serving(wire.reply(200, {})) as server:
+        starved = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _STARVED, server.url.replace("127.0.0.1", host),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await starved.communicate()
+        assert said.startswith(b"NotSent(reason=")
+        assert server.seen == []
 
 
 async def test_waiting_for_a_free_connection_is_never_sent() -> None:

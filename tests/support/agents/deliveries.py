@@ -6,9 +6,10 @@ Only what Faust hands over is played here; broker-level tests show that Faust do
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID, uuid4
 
 from faust.types import TP
@@ -18,6 +19,9 @@ from payments.dead_letter import SourceMessage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from faust.types import EventT
+
+    from agents.consumer.stage import Stage
     from topics.contracts.envelope import Message
 
 TOPIC: Final = "payments.charges"
@@ -126,3 +130,19 @@ class Handler:
     ) -> None:
         self.begun.append(source.offset)
         await self.act(source.offset)
+
+
+@asynccontextmanager
+async def at_work(stage: Stage, topic: Topic) -> AsyncIterator[None]:
+    """The loop and the agent that feeds it, until the block ends."""
+    async with asyncio.TaskGroup() as tasks:
+        loop = tasks.create_task(stage.run())
+        agent = tasks.create_task(
+            stage.consume(cast("AsyncIterator[EventT[bytes]]", topic.events()))
+        )
+        try:
+            yield
+        finally:
+            stage.stop()
+            await loop
+            agent.cancel()

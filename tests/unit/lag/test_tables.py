@@ -10,6 +10,7 @@ from cli.lag import duration, size, tables
 from lag import (
     GroupLag,
     GroupState,
+    ProviderReport,
     RedisGroupLag,
     SlotLag,
     StreamsReport,
@@ -29,6 +30,11 @@ FULL = StreamsReport(
     redis_groups=(RedisGroupLag("payments.events", "webhooks", 1, None, 3, None),),
     waiting=(WaitingWork("dead_letters", 4, 7300.0),),
     unavailable=(Unavailable("kafka", "no broker there"),),
+    providers=(
+        ProviderReport("paypal", "well", "charge", "", datetime(2025, 12, 31, 23, tzinfo=UTC)),
+        ProviderReport("stripe", "unreachable", "refund", "no connection",
+                       datetime(2025, 12, 31, 23, 59, tzinfo=UTC)),
+    ),
 )  # fmt: skip
 
 
@@ -48,6 +54,8 @@ def test_every_part_is_a_row() -> None:
         "payments_kafka active reserved 2.0 KiB 0.5 s -",
         "webhooks payments.events 1 - 3 -",
         "dead_letters 4 2 h 1 m",
+        "paypal well charge - 1 h 0 m",
+        "stripe unreachable refund no connection 1 m 0 s",
         "kafka unavailable: no broker there",
     ):
         assert row.split() in lines

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from payments.outcome import Deferred
-from providers.breaker import Breaker, BreakerPolicy, CircuitState
+from payments.provider_state import ProviderState
+from providers.breaker import Breaker, BreakerPolicy, CircuitState, Fault
 
 _OPEN_S = 30.0
+_BROKEN = Fault(ProviderState.CIRCUIT_OPEN, "HTTP 500")
+_UNREACHED = Fault(ProviderState.UNREACHABLE, "no connection")
+_REFUSED = Fault(ProviderState.REFUSING_CREDENTIALS, "the key is revoked")
+
+
+def broken_unless(ok: bool | Deferred) -> Fault | None:  # noqa: FBT001 - a breaker's question
+    """What the answers of these tests mean."""
+    return None if ok else _BROKEN
 
 
 @dataclass
@@ -41,7 +50,7 @@ class Circuit:
             self.reached += 1
             return ok
 
-        return await self.breaker.call(ask, lambda answer: not answer)
+        return await self.breaker.call(ask, broken_unless)
 
     async def calls(self, answers: Iterable[bool]) -> None:
         for ok in answers:
@@ -122,7 +131,7 @@ async def test_half_open_it_lets_one_call_through() -> None:
         return True
 
     async with asyncio.TaskGroup() as tasks:
-        trial = tasks.create_task(circuit.breaker.call(slow, lambda answer: not answer))
+        trial = tasks.create_task(circuit.breaker.call(slow, broken_unless))
         await asyncio.sleep(0)
         assert circuit.state() is CircuitState.HALF_OPEN
         assert await circuit.call(ok=True) == Deferred("circuit_open", 1.0)
@@ -136,9 +145,7 @@ async def test_a_cancelled_trial_makes_room_for_another() -> None:
     """A trial without an answer decides nothing and does not block the circuit for ever."""
     circuit = await Circuit().opened()
     circuit.clock.now_s += _OPEN_S
-    trial = asyncio.ensure_future(
-        circuit.breaker.call(asyncio.Event().wait, lambda answer: not answer)
-    )
+    trial = asyncio.ensure_future(circuit.breaker.call(asyncio.Event().wait, broken_unless))
     await asyncio.sleep(0)
     trial.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -158,7 +165,7 @@ async def test_calls_from_before_it_opened_do_not_prolong_the_pause() -> None:
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(12):
-            tasks.create_task(circuit.breaker.call(slow, lambda answer: not answer))
+            tasks.create_task(circuit.breaker.call(slow, broken_unless))
         await asyncio.sleep(0)
         await circuit.calls([False] * 10)
         circuit.clock.now_s += 20.0
@@ -175,6 +182,49 @@ async def test_an_exception_passes_and_counts_as_a_failure() -> None:
 
     for _ in range(9):
         with pytest.raises(ZeroDivisionError):
-            await circuit.breaker.call(broken, lambda answer: not answer)
+            await circuit.breaker.call(broken, broken_unless)
     await circuit.call(ok=False)
     assert circuit.state() is CircuitState.OPEN
+
+
+@pytest.mark.parametrize("fault", [_UNREACHED, _REFUSED])
+async def test_who_is_turned_away_three_times_in_a_row_tries_less_and_less_often(
+    fault: Fault,
+) -> None:
+    """Nothing is lost by trying, and nothing won by trying often: from a second to fifteen."""
+    circuit = Circuit()
+
+    async def refused() -> bool:
+        return False
+
+    pauses = []
+    for _ in range(3):
+        assert circuit.state() is CircuitState.CLOSED
+        await circuit.breaker.call(refused, lambda _: fault)
+    for _ in range(6):
+        refusal = circuit.breaker.refusal()
+        assert refusal is not None
+        assert refusal.reason == fault.state.value
+        assert circuit.breaker.fault == fault
+        pauses.append(refusal.retry_after_s)
+        circuit.clock.now_s += refusal.retry_after_s
+        assert circuit.state() is CircuitState.HALF_OPEN
+        await circuit.breaker.call(refused, lambda _: fault)
+    assert pauses == [1, 2, 4, 8, 15, 15]
+    circuit.clock.now_s += 15
+    assert await circuit.call(ok=True) is True
+    assert circuit.breaker.fault is None
+
+
+async def test_one_that_is_let_in_between_is_not_turned_away() -> None:
+    """A call that fails for want of a connection, now and then, stops nobody."""
+    circuit = Circuit()
+
+    async def refused() -> bool:
+        return False
+
+    for _ in range(10):
+        await circuit.breaker.call(refused, lambda _: _UNREACHED)
+        await circuit.breaker.call(refused, lambda _: _UNREACHED)
+        await circuit.calls([True] * 3)
+    assert circuit.state() is CircuitState.CLOSED

@@ -44,6 +44,7 @@ def _unprocessable(issue: str) -> Answer:
     return _error(422, "UNPROCESSABLE_ENTITY", issue, "Why.")
 
 
+_NOT_ALLOWED = "the provider does not allow us this call"
 _REFUSALS: list[tuple[Answer, Outcome]] = [
     (
         _unprocessable("AUTHORIZATION_VOIDED"),
@@ -83,7 +84,19 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (
         _error(403, "NOT_AUTHORIZED", "PERMISSION_DENIED"),
-        Retriable("forbidden", "the provider does not allow us this call", is_asked=False),
+        Retriable("forbidden", f"{_NOT_ALLOWED}: Reported so.", is_asked=False),
+    ),
+    (
+        Answer(403, {}, b"<html>"),
+        Retriable("forbidden", _NOT_ALLOWED, is_asked=False),
+    ),
+    (
+        Answer(403, {}, b'{"error": "access_denied", "error_description": "no such scope"}'),
+        Retriable("forbidden", f"{_NOT_ALLOWED}: no such scope", is_asked=False),
+    ),
+    (
+        Answer(407, {}, b""),
+        Retriable("not_sent", "no connection: the proxy refused our credentials", is_asked=False),
     ),
     (
         _error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),

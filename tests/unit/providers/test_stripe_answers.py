@@ -76,7 +76,9 @@ _REFUSALS: list[tuple[Answer, Outcome]] = [
     ),
     (
         _error(403, type="invalid_request_error", message="no permission"),
-        Retriable("forbidden", "the provider does not allow us this call", is_asked=False),
+        Retriable(
+            "forbidden", "the provider does not allow us this call: no permission", is_asked=False
+        ),
     ),
     (
         _error(404, type="invalid_request_error", code="resource_missing", message="No such pi"),

@@ -6,19 +6,19 @@ Its events are doubles of Faust's; what it records, it records in a real Postgre
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import pytest
 
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
-from agents.consumer.stage import PoisonError, Stage
+from agents.consumer.delivery import PoisonError
+from agents.consumer.stage import Stage
 from payments.account import Account
 from payments.dead_letter import DeadLetterReason
 from payments.payment import Payment
 from store.write.group_commit import Submission
-from tests.support.agents.deliveries import TOPIC, Handler, Topic, headers_of_work, work
+from tests.support.agents.deliveries import TOPIC, Handler, Topic, at_work, headers_of_work, work
 from tests.support.factories import open_account, pay
 from tests.support.waiting import eventually
 
@@ -34,22 +34,6 @@ if TYPE_CHECKING:
 
 # Against a stage that would never stop.
 _STOPPED_WITHIN_S = 30.0
-
-
-@asynccontextmanager
-async def running(stage: Stage, topic: Topic) -> AsyncIterator[None]:
-    """The loop and the agent that feeds it, until the block ends."""
-    async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(stage.run())
-        agent = tasks.create_task(
-            stage.consume(cast("AsyncIterator[EventT[bytes]]", topic.events()))
-        )
-        try:
-            yield
-        finally:
-            stage.stop()
-            await loop
-            agent.cancel()
 
 
 async def letters(pool: asyncpg.Pool[asyncpg.Record]) -> list[asyncpg.Record]:
@@ -91,7 +75,7 @@ async def test_what_cannot_be_read_is_parked_as_it_came(
     topic, handler = Topic(), Handler(nothing)
     topic.deliver(value, headers)
     topic.deliver(b"{}", headers_of_work())
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: topic.acked == [0, 1])
     (letter,) = await letters(pool)
     assert handler.begun == [1]
@@ -120,7 +104,7 @@ async def test_a_handler_that_raises_parks_its_message_and_the_stage_goes_on(
     value = work(uuid4())
     topic.deliver(value, headers_of_work())
     topic.deliver(work(uuid4()), headers_of_work())
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: topic.acked == [0, 1])
     (letter,) = await letters(pool)
     assert (letter["reason"], letter["message_value"]) == (reason, value)
@@ -133,11 +117,11 @@ async def test_poison_that_comes_again_is_parked_once(
     topic = Topic()
     event = topic.deliver(b"junk", {})
     topic.redeliver(event)
-    async with running(Stage(Handler(nothing), committer, metrics), topic):
+    async with at_work(Stage(Handler(nothing), committer, metrics), topic):
         await eventually(lambda: topic.acked == [0, 0])
     successor = Topic()
     successor.redeliver(event)
-    async with running(Stage(Handler(nothing), committer, metrics), successor):
+    async with at_work(Stage(Handler(nothing), committer, metrics), successor):
         await eventually(lambda: successor.acked == [0])
     assert len(await letters(pool)) == 1
 
@@ -155,7 +139,7 @@ async def test_nothing_is_acknowledged_before_it_is_recorded(
     topic, handler = Topic(), Handler(first_waits, lanes=lambda message: message.type)
     topic.deliver(b"{}", headers_of_work("slow"))
     topic.deliver(b"{}", headers_of_work("quick"))
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: handler.begun == [0, 1])
         too_early = list(topic.acked)
         recorded.set()
@@ -177,7 +161,7 @@ async def test_messages_of_one_key_do_not_overtake_each_other(
     topic.deliver(b"{}", headers_of_work("slow"), b"one")
     topic.deliver(b"{}", headers_of_work("quick"), b"one")
     topic.deliver(b"{}", headers_of_work("other"), b"another")
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: topic.taken == 3 and 2 in handler.begun)
         assert handler.begun == [0, 2]
         recorded.set()
@@ -194,21 +178,39 @@ async def test_stopped_it_waits_for_nobody_s_turn(
     async def waits(_offset: int) -> None:
         await recorded.wait()
 
-    topic, handler = Topic(), Handler(waits, lanes=lambda message: message.type)
+    topic, handler = Topic(), Handler(waits)
     stage = Stage(handler, committer, metrics)
-    topic.deliver(b"{}", headers_of_work("slow"), b"one")
-    topic.deliver(b"{}", headers_of_work("quick"), b"one")
-
-    def lanes() -> set[str]:
-        return {each.get_name() for each in asyncio.all_tasks()} & {"charge-slow", "charge-quick"}
-
-    async with running(stage, topic):
-        await eventually(lambda: topic.taken == 2 and handler.begun == [0] and len(lanes()) == 2)
+    topic.deliver(b"{}", headers_of_work(), b"one")
+    topic.deliver(b"{}", headers_of_work(), b"one")
+    async with at_work(stage, topic):
+        await eventually(lambda: topic.taken == 2 and handler.begun == [0])
         stage.stop()
-        await eventually(lambda: lanes() == {"charge-slow"})
         recorded.set()
     assert handler.begun == [0]
     assert topic.acked == [0]
+
+
+async def test_what_is_of_one_key_stands_in_one_lane(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """Behind the one before it, in that one's lane: so its own lane waits for no other."""
+    recorded = asyncio.Event()
+
+    async def waits(offset: int) -> None:
+        if offset == 0:
+            await recorded.wait()
+
+    topic, handler = Topic(), Handler(waits, lanes=lambda message: message.type)
+    topic.deliver(b"{}", headers_of_work("slow"), b"one")
+    topic.deliver(b"{}", headers_of_work("quick"), b"one")
+    async with at_work(Stage(handler, committer, metrics), topic):
+        try:
+            await eventually(lambda: topic.taken == 2 and handler.begun == [0])
+            topic.deliver(b"{}", headers_of_work("quick"), b"another")
+            await eventually(lambda: handler.begun == [0, 2])
+        finally:
+            recorded.set()
+        await eventually(lambda: topic.acked == [0, 1, 2])
 
 
 async def test_what_waits_behind_a_letter_does_not_stop_the_stage(
@@ -224,7 +226,7 @@ async def test_what_waits_behind_a_letter_does_not_stop_the_stage(
 
     topic, handler = Topic(), Handler(is_held_up)
     stage = Stage(handler, committer, metrics, DeadLetterLimiter(ratio_max=0.5, window=20))
-    async with running(stage, topic):
+    async with at_work(stage, topic):
         # In two batches: whether to pause is asked before each.
         delivered = [topic.deliver(b"{}", headers_of_work(), key) for _ in range(50)]
         await eventually(lambda: len(topic.acked) == len(delivered))
@@ -248,7 +250,7 @@ async def test_what_may_go_on_after_all_is_handled_again(
 
     topic, handler = Topic(), Handler(is_refused_once)
     topic.deliver(b"{}", headers_of_work(), str(payment.id).encode())
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: topic.acked == [0])
     assert handler.begun == [0, 0]
     assert await letters(pool) == []
@@ -279,7 +281,7 @@ async def test_a_lane_without_room_begins_nothing_and_holds_up_no_other(
     topic.deliver(b"{}", headers_of_work("full"))
     topic.deliver(b"{}", headers_of_work("full"))
     topic.deliver(b"{}", headers_of_work("free"))
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: handler.begun == [2])
         assert topic.acked == []
         has_room.set()
@@ -302,7 +304,7 @@ async def test_a_lane_begins_no_more_at_once_than_it_has_room_for(
     topic, handler = Topic(), Handler(waits, room_left=room)
     for _ in range(10):
         topic.deliver(b"{}", headers_of_work())
-    async with running(Stage(handler, committer, metrics), topic):
+    async with at_work(Stage(handler, committer, metrics), topic):
         await eventually(lambda: topic.taken == 10 and len(handler.begun) > 0)
         assert len(handler.begun) <= 3
         release.set()
@@ -321,7 +323,7 @@ async def test_stopped_it_ends_what_it_began_and_begins_nothing(
     topic, handler = Topic(), Handler(waits)
     topic.deliver(b"{}", headers_of_work())
     stage = Stage(handler, committer, metrics)
-    async with running(stage, topic):
+    async with at_work(stage, topic):
         await eventually(lambda: handler.begun == [0])
         topic.deliver(b"{}", headers_of_work())
         await eventually(lambda: topic.taken == 2)
@@ -344,7 +346,7 @@ async def test_stopped_it_waits_for_no_room(committer: GroupCommitter, metrics: 
     topic.deliver(b"{}", headers_of_work())
     async with (
         asyncio.timeout(_STOPPED_WITHIN_S),
-        running(Stage(handler, committer, metrics), topic),
+        at_work(Stage(handler, committer, metrics), topic),
     ):
         await has_been_asked.wait()
     assert (handler.begun, topic.acked) == ([], [])
@@ -380,7 +382,7 @@ async def test_a_stage_that_parks_most_of_its_messages_pauses_and_says_so(
     stage = Stage(handler, committer, metrics, limiter)
     for _ in range(11):
         topic.deliver(b"{}", headers_of_work())
-    async with running(stage, topic):
+    async with at_work(stage, topic):
         await eventually(lambda: len(topic.acked) == 11)
         topic.deliver(b"{}", headers_of_work())
         await eventually(lambda: stage.is_paused)

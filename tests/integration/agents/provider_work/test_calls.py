@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.trace import NoOpTracer
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from agents.provider_work.calls import ProviderCalls, Tools
-from agents.provider_work.locks import Locks
 from local.program import free_port
 from payments.commands import (
     CancelPayment,
@@ -26,24 +25,32 @@ from payments.commands import (
     ClaimPayment,
     RedriveDeadLetter,
     SettlePayment,
-    WakePayment,
 )
 from payments.decision import Claimed
 from payments.outcome import Declined, Operation, Succeeded
 from payments.payment import CaptureMethod, Provider
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
-from providers.breaker import BreakerPolicy
 from providers.gateway import ChargeRequest
-from providers.protected import Limits
-from providers.registry import NAMES, gateways
+from providers.protected import Limits, Protected
+from providers.registry import NAMES
 from providers.stripe.config import StripeConfig
 from providers.stripe.gateway import CAPABILITIES, StripeGateway
 from store.pool import connect
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
+from telemetry.metrics import Metrics
+from tests.support.agents.calls import (
+    BOUND,
+    TIMEOUT_S,
+    calling,
+    circuit,
+    claimed,
+    claimed_again,
+    has_ended,
+)
 from tests.support.factories import SOURCE, TENANT
-from tests.support.providers.configs import all_configured, configured
+from tests.support.providers.configs import configured
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -53,69 +60,24 @@ if TYPE_CHECKING:
 
     from payments.outcome import Outcome
     from payments.payment import Payment
-    from providers.gateway import Gateway
-    from telemetry.metrics import Metrics
     from tests.support.agents.shop import Shop
     from tests.support.fixtures.simulator import SimulatorProcess
 
-# Long for a simulator that answers in milliseconds, on a machine that others use too.
-_TIMEOUT_S: Final = 1.5
-_BOUND: Final = 8
-_LONG_S: Final = 30.0
-
-
-@asynccontextmanager
-async def calling(
-    shop: Shop, metrics: Metrics, redis: Redis, opened: Mapping[str, Gateway]
-) -> AsyncIterator[ProviderCalls]:
-    """The calls of one worker; leaving waits for them."""
-    async with Locks(redis, _LONG_S, metrics).kept() as locks:
-        tools = Tools(shop.committer, opened, locks, metrics, NoOpTracer())
-        async with ProviderCalls("charge", tools, _BOUND) as calls:
-            yield calls
-
-
-@pytest.fixture
-async def opened(
-    simulator: SimulatorProcess, metrics: Metrics
-) -> AsyncIterator[Mapping[str, Gateway]]:
-    """Gateways to the simulator that lose patience, and close their circuits, soon."""
-    async with gateways(
-        all_configured(simulator.url, _TIMEOUT_S),
-        Limits(breaker=BreakerPolicy(open_s=_TIMEOUT_S)),
-        metrics,
-        NoOpTracer(),
-    ) as made:
-        yield made
-
-
-async def claimed(shop: Shop, payment: Payment, attempt: int = 1) -> Claimed:
-    claim = await shop.did(ClaimPayment(payment.id, attempt, "tests"))
-    assert isinstance(claim, Claimed), claim
-    return claim
-
-
-async def claimed_again(shop: Shop, payment: Payment, attempt: int) -> Claimed:
-    """The next attempt, due at once."""
-    await shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
-    await shop.did(WakePayment(payment.id))
-    return await claimed(shop, payment, attempt)
-
 
 async def test_a_provider_that_hangs_fills_its_own_lane_only(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """With one provider at its bound, the other's payments are made; then the first has room."""
     customer = await idle_shop.customer()
-    hanging = [await idle_shop.bought(customer) for _ in range(_BOUND)]
+    hanging = [await idle_shop.bought(customer) for _ in range(BOUND)]
     other = await idle_shop.bought(customer, Provider("paypal"))
     claims = [await claimed(idle_shop, payment) for payment in hanging]
     idle_shop.provider.arm("hang_before", vendor="stripe", operation="charge")
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         for claim in claims:
             calls.start(claim, SOURCE)
-        full = asyncio.ensure_future(calls.room("stripe"))
-        assert await calls.room("paypal") == _BOUND
+        full = asyncio.ensure_future(calls.room("stripe", Operation.CHARGE))
+        assert await calls.room("paypal", Operation.CHARGE) == BOUND
         calls.start(await claimed(idle_shop, other), SOURCE)
         await idle_shop.becomes(other, "completed")
         assert not full.done()
@@ -124,7 +86,7 @@ async def test_a_provider_that_hangs_fills_its_own_lane_only(
 
 
 async def test_leaving_waits_until_every_outcome_is_recorded(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """A stage that drains loses no answer: what was asked for is in the books when it is gone."""
     customer = await idle_shop.customer()
@@ -138,7 +100,7 @@ async def test_leaving_waits_until_every_outcome_is_recorded(
 
 
 async def test_who_holds_the_lock_is_not_disturbed(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """Another worker is at it: the attempt is put off, and burns nothing."""
     customer = await idle_shop.customer()
@@ -152,7 +114,7 @@ async def test_who_holds_the_lock_is_not_disturbed(
 
 
 async def test_an_open_circuit_puts_work_off_and_burns_nothing(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """While a provider is failing nobody asks it; when it is back the payment is made."""
     customer = await idle_shop.customer()
@@ -162,7 +124,7 @@ async def test_an_open_circuit_puts_work_off_and_burns_nothing(
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         for payment in payments:
             calls.start(await claimed(idle_shop, payment), SOURCE)
-        await eventually(lambda: breaker(metrics) == 2)
+        await eventually(lambda: circuit(metrics) == 2)
         idle_shop.provider.clear()
         calls.start(await claimed(idle_shop, late), SOURCE)
         await eventually(lambda: has_ended(idle_shop, late, 1))
@@ -186,26 +148,14 @@ async def burned(shop: Shop, payment: Payment) -> int:
     return int(await shop.pool.fetchval(query, payment.id))
 
 
-async def has_ended(shop: Shop, payment: Payment, number: int) -> bool:
-    return any(
-        found == number and outcome is not None
-        for found, _, outcome in await shop.attempts(payment)
-    )
-
-
-def breaker(metrics: Metrics) -> float | None:
-    labels = {"provider": "stripe", "operation": "charge"}
-    return metrics.registry.get_sample_value("payments_provider_breaker_state", labels)
-
-
 async def test_an_answer_on_its_way_is_not_asked_for_twice(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """The inquiry comes before the charge: the provider's key tells the two requests are one."""
     customer = await idle_shop.customer()
     payment = await idle_shop.bought(customer)
     idle_shop.provider.arm(
-        "latency", vendor="stripe", operation="charge", times=1, milliseconds=2 * _TIMEOUT_S * 1000
+        "latency", vendor="stripe", operation="charge", times=1, milliseconds=2 * TIMEOUT_S * 1000
     )
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
         calls.start(await claimed(idle_shop, payment), SOURCE)
@@ -255,7 +205,7 @@ async def test_a_provider_is_not_asked_for_what_is_cancelled_in_that_moment(
     database: DatabaseAddress,
     metrics: Metrics,
     redis_client: Redis,
-    opened: Mapping[str, Gateway],
+    opened: Mapping[str, Protected],
     *,
     claims_first: bool,
 ) -> None:
@@ -289,7 +239,7 @@ async def test_an_authorization_is_captured_or_voided_and_never_both(
     database: DatabaseAddress,
     metrics: Metrics,
     redis_client: Redis,
-    opened: Mapping[str, Gateway],
+    opened: Mapping[str, Protected],
     *,
     captures_first: bool,
 ) -> None:
@@ -336,8 +286,10 @@ class _Forgetful(StripeGateway):
 
 
 @asynccontextmanager
-async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Gateway]]:
-    gateway = kind(configured(StripeConfig, url))
+async def only(kind: type[StripeGateway], url: str) -> AsyncIterator[Mapping[str, Protected]]:
+    gateway = Protected(
+        kind(configured(StripeConfig, url)), Limits(), Metrics(CollectorRegistry()), NoOpTracer()
+    )
     try:
         yield {"stripe": gateway}
     finally:
@@ -398,7 +350,7 @@ async def redriven(shop: Shop, payment: Payment) -> Claimed:
 
 
 async def test_a_redriven_payment_is_asked_after_before_it_is_charged_again(
-    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Gateway]
+    idle_shop: Shop, metrics: Metrics, redis_client: Redis, opened: Mapping[str, Protected]
 ) -> None:
     """Its books said failed, its provider had charged it: redriven, it is found and completed."""
     customer = await idle_shop.customer()

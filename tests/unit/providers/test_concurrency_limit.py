@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.provider_work.concurrency_limit import ConcurrencyLimit
 from payments.outcome import Declined, Retriable, Succeeded, Unknown
+from providers.concurrency_limit import ConcurrencyLimit
 from providers.gateway import Trouble
 
 OK = Succeeded("pi_1")
@@ -94,7 +96,48 @@ def test_it_recovers_once_the_provider_does() -> None:
 def test_all_rest_for_as_long_as_the_provider_asks() -> None:
     """A quarter of a second unless it says otherwise, and no more than half a minute."""
     pace = limited(64)
-    for wished_s, rests_until in ((None, 100.25), (7.0, 107.0), (3600.0, 130.0), (0.0, 130.0)):
+    for wished_s, rests_until in ((None, 1.25), (7.0, 8.0), (3600.0, 31.0), (0.0, 31.0)):
         refused = Retriable(Trouble.RATE_LIMITED, "", wished_s)
-        pace.heard(pace.begins(), refused, in_flight=1, now=100.0)
+        pace.heard(pace.begins(), refused, in_flight=1, now=1.0)
         assert pace.rests_until == rests_until
+
+
+def test_a_quota_that_is_used_up_is_asked_after_by_one_call_less_and_less_often() -> None:
+    """Seconds of refusals and nothing else: a limit by the second would have let some through."""
+    pace = ConcurrencyLimit(1024)
+    asked_at = [0.0, 1.0]
+    for now in asked_at:
+        pace.heard(pace.begins(), LIMITED, in_flight=1, now=now)
+    assert (pace.is_limited, pace.allowed) == (False, 64)
+    now = 2.0
+    while now < 120.0:
+        pace.heard(pace.begins(), LIMITED, in_flight=1, now=now)
+        assert (pace.is_limited, pace.allowed) == (True, 1)
+        asked_at.append(now)
+        now = pace.rests_until
+    pauses = [after - before for before, after in pairwise(asked_at[2:])]
+    assert pauses == sorted(pauses)
+    assert max(pauses) == 15.0
+    assert len(asked_at) < 20
+    pace.heard(pace.begins(), OK, in_flight=1, now=now)
+    assert (pace.is_limited, pace.allowed) == (False, 64)
+
+
+def test_a_limit_by_the_second_is_no_quota_that_is_used_up() -> None:
+    """However many are refused, the first of the next second is not."""
+    pace = ConcurrencyLimit(64)
+    for second in range(10):
+        pace.heard(pace.begins(), OK, in_flight=1, now=second)
+        for _ in range(200):
+            pace.heard(pace.begins(), LIMITED, in_flight=1, now=second + 0.9)
+    assert pace.rests_until < 11.0
+
+
+def test_want_of_connections_beside_those_there_are_bounds_the_calls_at_once() -> None:
+    """Out of sockets at so many: with fewer there are enough."""
+    pace = ConcurrencyLimit(1024)
+    not_sent = Retriable(Trouble.NOT_SENT, "no connection: too many open files")
+    for _ in range(200):
+        answered(pace, OK)
+        answered(pace, not_sent)
+    assert pace.allowed < 64
