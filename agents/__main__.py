@@ -7,6 +7,9 @@ whoever supervises it.
 
 from __future__ import annotations
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import argparse
 import asyncio
 import os

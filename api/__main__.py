@@ -6,6 +6,9 @@ and when it is to stop answers everybody who was let in and commits what they as
 
 from __future__ import annotations
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import asyncio
 import gc
 import sys

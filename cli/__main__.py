@@ -29,6 +29,10 @@ _COMMANDS: Final = {
 }
 
 
+# They live until they are told to stop, and may be told so before they are imported.
+_UNTIL_TOLD: Final = ("demo", "run")
+
+
 class _Commands(click.Group):
     """Knows every name, imports only what is asked for."""
 
@@ -38,6 +42,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 # click's signature
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _UNTIL_TOLD:
+            import_module("process.starting")
         module, attribute = _COMMANDS[cmd_name].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)

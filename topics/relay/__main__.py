@@ -4,6 +4,9 @@ Reads the settings from the environment, composes source and sink, serves metric
 ends once what it had read is acknowledged and confirmed.
 """
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import argparse
 import time
 from collections.abc import Sequence
