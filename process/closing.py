@@ -8,7 +8,7 @@ task has ended. Nothing of ours is imported, so that whoever has something to en
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,22 +16,28 @@ if TYPE_CHECKING:
 # Longer than it takes to say goodbye to a server that is there, which should not be cut short.
 _CANCEL_AGAIN_S: Final = 0.5
 
-T = TypeVar("T")
 
+async def end(
+    tasks: Iterable[asyncio.Task[object]],
+    within_s: float | None = None,
+    again_s: float = _CANCEL_AGAIN_S,
+) -> bool:
+    """Cancel tasks, again and again, until they have ended or the time is over; whether they have.
 
-async def end(tasks: Iterable[asyncio.Future[T]], within_s: float | None = None) -> bool:
-    """Cancel tasks until they have ended, or after so many seconds did not; whether they have.
-
-    How they ended they tell whoever asks. Cancelled itself, it goes on until that.
+    How they ended they tell whoever asks. Cancelled itself, it ends them all the same.
     """
     loop = asyncio.get_running_loop()
-    until = None if within_s is None else loop.time() + within_s
+    until = float("inf") if within_s is None else loop.time() + within_s
     pending = {task for task in tasks if not task.done()}
-    while pending:
+    was_cancelled = False
+    while pending and (left := until - loop.time()) > 0:
         for task in pending:
             task.cancel()
-        left = _CANCEL_AGAIN_S if until is None else min(_CANCEL_AGAIN_S, until - loop.time())
-        if left <= 0:
-            return False
-        _, pending = await asyncio.wait(pending, timeout=left)
-    return True
+        try:
+            await asyncio.wait(pending, timeout=min(left, again_s))
+        except asyncio.CancelledError:
+            was_cancelled = True
+        pending = {task for task in pending if not task.done()}
+    if was_cancelled:
+        raise asyncio.CancelledError
+    return not pending

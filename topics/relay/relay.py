@@ -9,12 +9,13 @@ acknowledged everything before it. At most one process has the slot; the others 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from process.closing import end
 from telemetry.metrics import Metrics
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
@@ -93,7 +94,7 @@ class Relay:
                 await asyncio.wait((streaming, stopping), return_when=asyncio.FIRST_COMPLETED)
                 if self._is_following:
                     await asyncio.wait((streaming,))
-                await _end([streaming, stopping])
+                await end([streaming, stopping], again_s=_CANCEL_AGAIN_SECONDS)
         except* RelayFailure as failures:
             failure = _first(failures)
         finally:
@@ -150,7 +151,7 @@ class Relay:
                 await _drain(session, publisher)
             finally:
                 # Nobody may use the session once it closes.
-                await _end(workers)
+                await end(workers, again_s=_CANCEL_AGAIN_SECONDS)
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""
@@ -198,18 +199,6 @@ async def _drain(session: Session, publisher: Publisher) -> None:
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
         log.warning("stopped before the sink had everything", rows=publisher.rows_in_flight)
-
-
-async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel tasks until they have ended.
-
-    Before Python 3.12 `asyncio.wait_for`, which clients of Kafka and Redis use, can lose one.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _pauses() -> Iterator[float]:
