@@ -15,7 +15,6 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +37,7 @@ from agents.schedule import Schedule
 from payments.progress import Policy
 from process import lifecycle
 from process.lifecycle import CannotRun
+from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.protected import Limits as ProviderLimits
@@ -47,7 +47,7 @@ from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from store.write.group_commit import Limits as CommitLimits
 from telemetry.logging import configure as configure_logging
-from telemetry.metrics import Metrics, serve
+from telemetry.metrics import Metrics
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
 from topics import kafka
@@ -94,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 async def _run_all(settings: Settings, life: Lifecycle) -> None:
-    fleet = Fleet(settings.observability.metrics_port)
+    where = settings.observability
+    fleet = Fleet(where.metrics_port, where.metrics_ports)
     life.takes_work, life.at_once = True, fleet.kill
     codes = await fleet.run(life.stopping)
     # One that was still importing knew no better way to end.
@@ -106,11 +107,9 @@ async def _run_all(settings: Settings, life: Lifecycle) -> None:
 async def _run(stage: WorkStage, member: str | None, settings: Settings, life: Lifecycle) -> None:
     endpoint = settings.observability.otlp_endpoint
     tracing = configure_tracing(f"agents-{stage.name}", endpoint)
+    life.parts.push_async_callback(asyncio.to_thread, tracing.shutdown)
     metrics = Metrics(CollectorRegistry())
-    try:
-        await StageProcess(stage, member, settings, metrics, tracing, life).run()
-    finally:
-        await asyncio.to_thread(tracing.shutdown)
+    await StageProcess(stage, member, settings, metrics, tracing, life).run()
 
 
 @dataclass(slots=True)
@@ -127,26 +126,24 @@ class StageProcess:
 
     async def run(self) -> None:
         """Until told to stop and all is recorded."""
-        async with AsyncExitStack() as stack:
-            shown = self.settings.observability
-            await stack.enter_async_context(
-                serve(self.metrics, shown.metrics_host, shown.metrics_port, self._is_healthy)
-            )
-            opened = await stack.enter_async_context(await self._pool())
-            context = live(Policy(**self.settings.payment.policy()))
-            limits = CommitLimits(pace_s=self.stage.pace_s)
-            committer = await stack.enter_async_context(
-                GroupCommitter(opened, context, self.metrics, limits)
-            )
-            match self.stage.does:
-                case Does.SCHEDULE:
-                    await self._schedule(opened, committer)
-                case Does.NOTIFICATIONS:
-                    await self._receive(committer)
-                case Does.DEAD_LETTERS:
-                    await self._stream(DeadLetters(committer, self.metrics), committer)
-                case understands:
-                    await self._work(understands, committer)
+        parts = self.life.parts
+        await shown(self.life, self.metrics, self.settings.observability, self._is_healthy)
+        opened = await self._pool()
+        parts.push_async_callback(pool.close, opened)
+        context = live(Policy(**self.settings.payment.policy()))
+        limits = CommitLimits(pace_s=self.stage.pace_s)
+        committer = await parts.enter_async_context(
+            GroupCommitter(opened, context, self.metrics, limits)
+        )
+        match self.stage.does:
+            case Does.SCHEDULE:
+                await self._schedule(opened, committer)
+            case Does.NOTIFICATIONS:
+                await self._receive(committer)
+            case Does.DEAD_LETTERS:
+                await self._stream(DeadLetters(committer, self.metrics), committer)
+            case understands:
+                await self._work(understands, committer)
 
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         database = self.settings.database
@@ -170,20 +167,22 @@ class StageProcess:
 
     async def _receive(self, committer: GroupCommitter) -> None:
         """The webhooks of every provider whose secret is set."""
-        settings, listen = self.settings, self.settings.webhooks
-        async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(self._gateways())
-            sources = await stack.enter_async_context(
-                notification_sources(settings.providers, settings.payment.provider_concurrency)
-            )
-            receiver = notifications.Receiver(committer, opened, self.metrics)
-            app = notifications.application(receiver, sources)
-            port = await stack.enter_async_context(
-                notifications.serving(app, listen.host, listen.port)
-            )
-            log.info("listening", port=port, providers=[each.name for each in sources])
-            self._is_ready()
-            await self.life.stopping.wait()
+        settings, listen, parts = self.settings, self.settings.webhooks, self.life.parts
+        opened = await parts.enter_async_context(self._gateways())
+        sources = await parts.enter_async_context(
+            notification_sources(settings.providers, settings.payment.provider_concurrency)
+        )
+        receiver = notifications.Receiver(committer, opened, self.metrics)
+        app = notifications.application(receiver, sources)
+        delay_s = self.life.notice_s(settings.server.shutdown_delay_seconds)
+        drain_s = self.life.drain_s - delay_s
+        serving = notifications.serving(app, listen.host, listen.port, drain_s)
+        port = await parts.enter_async_context(serving)
+        log.info("listening", port=port, providers=[each.name for each in sources])
+        self._is_ready()
+        await self.life.stopping.wait()
+        # Not ready any more, but still there: who spreads load is to notice first.
+        await asyncio.sleep(delay_s)
 
     def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
         at_once = self.settings.payment.provider_concurrency
@@ -194,18 +193,17 @@ class StageProcess:
         """A stream of claims, and the provider calls they start."""
         worker = self.member or f"{socket.gethostname()}-{os.getpid()}"
         work = ProviderStage(self.stage.name, understands, worker)
-        settings, tracer = self.settings, self.tracing.tracer
-        async with AsyncExitStack() as stack:
-            locker = await stack.enter_async_context(redis.client(settings.redis.address()))
-            with naming("Redis", redis.REFUSED):
-                await redis.refuse_wrong_credentials(locker)
-            unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
-            locks = await stack.enter_async_context(unkept.kept())
-            opened = await stack.enter_async_context(self._gateways())
-            tools = Tools(committer, opened, locks, self.metrics, tracer)
-            at_once = settings.payment.provider_concurrency
-            calls = await stack.enter_async_context(ProviderCalls(work.stage, tools, at_once))
-            await self._stream(ClaimHandler(work, committer, calls, self.metrics), committer)
+        settings, tracer, parts = self.settings, self.tracing.tracer, self.life.parts
+        locker = await parts.enter_async_context(redis.client(settings.redis.address()))
+        with naming("Redis", redis.REFUSED):
+            await redis.refuse_wrong_credentials(locker)
+        unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
+        locks = await parts.enter_async_context(unkept.kept())
+        opened = await parts.enter_async_context(self._gateways())
+        tools = Tools(committer, opened, locks, self.metrics, tracer)
+        at_once = settings.payment.provider_concurrency
+        calls = await parts.enter_async_context(ProviderCalls(work.stage, tools, at_once))
+        await self._stream(ClaimHandler(work, committer, calls, self.metrics), committer)
 
     async def _stream(self, handler: Handler, committer: GroupCommitter) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
@@ -237,7 +235,8 @@ class StageProcess:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
 
     def _is_healthy(self) -> bool:
-        return self.life.takes_work and not self.is_paused()
+        told = self.life.stopping.is_set()
+        return self.life.takes_work and not told and not self.is_paused()
 
     def _is_ready(self) -> None:
         self.life.takes_work = True

@@ -74,6 +74,10 @@ class Lifecycle:
         """For how long whoever serves others may go on to finish with them."""
         return self.shutdown_timeout_s * _SERVING_SHARE
 
+    def notice_s(self, asked_s: float) -> float:
+        """Of the time to drain: for whoever spreads load to notice that this is to end."""
+        return min(asked_s, self.drain_s / 2)
+
 
 Body: TypeAlias = "Callable[[Lifecycle], Coroutine[object, object, None]]"
 

@@ -33,8 +33,6 @@ _ROWS_IN_FLIGHT_MAX: Final = 10_000
 _EVENTS_PER_READ: Final = 1000
 _MEASURE_EVERY_SECONDS: Final = 1.0
 _MEASURES_PER_HEARTBEAT: Final = 10
-# The processes have 30 s to stop.
-_DRAIN_SECONDS_MAX: Final = 20.0
 # A standby takes over within this time; asking costs the server next to nothing.
 _STANDBY_SECONDS: Final = 0.5
 # Longer than it takes a sink to close, which must not be cut short.
@@ -44,12 +42,16 @@ _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What one relay reads. `window_seconds` is how far back a recovery compares at least."""
+    """What one relay reads. `window_seconds` is how far back a recovery compares at least.
+
+    `drain_seconds` is how long, told to stop, it waits for its sink.
+    """
 
     conninfo: str
     slot: str
     publication: str = "payments_outbox"
     window_seconds: float = 60.0
+    drain_seconds: float = 20.0
 
 
 class Relay:
@@ -148,7 +150,7 @@ class Relay:
                 log.info("ready", sink=self._sink.name, slot=self._options.slot)
                 await stop.wait()
                 following.cancel()
-                await _drain(session, publisher)
+                await _drain(session, publisher, self._options.drain_seconds)
             finally:
                 # Nobody may use the session once it closes.
                 await end(workers, again_s=_CANCEL_AGAIN_SECONDS)
@@ -191,10 +193,10 @@ async def _beat(postgres: Postgres, session: Session, publisher: Publisher) -> N
             await session.check()
 
 
-async def _drain(session: Session, publisher: Publisher) -> None:
+async def _drain(session: Session, publisher: Publisher, within_s: float) -> None:
     session.flush()
     try:
-        async with asyncio.timeout(_DRAIN_SECONDS_MAX):
+        async with asyncio.timeout(within_s):
             await publisher.room(1)
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
