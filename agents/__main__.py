@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 
 from agents import notifications
 from agents.consumer import app as faust_app
+from agents.consumer import leaving
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
@@ -225,12 +226,15 @@ class StageProcess:
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{name}")
-            await app.start()
-            self._is_ready()
-            told = await app.wait(self.life.stopping.wait())
-            stage.stop()
-            await working
-            await app.stop()
+            try:
+                await app.start()
+                self._is_ready()
+                told = await app.wait(self.life.stopping.wait())
+                stage.stop()
+                await working
+                await leaving.commit(app)
+            finally:
+                await leaving.leave(app, subscription)
         if told.stopped:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
 
