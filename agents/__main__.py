@@ -171,7 +171,7 @@ class StageProcess:
         settings, listen, parts = self.settings, self.settings.webhooks, self.life.parts
         opened = await parts.enter_async_context(self._gateways())
         sources = await parts.enter_async_context(
-            notification_sources(settings.providers, settings.payment.provider_concurrency)
+            notification_sources(settings.providers, self._calls_at_once)
         )
         receiver = notifications.Receiver(committer, opened, self.metrics)
         app = notifications.application(receiver, sources)
@@ -186,9 +186,14 @@ class StageProcess:
         await asyncio.sleep(delay_s)
 
     def _gateways(self) -> AbstractAsyncContextManager[Mapping[str, Gateway]]:
-        at_once = self.settings.payment.provider_concurrency
-        limits = ProviderLimits(concurrent_calls_max=at_once)
+        limits = ProviderLimits(concurrent_calls_max=self._calls_at_once)
         return gateways(self.settings.providers, limits, self.metrics, self.tracing.tracer)
+
+    @property
+    def _calls_at_once(self) -> int:
+        """To one provider: a call that finds no socket would cost an attempt."""
+        asked = self.settings.payment.provider_concurrency
+        return self.life.sockets(asked, kinds=len(self.settings.providers))
 
     async def _work(self, understands: WorkType, committer: GroupCommitter) -> None:
         """A stream of claims, and the provider calls they start."""
@@ -202,7 +207,7 @@ class StageProcess:
         locks = await parts.enter_async_context(unkept.kept())
         opened = await parts.enter_async_context(self._gateways())
         tools = Tools(committer, opened, locks, self.metrics, tracer)
-        at_once = settings.payment.provider_concurrency
+        at_once = self._calls_at_once
         calls = await parts.enter_async_context(ProviderCalls(work.stage, tools, at_once))
         await self._stream(ClaimHandler(work, committer, calls, self.metrics), committer)
 

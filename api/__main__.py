@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# More than any balancer opens to one process; how many files may be open bounds them, too.
+_CONNECTIONS_MAX: Final = 50_000
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
 _DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0}
 
@@ -157,6 +159,7 @@ class IngressProcess:
             write_timeout_seconds=server.write_timeout_seconds,
             idle_timeout_seconds=server.idle_timeout_seconds,
             drain_seconds=life.drain_s - delay_s,
+            connections_max=life.sockets(_CONNECTIONS_MAX),
         )
         async with serving(app.build(deps, self._routes()), listen) as door:
             # What was made by now stays: the collector need not look at it again.

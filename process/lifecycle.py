@@ -37,6 +37,10 @@ log = structlog.get_logger()
 CLEANUP_S: Final = 3.0
 # For a loop that is late, but turns.
 _LATE_S: Final = 1.0
+# What a process needs for itself: pools, brokers, listeners, a log; a stage at rest has 60 open.
+_OWN_FILES: Final = 128
+# Enough for what the settings allow by default.
+_MANY_FILES: Final = 4096
 # A terminal, make and timeout may each pass the same key press on.
 _ONE_KEY_PRESS_S: Final = 1.0
 # Of the time to drain: whoever has drained within it can still say so, and close.
@@ -61,6 +65,8 @@ class Lifecycle:
     """What a process is told, and what it tells whoever runs it."""
 
     shutdown_timeout_s: float
+    # How many it may have open, sockets among them.
+    open_files: int
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     # What it is made of: closed in the order of need, within a time, however its body ended.
     parts: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -73,6 +79,10 @@ class Lifecycle:
     def drain_s(self) -> float:
         """For how long whoever serves others may go on to finish with them."""
         return self.shutdown_timeout_s * _SERVING_SHARE
+
+    def sockets(self, asked: int, kinds: int = 1) -> int:
+        """How many connections of each of so many kinds may be open, at most as many as asked."""
+        return min(asked, (self.open_files - _OWN_FILES) // max(kinds, 1))
 
     def notice_s(self, asked_s: float) -> float:
         """Of the time to drain: for whoever spreads load to notice that this is to end."""
@@ -101,7 +111,7 @@ def run(
 async def _live(
     name: str, body: Body, shutdown_timeout_s: float, sentences: tuple[type[Exception], ...]
 ) -> NoReturn:
-    life = Lifecycle(shutdown_timeout_s)
+    life = Lifecycle(shutdown_timeout_s, event_loop.allow_open_files())
     last = _LastDeadline(life)
     drain_s = 0.0
 
@@ -123,11 +133,28 @@ async def _live(
 async def _lived(body: Body, life: Lifecycle, last: _LastDeadline) -> None:
     async with life.parts:
         try:
+            _look_at_open_files(life.open_files)
             await body(life)
         finally:
             # Told by nobody it may have failed, and what it is made of may not let go.
             last.failure = sys.exception()
             last.leave_within(life.shutdown_timeout_s + CLEANUP_S + _LATE_S)
+
+
+def _look_at_open_files(allowed: int) -> None:
+    """Raises CannotBegin where no work could be done with so few."""
+    if allowed < 2 * _OWN_FILES:
+        raise CannotBegin(
+            f"only {allowed} files may be open at once, too few to work: raise the hard limit"
+            f" (`ulimit -Hn`) to {_MANY_FILES} or more"
+        )
+    if allowed < _MANY_FILES:
+        log.warning(
+            "few files may be open at once, so less is done at once than the settings allow:"
+            " raise the hard limit (`ulimit -Hn`)",
+            allowed=allowed,
+            enough=_MANY_FILES,
+        )
 
 
 class _LastDeadline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from process.lifecycle import CannotBegin
-from telemetry.metrics.exposition import PortsTaken, serve
+from telemetry.metrics.exposition import CannotListen, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ async def shown(
     host, first, count = where.metrics_host, where.metrics_port, where.metrics_ports
     try:
         port = await life.parts.enter_async_context(serve(metrics, host, first, is_ready, count))
-    except PortsTaken as error:
+    except CannotListen as error:
         raise CannotBegin(
             f"{error}; set PAYMENTS_OBSERVABILITY_METRICS_PORT to another, or "
             "PAYMENTS_OBSERVABILITY_METRICS_PORTS to how many from it on may be tried"

@@ -49,18 +49,44 @@ class Listen:
     write_timeout_seconds: float
     idle_timeout_seconds: float
     drain_seconds: float
+    connections_max: int
 
 
 class Door:
-    """What is open to clients, and at which address."""
+    """What is open to clients, and at which address; no more than so many connections at once."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, connections_max: int) -> None:
         self.address = address
         self.closes = False
+        self._room = connections_max
+        # Those whose client may ask again, the longest idle first.
+        self._idle: dict[_Connection, None] = {}
 
     def last_answers(self) -> None:
         """From now on close each connection after its answer; who asks anew is let in still."""
         self.closes = True
+
+    def has_room(self) -> bool:
+        """Take one more in, in place of one that is idle if need be; False if there is none."""
+        self._room -= 1
+        if self._room >= 0:
+            return True
+        longest = next(iter(self._idle), None)
+        if longest is None:
+            return False
+        del self._idle[longest]
+        longest.force_close()
+        return True
+
+    def is_idle(self, connection: _Connection) -> None:
+        self._idle[connection] = None
+
+    def is_busy(self, connection: _Connection) -> None:
+        self._idle.pop(connection, None)
+
+    def is_gone(self, connection: _Connection) -> None:
+        self._idle.pop(connection, None)
+        self._room += 1
 
 
 @asynccontextmanager
@@ -71,7 +97,8 @@ async def serving(app: Application, listen: Listen) -> AsyncIterator[Door]:
     try:
         listener = _listener(listen)
         host, port = listener.getsockname()[:2]
-        door = Door(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        door = Door(address, listen.connections_max)
         assert runner.server is not None, "a runner has a server once it is set up"
         connections = partial(_Connection, runner.server, app[OBSERVER], listen, door)
         loop = asyncio.get_running_loop()
@@ -109,8 +136,14 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._expect_request()
+        if not self._door.has_room():
+            # A file that is left is for the servers we depend on.
+            self._observer.no_room()
+            assert self.transport is not None, "it has just been made"
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._door.is_busy(self)
         super().data_received(data)
         if not self._awaits_request():
             self._stop_expecting()
@@ -119,6 +152,7 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_expecting()
+        self._door.is_gone(self)
         super().connection_lost(exc)
 
     async def finish_response(
@@ -127,7 +161,10 @@ class _Connection(web.RequestHandler):
         """Send an answer; the last one if the door closes."""
         if self._door.closes:
             resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if not self._messages:
+            self._door.is_idle(self)
+        return finished
 
     def handle_error(
         self,

@@ -25,7 +25,7 @@ _SHUTDOWN_SECONDS: Final = 0.2
 _PORTS_END: Final = 65_536
 
 
-class PortsTaken(Exception):
+class CannotListen(Exception):
     """Nobody can listen there; the message is a sentence without its full stop."""
 
 
@@ -36,7 +36,7 @@ async def serve(
     """Serve `/metrics`, `/health/live` and `/health/ready` while the context is open; the port.
 
     It is the first that is free of so many `ports` from `port` on. Port 0 means off: nothing
-    listens, as `PAYMENTS_OBSERVABILITY_METRICS_PORT=0` promises. Raises PortsTaken.
+    listens, as `PAYMENTS_OBSERVABILITY_METRICS_PORT=0` promises. Raises CannotListen.
     """
     if port == 0:
         yield 0
@@ -58,14 +58,14 @@ async def _listen(runner: web.AppRunner, host: str, ports: range) -> int:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise PortsTaken(
+                raise CannotListen(
                     f"the metrics cannot be served on {host}:{port}: {error.strerror}"
                 ) from error
         else:
             return port
     *_, last = ports
     taken = f"port {last} is" if len(ports) == 1 else f"ports {ports[0]} to {last} are"
-    raise PortsTaken(f"the metrics cannot be served on {host}: {taken} taken")
+    raise CannotListen(f"the metrics cannot be served on {host}: {taken} taken")
 
 
 def health_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:

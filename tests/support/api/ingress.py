@@ -208,6 +208,7 @@ async def running(
             write_timeout_seconds=15.0,
             idle_timeout_seconds=75.0,
             drain_seconds=5.0,
+            connections_max=1000,
         )
         application = app.build(deps)
         door = await stack.enter_async_context(serving(application, listen))

@@ -1,6 +1,7 @@
 """Where the ingress listens."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -32,10 +33,11 @@ def test_only_this_machine_is_loopback(host: str, *, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def _listen(port: int, **times: float) -> Listen:
+def _listen(port: int, *, connections_max: int = 100, **times: float) -> Listen:
     names = ("read_timeout", "write_timeout", "idle_timeout", "drain")
     given = {f"{name}_seconds": 5.0 for name in names}
-    return Listen(host="127.0.0.1", port=port, **{**given, **times})
+    times = {**given, **times}
+    return Listen(host="127.0.0.1", port=port, connections_max=connections_max, **times)
 
 
 def _port_of(door: Door) -> int:
@@ -87,8 +89,8 @@ async def test_who_sends_half_a_request_is_cut_off_after_the_read_timeout(
 ) -> None:
     """A new connection is expected to ask; an old one only to end what it has begun."""
     idle_s = 0.2 if before and not begun else 3600.0
-    times = {"read_timeout_seconds": 0.2, "idle_timeout_seconds": idle_s}
-    async with serving(_app(), _listen(0, **times)) as door:
+    listen = _listen(0, read_timeout_seconds=0.2, idle_timeout_seconds=idle_s)
+    async with serving(_app(), listen) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", _port_of(door))
         writer.write(before)
         if before:
@@ -101,8 +103,8 @@ async def test_who_sends_half_a_request_is_cut_off_after_the_read_timeout(
 
 async def test_a_connection_waits_for_its_next_request_for_longer_than_the_read_timeout() -> None:
     """A balancer that keeps one open for a minute must not find it closed."""
-    times = {"read_timeout_seconds": 0.05, "idle_timeout_seconds": 3600.0}
-    async with serving(_app(), _listen(0, **times)) as door:
+    listen = _listen(0, read_timeout_seconds=0.05, idle_timeout_seconds=3600.0)
+    async with serving(_app(), listen) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", _port_of(door))
         for _ in range(2):
             writer.write(_REQUEST)
@@ -128,4 +130,37 @@ async def test_the_last_answer_of_a_connection_says_so() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", _port_of(door))
         writer.write(_REQUEST)
         assert b"Connection: close" in await _answer(reader)
+        writer.close()
+
+
+async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
+    """The one that is idle for longest; its client opens another when it has to say something."""
+    async with serving(_app(), _listen(0, connections_max=2)) as door:
+        opened = [await asyncio.open_connection("127.0.0.1", _port_of(door)) for _ in range(2)]
+        for reader, writer in opened:
+            writer.write(_REQUEST)
+            await _answer(reader)
+        opened.append(await asyncio.open_connection("127.0.0.1", _port_of(door)))
+        async with asyncio.timeout(5):
+            assert await opened[0][0].read() == b""
+        for reader, writer in opened[1:]:
+            writer.write(_REQUEST)
+            await _answer(reader)
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_where_all_are_busy_a_new_connection_is_cut_off() -> None:
+    """There is no file for it; the others do not notice."""
+    async with serving(_app(), _listen(0, connections_max=1)) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", _port_of(door))
+        # Half a request is none that could be given up.
+        writer.write(_REQUEST[:10])
+        refused, other = await asyncio.open_connection("127.0.0.1", _port_of(door))
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await refused.read() == b""
+        writer.write(_REQUEST[10:])
+        await _answer(reader)
+        other.close()
         writer.close()
