@@ -5,6 +5,7 @@ the environment names servers.
 """
 
 import os
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -42,8 +43,6 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 # click's signature
         if cmd_name not in _COMMANDS:
             return None
-        if cmd_name in _UNTIL_TOLD:
-            import_module("process.starting")
         module, attribute = _COMMANDS[cmd_name].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
@@ -60,5 +59,12 @@ def main(context: click.Context) -> None:
         os.environ.update(variables_of_run(os.environ))
 
 
-if __name__ == "__main__":
+def run_process() -> None:
+    """What `payments` and `python -m cli` run: a process of its own, which the signals are for."""
+    if sys.argv[1:2] and sys.argv[1] in _UNTIL_TOLD:
+        import_module("process.starting")
     main(prog_name="payments")
+
+
+if __name__ == "__main__":
+    run_process()

@@ -32,9 +32,7 @@ def run(*, demo: bool) -> None:
     try:
         home.prepare()
         with home.locked():
-            left = clear_the_ground(home, settings)
-            if left:
-                click.echo(f"Ended what a killed run had left behind: {', '.join(left)}.")
+            clear_the_ground(home, settings, click.echo)
             killed = asyncio.run(_run(home, settings, demo=demo))
     except StartError as error:
         click.echo(f"payments run: {error}", err=True)

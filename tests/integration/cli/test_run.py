@@ -36,6 +36,16 @@ class Started:
     def said(self, words: str) -> bool:
         return words in self.output.read_text()
 
+    async def payments(self, *arguments: str) -> str:
+        """What a command says."""
+        asked = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", *arguments),
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        answer, _ = await asked.communicate()
+        return answer.decode()
+
     async def status(self) -> tuple[int, dict[str, dict[str, object]]]:
         """Exit code of `payments status --json`, and its processes by name."""
         asked = await asyncio.create_subprocess_exec(
@@ -100,8 +110,18 @@ async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) ->
             account = (await opened.json())["id"]
         run.process.kill()
         await run.process.wait()
+        # Nobody looks after them any more, but money moves.
+        code, orphans = await run.status()
+        assert code == 1
+        assert {one["state"] for one in orphans.values()} == {"ready"}
+        shown = await run.payments("status")
+        assert f"`payments run` (process {run.process.pid}) was killed" in shown
+        assert "drains and ends all of it, and starts anew" in shown
+        async with http.get(f"{run.api}/api/v1/accounts/{account}") as found:
+            assert found.status == 200
 
     async with started(environment, tmp_path / "second") as run, aiohttp.ClientSession() as http:
+        assert run.said("went on without it: ")
         assert run.said("Ended what a killed run had left behind: ")
         async with http.get(f"{run.api}/api/v1/accounts/{account}") as found:
             assert found.status == 200
