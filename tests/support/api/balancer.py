@@ -17,8 +17,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-_ASK_EVERY_S: Final = 0.1
-_ASK_WITHIN: Final = aiohttp.ClientTimeout(total=2)
+_ASK_EVERY_S: Final = 1.0
+_ASK_WITHIN: Final = aiohttp.ClientTimeout(total=1)
 # What concerns one connection, and not what is said on it.
 _OF_CONNECTION: Final = frozenset({"connection", "content-length", "transfer-encoding", "host"})
 
