@@ -7,7 +7,6 @@ whatever had been started by then, and only then says what failed.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 
 import aiohttp
 
@@ -94,16 +93,11 @@ def stopped_by_signal(platform: Platform, say: Callable[[str], None]) -> asyncio
 
     def drain() -> None:
         stop.set()
-        say_if_heard("Draining; once more kills at once.")
+        say("Draining; once more kills at once.")
 
     def kill() -> None:
         platform.kill()
-        say_if_heard("Killing what is left.")
-
-    def say_if_heard(text: str) -> None:
-        # The terminal may be what was closed.
-        with suppress(OSError):
-            say(text)
+        say("Killing what is left.")
 
     loop = asyncio.get_running_loop()
     # In the loop, whose tasks wait for what is killed.
