@@ -139,6 +139,7 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         variables = {
             "PAYMENTS_OBSERVABILITY_METRICS_HOST": "127.0.0.1",
             "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port),
+            "PAYMENTS_OBSERVABILITY_METRICS_PORTS": "1",
         }
     else:
         address, variables = process.address(context), {}

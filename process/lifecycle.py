@@ -105,6 +105,7 @@ def run(
     `sentences` are errors that say to an operator what is wrong, as CannotRun does; of others the
     log has the traceback.
     """
+    sys.stderr = logging.StandardError()
     event_loop.run(_live(name, body, shutdown_timeout_s, (CannotRun, *sentences)))
 
 

@@ -90,8 +90,24 @@ def say(sentence: str) -> None:
     """Tell a person on stderr, in plain words; as little as the log does this wait or raise."""
     if (lines := _lines()) is not None:
         lines.write(f"{sentence}\n".encode(errors="backslashreplace"))
-    elif sys.stderr is not None:
-        sys.stderr.write(f"{sentence}\n")
+    elif sys.__stderr__ is not None:
+        sys.__stderr__.write(f"{sentence}\n")
+
+
+class StandardError(io.TextIOBase):
+    """What libraries print and Python itself says, line by line on the way of the log.
+
+    Faust's thread tells of its crash there before it tells anybody else.
+    """
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *whole, self._begun = (self._begun + text).split("\n")
+        for line in whole:
+            say(line)
+        return len(text)
 
 
 class _Logger:

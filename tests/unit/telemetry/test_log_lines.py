@@ -49,6 +49,8 @@ async def body(life):
 def say(count):
     for number in range(count):
         log.info("said", number=number)
+    if count < 0:
+        print("a library", "prints", file=sys.stderr)
     if count < 10:
         logging.flush()
     print(logging.lines_lost(), flush=True)
@@ -124,6 +126,18 @@ def test_a_reader_that_wakes_learns_how_much_it_missed(start: Start) -> None:
     *said, told = lines
     assert [line["number"] for line in said] == list(range(_MANY - missed))
     assert (told["level"], told["lost"]) == ("warning", missed)
+    assert told_to_stop(process) == 0
+
+
+def test_what_a_library_prints_goes_the_same_way(start: Start) -> None:
+    """In whole lines, and lost like any other."""
+    process = start(subprocess.PIPE)
+    assert lost_of(process, -1) == 0
+    assert process.stderr is not None
+    assert process.stderr.readline() == "a library prints\n"
+    process.stderr.close()
+    assert lost_of(process, -1) == 1
+    process.stderr = None
     assert told_to_stop(process) == 0
 
 
