@@ -7,12 +7,15 @@ whoever supervises it.
 
 from __future__ import annotations
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import argparse
 import asyncio
 import os
 import signal
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from agents import notifications
 from agents.consumer import app as faust_app
+from agents.consumer import leaving
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
@@ -36,6 +40,7 @@ from agents.schedule import Schedule
 from payments.progress import Policy
 from process import lifecycle
 from process.lifecycle import CannotRun
+from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.protected import Limits as ProviderLimits
@@ -45,7 +50,7 @@ from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from store.write.group_commit import Limits as CommitLimits
 from telemetry.logging import configure as configure_logging
-from telemetry.metrics import Metrics, serve
+from telemetry.metrics import Metrics
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
 from topics import kafka
@@ -92,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 async def _run_all(settings: Settings, life: Lifecycle) -> None:
-    fleet = Fleet(settings.observability.metrics_port)
+    where = settings.observability
+    fleet = Fleet(where.metrics_port, where.metrics_ports)
     life.takes_work, life.at_once = True, fleet.kill
     codes = await fleet.run(life.stopping)
     # One that was still importing knew no better way to end.
@@ -104,11 +110,9 @@ async def _run_all(settings: Settings, life: Lifecycle) -> None:
 async def _run(stage: WorkStage, member: str | None, settings: Settings, life: Lifecycle) -> None:
     endpoint = settings.observability.otlp_endpoint
     tracing = configure_tracing(f"agents-{stage.name}", endpoint)
+    life.parts.push_async_callback(asyncio.to_thread, tracing.shutdown)
     metrics = Metrics(CollectorRegistry())
-    try:
-        await StageProcess(stage, member, settings, metrics, tracing, life).run()
-    finally:
-        await asyncio.to_thread(tracing.shutdown)
+    await StageProcess(stage, member, settings, metrics, tracing, life).run()
 
 
 @dataclass(slots=True)
@@ -125,26 +129,24 @@ class StageProcess:
 
     async def run(self) -> None:
         """Until told to stop and all is recorded."""
-        async with AsyncExitStack() as stack:
-            shown = self.settings.observability
-            await stack.enter_async_context(
-                serve(self.metrics, shown.metrics_host, shown.metrics_port, self._is_healthy)
-            )
-            opened = await stack.enter_async_context(await self._pool())
-            context = live(Policy(**self.settings.payment.policy()))
-            limits = CommitLimits(pace_s=self.stage.pace_s)
-            committer = await stack.enter_async_context(
-                GroupCommitter(opened, context, self.metrics, limits)
-            )
-            match self.stage.does:
-                case Does.SCHEDULE:
-                    await self._schedule(opened, committer)
-                case Does.NOTIFICATIONS:
-                    await self._receive(opened, committer)
-                case Does.DEAD_LETTERS:
-                    await self._stream(DeadLetters(committer, self.metrics), committer)
-                case understands:
-                    await self._work(understands, opened, committer)
+        parts = self.life.parts
+        await shown(self.life, self.metrics, self.settings.observability, self._is_healthy)
+        opened = await self._pool()
+        parts.push_async_callback(pool.close, opened)
+        context = live(Policy(**self.settings.payment.policy()))
+        limits = CommitLimits(pace_s=self.stage.pace_s)
+        committer = await parts.enter_async_context(
+            GroupCommitter(opened, context, self.metrics, limits)
+        )
+        match self.stage.does:
+            case Does.SCHEDULE:
+                await self._schedule(opened, committer)
+            case Does.NOTIFICATIONS:
+                await self._receive(opened, committer)
+            case Does.DEAD_LETTERS:
+                await self._stream(DeadLetters(committer, self.metrics), committer)
+            case understands:
+                await self._work(understands, opened, committer)
 
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         database = self.settings.database
@@ -170,28 +172,29 @@ class StageProcess:
         self, store: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
     ) -> None:
         """The webhooks of every provider whose secret is set."""
-        settings, listen = self.settings, self.settings.webhooks
-        async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(self._gateways(store))
-            sources = await stack.enter_async_context(
-                notification_sources(settings.providers, settings.payment.provider_concurrency)
-            )
-            receiver = notifications.Receiver(committer, opened, self.metrics)
-            app = notifications.application(receiver, sources)
-            port = await stack.enter_async_context(
-                notifications.serving(app, listen.host, listen.port)
-            )
-            log.info("listening", port=port, providers=[each.name for each in sources])
-            self._is_ready()
-            await self.life.stopping.wait()
+        settings, listen, parts = self.settings, self.settings.webhooks, self.life.parts
+        opened = await parts.enter_async_context(self._gateways(store))
+        sources = await parts.enter_async_context(
+            notification_sources(settings.providers, self._calls_at_once)
+        )
+        receiver = notifications.Receiver(committer, opened, self.metrics)
+        app = notifications.application(receiver, sources)
+        delay_s = self.life.notice_s(settings.server.shutdown_delay_seconds)
+        drain_s = self.life.drain_s - delay_s
+        serving = notifications.serving(app, listen.host, listen.port, drain_s)
+        port = await parts.enter_async_context(serving)
+        log.info("listening", port=port, providers=[each.name for each in sources])
+        self._is_ready()
+        await self.life.stopping.wait()
+        # Not ready any more, but still there: who spreads load is to notice first.
+        await asyncio.sleep(delay_s)
 
     @asynccontextmanager
     async def _gateways(
         self, store: asyncpg.Pool[asyncpg.Record]
     ) -> AsyncIterator[Mapping[str, Protected]]:
         """Every provider's, and how each is to this worker, told to whoever asks."""
-        at_once = self.settings.payment.provider_concurrency
-        limits = ProviderLimits(concurrent_calls_max=at_once)
+        limits = ProviderLimits(concurrent_calls_max=self._calls_at_once)
         tracer, metrics = self.tracing.tracer, self.metrics
         async with gateways(self.settings.providers, limits, metrics, tracer) as opened:
             healths = [each.health for each in opened.values()]
@@ -203,6 +206,12 @@ class StageProcess:
         """What it is called in what it records."""
         return self.member or f"{socket.gethostname()}-{os.getpid()}"
 
+    @property
+    def _calls_at_once(self) -> int:
+        """To one provider: a call that finds no socket would cost an attempt."""
+        asked = self.settings.payment.provider_concurrency
+        return self.life.sockets(asked, kinds=len(self.settings.providers))
+
     async def _work(
         self,
         understands: WorkType,
@@ -211,18 +220,17 @@ class StageProcess:
     ) -> None:
         """A stream of claims, and the provider calls they start."""
         work = ProviderStage(self.stage.name, understands, self._worker)
-        settings, tracer = self.settings, self.tracing.tracer
-        async with AsyncExitStack() as stack:
-            locker = await stack.enter_async_context(redis.client(settings.redis.address()))
-            with naming("Redis", redis.REFUSED):
-                await redis.refuse_wrong_credentials(locker)
-            unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
-            locks = await stack.enter_async_context(unkept.kept())
-            opened = await stack.enter_async_context(self._gateways(store))
-            tools = Tools(committer, opened, locks, self.metrics, tracer)
-            calls = await stack.enter_async_context(ProviderCalls(work.stage, tools))
-            claims = ClaimHandler(work, committer, calls, self.metrics, store)
-            await self._stream(claims, committer, claims.known)
+        settings, tracer, parts = self.settings, self.tracing.tracer, self.life.parts
+        locker = await parts.enter_async_context(redis.client(settings.redis.address()))
+        with naming("Redis", redis.REFUSED):
+            await redis.refuse_wrong_credentials(locker)
+        unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
+        locks = await parts.enter_async_context(unkept.kept())
+        opened = await parts.enter_async_context(self._gateways(store))
+        tools = Tools(committer, opened, locks, self.metrics, tracer)
+        calls = await parts.enter_async_context(ProviderCalls(work.stage, tools))
+        claims = ClaimHandler(work, committer, calls, self.metrics, store)
+        await self._stream(claims, committer, claims.known)
 
     async def _stream(
         self, handler: Handler, committer: GroupCommitter, known: Known | None = None
@@ -246,17 +254,21 @@ class StageProcess:
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{name}")
-            await app.start()
-            self._is_ready()
-            told = await app.wait(self.life.stopping.wait())
-            stage.stop()
-            await working
-            await app.stop()
+            try:
+                await app.start()
+                self._is_ready()
+                told = await app.wait(self.life.stopping.wait())
+                stage.stop()
+                await working
+                await leaving.commit(app)
+            finally:
+                await leaving.leave(app, subscription)
         if told.stopped:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
 
     def _is_healthy(self) -> bool:
-        return self.life.takes_work and not self.is_paused()
+        told = self.life.stopping.is_set()
+        return self.life.takes_work and not told and not self.is_paused()
 
     def _is_ready(self) -> None:
         self.life.takes_work = True

@@ -24,11 +24,14 @@ class Fleet:
     """Each stage that does not listen, as a process of its own.
 
     Each serves its metrics on a port of its own, counted from `metrics_port`; none if it is 0.
+    Of two fleets on one host each stage has as many ports to choose from: `metrics_ports`.
     """
 
-    def __init__(self, metrics_port: int, stages: Iterable[WorkStage] = STAGES) -> None:
+    def __init__(
+        self, metrics_port: int, metrics_ports: int = 1, stages: Iterable[WorkStage] = STAGES
+    ) -> None:
         self._ports = {
-            stage.command: metrics_port and metrics_port + place
+            stage.command: metrics_port and metrics_port + place * metrics_ports
             for place, stage in enumerate(stages)
             if not stage.listens
         }

@@ -21,6 +21,7 @@ from payments.decision import Refused
 from payments.notification import NotificationEffect, NotificationTaken
 from payments.outcome import NotFound, Retriable, Unknown
 from payments.standing import Standing
+from process.serving import drain, runner_of
 from providers.gateway import PROVIDER_FAULTS, StandingQuery, Trouble
 from providers.notifications import (
     PaymentNotification,
@@ -48,7 +49,6 @@ log = structlog.get_logger()
 _BODY_BYTES_MAX: Final = 256 * 1024
 _BODY_WITHIN_S: Final = 10.0
 _RETRY_AFTER: Final = {"Retry-After": "10"}
-_DRAIN_S: Final = 25.0
 _TROUBLE: Final = frozenset({NotificationEffect.CONTRADICTION, NotificationEffect.UNRESOLVED})
 # The provider did not say what it knows. Any other `Unknown` is all that it will ever say.
 _TELLS_LATER: Final = PROVIDER_FAULTS | {Trouble.IN_PROGRESS, Trouble.PENDING}
@@ -177,15 +177,17 @@ def application(receiver: Receiver, sources: Sequence[WebhookSource]) -> web.App
 
 
 @asynccontextmanager
-async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Listen, and finish what has begun before leaving; yields the port, a free one for 0."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_S)
+async def serving(
+    app: web.Application, host: str, port: int, drain_s: float = 1.0
+) -> AsyncIterator[int]:
+    """Listen; yields the port, a free one for 0. Leaving finishes what has begun, within a time."""
+    runner = runner_of(app, drain_s)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         yield runner.addresses[0][1]
     finally:
-        await runner.cleanup()
+        await drain(runner, drain_s)
 
 
 def _endpoint(receiver: Receiver, source: WebhookSource) -> Handler:

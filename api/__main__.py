@@ -6,10 +6,12 @@ and when it is to stop answers everybody who was let in and commits what they as
 
 from __future__ import annotations
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import asyncio
 import gc
 import sys
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -21,9 +23,11 @@ from api.access.rate_limits import Limit
 from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
 from api.http.server import AddressError, Listen, is_loopback, serving
+from api.routes import ROUTES, health
 from lag import LagExporter, LagTargets
 from payments.progress import Policy
 from process import lifecycle
+from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES, REFERENCES
@@ -31,19 +35,26 @@ from store import pool, redis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging
-from telemetry.metrics import Metrics, serve
+from telemetry.metrics import Metrics
 from telemetry.tracing import configure as configure_tracing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AsyncExitStack
+
     import asyncpg
     from opentelemetry.trace import Tracer
 
+    from api.contract.route import Route
+    from api.handling.call import Call
     from process.lifecycle import Lifecycle
 
     Pool = asyncpg.Pool[asyncpg.Record]
 
 log = structlog.get_logger()
 
+# More than any balancer opens to one process; how many files may be open bounds them, too.
+_CONNECTIONS_MAX: Final = 50_000
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
 _DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0}
 
@@ -68,11 +79,8 @@ def main() -> NoReturn:
 
 async def _run(settings: Settings, life: Lifecycle) -> None:
     tracing = configure_tracing("api", settings.observability.otlp_endpoint)
-    process = IngressProcess(settings, Metrics(CollectorRegistry()), tracing.tracer, life)
-    try:
-        await process.run()
-    finally:
-        await asyncio.to_thread(tracing.shutdown)
+    life.parts.push_async_callback(asyncio.to_thread, tracing.shutdown)
+    await IngressProcess(settings, Metrics(CollectorRegistry()), tracing.tracer, life).run()
 
 
 class IngressProcess:
@@ -89,21 +97,18 @@ class IngressProcess:
 
     async def run(self) -> None:
         """Until told to stop and everybody who was let in is answered. Raises AddressError."""
-        shown = self._settings.observability
-        async with (
-            AsyncExitStack() as stack,
-            serve(self._metrics, shown.metrics_host, shown.metrics_port, lambda: self._is_ready),
-        ):
-            limits = Limits()
-            # Apart, so that no number of readers keeps a batch from its connection.
-            reading = self._settings.database.pool_size - limits.in_flight
-            writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
-            reads = await self._pool(stack, "payments-api-read", max(1, reading))
-            policy = Policy(**self._settings.payment.policy())
-            committer = GroupCommitter(writes, live(policy, REFERENCES), self._metrics, limits)
-            deps = await self._dependencies(stack, reads, committer)
-            await stack.enter_async_context(committer)
-            await self._serve(deps)
+        stack, where = self._life.parts, self._settings.observability
+        await shown(self._life, self._metrics, where, lambda: self._is_ready)
+        limits = Limits()
+        # Apart, so that no number of readers keeps a batch from its connection.
+        reading = self._settings.database.pool_size - limits.in_flight
+        writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
+        reads = await self._pool(stack, "payments-api-read", max(1, reading))
+        policy = Policy(**self._settings.payment.policy())
+        committer = GroupCommitter(writes, live(policy, REFERENCES), self._metrics, limits)
+        deps = await self._dependencies(stack, reads, committer)
+        await stack.enter_async_context(committer)
+        await self._serve(deps)
 
     async def _pool(self, stack: AsyncExitStack, name: str, size: int) -> Pool:
         """A pool once Postgres answers. Raises CannotRun."""
@@ -114,7 +119,8 @@ class IngressProcess:
             away=pool.AWAY,
             refused=pool.REFUSED,
         )
-        return await stack.enter_async_context(opened)
+        stack.push_async_callback(pool.close, opened)
+        return opened
 
     async def _dependencies(
         self, stack: AsyncExitStack, reads: Pool, committer: GroupCommitter
@@ -144,25 +150,36 @@ class IngressProcess:
         return await opened(resources, stack)
 
     async def _serve(self, deps: Dependencies) -> None:
-        server = self._settings.server
+        server, life = self._settings.server, self._life
+        delay_s = life.notice_s(server.shutdown_delay_seconds)
         listen = Listen(
             host=server.host,
             port=server.port,
             read_timeout_seconds=server.read_timeout_seconds,
             write_timeout_seconds=server.write_timeout_seconds,
-            shutdown_timeout_seconds=server.shutdown_timeout_seconds,
+            idle_timeout_seconds=server.idle_timeout_seconds,
+            drain_seconds=life.drain_s - delay_s,
+            connections_max=life.sockets(_CONNECTIONS_MAX),
         )
-        async with serving(app.build(deps), listen) as address:
+        async with serving(app.build(deps, self._routes()), listen) as door:
             # What was made by now stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()
-            self._is_ready = self._life.takes_work = True
-            log.info("ready", address=address, auth=self._settings.auth.mode)
-            await self._life.stopping.wait()
+            self._is_ready = life.takes_work = True
+            log.info("ready", address=door.address, auth=self._settings.auth.mode)
+            await life.stopping.wait()
             self._is_ready = False
             deps.readiness.drain()
             deps.watch.release()
-            log.info("draining")
+            door.last_answers()
+            log.info("draining", listens_for_s=delay_s)
+            # Not ready any more, but still there: who spreads load is to notice first.
+            await asyncio.sleep(delay_s)
+
+    def _routes(self) -> Iterable[Route[Call]]:
+        """All but the metrics where those have a port of their own."""
+        has_own_port = self._settings.observability.metrics_port
+        return [each for each in ROUTES if not has_own_port or each is not health.METRICS]
 
 
 def _limits(settings: Settings) -> dict[str, Limit]:

@@ -5,6 +5,7 @@ the environment names servers.
 """
 
 import os
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -29,6 +30,10 @@ _COMMANDS: Final = {
     "tail": "cli.tail:tail",
     "verify": "cli.verify:verify",
 }
+
+
+# They live until they are told to stop, and may be told so before they are imported.
+_UNTIL_TOLD: Final = ("demo", "run")
 
 
 class _Commands(click.Group):
@@ -56,5 +61,12 @@ def main(context: click.Context) -> None:
         os.environ.update(variables_of_run(os.environ))
 
 
-if __name__ == "__main__":
+def run_process() -> None:
+    """What `payments` and `python -m cli` run: a process of its own, which the signals are for."""
+    if sys.argv[1:2] and sys.argv[1] in _UNTIL_TOLD:
+        import_module("process.starting")
     main(prog_name="payments")
+
+
+if __name__ == "__main__":
+    run_process()

@@ -116,8 +116,8 @@ def _groups(report: StreamsReport) -> Table:
     table = _table("Consumer groups", "group topic", "state members messages oldest rate/s drained")
     for group in report.groups:
         table.add_row(
-            group.group,
-            group.topic,
+            Text(group.group),
+            Text(group.topic),
             Text(group.state.value, style=_STATE_STYLES[group.state]),
             str(group.members),
             f"{group.messages:,}",
@@ -146,7 +146,7 @@ def _redis(report: StreamsReport) -> Table:
     table = _table("Redis stream groups", "group stream", "consumers messages pending oldest")
     for group in report.redis_groups:
         table.add_row(
-            group.group,
+            Text(group.group),
             group.stream,
             str(group.consumers),
             _UNKNOWN if group.messages is None else f"{group.messages:,}",

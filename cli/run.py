@@ -8,6 +8,7 @@ one sentence, and then the exit code is not 0.
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from datetime import datetime
 
 import click
@@ -32,17 +33,15 @@ def run(*, demo: bool) -> None:
     try:
         home.prepare()
         with home.locked():
-            left = clear_the_ground(home, settings)
-            if left:
-                click.echo(f"Ended what a killed run had left behind: {', '.join(left)}.")
+            clear_the_ground(home, settings, _tell)
             killed = asyncio.run(_run(home, settings, demo=demo))
     except StartError as error:
-        click.echo(f"payments run: {error}", err=True)
+        _tell(f"payments run: {error}", err=True)
         sys.exit(1)
     if killed:
-        click.echo(f"Not drained in time, and killed: {', '.join(killed)}.", err=True)
+        _tell(f"Not drained in time, and killed: {', '.join(killed)}.", err=True)
         sys.exit(1)
-    click.echo("Everything has drained and stopped.")
+    _tell("Everything has drained and stopped.")
 
 
 async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
@@ -57,13 +56,19 @@ async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
             say=_say,
         )
     )
-    click.echo(f"Starting in {home.directory} ...")
-    stop = stopped_by_signal(platform, click.echo)
-    return await live(platform, stop, lambda seconds: click.echo(_welcome(platform, seconds)))
+    _tell(f"Starting in {home.directory} ...")
+    stop = stopped_by_signal(platform, _tell)
+    return await live(platform, stop, lambda seconds: _tell(_welcome(platform, seconds)))
+
+
+def _tell(text: str, *, err: bool = False) -> None:
+    # A terminal that was closed, or a reader that died, ends nothing of what runs.
+    with suppress(OSError):
+        click.echo(text, err=err)
 
 
 def _say(text: str) -> None:
-    click.echo(f"{datetime.now():%H:%M:%S} {text}")  # noqa: DTZ005 # the reader's own clock
+    _tell(f"{datetime.now():%H:%M:%S} {text}")  # noqa: DTZ005 # the reader's own clock
 
 
 def _welcome(platform: Platform, seconds: float) -> str:

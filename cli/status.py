@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from local.home import Home
-from local.run_record import RunRecord, is_running, looked_at, read_record
+from local.run_record import RunRecord, is_running, left_behind, looked_at, read_record
 from local.supervisor import ProcessState
 
 _EXIT_NOT_ALL_READY: Final = 1
@@ -21,26 +21,40 @@ _EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers
 def status(*, as_json: bool) -> None:
     """Show what `payments run` runs in this folder, and where.
 
-    Exits 0 when everything is ready, 1 when something is not, 3 when nothing runs here.
+    Exits 0 when everything is ready, 1 when something is not or nobody looks after what runs, 3
+    when nothing runs here.
     """
     home = Home.of(os.environ)
     record = read_record(home)
     running = record is not None and is_running(record)
+    left = [] if record is None else [one.name for one in left_behind(record)]
     if record is not None:
         record = looked_at(record)
     if as_json:
         body = {} if record is None else record.model_dump(mode="json")
-        click.echo(json.dumps({"running": running, **body}, indent=2))
-    elif record is None or not running:
+        click.echo(json.dumps({"running": running, "left_behind": left, **body}, indent=2))
+    elif record is None or not (running or left):
         click.echo(f"Nothing runs in {home.directory}: start it with `payments run`.")
     else:
         click.echo(table(record))
-    sys.exit(_exit_code(record if running else None))
+        if left:
+            click.echo(f"\n{_orphaned(record, left)}")
+    sys.exit(_exit_code(record if running or left else None, are_looked_after=running))
 
 
-def _exit_code(record: RunRecord | None) -> int:
+def _orphaned(record: RunRecord, left: Sequence[str]) -> str:
+    return (
+        f"`payments run` (process {record.pid}) was killed, and nobody looks after what it left"
+        f" running: {', '.join(left)}. Payments go on, but what dies stays dead. `payments run`"
+        " drains and ends all of it, and starts anew."
+    )
+
+
+def _exit_code(record: RunRecord | None, *, are_looked_after: bool) -> int:
     if record is None:
         return _EXIT_NOT_RUNNING
+    if not are_looked_after:
+        return _EXIT_NOT_ALL_READY
     are_ready = all(one.state is ProcessState.READY for one in record.processes)
     return 0 if are_ready else _EXIT_NOT_ALL_READY
 

@@ -69,10 +69,12 @@ class Broker:
         """Drop both connections; what is asked next opens new ones."""
         client, reader, self._client, self._reader = self._client, self._reader, None, None
         self._coordinators.clear()
-        if client is not None:
-            await client.close()
-        if reader is not None:
-            await reader.stop()
+        try:
+            if client is not None:
+                await client.close()
+        finally:
+            if reader is not None:
+                await reader.stop()
 
     async def groups(self) -> dict[str, GroupOnBroker]:
         """Every consumer group the brokers list, by name."""
@@ -178,7 +180,7 @@ async def _first_timestamps(
 def _assigned(assignment: object) -> list[str]:
     if not isinstance(assignment, bytes) or not assignment:
         return []
-    with suppress(ValueError):  # a member of a protocol of its own
+    with suppress(ValueError, TypeError):  # a member of a protocol of its own
         return [
             topic for topic, _ in ConsumerProtocolMemberAssignment.decode(assignment).assignment
         ]

@@ -1,7 +1,8 @@
 """Measures every source again and again, keeps the last report and sets the gauges.
 
 Each source has its own task, connection and deadline: one that fails or hangs is shown as
-unavailable, and the others go on. A failed source is closed and opened anew.
+unavailable, and the others go on, and so does the process. A failed source is closed and opened
+anew.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
-import asyncpg
 import structlog
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
 from lag import gauges
 from lag.kafka_groups import ConsumerGroups
 from lag.postgres import Providers, Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
+from process.closing import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -35,15 +34,10 @@ REFRESH_SECONDS: Final = 2.0
 # Longer than any answer of a server that is there, shorter than an operator's patience.
 _MEASURE_SECONDS_MAX: Final = 8.0
 _PAUSE_SECONDS_MAX: Final = 10.0
-# What the drivers raise for a server that is away, slow, restarting or not migrated yet.
-_FAILURES: Final = (
-    OSError,
-    TimeoutError,
-    KafkaError,
-    RedisError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
+# Saying goodbye is a courtesy: nobody's end waits for it.
+_CLOSE_SECONDS_MAX: Final = 1.0
+# Failures in a row after which the pause grows no more: far beyond the longest pause.
+_FAILURES_COUNTED_MAX: Final = 10
 
 LagT = TypeVar("LagT")
 LagT_co = TypeVar("LagT_co", covariant=True)
@@ -112,8 +106,7 @@ class LagExporter:
             try:
                 yield self
             finally:
-                for task in following:
-                    task.cancel()
+                await end(following)
 
     async def refresh(self) -> StreamsReport:
         """Measure every source once, all at the same time."""
@@ -154,18 +147,22 @@ class _MeasuredSource(Generic[LagT]):
         try:
             async with asyncio.timeout(_MEASURE_SECONDS_MAX):
                 self.lags = await self._source.measure(now)
-        except _FAILURES as error:
-            reason = str(error) or type(error).__name__
-            self.lags, self.unavailable = (), Unavailable(self._name, reason)
-            if self._failures == 0:
-                log.warning("lag source unavailable", source=self._name, reason=reason)
-            self._failures += 1
+        # Others' servers answer with others' data, in ways that no driver foresees either.
+        except Exception as error:  # noqa: BLE001 - measuring must end nobody
+            self._fail(error)
             await self.close()
         else:
             self.unavailable, self._failures = None, 0
         if self._show is not None:
             self._show(self._metrics, self.lags)
         self._metrics.lag.source_up.labels(self._name).set(self.unavailable is None)
+
+    def _fail(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        self.lags, self.unavailable = (), Unavailable(self._name, reason)
+        if self._failures == 0:
+            log.warning("lag source unavailable", source=self._name, reason=repr(error))
+        self._failures = min(self._failures + 1, _FAILURES_COUNTED_MAX)
 
     async def follow(self, clock: Callable[[], float], refresh_seconds: float) -> None:
         """Refresh until cancelled; less often while the source is away and its driver complains."""
@@ -178,7 +175,7 @@ class _MeasuredSource(Generic[LagT]):
 
     async def close(self) -> None:
         try:
-            async with asyncio.timeout(_MEASURE_SECONDS_MAX):
+            async with asyncio.timeout(_CLOSE_SECONDS_MAX):
                 await self._source.close()
-        except _FAILURES as error:  # it is forgotten either way
+        except Exception as error:  # noqa: BLE001 - it is forgotten either way
             log.debug("lag source not closed", source=self._name, reason=str(error))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag.broker import Broker, GroupOnBroker
+from lag.foreign import shown
 from lag.history import GroupHistory, Sample, age_seconds
 from lag.report import GroupLag, PartitionLag
 
@@ -109,8 +110,8 @@ class ConsumerGroups:
         )
         history = self._with_sample(reader, None, whole, now)
         return GroupLag(
-            group=reader.group,
-            topic=reader.topic,
+            group=shown(reader.group),
+            topic=shown(reader.topic),
             state=history.state(reader.members),
             members=reader.members,
             messages=whole.lag,

@@ -27,13 +27,13 @@ from local.run_record import Addresses, RunRecord, write_record
 from local.servers import Stack
 from local.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
 from process.addresses import DatabaseAddress
+from process.lifecycle import CLEANUP_S
 from process.settings import Settings
 from store.migrations import MigrationError, migrate_up, read_migrations
 from store.pool import connect_single
 
 # An interpreter for each on two slow cores; whoever fails ends the wait much sooner.
 _READY_WITHIN_SECONDS: Final = 120.0
-_DRAIN_SECONDS: Final = 30.0
 # After the drain nobody writes any more: servers only save what they hold.
 _SERVERS_STOP_SECONDS: Final = 30.0
 _LOG_CHECK_SECONDS: Final = 60.0
@@ -83,7 +83,9 @@ class Platform:
 
     async def take_down(self) -> list[str]:
         """Stop everything in order, our processes first; names of those that had to be killed."""
-        ours = await stop_in_order(self._groups(of_servers=False), within_seconds=_DRAIN_SECONDS)
+        # What has not drained by then ends by itself.
+        drain_s = self._given.settings.server.shutdown_timeout_seconds + CLEANUP_S
+        ours = await stop_in_order(self._groups(of_servers=False), within_seconds=drain_s)
         servers = await stop_in_order(
             self._groups(of_servers=True), within_seconds=_SERVERS_STOP_SECONDS
         )

@@ -20,6 +20,8 @@ from topics.names import SLOTS, STAGES, WorkStage
 # A name that outlives a process: whoever is restarted has its partitions back at once.
 _MEMBER: Final = ("--member", "local")
 _METRICS_PORT_FIRST: Final = 9101  # where exporters usually count up from
+# Nobody spreads load over what is here once.
+_UNBALANCED: Final = {"PAYMENTS_SERVER_SHUTDOWN_DELAY": "0"}
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
@@ -45,7 +47,7 @@ class PlatformProcess:
     command: tuple[str, ...]
     stop_group: StopGroup
     address: Callable[[RunContext], str] | None = None
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
     is_demo: bool = False
 
 
@@ -137,10 +139,12 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         variables = {
             "PAYMENTS_OBSERVABILITY_METRICS_HOST": "127.0.0.1",
             "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port),
+            "PAYMENTS_OBSERVABILITY_METRICS_PORTS": "1",
         }
     else:
         address, variables = process.address(context), {}
-    own = {name: context.environment.get(name) or of for name, of in process.defaults.items()}
+    defaults = _UNBALANCED | process.defaults
+    own = {name: context.environment.get(name) or of for name, of in defaults.items()}
     ingress = ingress_address(context.settings)
 
     async def is_ready() -> bool:

@@ -7,37 +7,38 @@ whatever had been started by then, and only then says what failed.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Final
 
 import aiohttp
 
 from local.home import Home
 from local.platform import Platform
 from local.program import StartError, is_free
-from local.run_record import end_leftovers, is_running, read_record
-from process.lifecycle import told_to_stop
+from local.run_record import end_leftovers, left_behind, read_record
+from process.lifecycle import CLEANUP_S, told_to_stop
 from process.settings import Settings
 
-_LEFTOVERS_END_SECONDS: Final = 10.0
 
-
-def clear_the_ground(home: Home, settings: Settings) -> list[str]:
-    """End what a killed run left behind (their names), and see that the API's port is to be had.
+def clear_the_ground(home: Home, settings: Settings, say: Callable[[str], None]) -> None:
+    """End what a killed run left behind, and see that the API's port is to be had.
 
     Raises `StartError` when it is taken.
     """
     record = read_record(home)
-    left: list[str] = []
-    if record is not None and not is_running(record):
-        left = end_leftovers(record, within_seconds=_LEFTOVERS_END_SECONDS)
+    if record is not None and (left := left_behind(record)):
+        names = ", ".join(one.name for one in left)
+        say(
+            f"An earlier run (process {record.pid}) was killed, and what it had started went on"
+            f" without it: {names}. Draining and ending it first ..."
+        )
+        drain_s = settings.server.shutdown_timeout_seconds + CLEANUP_S
+        end_leftovers(left, within_seconds=drain_s)
+        say(f"Ended what a killed run had left behind: {names}.")
     home.shorten_logs()
     if not is_free(settings.server.port, settings.server.host):
         raise StartError(
             f"The API cannot listen on {settings.server.host}:{settings.server.port}: the port is "
             "taken; set PAYMENTS_SERVER_PORT to another."
         )
-    return left
 
 
 async def live(platform: Platform, stop: asyncio.Event, up: Callable[[float], None]) -> list[str]:
@@ -92,16 +93,13 @@ def stopped_by_signal(platform: Platform, say: Callable[[str], None]) -> asyncio
 
     def drain() -> None:
         stop.set()
-        say_if_heard("Draining; once more kills at once.")
+        say("Draining; once more kills at once.")
 
     def kill() -> None:
         platform.kill()
-        say_if_heard("Killing what is left.")
+        say("Killing what is left.")
 
-    def say_if_heard(text: str) -> None:
-        # The terminal may be what was closed.
-        with suppress(OSError):
-            say(text)
-
-    told_to_stop(drain, again=kill)
+    loop = asyncio.get_running_loop()
+    # In the loop, whose tasks wait for what is killed.
+    told_to_stop(drain, again=lambda: loop.call_soon_threadsafe(kill))
     return stop

@@ -66,6 +66,11 @@ def is_alive(process: ProcessStatus) -> bool:
     return process.pid is not None and _lives(process.pid, process.since)
 
 
+def left_behind(record: RunRecord) -> list[ProcessStatus]:
+    """What goes on though the run that started it was killed; nobody looks after it any more."""
+    return [] if is_running(record) else [one for one in record.processes if is_alive(one)]
+
+
 def looked_at(record: RunRecord) -> RunRecord:
     """The record with what died since it was written shown as stopped."""
     processes = tuple(one if is_alive(one) else _ended(one) for one in record.processes)
@@ -92,7 +97,7 @@ def _lives(pid: int, since: datetime) -> bool:
 def variables_of_run(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables by which a command reaches what runs here, where none of their kind is set."""
     record = read_record(Home.of(environment))
-    if record is None or not is_running(record):
+    if record is None or not (is_running(record) or left_behind(record)):
         return {}
     taken = {_section(name) for name in environment}
     return {
@@ -104,13 +109,11 @@ def _section(variable: str) -> tuple[str, ...]:
     return tuple(variable.split("_")[:2])
 
 
-def end_leftovers(record: RunRecord, *, within_seconds: float) -> list[str]:
-    """End what a killed run left running, servers last, so that ports and data are free; names."""
-    left = [one for one in record.processes if is_alive(one)]
+def end_leftovers(left: Sequence[ProcessStatus], *, within_seconds: float) -> None:
+    """End what a killed run left running, servers last, so that ports and data are free."""
     for of_servers in (False, True):
         group = [one for one in left if one.stop_group.is_of_servers is of_servers]
         _end(group, within_seconds)
-    return [one.name for one in left]
 
 
 def _end(processes: Sequence[ProcessStatus], within_seconds: float) -> None:
@@ -122,5 +125,6 @@ def _end(processes: Sequence[ProcessStatus], within_seconds: float) -> None:
             signalled.append(process)
     _, stubborn = psutil.wait_procs(signalled, timeout=within_seconds)
     for process in stubborn:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(stubborn, timeout=within_seconds)

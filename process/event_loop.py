@@ -33,7 +33,7 @@ ResultT = TypeVar("ResultT")
 
 def run(main: Coroutine[object, object, ResultT]) -> ResultT:
     """Run a process's one coroutine to its end."""
-    _allow_open_files()
+    allow_open_files()
     # Modules and classes stay for good: nobody need look at them again.
     gc.collect()
     gc.freeze()
@@ -43,13 +43,14 @@ def run(main: Coroutine[object, object, ResultT]) -> ResultT:
     return uvloop.run(main)
 
 
-def _allow_open_files() -> None:
-    """As many as are useful and the hard limit allows."""
+def allow_open_files() -> int:
+    """As many as are useful and the hard limit allows; how many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return
+        return max(_OPEN_FILES)
     for wanted in _OPEN_FILES:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        allowed = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
-            return
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            return allowed
+    return soft

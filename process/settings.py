@@ -34,8 +34,16 @@ class ServerSettings(Section):
     write_timeout_seconds: Seconds = Field(
         default=15.0, validation_alias="PAYMENTS_SERVER_WRITE_TIMEOUT"
     )
+    # Longer than balancers keep theirs, 60 seconds as a rule: whoever closes last loses nothing.
+    idle_timeout_seconds: Seconds = Field(
+        default=75.0, validation_alias="PAYMENTS_SERVER_IDLE_TIMEOUT"
+    )
     shutdown_timeout_seconds: Seconds = Field(
         default=30.0, validation_alias="PAYMENTS_SERVER_SHUTDOWN_TIMEOUT"
+    )
+    # Of the shutdown timeout: listening still, no longer ready, until balancers have noticed.
+    shutdown_delay_seconds: SecondsOrZero = Field(
+        default=5.0, validation_alias="PAYMENTS_SERVER_SHUTDOWN_DELAY"
     )
 
 
@@ -180,6 +188,11 @@ class ObservabilitySettings(Section):
     )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, validation_alias="PAYMENTS_OBSERVABILITY_METRICS_PORT"
+    )
+    # The first that is free of so many from the metrics port on: for several processes on one
+    # host whose environment is the same.
+    metrics_ports: int = Field(
+        default=1, ge=1, le=1000, validation_alias="PAYMENTS_OBSERVABILITY_METRICS_PORTS"
     )
 
     @field_validator("log_level", mode="before")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import os
 import random
 import time
@@ -32,7 +35,7 @@ async def run(config: SimulatorConfig, life: Lifecycle) -> None:
     simulator = build(config, Metrics(CollectorRegistry()), time.time, entropy)
     if simulator.recovery.torn_bytes:
         log.warning("journal was torn", torn_bytes=simulator.recovery.torn_bytes)
-    async with serve(simulator, config.host, config.port) as port:
+    async with serve(simulator, config.host, config.port, life.drain_s) as port:
         life.takes_work = True
         log.info("ready", port=port, journal=str(config.journal), entries=simulator.recovery.lines)
         await life.stopping.wait()

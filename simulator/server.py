@@ -18,6 +18,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from process.closing import end
+from process.serving import drain, runner_of
 from simulator.admin import Admin
 from simulator.entries import decode
 from simulator.exchange import Exchange
@@ -32,8 +34,6 @@ from telemetry.metrics import Metrics, render
 
 # Both vendors refuse bodies far smaller than this; it only bounds what one request can hold.
 _BODY_BYTES_MAX: Final = 1 << 20
-# Requests in flight at SIGTERM have this long; hanging ones are let go at once.
-_DRAIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +107,15 @@ def build(
 
 
 @contextlib.asynccontextmanager
-async def serve(simulator: Simulator, host: str, port: int) -> AsyncIterator[int]:
-    """Listen; yields the port. Raises OSError when the address is taken."""
+async def serve(
+    simulator: Simulator, host: str, port: int, drain_s: float = 1.0
+) -> AsyncIterator[int]:
+    """Listen; yields the port. Raises OSError when the address is taken.
+
+    Leaving answers who waits, within `drain_s`; those whom a fault lets hang are let go at once.
+    """
     exchange = simulator.exchange
-    runner = web.AppRunner(simulator.application(), access_log=None, shutdown_timeout=_DRAIN_S)
+    runner = runner_of(simulator.application(), drain_s)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, reuse_address=True)
@@ -125,11 +130,10 @@ async def serve(simulator: Simulator, host: str, port: int) -> AsyncIterator[int
                 yield bound
             finally:
                 exchange.stopping.set()
-                await runner.cleanup()
-                for task in background:
-                    task.cancel()
+                await drain(runner, drain_s)
+                await end(background)
     finally:
-        await runner.cleanup()
+        await drain(runner, drain_s)
         exchange.journal.close()
 
 

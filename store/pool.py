@@ -4,8 +4,9 @@ Every connection says who it is and runs in UTC. Those of a pool give up rather 
 end for a statement, a lock or a client that forgot its transaction.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from typing import Final, TypeAlias, TypedDict, TypeVar, cast
 
@@ -31,6 +32,8 @@ _IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
 # A fold over all there ever was takes as long as it takes.
 _LONG_STATEMENT_TIMEOUT: Final = "30min"
 _CONNECT_TIMEOUT_S: Final = 60.0
+# A server that is there answers within milliseconds.
+_GOODBYE_S: Final = 1.0
 # Postgres plans a statement once for all its executions, for the tables as they are then. In a new
 # database they are so short that reading them whole is cheap, and whole they are read until the
 # first ANALYZE: a minute later, when a payment cost Postgres half as much again.
@@ -67,6 +70,14 @@ async def connect(
         command_timeout=_COMMAND_TIMEOUT_S,
         **_session(address, application_name, limits | _BY_INDEX),
     )
+
+
+async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Say goodbye to the server, and hang up on one that does not answer."""
+    with suppress(TimeoutError, *AWAY):
+        # Cut short, it ends every connection by itself.
+        async with asyncio.timeout(_GOODBYE_S):
+            await pool.close()
 
 
 async def connect_single(

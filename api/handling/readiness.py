@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 import asyncpg
 
 from api.contract.responses.operations import CheckResponse, CheckStatus, HealthResponse
+from process.closing import end
 from store.migrations import pending
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ class Readiness:
             try:
                 yield self
             finally:
-                for check in self._checks.values():
-                    if check.asking is not None:
-                        check.asking.cancel()
+                await end([each.asking for each in self._checks.values() if each.asking])
 
     def drain(self) -> None:
         """From now on the answer is no: this process is on its way out."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from process.closing import end
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from uuid import UUID
@@ -43,7 +45,7 @@ class PaymentWatch:
             try:
                 yield self
             finally:
-                watching.cancel()
+                await end([watching])
 
     async def ended(self, payment_id: UUID, within_s: float) -> Payment | None:
         """The payment in its terminal state, or None if it is in none yet after so long."""

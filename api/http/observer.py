@@ -129,6 +129,10 @@ class Observer:
             return sent
         return self._new_request_id()
 
+    def no_room(self) -> None:
+        """A connection was cut off at once: as many as may be are open, and all of them busy."""
+        self._http.rejected.labels("connections").inc()
+
     def _span(self, request: web.Request, template: str) -> Span:
         return self._tracer.start_span(
             f"{request.method} {template}",

@@ -1,7 +1,8 @@
 """Serves the application: listens, and on its way out answers everybody who was let in.
 
-Stopping closes the door first, then lets requests in flight finish, and ends only when
-they have or the shutdown timeout is over.
+From `last_answers` on each answer is the last of its connection, so that whoever keeps some open
+is led elsewhere before anything is refused. Stopping then closes the door, lets requests in
+flight finish, and ends only when they have or the time to drain is over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.http.observer import OBSERVER
+from process.serving import drain, runner_of
 
 if TYPE_CHECKING:
     from aiohttp.web import Application
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 # Connections that wait to be accepted: those of a burst while one batch is decided.
 _BACKLOG: Final = 1024
-# What aiohttp may use to cancel what did not finish in time.
-_CANCEL_SECONDS: Final = 1.0
 _LINGER_SECONDS: Final = 1.0
 
 
@@ -37,57 +37,134 @@ class AddressError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """Where to listen, and how long to wait for clients; seconds."""
+    """Where to listen, and how long to wait for clients; seconds.
+
+    `read_timeout` is for a request that has begun, or that a new connection was opened for, and
+    `idle_timeout` for the next one.
+    """
 
     host: str
     port: int
     read_timeout_seconds: float
     write_timeout_seconds: float
-    shutdown_timeout_seconds: float
+    idle_timeout_seconds: float
+    drain_seconds: float
+    connections_max: int
+
+
+class Door:
+    """What is open to clients, and at which address; no more than so many connections at once."""
+
+    def __init__(self, address: str, connections_max: int) -> None:
+        self.address = address
+        self.closes = False
+        self._room = connections_max
+        # Those whose client may ask again, the longest idle first.
+        self._idle: dict[_Connection, None] = {}
+
+    def last_answers(self) -> None:
+        """From now on close each connection after its answer; who asks anew is let in still."""
+        self.closes = True
+
+    def has_room(self) -> bool:
+        """Take one more in, in place of one that is idle if need be; False if there is none."""
+        self._room -= 1
+        if self._room >= 0:
+            return True
+        longest = next(iter(self._idle), None)
+        if longest is None:
+            return False
+        del self._idle[longest]
+        longest.force_close()
+        return True
+
+    def is_idle(self, connection: _Connection) -> None:
+        self._idle[connection] = None
+
+    def is_busy(self, connection: _Connection) -> None:
+        self._idle.pop(connection, None)
+
+    def is_gone(self, connection: _Connection) -> None:
+        self._idle.pop(connection, None)
+        self._room += 1
 
 
 @asynccontextmanager
-async def serving(app: Application, listen: Listen) -> AsyncIterator[str]:
-    """Serve while the context is open; its address. Leaving drains. Raises AddressError."""
-    runner = web.AppRunner(
-        app,
-        shutdown_timeout=max(_CANCEL_SECONDS, listen.shutdown_timeout_seconds - _CANCEL_SECONDS),
-    )
+async def serving(app: Application, listen: Listen) -> AsyncIterator[Door]:
+    """Serve while the context is open. Leaving drains. Raises AddressError."""
+    runner = runner_of(app, listen.drain_seconds)
     await runner.setup()
     try:
         listener = _listener(listen)
         host, port = listener.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        door = Door(address, listen.connections_max)
         assert runner.server is not None, "a runner has a server once it is set up"
-        connections = partial(_Connection, runner.server, app[OBSERVER], listen)
+        connections = partial(_Connection, runner.server, app[OBSERVER], listen, door)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(connections, sock=listener, backlog=_BACKLOG)
         try:
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            yield door
         finally:
             server.close()
     finally:
-        async with asyncio.timeout(listen.shutdown_timeout_seconds + _CANCEL_SECONDS):
-            await runner.cleanup()
+        await drain(runner, listen.drain_seconds)
 
 
 class _Connection(web.RequestHandler):
     """One client's connection, whose every answer is ours, also to what is not HTTP."""
 
-    __slots__ = ("_observer",)
+    __slots__ = ("_door", "_observer", "_read_timeout_seconds", "_too_slow")
 
-    def __init__(self, manager: web.Server, observer: Observer, listen: Listen) -> None:
+    def __init__(self, manager: web.Server, observer: Observer, listen: Listen, door: Door) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
-            # A connection that sends no whole request for so long is closed, a silent one too.
-            keepalive_timeout=listen.read_timeout_seconds,
+            keepalive_timeout=listen.idle_timeout_seconds,
             # Who is refused early gets this long to stop sending and read why.
             lingering_time=_LINGER_SECONDS,
             # Nothing compressed is taken, so that no small body becomes a large one.
             auto_decompress=False,
         )
+        self._door = door
         self._observer = observer
+        self._read_timeout_seconds = listen.read_timeout_seconds
+        # What closes it unless a whole request, but for its body, comes first.
+        self._too_slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._expect_request()
+        if not self._door.has_room():
+            # A file that is left is for the servers we depend on.
+            self._observer.no_room()
+            assert self.transport is not None, "it has just been made"
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._door.is_busy(self)
+        super().data_received(data)
+        if not self._awaits_request():
+            self._stop_expecting()
+        elif self._too_slow is None:
+            self._expect_request()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_expecting()
+        self._door.is_gone(self)
+        super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one if the door closes."""
+        if self._door.closes:
+            resp.force_close()
+        finished = await super().finish_response(request, resp, start_time)
+        if not self._messages:
+            self._door.is_idle(self)
+        return finished
 
     def handle_error(
         self,
@@ -102,6 +179,24 @@ class _Connection(web.RequestHandler):
         response = self._observer.refuse_connection(exc)
         response.force_close()
         return response
+
+    def _expect_request(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._too_slow = loop.call_later(self._read_timeout_seconds, self._close_if_waiting)
+
+    def _stop_expecting(self) -> None:
+        if self._too_slow is not None:
+            self._too_slow.cancel()
+            self._too_slow = None
+
+    def _close_if_waiting(self) -> None:
+        if self._awaits_request():
+            self.force_close()
+
+    def _awaits_request(self) -> bool:
+        """Whether nothing is being answered, and no whole head of a request is here."""
+        is_idle = self._waiter is not None and not self._waiter.done()
+        return is_idle or self._request_count == 0
 
 
 def is_loopback(host: str) -> bool:

@@ -36,6 +36,18 @@ async def get_metrics(call: Call) -> Answer:
 
 _ALIVE: Final = {200: Success("The process answers.", HealthResponse)}
 
+# Not served beside payments where a process shows its metrics on a port of their own.
+METRICS: Final = Route(
+    method="GET",
+    path="/metrics",
+    handler=get_metrics,
+    scope=Everyone.EVERYONE,
+    summary="Prometheus metrics; OpenMetrics to whoever asks for it.",
+    tag="Health",
+    successes={200: Success("The metrics.", media_type="text/plain")},
+    quiet=True,
+)
+
 ROUTES: Final = (
     Route(
         method="GET",
@@ -70,14 +82,5 @@ ROUTES: Final = (
         },
         quiet=True,
     ),
-    Route(
-        method="GET",
-        path="/metrics",
-        handler=get_metrics,
-        scope=Everyone.EVERYONE,
-        summary="Prometheus metrics; OpenMetrics to whoever asks for it.",
-        tag="Health",
-        successes={200: Success("The metrics.", media_type="text/plain")},
-        quiet=True,
-    ),
+    METRICS,
 )

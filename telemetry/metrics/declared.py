@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import GCCollector, ProcessCollector
 
+from telemetry.logging import lines_lost
 from telemetry.metrics.families import Declare
 from telemetry.metrics.ingress import (
     GroupCommitMetrics,
@@ -47,6 +48,11 @@ class Metrics:
         self.lag = LagMetrics(declare)
         self.slots = SlotMetrics(declare)
         self.redis_groups = RedisGroupMetrics(declare)
+        declare.counted(
+            "log_lines_lost_total",
+            "Lines of the log that were not written: stderr is closed, full, or not read.",
+            lines_lost,
+        )
         self.build = declare.gauges("build_info", "1, labelled with what runs.", "python")
         self.build.labels(platform.python_version()).set(1)
         ProcessCollector(namespace="payments", registry=registry)

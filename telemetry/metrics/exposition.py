@@ -6,8 +6,9 @@ answers while the event loop turns, so an answer is itself a sign of life.
 
 from __future__ import annotations
 
+import errno
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -19,26 +20,52 @@ if TYPE_CHECKING:
 
     from telemetry.metrics.declared import Metrics
 
+# A scraper that does not read its page is not waited for.
+_SHUTDOWN_SECONDS: Final = 0.2
+_PORTS_END: Final = 65_536
+
+
+class CannotListen(Exception):
+    """Nobody can listen there; the message is a sentence without its full stop."""
+
 
 @asynccontextmanager
 async def serve(
-    metrics: Metrics, host: str, port: int, is_ready: Callable[[], bool]
-) -> AsyncIterator[None]:
-    """Serve `/metrics`, `/health/live` and `/health/ready` while the context is open.
+    metrics: Metrics, host: str, port: int, is_ready: Callable[[], bool], ports: int = 1
+) -> AsyncIterator[int]:
+    """Serve `/metrics`, `/health/live` and `/health/ready` while the context is open; the port.
 
-    Port 0 means off: nothing listens, as `PAYMENTS_OBSERVABILITY_METRICS_PORT=0` promises.
-    A port that is taken is an OSError.
+    It is the first that is free of so many `ports` from `port` on. Port 0 means off: nothing
+    listens, as `PAYMENTS_OBSERVABILITY_METRICS_PORT=0` promises. Raises CannotListen.
     """
     if port == 0:
-        yield
+        yield 0
         return
-    runner = web.AppRunner(health_app(metrics, is_ready), access_log=None)
+    runner = web.AppRunner(
+        health_app(metrics, is_ready), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+    )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield
+        yield await _listen(runner, host, range(port, min(port + ports, _PORTS_END)))
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, ports: range) -> int:
+    """On the first port that nobody else has."""
+    for port in ports:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotListen(
+                    f"the metrics cannot be served on {host}:{port}: {error.strerror}"
+                ) from error
+        else:
+            return port
+    *_, last = ports
+    taken = f"port {last} is" if len(ports) == 1 else f"ports {ports[0]} to {last} are"
+    raise CannotListen(f"the metrics cannot be served on {host}: {taken} taken")
 
 
 def health_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:

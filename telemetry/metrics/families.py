@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -40,6 +42,21 @@ class Family(Generic[MetricT]):
         self._metric.clear()
 
 
+class _CountedElsewhere(Collector):
+    """A counter whose count is asked for at each scrape."""
+
+    def __init__(self, name: str, documentation: str, count: Callable[[], int]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._count = count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self._count())
+
+    def describe(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation)
+
+
 class Declare:
     """Creates metrics in one registry: plural forms have labels, singular ones have none."""
 
@@ -54,6 +71,10 @@ class Declare:
 
     def counters(self, name: str, documentation: str, *labels: str) -> Family[Counter]:
         return Family(Counter(_PREFIX + name, documentation, labels, registry=self._registry))
+
+    def counted(self, name: str, documentation: str, count: Callable[[], int]) -> None:
+        """A counter of what is counted elsewhere, from before there were metrics."""
+        self._registry.register(_CountedElsewhere(_PREFIX + name, documentation, count))
 
     def gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(_PREFIX + name, documentation, registry=self._registry)

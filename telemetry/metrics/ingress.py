@@ -31,7 +31,8 @@ class HttpMetrics:
         self.in_flight = declare.gauge("http_requests_in_flight", "Requests being answered.")
         self.rejected = declare.counters(
             "http_requests_rejected_total",
-            "Requests refused before any work (overload, rate_limit, too_large, unauthorized).",
+            "Requests refused before any work (overload, rate_limit, too_large, unauthorized), and"
+            " connections for which there was no room (connections).",
             "reason",
         )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # In the order in which a reader wants them.
-_CHAPTERS: Final = ("work", "money", "ingress", "topics", "providers", "evidence")
+_CHAPTERS: Final = ("work", "money", "ingress", "topics", "providers", "processes", "evidence")
 
 
 class EditError(Exception):

@@ -4,6 +4,9 @@ Reads the settings from the environment, composes source and sink, serves metric
 ends once what it had read is acknowledged and confirmed.
 """
 
+import process.starting  # noqa: F401 - its effect: it can be told to stop while the rest is imported
+
+# isort: split
 import argparse
 import time
 from collections.abc import Sequence
@@ -15,11 +18,12 @@ from prometheus_client import CollectorRegistry
 from process import lifecycle
 from process.addresses import DatabaseAddress
 from process.lifecycle import Lifecycle
+from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from store import pool, redis
 from telemetry.logging import configure
-from telemetry.metrics import Metrics, serve
+from telemetry.metrics import Metrics
 from topics.names import SLOTS
 from topics.relay.relay import Relay, RelayOptions
 from topics.relay.sinks.kafka import KafkaSink
@@ -45,18 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -> None:
     metrics = Metrics(CollectorRegistry())
     address, name = settings.database.address(), f"payments-relay-{sink_name}"
-    options = RelayOptions(conninfo=address.conninfo(name), slot=slot)
+    options = RelayOptions(conninfo=address.conninfo(name), slot=slot, drain_seconds=life.drain_s)
     relay = Relay(options, _sink(settings, sink_name, metrics), metrics, time.time)
-    shown = settings.observability
-    async with serve(metrics, shown.metrics_host, shown.metrics_port, lambda: relay.is_ready):
-        await _refuse_wrong_credentials(address, name)
-        if sink_name == "redis":
-            async with redis.client(settings.redis.address()) as mirror:
-                with naming("Redis", redis.REFUSED):
-                    await redis.refuse_wrong_credentials(mirror)
-        # From here on it reconnects by itself, and watches for the stop while it does.
-        life.takes_work = True
-        await relay.run(life.stopping)
+    await shown(
+        life,
+        metrics,
+        settings.observability,
+        lambda: relay.is_ready and not life.stopping.is_set(),
+    )
+    await _refuse_wrong_credentials(address, name)
+    if sink_name == "redis":
+        async with redis.client(settings.redis.address()) as mirror:
+            with naming("Redis", redis.REFUSED):
+                await redis.refuse_wrong_credentials(mirror)
+    # From here on it reconnects by itself, and watches for the stop while it does.
+    life.takes_work = True
+    await relay.run(life.stopping)
 
 
 async def _refuse_wrong_credentials(address: DatabaseAddress, name: str) -> None:

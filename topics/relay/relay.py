@@ -9,12 +9,13 @@ acknowledged everything before it. At most one process has the slot; the others 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from process.closing import end
 from telemetry.metrics import Metrics
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
@@ -32,8 +33,6 @@ _ROWS_IN_FLIGHT_MAX: Final = 10_000
 _EVENTS_PER_READ: Final = 1000
 _MEASURE_EVERY_SECONDS: Final = 1.0
 _MEASURES_PER_HEARTBEAT: Final = 10
-# The processes have 30 s to stop.
-_DRAIN_SECONDS_MAX: Final = 20.0
 # A standby takes over within this time; asking costs the server next to nothing.
 _STANDBY_SECONDS: Final = 0.5
 # Longer than it takes a sink to close, which must not be cut short.
@@ -43,12 +42,16 @@ _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What one relay reads. `window_seconds` is how far back a recovery compares at least."""
+    """What one relay reads. `window_seconds` is how far back a recovery compares at least.
+
+    `drain_seconds` is how long, told to stop, it waits for its sink.
+    """
 
     conninfo: str
     slot: str
     publication: str = "payments_outbox"
     window_seconds: float = 60.0
+    drain_seconds: float = 20.0
 
 
 class Relay:
@@ -93,7 +96,7 @@ class Relay:
                 await asyncio.wait((streaming, stopping), return_when=asyncio.FIRST_COMPLETED)
                 if self._is_following:
                     await asyncio.wait((streaming,))
-                await _end([streaming, stopping])
+                await end([streaming, stopping], again_s=_CANCEL_AGAIN_SECONDS)
         except* RelayFailure as failures:
             failure = _first(failures)
         finally:
@@ -147,10 +150,10 @@ class Relay:
                 log.info("ready", sink=self._sink.name, slot=self._options.slot)
                 await stop.wait()
                 following.cancel()
-                await _drain(session, publisher)
+                await _drain(session, publisher, self._options.drain_seconds)
             finally:
                 # Nobody may use the session once it closes.
-                await _end(workers)
+                await end(workers, again_s=_CANCEL_AGAIN_SECONDS)
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""
@@ -190,26 +193,14 @@ async def _beat(postgres: Postgres, session: Session, publisher: Publisher) -> N
             await session.check()
 
 
-async def _drain(session: Session, publisher: Publisher) -> None:
+async def _drain(session: Session, publisher: Publisher, within_s: float) -> None:
     session.flush()
     try:
-        async with asyncio.timeout(_DRAIN_SECONDS_MAX):
+        async with asyncio.timeout(within_s):
             await publisher.room(1)
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
         log.warning("stopped before the sink had everything", rows=publisher.rows_in_flight)
-
-
-async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel tasks until they have ended.
-
-    Before Python 3.12 `asyncio.wait_for`, which clients of Kafka and Redis use, can lose one.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _pauses() -> Iterator[float]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures.processes import OurProcess, Platform
 
-pytestmark = pytest.mark.long
-
 _STAGES = [stage.name for stage in STAGES if not stage.listens]
 
 
@@ -36,6 +34,7 @@ async def fleet(platform: Platform) -> AsyncIterator[OurProcess]:
             child.kill()
 
 
+@pytest.mark.long
 async def test_told_to_stop_every_stage_drains(fleet: OurProcess) -> None:
     """SIGTERM to the one is SIGTERM to all; nobody is left behind."""
     children = psutil.Process(fleet.process_id).children()
@@ -44,9 +43,25 @@ async def test_told_to_stop_every_stage_drains(fleet: OurProcess) -> None:
     assert not any(child.is_running() for child in children)
 
 
+@pytest.mark.long
 async def test_one_that_dies_takes_the_others_with_it(fleet: OurProcess) -> None:
     """Half a fleet looks like a whole one: so the others drain, and the exit code tells."""
     *others, schedule = psutil.Process(fleet.process_id).children()
     schedule.send_signal(signal.SIGKILL)
     assert await fleet.ended() == 1
     await eventually(lambda: not any(child.is_running() for child in others))
+
+
+async def test_cut_off_it_leaves_no_stage_behind(platform: Platform) -> None:
+    """One that stands still cannot drain: when the time is over it is ended with the others."""
+    fleet = platform.process("cut", "agents", "all", PAYMENTS_SERVER_SHUTDOWN_TIMEOUT="1s")
+    fleet.launch()
+    itself = psutil.Process(fleet.process_id)
+    await eventually(lambda: len(itself.children()) == len(_STAGES), within=30)
+    children = itself.children()
+    children[0].suspend()
+    assert await fleet.drain() == 0
+    # Whoever inherits what was killed buries it some time.
+    assert not any(
+        child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children
+    )

@@ -68,6 +68,7 @@ def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Pat
         "PAYMENTS_REDIS_HOST": redis_address.host,
         "PAYMENTS_REDIS_PORT": str(redis_address.port),
         "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "PAYMENTS_SERVER_SHUTDOWN_DELAY": "0",
     }
     return Launch(inherited | ours, tmp_path)
 

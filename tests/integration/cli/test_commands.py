@@ -89,7 +89,8 @@ def test_status_of_nothing_says_so_and_exits_3() -> None:
     result = payments("status")
     assert result.exit_code == 3
     assert "Nothing runs in" in result.output
-    assert json.loads(payments("status", "--json").output) == {"running": False}
+    said = json.loads(payments("status", "--json").output)
+    assert said == {"running": False, "left_behind": []}
 
 
 def test_migrate_goes_up_shows_itself_and_comes_down(empty_database: DatabaseAddress) -> None:

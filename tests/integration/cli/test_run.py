@@ -1,10 +1,12 @@
 """`payments run` as a user starts it: everything real, killed once, and stopped in order."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import pytest
 
-from local.program import free_port, kill_group
+from local.program import CODE, free_port, kill_group
 from tests.support.waiting import eventually
 
 # Many interpreters start at once, on a machine that may have two busy cores.
@@ -37,15 +40,31 @@ class Started:
         return words in self.output.read_text()
 
     async def status(self) -> tuple[int, dict[str, dict[str, object]]]:
-        """Exit code of `payments status --json`, and its processes by name."""
-        asked = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli", "status", "--json"),
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        answer, _ = await asked.communicate()
-        assert asked.returncode is not None
-        return asked.returncode, {one["name"]: one for one in json.loads(answer)["processes"]}
+        return await status(self.environment)
+
+
+async def payments(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Exit code and words of a command."""
+    asked = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *arguments), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await asked.communicate()
+    assert asked.returncode is not None
+    return asked.returncode, answer.decode()
+
+
+async def status(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, object]]]:
+    """Exit code of `payments status --json`, and its processes by name."""
+    code, answer = await payments(environment, "status", "--json")
+    return code, {one["name"]: one for one in json.loads(answer)["processes"]}
+
+
+def own_home(directory: Path) -> dict[str, str]:
+    """The environment of a run of its own."""
+    environment = {name: value for name, value in os.environ.items() if "PAYMENTS_" not in name}
+    environment["PAYMENTS_HOME"] = str(directory / ".payments")
+    environment["PAYMENTS_SERVER_PORT"] = str(free_port())
+    return environment
 
 
 @asynccontextmanager
@@ -78,9 +97,7 @@ async def started(environment: dict[str, str], output: Path) -> AsyncIterator[St
 
 async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) -> None:
     """A killed child comes back; a killed run is followed by one that clears up and goes on."""
-    environment = {name: value for name, value in os.environ.items() if "PAYMENTS_" not in name}
-    environment["PAYMENTS_HOME"] = str(tmp_path / ".payments")
-    environment["PAYMENTS_SERVER_PORT"] = str(free_port())
+    environment = own_home(tmp_path)
 
     async with started(environment, tmp_path / "first") as run, aiohttp.ClientSession() as http:
         code, processes = await run.status()
@@ -100,8 +117,18 @@ async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) ->
             account = (await opened.json())["id"]
         run.process.kill()
         await run.process.wait()
+        # Nobody looks after them any more, but money moves.
+        code, orphans = await run.status()
+        assert code == 1
+        assert {one["state"] for one in orphans.values()} == {"ready"}
+        _, shown = await payments(environment, "status")
+        assert f"`payments run` (process {run.process.pid}) was killed" in shown
+        assert "drains and ends all of it, and starts anew" in shown
+        async with http.get(f"{run.api}/api/v1/accounts/{account}") as found:
+            assert found.status == 200
 
     async with started(environment, tmp_path / "second") as run, aiohttp.ClientSession() as http:
+        assert run.said("went on without it: ")
         assert run.said("Ended what a killed run had left behind: ")
         async with http.get(f"{run.api}/api/v1/accounts/{account}") as found:
             assert found.status == 200
@@ -111,3 +138,44 @@ async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) ->
         code, processes = await run.status()
         assert code == 3
         assert {one["pid"] for one in processes.values()} == {None}
+
+
+@pytest.mark.long
+async def test_a_closed_terminal_ends_make_run_as_it_should(tmp_path: Path) -> None:
+    """Nobody reads what it says any more: it drains all the same, and leaves nothing behind."""
+    environment = own_home(tmp_path)
+    master, terminal = os.openpty()
+    shell = await asyncio.create_subprocess_exec(
+        # As a user's shell, which leads the session, it ends when its terminal is gone.
+        *("sh", "-c", "make run; exit $?"),
+        cwd=CODE,
+        env=environment,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: _as_in_a_terminal(terminal),
+    )
+    os.close(terminal)
+    said = b""
+    while b"Everything is ready" not in said:
+        said += await asyncio.to_thread(os.read, master, 1000)
+    _, processes = await status(environment)
+    assert {one["state"] for one in processes.values()} == {"ready"}
+    os.close(master)
+
+    async def is_over() -> bool:
+        code, _ = await status(environment)
+        return code == 3
+
+    await eventually(is_over, within=60)
+    await shell.wait()
+    _, processes = await status(environment)
+    assert {one["state"] for one in processes.values()} == {"stopped"}
+    assert '"in_time":false' not in "".join(map(Path.read_text, tmp_path.rglob("*.log")))
+
+
+def _as_in_a_terminal(terminal: int) -> None:
+    # pytest may have been told to live on without one.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)

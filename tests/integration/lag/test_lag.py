@@ -17,7 +17,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
+from rich.console import Console
 
+from cli.lag import tables
 from lag import GroupLag, GroupState, LagExporter, LagTargets, StreamsReport
 from local.embedded import kafka
 from local.program import free_port
@@ -286,6 +288,44 @@ async def test_a_redis_group_that_is_done_has_no_age(
     ) as exporter:
         (webhooks,) = (await exporter.refresh()).redis_groups
         assert (webhooks.pending, webhooks.seconds) == (0, 0.0)
+
+
+async def test_a_redis_group_of_any_name_is_shown_and_hides_no_other(
+    targets: LagTargets, metrics: Metrics, redis_client: redis.asyncio.Redis
+) -> None:
+    """Names are bytes there, and whoever may read a stream may choose one."""
+    stream = "payments.events"
+    await redis_client.xadd(stream, {b"\xff": b"\xfe", "ce_time": b"\xfd"}, id="1-1")
+    await redis_client.xadd(stream, {"ce_time": "0001-01-01T00:00:00"}, id="2-1")
+    for group in (b"\xff\x1b[2J\n", b"webhooks"):
+        await redis_client.xgroup_create(stream, group, id="0")
+        read = ("XREADGROUP", "GROUP", group, b"\xfe", "COUNT", 1, "STREAMS", stream, ">")
+        await redis_client.execute_command(*read)  # type: ignore[no-untyped-call] # left bare
+    await redis_client.xack(stream, b"webhooks", "1-1")
+    async with exporter_of(replace(targets, redis_streams=(stream,)), metrics) as exporter:
+        report = await exporter.refresh()
+    assert report.unavailable == ()
+    webhooks, odd = report.redis_groups
+    assert (odd.group, odd.pending, odd.messages) == ("\\xff\\x1b[2J\\n", 1, 1)
+    assert (webhooks.group, webhooks.messages) == ("webhooks", 1)
+    # No time can be read in the one, and none that a clock knows in the other.
+    assert (odd.seconds, webhooks.seconds) == (None, None)
+
+
+async def test_a_kafka_group_of_any_name_is_shown(
+    targets: LagTargets, metrics: Metrics, topic: str
+) -> None:
+    """A name may be any text, and a terminal would obey some."""
+    group = f"{topic}\x1b[2J[/red]\u202e"
+    async with member(targets.kafka.bootstrap_servers, topic, group) as consumer:
+        await consumer.commit({TopicPartition(topic, 0): 0})
+        async with exporter_of(targets, metrics) as exporter:
+            report = await exporter.refresh()
+    assert group_of(report, f"{topic}\\x1b[2J[/red]\\u202e").members == 1
+    # Nor does the table of `payments lag` take it for markup.
+    with (console := Console(width=300)).capture() as printed:
+        console.print(tables(report))
+    assert "[/red]" in printed.get()
 
 
 async def test_work_past_its_time_is_counted_although_nobody_does_it(

@@ -20,6 +20,7 @@ from local.run_record import (
     end_leftovers,
     is_alive,
     is_running,
+    left_behind,
     looked_at,
     read_record,
 )
@@ -169,9 +170,14 @@ async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: H
     of_another_boot = recorded(left.pid, datetime(2000, 1, 1, tzinfo=UTC))
     assert not is_running(of_another_boot)
     assert looked_at(of_another_boot).processes[0].state is ProcessState.STOPPED
-    assert end_leftovers(of_another_boot, within_seconds=1) == []
+    assert left_behind(of_another_boot) == []
 
-    assert end_leftovers(recorded(left.pid, datetime.now(UTC)), within_seconds=5) == ["ingress"]
+    of_a_run_that_goes_on = recorded(left.pid, datetime.now(UTC))
+    assert left_behind(of_a_run_that_goes_on) == []
+    killed = of_a_run_that_goes_on.model_copy(update={"started_at": of_another_boot.started_at})
+    (found,) = left_behind(killed)
+    assert found.name == "ingress"
+    end_leftovers([found], within_seconds=5)
     await left.wait()
     assert (home.directory / "ended").read_text() == "ingress\n"
 

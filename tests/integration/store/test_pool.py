@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import asyncpg
 
 from process.addresses import DatabaseAddress
-from store.pool import connect, connect_single
+from store.pool import AWAY, close, connect, connect_single
+from tests.support.front import front_of
 
 
 async def test_a_session_gives_up_rather_than_wait_without_end(
@@ -66,3 +68,18 @@ async def _ask_until_gone(pool: "asyncpg.Pool[asyncpg.Record]") -> Exception:
             await connection.fetchval("SELECT 1 + $1", 1)
     except Exception as error:  # noqa: BLE001 # which one it is, is the question
         return error
+
+
+async def test_a_server_that_went_dark_is_not_waited_for(database: DatabaseAddress) -> None:
+    """Neither for its farewell nor for what it was asked: who asked is told that it is gone."""
+    async with front_of(database.host, database.port) as front:
+        address = replace(database, host="127.0.0.1", port=front.port)
+        pool = await connect(address, application_name="tests", size=2)
+        asked = asyncio.ensure_future(pool.fetchval("SELECT pg_sleep(3600)"))
+        await asyncio.sleep(0)
+        front.go_dark()
+        async with asyncio.timeout(10):
+            await close(pool)
+            answer: object
+            (answer,) = await asyncio.gather(asked, return_exceptions=True)
+        assert isinstance(answer, AWAY)

@@ -206,13 +206,15 @@ async def running(
             port=0,
             read_timeout_seconds=options.read_timeout_seconds,
             write_timeout_seconds=15.0,
-            shutdown_timeout_seconds=5.0,
+            idle_timeout_seconds=75.0,
+            drain_seconds=5.0,
+            connections_max=1000,
         )
         application = app.build(deps)
-        address = await stack.enter_async_context(serving(application, listen))
+        door = await stack.enter_async_context(serving(application, listen))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Ingress(
-            client=Client(session, address),
+            client=Client(session, door.address),
             committer=committer,
             metrics=metrics,
             pool=pool,

@@ -154,6 +154,87 @@ def test_a_second_signal_ends_it_at_once(start: Start) -> None:
     assert (code, said.strip()) == (1, "children ended")
 
 
+@pytest.mark.parametrize("hang", ["time.sleep(3600)", "await asyncio.sleep(3600)"])
+def test_a_second_signal_ends_even_what_hangs(start: Start, hang: str) -> None:
+    """Nobody need wait for a loop that stands still, or a time to drain."""
+    process = start("await work(life)", hang)
+    assert words(process, 1) == ["working"]
+    process.send_signal(signal.SIGTERM)
+    assert words(process, 1) == ["draining"]
+    process.send_signal(signal.SIGTERM)
+    code, _, log = ended(process)
+    assert code == 1
+    assert "ends at once" in log
+
+
+def test_a_signal_reaches_a_process_whose_loop_stands_still(start: Start) -> None:
+    """It cannot drain, but it ends, with whatever else it started."""
+    process = start(
+        "life.at_once = lambda: say('children ended')",
+        "life.takes_work = True",
+        "say('working')",
+        "time.sleep(3600)",
+        cleanup_s=0.05,
+        drain_s=0.05,
+    )
+    assert words(process, 1) == ["working"]
+    process.send_signal(signal.SIGTERM)
+    code, said, log = ended(process)
+    assert (code, said.split()) == (1, ["children", "ended"])
+    assert "hangs" in log
+
+
+def test_a_library_may_lose_cancellations(start: Start) -> None:
+    """It is cancelled until it has ended."""
+    process = start(
+        "for _ in range(3):",
+        "    try:",
+        "        say('connecting')",
+        "        await asyncio.sleep(3600)",
+        "    except asyncio.CancelledError:",
+        "        say('lost')",
+        "say('ended')",
+    )
+    assert words(process, 1) == ["connecting"]
+    process.send_signal(signal.SIGTERM)
+    code, said, _ = ended(process)
+    assert (code, said.split()) == (0, ["lost", *["connecting", "lost"] * 2, "ended"])
+
+
+def test_what_loses_every_cancellation_is_left_behind(start: Start) -> None:
+    """What was taken was recorded: it exits 0, and the log says where it hung."""
+    process = start(
+        "say('connecting')",
+        "while True:",
+        "    try:",
+        "        await asyncio.sleep(3600)",
+        "    except asyncio.CancelledError:",
+        "        continue",
+        cleanup_s=1,
+    )
+    assert words(process, 1) == ["connecting"]
+    process.send_signal(signal.SIGTERM)
+    code, _, log = ended(process)
+    assert code == 0
+    assert '"hangs_in":["_lived","body","sleep"]' in log
+
+
+def test_whoever_fails_ends_though_something_of_it_does_not_let_go(start: Start) -> None:
+    """Nobody tells it to stop, so nobody would kill it either."""
+    process = start(
+        "async def let_go():",
+        "    say('closing')",
+        "    await asyncio.sleep(3600)",
+        "life.parts.push_async_callback(let_go)",
+        "raise ValueError('a bug')",
+        cleanup_s=0.05,
+        drain_s=0.05,
+    )
+    code, said, log = ended(process)
+    assert (code, said.split()) == (1, ["closing"])
+    assert "ValueError: a bug" in log
+
+
 def test_one_key_press_that_arrives_twice_is_one(
     start: Start,
 ) -> None:

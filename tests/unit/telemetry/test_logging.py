@@ -21,6 +21,7 @@ class Lines:
         self.stream = io.BytesIO()
 
     def read(self) -> list[dict[str, object]]:
+        telemetry_logging.flush()
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
 
     def only(self) -> dict[str, object]:
@@ -127,6 +128,7 @@ def test_no_secret_is_written(lines: Lines) -> None:
         raise ValueError("rejected key sk_live_1234567890")  # noqa: TRY301 - its text is what is wanted
     except ValueError:
         structlog.get_logger().exception("failed", card="4242424242424242")
+    telemetry_logging.flush()
     text = lines.stream.getvalue()
     for secret in (b"abc.def", b"sk_live_1234567890", b"4242424242424242"):
         assert secret not in text
@@ -139,6 +141,38 @@ def test_a_value_json_does_not_know_is_said_all_the_same(lines: Lines, value: ob
     """Logging never raises for what it is given."""
     structlog.get_logger().info("odd", value=value)
     assert lines.only()["message"] == "odd"
+
+
+class Unspeakable:
+    """Has no words for itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+def test_what_cannot_be_said_at_all_is_told_of(lines: Lines) -> None:
+    """Who logs it goes on, and the line says that it should have said more."""
+    structlog.get_logger().info("odd", value=Unspeakable())
+    line = lines.only()
+    assert (line["level"], line["message"]) == ("info", "a line could not be rendered")
+    assert "error" in line
+
+
+def test_a_record_whose_arguments_do_not_fit_is_said_without_them(lines: Lines) -> None:
+    """A library's mistake in a message is no reason to lose it, nor to raise."""
+    # Not by way of the logger: pytest listens there, too, and takes offence.
+    (ours,) = (
+        each
+        for each in logging.getLogger().handlers
+        if type(each).__module__ == telemetry_logging.__name__
+    )
+    ours.handle(logging.LogRecord("x", logging.WARNING, "", 0, "lost %d of %d", ("some",), None))
+    ours.handle(logging.LogRecord("x", 35, "", 0, "at a level of its own", None, None))
+    first, second = lines.read()
+    assert (first["level"], first["message"]) == ("warning", "lost %d of %d")
+    assert (second["level"], second["message"]) == ("warning", "at a level of its own")
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from telemetry.metrics import Metrics, serve
-from telemetry.metrics.exposition import health_app
+from telemetry.metrics.exposition import CannotListen, health_app
 
 Client = TestClient[web.Request, web.Application]
 IDENTIFYING = re.compile(r"id$|tenant|account|path|url|message|key")
@@ -137,3 +138,27 @@ async def test_port_zero_serves_nothing(metrics: Metrics, readiness: Readiness) 
     before = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
     async with serve(metrics, "127.0.0.1", 0, readiness):
         assert {t for t in asyncio.all_tasks() if t is not asyncio.current_task()} == before
+
+
+async def test_of_several_ports_the_first_that_is_free_is_taken(
+    metrics: Metrics, readiness: Readiness
+) -> None:
+    """So that processes with one environment do not share a port, nor a scrape."""
+    first = unused_port()
+    async with AsyncExitStack() as stack:
+        for expected in (first, first + 1):
+            serving = serve(metrics, "127.0.0.1", first, readiness, ports=2)
+            assert await stack.enter_async_context(serving) == expected
+        with pytest.raises(CannotListen, match=f"ports {first} to {first + 1} are taken"):
+            await stack.enter_async_context(serve(metrics, "127.0.0.1", first, readiness, 2))
+    async with serve(metrics, "127.0.0.1", first, readiness, ports=2) as port:
+        assert port == first
+
+
+async def test_a_host_that_is_not_ours_is_one_sentence(
+    metrics: Metrics, readiness: Readiness
+) -> None:
+    """And no other port of it is tried."""
+    with pytest.raises(CannotListen, match=r"on 192\.0\.2\.1:9100: .*cannot assign"):
+        async with serve(metrics, "192.0.2.1", 9100, readiness, ports=1000):
+            pass
