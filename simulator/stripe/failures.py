@@ -39,6 +39,30 @@ def unauthorized(message: str) -> Refused:
     return Refused(failure, 401, "unauthorized")
 
 
+def unknown_key(key: str) -> Refused:
+    """A key nobody was given."""
+    return unauthorized(f"Invalid API Key provided: {_masked(key)}")
+
+
+def expired_key(key: str) -> Refused:
+    """A key that was rolled."""
+    failure = Failure(
+        status=401,
+        type="invalid_request_error",
+        message=f"Expired API Key provided: {_masked(key)}",
+        code="api_key_expired",
+    )
+    return Refused(failure, 401, "api_key_expired")
+
+
+def _masked(key: str) -> str:
+    """As Stripe repeats a key: what kind it is, and its end."""
+    shown = 12
+    if len(key) <= shown:
+        return "*" * len(key)
+    return f"{key[:8]}{'*' * (len(key) - shown)}{key[-4:]}"
+
+
 def state(message: str, code: str) -> Failure:
     """The object is not in a state in which this can be done; carries the intent."""
     return Failure(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from simulator.credentials import key_roll
 from simulator.entries import Decoders, JsonObject
 
 
@@ -172,6 +173,7 @@ def _endpoint(fields: JsonObject) -> Endpoint:
 
 
 DECODERS: Final[Decoders] = {
+    "key_roll": key_roll,
     "intent": _intent,
     "refund": lambda fields: Refund(**_untag(fields)),
     "dispute": lambda fields: Dispute(**_untag(fields)),

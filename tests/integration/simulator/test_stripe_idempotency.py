@@ -14,7 +14,7 @@ def _post(url: str, path: str, key: str, **form: object) -> requests.Response:
     return requests.post(
         f"{url}{path}",
         data=form,
-        headers={"Authorization": "Bearer sk_test", "Idempotency-Key": key},
+        headers={"Authorization": "Bearer sk_test_simulator", "Idempotency-Key": key},
         timeout=10,
     )
 
