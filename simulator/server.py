@@ -95,7 +95,7 @@ def build(
         journal=journal,
         faults=FaultScript(entropy),
         report=JournalReport(),
-        webhooks=Webhooks(),
+        webhooks=Webhooks(now),
         metrics=metrics.simulator,
         now=now,
         stopping=asyncio.Event(),

@@ -145,22 +145,9 @@ class PayPal:
         for listener in self.state.listeners.values() if entry.events else ():
             for kind in entry.events:
                 if not listener.deleted and {"*", kind} & set(listener.event_types):
-                    yield self._delivery(listener.id, listener.url, kind, entry)
-
-    def _delivery(self, listener_id: str, url: str, kind: str, entry: Entry) -> Delivery:
-        event = webhooks.notification(kind, entry, self.state)
-        transmission_id = self._ids.hexadecimal(32)
-        time = render.stamp(entry.at)
-        headers = {
-            "Content-Type": "application/json",
-            "Paypal-Auth-Algo": "SHA256withRSA",
-            "Paypal-Cert-Url": "https://api.paypal.com/v1/notifications/certs/simulator",
-            "Paypal-Transmission-Id": transmission_id,
-            "Paypal-Transmission-Time": time,
-            "Paypal-Transmission-Sig": webhooks.sign(transmission_id, time, listener_id, event),
-            "User-Agent": "PayPal/AUHD-214.0-58843860",
-        }
-        return Delivery(url, orjson.dumps(event), headers)
+                    event = webhooks.notification(kind, entry, self.state)
+                    transmission = (self._ids.hexadecimal(32), render.stamp(entry.at))
+                    yield webhooks.delivery(self.state, listener, event, transmission)
 
     def _authenticate(self, wire: Wire) -> None:
         """A token that was issued, for a client that is still one."""

@@ -140,12 +140,7 @@ class Stripe:
             body = orjson.dumps(render.event_object(event))
             for endpoint in endpoints:
                 if {"*", event.type} & set(endpoint.enabled_events):
-                    headers = {
-                        "Content-Type": "application/json; charset=utf-8",
-                        "Stripe-Signature": webhooks.signature(body, endpoint.secret, entry.at),
-                        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-                    }
-                    yield Delivery(endpoint.url, body, headers)
+                    yield webhooks.delivery(self.state, endpoint, body)
 
     def admit(self, keys: Iterable[str]) -> None:
         """Secret keys."""
