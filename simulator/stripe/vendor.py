@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -21,7 +22,16 @@ from simulator.identifiers import Identifiers
 from simulator.stripe import dashboard, failures, forms, render, webhooks
 from simulator.stripe.context import PAYMENT_ID, StripeContext
 from simulator.stripe.events import events_of
-from simulator.stripe.records import DECODERS, Dispute, Endpoint, Failure, Intent, Refund
+from simulator.stripe.records import (
+    DECODERS,
+    Customer,
+    Dispute,
+    Endpoint,
+    Failure,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 from simulator.stripe.routes import ROUTES, Work
 from simulator.stripe.state import StripeState
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
@@ -165,8 +175,10 @@ class Stripe:
             headers["Idempotency-Key"] = ask.key
         if decision.replayed:
             headers["Idempotent-Replayed"] = "true"
-        if decision.status == 409:  # noqa: PLR2004 -- HTTP: the client may retry a conflict
+        if decision.status == HTTPStatus.CONFLICT:
             headers["Stripe-Should-Retry"] = "true"
+        if decision.outcome == "rate_limit":
+            headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
         return Answer(decision.status, orjson.dumps(self._body(ask, decision)), headers)
 
     def _body(self, ask: Ask, decision: Decision) -> object:
@@ -183,6 +195,10 @@ class Stripe:
                 return render.refund_object(subject)
             case Dispute():
                 return render.dispute_object(subject)
+            case Customer():
+                return render.customer_object(subject)
+            case PaymentMethod():
+                return render.method_object(subject)
             case Endpoint():
                 return render.endpoint_object(subject, with_secret=True)
             case _:
