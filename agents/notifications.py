@@ -16,22 +16,27 @@ from typing import TYPE_CHECKING, Final, assert_never
 import structlog
 from aiohttp import web
 
-from payments.attempt import provider_key
-from payments.commands import ComparePayment, CompareRefund, NotifyPayment, NotifyRefund
+from payments.commands import NotifyPayment, NotifyRefund, ObservePayment
 from payments.decision import Refused
 from payments.notification import NotificationEffect, NotificationTaken
-from payments.outcome import Deferred, Retriable, Unknown, Unresolvable
-from providers.gateway import PROVIDER_FAULTS, Inquiry, Trouble
-from providers.notifications import PaymentNotification, RefundNotification, Verdict
+from payments.outcome import NotFound, Retriable, Unknown
+from payments.standing import Standing
+from providers.gateway import PROVIDER_FAULTS, StandingQuery, Trouble
+from providers.notifications import (
+    PaymentNotification,
+    ReferenceNotification,
+    RefundNotification,
+    Verdict,
+)
 from store.write.group_commit import Overloaded, StoreUnavailable, Submission
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from uuid import UUID
 
     from aiohttp.typedefs import Handler
 
     from payments.commands import Command
-    from payments.outcome import Finding
     from providers.gateway import Gateway
     from providers.notifications import Notification, WebhookSource
     from store.write.group_commit import GroupCommitter
@@ -106,14 +111,29 @@ class Receiver:
 
     async def _effect(self, notification: Notification) -> NotificationEffect | None:
         """What became of it: DOUBTED while nobody can tell, None for what is not ours."""
+        if isinstance(notification, ReferenceNotification):
+            return await self._identified(notification)
         hinted = await self._submit(_hint(notification))
-        if hinted is None or hinted.question is None:
+        if hinted is None or hinted.effect is not NotificationEffect.DOUBTED:
             return hinted.effect if hinted else None
-        found = await self._found(hinted)
+        payment = hinted.payment
+        assert payment.provider is not None, "a notification is about an external payment"
+        found = await looked_at(self.gateways[payment.provider], payment.id, hinted.references)
+        if found is None:
+            return hinted.effect
+        observed = await self._submit(ObservePayment(payment.id, notification.event, found))
+        return observed.effect if observed else None
+
+    async def _identified(self, told: ReferenceNotification) -> NotificationEffect | None:
+        """What became of what names nothing of ours: its provider knows whose it is."""
+        gateway = self.gateways[told.event.provider]
+        found = await looked_at(gateway, None, (told.reference,))
         if found is None:
             return NotificationEffect.DOUBTED
-        confronted = await self._submit(_confronting(notification, hinted, found))
-        return confronted.effect if confronted else None
+        if not isinstance(found, Standing) or found.payment_id is None:
+            return None
+        # As for any other, with the names that we have for it too.
+        return await self._effect(PaymentNotification(told.event, found.payment_id))
 
     async def _submit(self, command: Command) -> NotificationTaken | None:
         result = (await self.committer.submit(Submission(command))).result
@@ -123,34 +143,29 @@ class Receiver:
         assert isinstance(result, NotificationTaken), "a hint's result says what became of it"
         return result
 
-    async def _found(self, hinted: NotificationTaken) -> Finding | None:
-        """What the provider says when it is asked; None when it does not say."""
-        question, payment, refund = hinted.question, hinted.payment, hinted.refund
-        assert question is not None, "only a doubt is asked about"
-        assert payment.provider is not None, "a notification is about an external payment"
-        subject_id = refund.id if refund else payment.id
-        answer = await self.gateways[payment.provider].inquire(
-            Inquiry(
-                payment_id=payment.id,
-                idempotency_key=provider_key(question.operation, subject_id),
-                operation=question.operation,
-                amount=question.amount,
-                provider_reference=question.reference,
-                refund_id=refund.id if refund else None,
-            )
-        )
-        match answer:
+
+async def looked_at(
+    gateway: Gateway, payment_id: UUID | None, references: Sequence[str]
+) -> Standing | NotFound | Unknown | None:
+    """How it stands by all its names; None while the provider does not say."""
+    names = references or (None,)
+    standing: Standing | NotFound = NotFound()
+    for each in names:
+        query = StandingQuery(payment_id=payment_id, provider_reference=each)
+        match await gateway.look(query):
+            case Standing() as shown:
+                known = standing if isinstance(standing, Standing) else shown
+                standing = known.with_all_of(shown)
+            case NotFound():
+                continue
             case Retriable(Trouble.MISSING, message):
                 # What the event names is not there, though the provider itself named it.
                 return Unknown(Trouble.MISSING, message)
-            case Retriable() | Deferred():
-                return None
-            case Unknown(code) if code in _TELLS_LATER:
-                return None
-            case Unresolvable(code, message):
-                return Unknown(code, message)
+            case Unknown(code) as nothing_learnt if code not in _TELLS_LATER:
+                return nothing_learnt
             case _:
-                return answer
+                return None
+    return standing
 
 
 def application(receiver: Receiver, sources: Sequence[WebhookSource]) -> web.Application:
@@ -190,7 +205,7 @@ async def _body(request: web.Request) -> bytes | HTTPStatus:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-def _hint(notification: Notification) -> NotifyPayment | NotifyRefund:
+def _hint(notification: PaymentNotification | RefundNotification) -> NotifyPayment | NotifyRefund:
     match notification:
         case PaymentNotification(event, payment_id):
             return NotifyPayment(payment_id, event)
@@ -200,20 +215,16 @@ def _hint(notification: Notification) -> NotifyPayment | NotifyRefund:
             assert_never(notification)
 
 
-def _confronting(
-    notification: Notification, hinted: NotificationTaken, found: Finding
-) -> ComparePayment | CompareRefund:
-    assert hinted.question is not None, "only an answer to a question confronts"
-    if hinted.refund:
-        return CompareRefund(hinted.refund.id, notification.event, found)
-    operation = hinted.question.operation
-    return ComparePayment(hinted.payment.id, notification.event, operation, found)
-
-
 def _named(notification: Notification) -> dict[str, str]:
     """What every log line about it says."""
     event = notification.event
     named = {"provider": event.provider, "event_id": event.id, "event_type": event.type}
-    if isinstance(notification, PaymentNotification):
-        return {**named, "payment_id": str(notification.payment_id)}
-    return {**named, "refund_id": str(notification.refund_id)}
+    match notification:
+        case PaymentNotification(_, payment_id):
+            return {**named, "payment_id": str(payment_id)}
+        case RefundNotification(_, refund_id):
+            return {**named, "refund_id": str(refund_id)}
+        case ReferenceNotification(_, reference):
+            return {**named, "reference": reference}
+        case _:
+            assert_never(notification)

@@ -14,11 +14,13 @@ import click
 _COMMANDS: Final = {
     "asyncapi": "cli.asyncapi:asyncapi",
     "demo": "cli.demo:demo",
+    "disputes": "cli.disputes:disputes",
     "dlq": "cli.dlq:dlq",
     "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",
     "ledger": "cli.ledger:ledger",
     "migrate": "cli.migrate:migrate",
+    "observe": "cli.observe:observe",
     "openapi": "cli.openapi:openapi",
     "reconcile": "cli.reconcile:reconcile",
     "resolve": "cli.resolve:resolve",

@@ -18,6 +18,7 @@ from payments.payment import Payment
 from payments.refund import Refund
 from payments.resolution import (
     REFERENCE,
+    Captured,
     DidNotHappen,
     Happened,
     ResolvePayment,
@@ -30,6 +31,7 @@ from store.read.subjects import Subject, subject_by_id
 class _Found:
     """What was read in the provider's books, and who says so; no amount: nothing was done."""
 
+    kind: type[Happened | Captured]
     amount: str | None
     reference: str | None
     actor: str
@@ -38,7 +40,9 @@ class _Found:
 
 @click.command("resolve")
 @click.argument("subject_id", metavar="PAYMENT_OR_REFUND_ID", type=click.UUID)
-@click.option("--outcome", type=click.Choice(["succeeded", "failed"]), help="What was found.")
+@click.option(
+    "--outcome", type=click.Choice(["succeeded", "captured", "failed"]), help="What was found."
+)
 @click.option("--failed", is_flag=True, help="The same as --outcome failed.")
 @click.option("--amount", help="How much the provider took, or gave back.")
 @click.option("--reference", help="The provider's own name for it.")
@@ -55,12 +59,15 @@ def resolve(  # noqa: PLR0913 - one parameter an option
     by: str,
 ) -> None:
     """End the doubt about a payment or refund in unknown or review, by what was found."""
-    has_succeeded = outcome == "succeeded"
-    if has_succeeded == (failed or outcome == "failed"):
-        raise click.UsageError("Say what was found: either --outcome succeeded or --failed.")
-    if (amount is not None, reference is not None) != (has_succeeded, has_succeeded):
+    has_effect = outcome in {"succeeded", "captured"}
+    if has_effect == (failed or outcome == "failed"):
+        raise click.UsageError(
+            "Say what was found: --outcome succeeded, --outcome captured or --failed."
+        )
+    if (amount is not None, reference is not None) != (has_effect, has_effect):
         raise click.UsageError("What succeeded has an --amount and a --reference, nothing else.")
-    told = asyncio.run(_resolved(subject_id, _Found(amount, reference, by, reason)))
+    kind = Captured if outcome == "captured" else Happened
+    told = asyncio.run(_resolved(subject_id, _Found(kind, amount, reference, by, reason)))
     if not isinstance(told, Payment | Refund):
         raise click.ClickException(str(told))
     click.echo(f"{told.id} is {told.status.value}.")
@@ -87,4 +94,5 @@ def _command(subject_id: UUID, subject: Subject, found: _Found) -> Command:
         amount = parse_amount(found.amount, subject.currency)
     except AmountError as error:
         raise click.BadParameter(str(error), param_hint="--amount") from None
-    return resolving(subject_id, found.actor, found.reason, Happened(amount, found.reference))
+    verdict = found.kind(amount, found.reference)
+    return resolving(subject_id, found.actor, found.reason, verdict)

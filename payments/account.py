@@ -80,6 +80,16 @@ def clearing(tenant_id: str, provider: str, currency: str) -> SystemAccount:
     return _system_account(tenant_id, f"clearing:{provider}", currency)
 
 
+def disputed(tenant_id: str, provider: str, currency: str) -> SystemAccount:
+    """What a provider has taken out of clearing again for disputes; what is lost stays here."""
+    return _system_account(tenant_id, f"disputed:{provider}", currency)
+
+
+def receivables(tenant_id: str, currency: str) -> SystemAccount:
+    """What customers owe who had spent the money of a refund that came back."""
+    return _system_account(tenant_id, "receivables", currency)
+
+
 # A name-based id costs as much as the rest of a decision; a process meets few of them.
 @lru_cache(maxsize=4096)
 def _system_account(tenant_id: str, code: str, currency: str) -> SystemAccount:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Deferred,
     Operation,
     Outcome,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
@@ -67,10 +69,14 @@ def result_of(attempt_id: UUID, outcome: Outcome, at: datetime) -> AttemptResult
     match outcome:
         case Succeeded():
             return AttemptResult(attempt_id, at, "succeeded", provider_reference=outcome.reference)
+        case CapturedElsewhere(reference):
+            return AttemptResult(attempt_id, at, "captured_elsewhere", provider_reference=reference)
         case Declined():
             kind = "declined"
         case Retriable():
             kind = "retriable"
+        case Pending():
+            kind = "pending"
         case Unknown() | Unresolvable():
             kind = "unknown"
         case Deferred():

@@ -10,6 +10,7 @@ from payments.refund import Refund
 
 if TYPE_CHECKING:
     from payments.decision import Context
+    from payments.dispute import Dispute
     from payments.payment import Payment
 
 
@@ -22,7 +23,12 @@ class Change:
 
 
 def changed(
-    payment: Payment, what: EventType, at: Context, *, refund: Refund | None = None
+    payment: Payment,
+    what: EventType,
+    at: Context,
+    *,
+    refund: Refund | None = None,
+    dispute: Dispute | None = None,
 ) -> Change:
     """Close a change: raise version and sequence, and make its event.
 
@@ -35,7 +41,7 @@ def changed(
         # Another host's clock may be ahead of ours: no row goes back in time.
         updated_at=max(at.now, payment.updated_at),
     )
-    return Change(after, Event(at.new_id(), what, after, at.now, refund))
+    return Change(after, Event(at.new_id(), what, after, at.now, refund, dispute))
 
 
 def work_for(subject: Payment | Refund, at: Context, cause: Event | None = None) -> Work:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetterReason, SourceMessage
     from payments.money import Money
     from payments.notification import ProviderNotification
-    from payments.outcome import Finding, Outcome
+    from payments.outcome import NotFound, Outcome, Unknown
     from payments.payment import CaptureMethod, PaymentType, Provider
+    from payments.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,31 +234,20 @@ class NotifyRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparePayment:
-    """Hold what a provider answered to a doubt (`found`) against the closed payment."""
+class ObservePayment:
+    """Record how the payment stands at its provider, because of what `event` said.
+
+    `Unknown` is found where the provider will never tell.
+    """
 
     payment_id: UUID
     event: ProviderNotification
-    operation: Operation
-    found: Finding
+    found: Standing | NotFound | Unknown
 
     def needs(self) -> Needs:
-        """The payment, whose hold may end, and whether the event is known."""
-        return Needs(payment_ids=(self.payment_id,), provider_events=(self.event.key,))
-
-
-@dataclass(frozen=True, slots=True)
-class CompareRefund:
-    """Hold what a provider answered to a doubt (`found`) against the closed refund."""
-
-    refund_id: UUID
-    event: ProviderNotification
-    found: Finding
-
-    def needs(self) -> Needs:
-        """The refund with its payment, and whether the event is known."""
+        """The payment with all there is of it, and whether the event is known."""
         return Needs(
-            refund_ids=(self.refund_id,), provider_events=(self.event.key,), payments_only=True
+            payment_ids=(self.payment_id,), provider_events=(self.event.key,), standing=True
         )
 
 
@@ -333,8 +323,7 @@ Command = (
     | ExpireAuthorization
     | NotifyPayment
     | NotifyRefund
-    | ComparePayment
-    | CompareRefund
+    | ObservePayment
     | ParkMessage
     | RedriveDeadLetter
     | DiscardDeadLetter

@@ -6,7 +6,7 @@ after it, ledger transfers, events, work, dead letters. A `Refused` changes noth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Union
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from payments.account import Account, SystemAccount
     from payments.attempt import Attempt, AttemptResult
     from payments.dead_letter import DeadLetter
+    from payments.dispute import Dispute
     from payments.events import AccountEvent, Event, Republication, Work
     from payments.ledger import LedgerTransfer
     from payments.notification import NotificationTaken, RecordedNotification
@@ -88,6 +89,17 @@ class State:
     refunds: Mapping[UUID, Refund] = field(default_factory=dict)
     dead_letters: Mapping[UUID, DeadLetter] = field(default_factory=dict)
     provider_events: AbstractSet[tuple[str, str]] = frozenset()
+    disputes: Mapping[UUID, Dispute] = field(default_factory=dict)
+
+    def after(self, decision: Decision) -> State:
+        """The rows as the decision leaves them, for what is decided in the same breath."""
+        return replace(
+            self,
+            accounts={**self.accounts, **{each.id: each for each in decision.accounts}},
+            payments={**self.payments, **{each.id: each for each in decision.payments}},
+            refunds={**self.refunds, **{each.id: each for each in decision.refunds}},
+            disputes={**self.disputes, **{each.id: each for each in decision.disputes}},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +151,13 @@ class Decision:
     republished: tuple[Republication, ...] = ()
     # What an operator did, signed.
     actions: tuple[OperatorAction, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+
+    def then(self, later: Decision) -> Decision:
+        """Both, recorded as one; the result is the later one's."""
+        both = {
+            each.name: getattr(self, each.name) + getattr(later, each.name)
+            for each in fields(self)
+            if each.name != "result"
+        }
+        return Decision(result=later.result, **both)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from payments.account import Account
     from payments.dead_letter import DeadLetter
+    from payments.dispute import Dispute
     from payments.payment import Payment, Provider
     from payments.refund import Refund
 
@@ -29,6 +30,9 @@ class EventType(StrEnum):
     PAYMENT_COMPLETED = "payment.completed"
     PAYMENT_FAILED = "payment.failed"
     PAYMENT_CANCELLED = "payment.cancelled"
+    PAYMENT_CAPTURE_FAILED = "payment.capture_failed"
+    PAYMENT_CAPTURED_ELSEWHERE = "payment.captured_elsewhere"
+    PAYMENT_REVERSED = "payment.reversed"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_REVIEW = "payment.review"
     PAYMENT_REDRIVEN = "payment.redriven"
@@ -37,11 +41,16 @@ class EventType(StrEnum):
     REFUND_FAILED = "refund.failed"
     REFUND_UNKNOWN = "refund.unknown"
     REFUND_REVIEW = "refund.review"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_UPDATED = "dispute.updated"
+    DISPUTE_WON = "dispute.won"
+    DISPUTE_LOST = "dispute.lost"
     TRANSFER_COMPLETED = "transfer.completed"
     # Private: kept in payment_events, on no topic.
     ATTEMPT_STARTED = "payment.attempt_started"
     RETRY_SCHEDULED = "payment.retry_scheduled"
     CAPTURE_REQUESTED = "payment.capture_requested"
+    CANCEL_REQUESTED = "payment.cancel_requested"
     WOKEN = "payment.woken"
     HINTED = "payment.hinted"
     VOIDED = "payment.voided"
@@ -52,6 +61,7 @@ PRIVATE: Final = frozenset(
         EventType.ATTEMPT_STARTED,
         EventType.RETRY_SCHEDULED,
         EventType.CAPTURE_REQUESTED,
+        EventType.CANCEL_REQUESTED,
         EventType.WOKEN,
         EventType.HINTED,
         EventType.VOIDED,
@@ -82,6 +92,7 @@ class Event:
     payment: Payment
     occurred_at: datetime
     refund: Refund | None = None
+    dispute: Dispute | None = None
 
     @property
     def is_public(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payments import ledger
-from payments.account import clearing
+from payments.account import clearing, disputed
 from payments.events import AccountEvent, AccountEventType
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def provider_of(payment: Payment) -> Provider:
 def clearing_of(payment: Payment) -> SystemAccount:
     """The clearing account of the payment's provider."""
     return clearing(payment.tenant_id, provider_of(payment), payment.currency)
+
+
+def disputed_of(payment: Payment) -> SystemAccount:
+    """Where the provider's withdrawals for disputes of the payment are."""
+    return disputed(payment.tenant_id, provider_of(payment), payment.currency)
 
 
 def _hold(payment: Payment) -> ledger.Hold:

@@ -36,6 +36,8 @@ class TransactionType(StrEnum):
     TRANSFER = "transfer"
     PAYMENT = "payment"
     REFUND = "refund"
+    REFUND_RETURNED = "refund_returned"
+    DISPUTE = "dispute"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class Needs:
     Refunds and dead letters bring their payment, payments bring their accounts, but
     where `payments_only` says that no money moves: a claim must not wait for a busy
     account. Payments bring the letters about an outcome nobody knows where `unresolved`
-    asks for them.
+    asks for them, and all their refunds and disputes where `standing` does.
     """
 
     account_ids: tuple[UUID, ...] = ()
@@ -26,3 +26,4 @@ class Needs:
     provider_events: tuple[tuple[str, str], ...] = ()
     payments_only: bool = False
     unresolved: bool = False
+    standing: bool = False

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from payments.money import Money
-    from payments.outcome import Operation
     from payments.payment import Payment, Provider
     from payments.refund import Refund
 
@@ -26,6 +24,8 @@ class Reported(StrEnum):
     HELD = "held"
     DONE = "done"
     NOT_DONE = "not_done"
+    # Something has changed that only a look at the whole payment tells.
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class NotificationEffect(StrEnum):
     DOUBTED = "doubted"
     # The provider was asked, and agrees with us.
     CONFIRMED = "confirmed"
-    # The provider was asked, and holds nothing any more: the payment is cancelled.
-    LAPSED = "lapsed"
+    # The provider was asked, and what was done there is recorded here.
+    RECORDED = "recorded"
     # The provider was asked, and does not: a dead letter.
     CONTRADICTION = "contradiction"
     # The provider was asked, and cannot tell either, now or later: a dead letter.
@@ -66,22 +66,13 @@ class NotificationEffect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What to ask a provider about a doubted payment or refund."""
-
-    operation: Operation
-    amount: Money
-    reference: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class NotificationTaken:
-    """The result of a hint; `question` is there when it is DOUBTED."""
+    """The result of a hint; where it is DOUBTED, `payment` is to be looked at (`references`)."""
 
     effect: NotificationEffect
     payment: Payment
     refund: Refund | None = None
-    question: Question | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from payments.money import Money
 
 
 class Operation(StrEnum):
@@ -37,14 +40,33 @@ class Succeeded:
     """
 
     reference: str
+    # What else was found to have taken effect for the same payment or refund.
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedElsewhere:
+    """Somebody else took the money: a void comes too late, or a capture of another amount.
+
+    `amount` is all that was taken of the authorization, `reference` what it can be refunded by.
+    `is_held`: the provider holds the rest still.
+    """
+
+    reference: str
+    amount: Money
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The provider answered no; final, and nothing took effect."""
+    """The provider answered no; final, and nothing took effect.
+
+    `is_released`: nor does the provider hold anything any more that was authorized before.
+    """
 
     code: str
     message: str
+    is_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,14 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """The provider has it and does not know itself yet, perhaps for days: wait, and ask again."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unresolvable:
     """Nobody can tell any more whether it took effect, however often it is asked: for a person."""
 
@@ -91,10 +121,19 @@ class NotFound:
     """An inquiry's answer: where the provider could be asked, no trace of the operation."""
 
 
-Outcome = Succeeded | Declined | Retriable | Deferred | Unknown | Unresolvable
-Failure = Declined | Retriable | Unknown | Unresolvable
+Outcome = (
+    Succeeded
+    | CapturedElsewhere
+    | Declined
+    | Retriable
+    | Deferred
+    | Pending
+    | Unknown
+    | Unresolvable
+)
+Failure = Declined | Retriable | Pending | Unknown | Unresolvable
 # What an inquiry found, where it found anything out.
-Finding = Succeeded | Declined | Unknown | NotFound
+Finding = Succeeded | CapturedElsewhere | Declined | Pending | Unknown | NotFound
 InquiryOutcome = Outcome | NotFound
 
 

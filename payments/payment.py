@@ -108,6 +108,8 @@ class Payment:
     captured_minor: int = 0
     refunded_minor: int = 0
     refund_pending_minor: int = 0
+    # What its provider has taken back for disputes, now.
+    disputed_minor: int = 0
     last_error_code: str | None = None
     last_error: str | None = None
     completed_at: datetime | None = None
@@ -122,6 +124,11 @@ class Payment:
 
     @property
     def refundable_minor(self) -> int:
+        """What was captured and neither refunded, nor promised back, nor taken by a dispute."""
+        return max(0, self.unrefunded_minor - self.disputed_minor)
+
+    @property
+    def unrefunded_minor(self) -> int:
         """What was captured and neither refunded nor promised back."""
         return self.captured_minor - self.refunded_minor - self.refund_pending_minor
 

@@ -31,9 +31,10 @@ class Policy:
     may sit on a topic before it is sent again, `lease_s` how long a worker may be
     silent after a claim. An unknown outcome is asked after with delays that double
     from `retry_delay_s` to `inquiry_delay_max_s`, `max_inquiries` times, before a
-    human must look. A worker whose provider has notified us of its call is given
-    `notification_patience_s` to bring the answer itself. An authorization nobody captures
-    within `authorization_ttl_s` is given back: seven days are what Stripe holds an
+    human must look; one that the provider itself does not know yet (`Pending`) is asked after
+    for ever, with delays up to `pending_delay_max_s`. A worker whose provider has notified us of
+    its call is given `notification_patience_s` to bring the answer itself. An authorization
+    nobody captures within `authorization_ttl_s` is given back: seven days are what Stripe holds an
     online card payment for (docs.stripe.com/payments/place-a-hold-on-a-payment-method).
     """
 
@@ -45,6 +46,7 @@ class Policy:
     inquiry_delay_max_s: float = 300.0
     max_inquiries: int = 20
     notification_patience_s: float = 5.0
+    pending_delay_max_s: float = 3600.0
     authorization_ttl_s: float = 7 * 24 * 3600.0
 
 
@@ -123,6 +125,12 @@ def unasked_delay(
     """The wait after an attempt that never got as far as the provider: longer with each claim."""
     count = replace(progress, retry_count=max(0, progress.attempt_count - 1))
     return retry_delay(count, policy, jitter, wish_s)
+
+
+def pending_delay(progress: Progress, policy: Policy, jitter: float) -> timedelta:
+    """The wait before the provider is asked again what it does not know yet itself."""
+    count, longest = max(0, progress.attempt_count - 1), policy.pending_delay_max_s
+    return backoff(count, policy.retry_delay_s, longest, jitter)
 
 
 def inquiry_delay(progress: Progress, policy: Policy, jitter: float) -> timedelta:

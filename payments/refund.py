@@ -26,6 +26,13 @@ class RefundStatus(StrEnum):
     REVIEW = "review"
 
 
+class RefundOrigin(StrEnum):
+    """Who asked for it: a client of ours, or somebody at the provider."""
+
+    CLIENT = "client"
+    PROVIDER = "provider"
+
+
 @dataclass(frozen=True, slots=True)
 class Refund:
     """Money on its way back, all of a payment's captured amount or a part of it."""
@@ -46,6 +53,7 @@ class Refund:
     last_error_code: str | None = None
     last_error: str | None = None
     completed_at: datetime | None = None
+    origin: RefundOrigin = RefundOrigin.CLIENT
 
 
 # The outcome of an earlier attempt is open: ask before anything is done again.

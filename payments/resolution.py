@@ -31,11 +31,19 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """The provider has taken this much of what it held, by whosever word, as `reference`."""
+
+    amount: Money
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class DidNotHappen:
     """The provider did not do it, and will not."""
 
 
-Verdict = Happened | DidNotHappen
+Verdict = Happened | Captured | DidNotHappen
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,19 @@ from typing import Final, Protocol, assert_never
 from uuid import UUID
 
 from payments.money import Money
-from payments.outcome import Declined, InquiryOutcome, Operation, Outcome, Unknown
+from payments.outcome import (
+    Declined,
+    Deferred,
+    InquiryOutcome,
+    NotFound,
+    Operation,
+    Outcome,
+    Retriable,
+    Unknown,
+)
+from payments.standing import Standing
+
+Look = Standing | NotFound | Retriable | Deferred | Unknown
 
 _UUID7: Final = 7
 
@@ -66,6 +78,16 @@ class Gateway(Protocol):
         is the same call under the same key within its window, never a failed payment.
         """
         ...
+
+    async def look(self, query: StandingQuery) -> Look:
+        """All there is of a payment, as it is now; moves no money.
+
+        `NotFound`: there is nothing of it. Anything else but a `Standing`: not all could be read.
+        """
+        del query
+        return Unknown(
+            Trouble.INCONCLUSIVE, f"{self.capabilities.title} shows no payment as a whole"
+        )
 
     async def aclose(self) -> None:
         """Close the connections; calls under way end as they would on a broken network."""
@@ -179,12 +201,34 @@ class Inquiry(_Request):
     @property
     def asked_since(self) -> datetime | None:
         """No request of this payment is older; None when that cannot be known."""
-        if self.first_asked_at is not None or self.payment_id.version != _UUID7:
-            return self.first_asked_at
-        return datetime.fromtimestamp((self.payment_id.int >> 80) / 1000, UTC)
+        return self.first_asked_at or _made_at(self.payment_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingQuery:
+    """Which payment is looked at: ours, or whose object the provider names; one of them is given.
+
+    `provider_reference` is what is known of its charge or authorization, or as a notification
+    gave it (`ReferenceNotification`).
+    """
+
+    payment_id: UUID | None = None
+    provider_reference: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def asked_since(self) -> datetime | None:
+        """No request of this payment is older; None when that cannot be known."""
+        return _made_at(self.payment_id) if self.payment_id else None
 
 
 AnyRequest = ChargeRequest | CaptureRequest | VoidRequest | RefundRequest | Inquiry
+
+
+def _made_at(payment_id: UUID) -> datetime | None:
+    if payment_id.version != _UUID7:
+        return None
+    return datetime.fromtimestamp((payment_id.int >> 80) / 1000, UTC)
 
 
 def operation_of(request: AnyRequest) -> Operation:

@@ -46,7 +46,18 @@ class RefundNotification:
     refund_id: UUID
 
 
-Notification = PaymentNotification | RefundNotification
+@dataclass(frozen=True, slots=True)
+class ReferenceNotification:
+    """An event about an object that names nothing of ours: whose it is, its provider can tell.
+
+    `reference` is for `Gateway.look` of the same provider only.
+    """
+
+    event: ProviderNotification
+    reference: str
+
+
+Notification = PaymentNotification | RefundNotification | ReferenceNotification
 
 
 class WebhookSource(Protocol):
@@ -60,7 +71,7 @@ class WebhookSource(Protocol):
         ...
 
     def read(self, payload: bytes) -> Notification | None:
-        """What a genuine payload says of a payment or refund of ours; None: nothing.
+        """What a genuine payload says of what may be ours; None: nothing.
 
         Raises ValueError for one that is no event of this provider's.
         """

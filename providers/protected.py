@@ -19,16 +19,19 @@ import structlog
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Deferred,
     InquiryOutcome,
     NotFound,
     Outcome,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
     Unresolvable,
 )
+from payments.standing import Standing
 from providers.breaker import Breaker, BreakerPolicy, CircuitState
 from providers.gateway import (
     PROVIDER_FAULTS,
@@ -37,7 +40,9 @@ from providers.gateway import (
     ChargeRequest,
     Gateway,
     Inquiry,
+    Look,
     RefundRequest,
+    StandingQuery,
     Trouble,
     VoidRequest,
 )
@@ -48,15 +53,17 @@ from telemetry.tracing import current_traceparent, remote_parent
 log = structlog.get_logger()
 
 NO_CAPACITY: Final = "no_capacity"
-_OPERATIONS: Final = ("charge", "capture", "void", "refund", "inquire")
+_OPERATIONS: Final = ("charge", "capture", "void", "refund", "inquire", "look")
 _GAUGE_VALUES: Final = {
     CircuitState.CLOSED: BREAKER_CLOSED,
     CircuitState.HALF_OPEN: BREAKER_HALF_OPEN,
     CircuitState.OPEN: BREAKER_OPEN,
 }
 
+AnyQuery = AnyRequest | StandingQuery
+Ending = InquiryOutcome | Standing
 RequestT = TypeVar("RequestT", ChargeRequest, CaptureRequest, VoidRequest, RefundRequest, Inquiry)
-AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome)
+AnswerT = TypeVar("AnswerT", Outcome, InquiryOutcome, Look)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,13 @@ class Protected:
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
         return await self._call("inquire", inquiry, self._gateway.inquire)
 
+    async def look(self, query: StandingQuery) -> Look:
+        with self._span("look", query) as span:
+            traced = replace(query, traceparent=current_traceparent() or query.traceparent)
+            found = await self._limited("look", lambda: self._gateway.look(traced))
+            self._report(span, query, "look", found)
+            return found
+
     async def aclose(self) -> None:
         await self._gateway.aclose()
 
@@ -166,7 +180,7 @@ class Protected:
             return Unknown(Trouble.DEADLINE, "given up at the deadline")
 
     @contextmanager
-    def _span(self, operation: str, request: AnyRequest) -> Iterator[Span]:
+    def _span(self, operation: str, request: AnyQuery) -> Iterator[Span]:
         """A client span, in the request's own trace if it names one, else in the current one."""
         attributes = {"payment.id": str(request.payment_id), "payment.provider": self.name}
         if isinstance(request, RefundRequest | Inquiry) and request.refund_id is not None:
@@ -179,9 +193,7 @@ class Protected:
         ) as span:
             yield span
 
-    def _report(
-        self, span: Span, request: AnyRequest, operation: str, outcome: InquiryOutcome
-    ) -> None:
+    def _report(self, span: Span, request: AnyQuery, operation: str, outcome: Ending) -> None:
         name, code, message = _words(outcome)
         self._metrics.calls.labels(self.name, operation, name).inc()
         span.set_attribute("payment.outcome", name)
@@ -204,12 +216,14 @@ def _gauge_value(breaker: Breaker) -> float:
     return _GAUGE_VALUES[breaker.state]
 
 
-def _is_fault(outcome: InquiryOutcome) -> bool:
+def _is_fault(outcome: Ending) -> bool:
     """Whether the provider is to blame; a decline, and not finding anything, are answers."""
     match outcome:
         case Retriable(code) | Unknown(code):
             return code in PROVIDER_FAULTS
-        case Succeeded() | Declined() | Deferred() | NotFound() | Unresolvable():
+        case Declined() | Deferred() | NotFound() | Pending() | Unresolvable():
+            return False
+        case Succeeded() | CapturedElsewhere() | Standing():
             return False
         case _:
             assert_never(outcome)
@@ -218,11 +232,17 @@ def _is_fault(outcome: InquiryOutcome) -> bool:
 _TROUBLED: Final = frozenset({"retriable", "unknown"})
 
 
-def _words(outcome: InquiryOutcome) -> tuple[str, str, str]:
+def _words(outcome: Ending) -> tuple[str, str, str]:
     """Name, code and message of an outcome: the first for a label, all for a log line."""
     match outcome:
         case Succeeded():
             return "succeeded", "", ""
+        case Standing():
+            return "found", "", ""
+        case CapturedElsewhere(reference):
+            return "captured_elsewhere", "", reference
+        case Pending(code, message):
+            return "pending", code, message
         case Declined(code, message):
             return "declined", code, message
         case Retriable(code, message):

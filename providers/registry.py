@@ -52,7 +52,12 @@ class Registration(Generic[ConfigT]):
 # Any: the settings of each are its own; a row ties them to what is made of them.
 PROVIDERS: Final[tuple[Registration[Any], ...]] = (
     Registration(
-        stripe.NAME, stripe.Config, stripe.Gateway, stripe.Notifications, stripe.EVENT_TYPES
+        stripe.NAME,
+        stripe.Config,
+        stripe.Gateway,
+        stripe.Notifications,
+        stripe.EVENT_TYPES,
+        stripe.REFERENCE,
     ),
     Registration(
         paypal.NAME,

@@ -1,13 +1,17 @@
 """Applies the numbered SQL files of `migrations/`, forward in order and back one at a time.
 
 A migration and the row that records it commit together, under an advisory lock, so that any
-number of processes may start at once and a killed one leaves nothing half done. A file that
-changed after it was applied is refused: history is corrected by a new migration.
+number of processes may start at once and a killed one leaves nothing half done. One that begins
+with `-- Online:` would hold up writers in a transaction: its statements commit one by one, and
+each may be run again after a run that did not get to the end. A file that changed after it was
+applied is refused: history is corrected by a new migration.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +27,12 @@ _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(up|down)\.sql")
 _ADVISORY_LOCK: Final = 0x7061796D656E7473
 # DDL that waits for a lock blocks every query behind it, so it gives up before clients do.
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
+_LOCK_TIMEOUT_ONLINE: Final = "SET lock_timeout = '2s'"
+_ONLINE: Final = "-- Online:"
+# Statements of an online migration hold no function bodies: none has a semicolon within it.
+_STATEMENT_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+# How often one that waits for another's migrations asks whether they are done.
+_PAUSE_SECONDS: Final = 0.1
 
 
 class MigrationError(Exception):
@@ -47,6 +57,13 @@ class Migration:
         """SHA-256 of the forward file; the way back may be corrected at any time."""
         return hashlib.sha256(self.up.encode()).hexdigest()
 
+    @property
+    def online_statements(self) -> tuple[str, ...]:
+        """The statements that commit one by one; none if all of them commit together."""
+        if not self.up.startswith(_ONLINE):
+            return ()
+        return tuple(text.strip() for text in _STATEMENT_END.split(self.up) if text.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -61,25 +78,22 @@ class Applied:
 async def migrate_up(
     connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration]
 ) -> list[Migration]:
-    """Apply whatever is pending, each in a transaction of its own; what was applied."""
-    done: list[Migration] = []
-    while True:
-        async with connection.transaction():
-            applied = await _locked_history(connection)
-            _require_same(known, applied)
-            waiting = [step for step in known if step.version not in applied]
-            if not waiting:
-                return done
-            await _apply(connection, waiting[0])
-        done.append(waiting[0])
+    """Apply whatever is pending, one after the other; what was applied."""
+    async with _alone(connection):
+        applied = await history(connection)
+        _require_same(known, applied)
+        waiting = [step for step in known if step.version not in applied]
+        for step in waiting:
+            await _apply(connection, step)
+        return waiting
 
 
 async def migrate_down(
     connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration]
 ) -> Migration | None:
     """Take the newest version back; None when there is nothing to take back."""
-    async with connection.transaction():
-        applied = await _locked_history(connection)
+    async with _alone(connection), connection.transaction():
+        applied = await history(connection)
         _require_same(known, applied)
         if not applied:
             return None
@@ -134,30 +148,63 @@ def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
     return steps
 
 
-async def _locked_history(
-    connection: "asyncpg.Connection[asyncpg.Record]",
-) -> Mapping[int, Applied]:
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
-    await connection.execute(
-        """
-        CREATE TABLE IF NOT EXISTS schema_migrations (
-            version integer PRIMARY KEY,
-            name text NOT NULL,
-            checksum text NOT NULL,
-            applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+@asynccontextmanager
+async def _alone(connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Nobody else migrates this database meanwhile, and there is a table to write it down in.
+
+    Asked for until it is had: a statement that waits has a snapshot, which an index that another
+    process builds online would wait for.
+    """
+    asked = "SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK
+    while not await connection.fetchval(*asked):  # noqa: ASYNC110 - another process has it
+        await asyncio.sleep(_PAUSE_SECONDS)
+    try:
+        await connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS schema_migrations (
+                version integer PRIMARY KEY,
+                name text NOT NULL,
+                checksum text NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+            )
+            """
         )
-        """
-    )
-    return await history(connection)
+        yield
+    finally:
+        if not connection.is_closed():  # the server lets a lock go with its connection
+            await connection.fetchval("SELECT pg_advisory_unlock($1)", _ADVISORY_LOCK)
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
-    await connection.execute(_LOCK_TIMEOUT)
     try:
-        await connection.execute(migration.up)
+        await _apply_online(connection, migration.online_statements)
+        async with connection.transaction():
+            await connection.execute(_LOCK_TIMEOUT)
+            if not migration.online_statements:
+                await connection.execute(migration.up)
+            await _write_down(connection, migration)
     except asyncpg.PostgresError as error:
         error.add_note(f"while applying {migration.label}.up.sql")
         raise
+
+
+async def _apply_online(
+    connection: "asyncpg.Connection[asyncpg.Record]", statements: Sequence[str]
+) -> None:
+    if not statements:
+        return
+    await connection.execute(_LOCK_TIMEOUT_ONLINE)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        if not connection.is_closed():
+            await connection.execute("RESET lock_timeout")
+
+
+async def _write_down(
+    connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration
+) -> None:
     await connection.execute(
         "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
         migration.version,

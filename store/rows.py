@@ -16,6 +16,7 @@ import orjson
 from payments.account import Account, AccountStatus
 from payments.attempt import AttemptResult
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
+from payments.dispute import Dispute
 from payments.events import Event
 from payments.journal.seals import Seal
 from payments.ledger import Entry, LedgerTransfer
@@ -27,7 +28,8 @@ from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType,
 from payments.progress import Progress
 from payments.reconciliation.breaks import Resolution, TrackedBreak
 from payments.reconciliation.differences import Break, BreakType, Kind
-from payments.refund import Refund, RefundStatus
+from payments.refund import Refund, RefundOrigin, RefundStatus
+from payments.standing import DisputeKind, DisputeState
 from store.queries import queries
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, Get]]] = {
         "metadata": lambda payment: orjson.dumps(payment.metadata).decode(),
     },
     Refund: {**_AMOUNT, **_within("progress", Progress)},
+    Dispute: _AMOUNT,
     LedgerTransfer: _within("entry", Entry),
     AttemptResult: {"id": attrgetter("attempt_id")},
     Event: {
@@ -162,6 +165,7 @@ def payment_from(row: Record) -> Payment:
         operation_minor=row["operation_minor"],
         asked_operation=Operation(row["asked_operation"]) if row["asked_operation"] else None,
         captured_minor=row["captured_minor"],
+        disputed_minor=row["disputed_minor"],
         refunded_minor=row["refunded_minor"],
         refund_pending_minor=row["refund_pending_minor"],
         last_error_code=row["last_error_code"],
@@ -192,6 +196,27 @@ def refund_from(row: Record) -> Refund:
         last_error_code=row["last_error_code"],
         last_error=row["last_error"],
         completed_at=row["completed_at"],
+        origin=RefundOrigin(row["origin"]),
+    )
+
+
+def dispute_from(row: Record) -> Dispute:
+    """A dispute, from all its columns."""
+    return Dispute(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        payment_id=row["payment_id"],
+        provider=Provider(row["provider"]),
+        reference=row["reference"],
+        kind=DisputeKind(row["kind"]),
+        amount=Money(row["amount_minor"], row["currency"]),
+        state=DisputeState(row["state"]),
+        withdrawn_minor=row["withdrawn_minor"],
+        reason=row["reason"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+        closed_at=row["closed_at"],
     )
 
 

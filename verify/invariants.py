@@ -68,7 +68,11 @@ INVARIANTS: Final = (
     Invariant(
         "I9",
         "no effect took place twice",
-        {"verify_effects_of_payments": "payments", "verify_effects_of_refunds": "refunds"},
+        {
+            "verify_effects_of_payments": "payments",
+            "verify_effects_of_refunds": "refunds",
+            "verify_disputes": "payments",
+        },
     ),
     Invariant(
         "I10",

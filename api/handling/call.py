@@ -9,7 +9,13 @@ from urllib.parse import parse_qsl
 from api.access.rate_limits import Subject
 from api.access.scopes import Everyone, Scope
 from api.contract.requests.fields import parse_uuid
-from api.contract.requests.reading import ModelT, parse_body, read_body, read_query
+from api.contract.requests.reading import (
+    ModelT,
+    parse_body,
+    read_body,
+    read_query,
+    refuse_parameters,
+)
 from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
@@ -73,6 +79,8 @@ class Call:
         subject = Subject(self.route.rate_class.value, self.principal.tenant_id)
         self.headers |= await self.deps.rate_limiter.pass_or_refuse(subject)
         self.idempotency_key = key_of(self.request.headers.getall(HEADER, ()), self.route.key_use)
+        if self.route.method != "GET":
+            refuse_parameters(self._parameters())
 
     @property
     def asker(self) -> Principal:
@@ -85,6 +93,12 @@ class Call:
         """The tenant of whoever asks."""
         return self.asker.tenant_id
 
+    @property
+    def canonical_path(self) -> str:
+        """Its address as we write it, however the client did: an id in capitals is the same id."""
+        text = self.request.match_info.get("id", "")
+        return self.route.path.replace("{id}", str(parse_uuid(text) or text))
+
     def path_id(self, kind: ProblemKind) -> UUID:
         """The `{id}` of the path; what is no id names nothing, so it is not found."""
         text = self.request.match_info["id"]
@@ -95,10 +109,7 @@ class Call:
 
     def query(self, model: type[ModelT]) -> ModelT:
         """The parameters of the query string."""
-        raw = self.request.rel_url.raw_query_string
-        # aiohttp's own reading turns what is not UTF-8 into U+FFFD; this one keeps it refusable.
-        pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
-        return read_query(model, pairs, self.deps.providers)
+        return read_query(model, self._parameters(), self.deps.providers)
 
     async def body(self, model: type[ModelT]) -> ModelT:
         """The body, read whole and checked."""
@@ -118,6 +129,11 @@ class Call:
     def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
         """A connection to read with; raises Problem (503) when Postgres is away."""
         return reading(self.deps.pool)
+
+    def _parameters(self) -> list[tuple[str, str]]:
+        raw = self.request.rel_url.raw_query_string
+        # aiohttp's own reading turns what is not UTF-8 into U+FFFD; this one keeps it refusable.
+        return parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
 
     async def _sent(self) -> bytes:
         request = self.request

@@ -1,7 +1,7 @@
 """Opaque cursors: where a page of a list ended, bound to the filters it was made with.
 
-Lists are ordered newest first by an id or a time with an id, so that a page begins where
-the one before ended, whatever was inserted in between.
+Lists are ordered newest first by what never changes, such as an id or a time with an id, so
+that a page begins where the one before ended, whatever was inserted in between.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _ID_BYTES: Final = 16
 _TIME_BYTES: Final = 8
+_NUMBER_BYTES: Final = 4
+_NUMBER_MAX: Final = (1 << 31) - 1
 # Tells an honest mistake (a cursor of another list) from the right one; it guards no secret.
 _FILTER_BYTES: Final = 6
 
@@ -58,10 +60,30 @@ def _read_by_time(position: bytes) -> tuple[datetime, UUID]:
     return _EPOCH + since_epoch * _MICROSECOND, UUID(bytes=position[_TIME_BYTES:])
 
 
+def _written_by_id_and_number(position: tuple[UUID, int]) -> bytes:
+    row_id, number = position
+    return row_id.bytes + number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _read_by_id_and_number(position: bytes) -> tuple[UUID, int]:
+    return UUID(bytes=position[:_ID_BYTES]), _number(position[_ID_BYTES:])
+
+
+def _number(written: bytes) -> int:
+    # A cursor that was made up may hold what no column does.
+    return min(int.from_bytes(written, "big"), _NUMBER_MAX)
+
+
 BY_ID: Final[Order[UUID]] = Order(
     _ID_BYTES, lambda row_id: row_id.bytes, lambda written: UUID(bytes=written)
 )
 BY_TIME: Final = Order(_TIME_BYTES + _ID_BYTES, _written_by_time, _read_by_time)
+BY_ID_AND_NUMBER: Final = Order(
+    _ID_BYTES + _NUMBER_BYTES, _written_by_id_and_number, _read_by_id_and_number
+)
+BY_NUMBER: Final[Order[int]] = Order(
+    _NUMBER_BYTES, lambda number: number.to_bytes(_NUMBER_BYTES, "big"), _number
+)
 
 
 def _encoded(position: bytes, filters: str) -> str:

@@ -53,14 +53,20 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
 
     async def answer(self, call: Call, query: PageQuery, filters: FiltersT) -> Answer:
         """The page asked for. Raises Problem for a cursor that was not made with these filters."""
-        bound_to, limit = repr(filters), query.limit
-        before = self.order.position(query.cursor, bound_to) if query.cursor else None
+        before = self.order.position(query.cursor, repr(filters)) if query.cursor else None
         async with call.database() as connection:
             found = await self.read(
-                connection, call.tenant_id, filters, before=before, limit=limit + 1
+                connection, call.tenant_id, filters, before=before, limit=query.limit + 1
             )
-        shown, more = found[:limit], None
-        if len(found) > limit:
-            more = self.order.cursor_after(self.position(shown[-1]), bound_to)
+        shown, more = self.shown(found, query.limit, filters)
         data = [self.row(each) for each in shown]
         return json_answer(200, self.page(data=data, next_cursor=more))
+
+    def shown(
+        self, found: Sequence[ItemT], limit: int, filters: FiltersT
+    ) -> tuple[Sequence[ItemT], str | None]:
+        """At most `limit` of what was found, and the cursor of the rest if there was more."""
+        if len(found) <= limit:
+            return found, None
+        shown = found[:limit]
+        return shown, self.order.cursor_after(self.position(shown[-1]), repr(filters))

@@ -14,6 +14,7 @@ from api.handling.dependencies import Dependencies
 from api.handling.readiness import Readiness
 from api.handling.reads import reading
 from api.handling.watch import PaymentWatch
+from api.idempotency.known_database import KnownDatabase
 from api.idempotency.replay_cache import ReplayCache
 from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
@@ -59,6 +60,7 @@ class Resources:
 async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     """All of it, until the stack is closed."""
     batched = await stack.enter_async_context(BatchedRedis(given.redis).running())
+    database = await stack.enter_async_context(KnownDatabase(given.reads).running())
     watch = PaymentWatch(_settled_in(given.reads))
     readiness = Readiness(given.reads, given.redis, read_migrations())
     return Dependencies(
@@ -66,7 +68,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
         committer=given.committer,
         authenticator=_key_reader(given.reads) if given.keys else Open(),
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),
-        replay_cache=ReplayCache(batched, given.metrics),
+        replay_cache=ReplayCache(batched, database, given.metrics),
         watch=await stack.enter_async_context(watch.running()),
         readiness=await stack.enter_async_context(readiness.running()),
         streams=given.streams,

@@ -62,7 +62,7 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
     """
     if not call.route.takes_if_match:
         refuse_if_match(call.request.headers)
-    asked = _idempotency(call)
+    asked = idempotency_of(call)
     try:
         if asked is not None and (first := await call.deps.replay_cache.first_answer(asked)):
             call.headers |= _REPLAYED
@@ -89,11 +89,11 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
     return _answered(call, asked, reply)
 
 
-def _idempotency(call: Call) -> Idempotency | None:
+def idempotency_of(call: Call) -> Idempotency | None:
+    """The key of a request whose body was read, and what it stands for; None without a key."""
     if call.idempotency_key is None:
         return None
-    request = call.request
-    same = fingerprint(request.method, request.rel_url.raw_path, call.body_value)
+    same = fingerprint(call.request.method, call.canonical_path, call.body_value)
     return Idempotency(call.tenant_id, call.idempotency_key, same)
 
 

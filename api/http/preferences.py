@@ -13,8 +13,10 @@ WAIT_SECONDS_MAX: Final = 30
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?", re.IGNORECASE)
 
 
-def wait_seconds(headers: Iterable[str]) -> int:
-    """Seconds to wait, at most 30; 0 without a preference. One we cannot read is none (section 2).
+def wait_seconds(headers: Iterable[str]) -> int | None:
+    """Seconds to wait, at most 30; None without a preference.
+
+    One we cannot read is none (section 2).
 
     The first of several counts, as the RFC has it.
     """
@@ -22,4 +24,4 @@ def wait_seconds(headers: Iterable[str]) -> int:
         for preference in header.split(","):
             if found := _WAIT.fullmatch(preference.partition(";")[0].strip()):
                 return min(int(found[1]), WAIT_SECONDS_MAX)
-    return 0
+    return None

@@ -94,12 +94,16 @@ IDEMPOTENCY_KEY_INVALID: Final = ProblemKind(
 PRECONDITION_INVALID: Final = ProblemKind(
     "precondition_invalid", 400, "The If-Match or If-None-Match is not acceptable"
 )
+PARAMETER_UNKNOWN: Final = ProblemKind(
+    "parameter_unknown", 400, "This address takes no such query parameter"
+)
 UNAUTHORIZED: Final = ProblemKind("unauthorized", 401, "A valid API key is required")
 INSUFFICIENT_SCOPE: Final = ProblemKind("insufficient_scope", 403, "The API key may not do this")
 NOT_FOUND: Final = ProblemKind("not_found", 404, "There is nothing at this address")
 ACCOUNT_NOT_FOUND: Final = ProblemKind("account_not_found", 404, "No such account")
 PAYMENT_NOT_FOUND: Final = ProblemKind("payment_not_found", 404, "No such payment")
 REFUND_NOT_FOUND: Final = ProblemKind("refund_not_found", 404, "No such refund")
+DISPUTE_NOT_FOUND: Final = ProblemKind("dispute_not_found", 404, "No such dispute")
 DEAD_LETTER_NOT_FOUND: Final = ProblemKind("dead_letter_not_found", 404, "No such dead letter")
 METHOD_NOT_ALLOWED: Final = ProblemKind(
     "method_not_allowed", 405, "This address does not take this method"
@@ -268,13 +272,13 @@ def _present(row: Account | Payment | Refund | DeadLetter | None) -> dict[str, s
             assert_never(row)
 
 
-def invalid(*errors: FieldError) -> Problem:
+def invalid(*errors: FieldError, kind: ProblemKind = INVALID_REQUEST) -> Problem:
     """The problem of a request whose parts are not acceptable, each named."""
     first = errors[0]
     where = first.pointer if first.parameter is None else f"parameter {first.parameter}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where or 'the body'} {first.reason}{more}"
-    return Problem(INVALID_REQUEST, detail, errors=errors)
+    return Problem(kind, detail, errors=errors)
 
 
 def answer(problem: Problem, asked: Asked) -> Answer:

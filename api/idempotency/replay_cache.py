@@ -1,7 +1,8 @@
 """The first answers of the last 24 hours, in Redis, in front of Postgres, which has them all.
 
-It only ever holds what Postgres has committed, with the fingerprint of the request it
-answers, so it may be emptied or lost at any time: then Postgres answers.
+It only ever holds what Postgres has committed and will not change, with the fingerprint of the
+request it answers, so it may be emptied or lost at any time: then Postgres answers. Names bear
+which database that was; while nobody knows which one there is, the cache holds nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from store.batched_redis import RedisAway
 from store.write.group_commit import Answer, Idempotency, KeyReused
 
 if TYPE_CHECKING:
+    from api.idempotency.known_database import KnownDatabase
     from store.batched_redis import BatchedRedis
     from telemetry.metrics import Metrics
 
@@ -28,8 +30,9 @@ _HEAD: Final = struct.Struct(">32sHI")
 class ReplayCache:
     """Looks up and keeps answers; without Redis it finds nothing and says so in a metric."""
 
-    def __init__(self, redis: BatchedRedis, metrics: Metrics) -> None:
+    def __init__(self, redis: BatchedRedis, database: KnownDatabase, metrics: Metrics) -> None:
         self._redis = redis
+        self._database = database
         self._degraded = metrics.protection.redis_degraded.labels("idempotency_cache")
 
     async def first_answer(self, asked: Idempotency) -> Answer | None:
@@ -37,8 +40,11 @@ class ReplayCache:
 
         Raises KeyReused when the key belongs to another request.
         """
+        name = self._name(asked)
+        if name is None:
+            return None
         try:
-            stored = await self._redis.ask("GET", _name(asked))
+            stored = await self._redis.ask("GET", name)
         except RedisAway:
             self._degraded.inc()
             return None
@@ -51,14 +57,21 @@ class ReplayCache:
         return Answer(status, orjson.loads(stored[_HEAD.size : body_at]), stored[body_at:])
 
     def keep(self, asked: Idempotency, answer: Answer) -> None:
-        """Remember a committed answer, in the background."""
+        """Remember a committed answer that will not change, in the background."""
+        name = self._name(asked)
+        if name is None or answer.provisional:
+            return
         headers = orjson.dumps(dict(answer.headers))
         head = _HEAD.pack(asked.fingerprint, answer.status, len(headers))
         value = b"".join((head, headers, answer.body))
-        if not self._redis.tell("SET", _name(asked), value, "EX", RETENTION_SECONDS):
+        if not self._redis.tell("SET", name, value, "EX", RETENTION_SECONDS):
             self._degraded.inc()
 
-
-def _name(asked: Idempotency) -> bytes:
-    """One name for one tenant and key; hashed, so that no two pairs meet in one name."""
-    return _PREFIX + hashlib.sha256(f"{asked.tenant_id}\0{asked.key}".encode()).digest()
+    def _name(self, asked: Idempotency) -> bytes | None:
+        """One name for one key of one tenant in one database, if it is known which that is."""
+        database = self._database.identity
+        if database is None:
+            return None
+        # Hashed, so that no two of them meet in one name.
+        whose = f"{asked.tenant_id}\0{asked.key}".encode()
+        return _PREFIX + hashlib.sha256(database + b"\0" + whose).digest()

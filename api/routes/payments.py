@@ -1,4 +1,4 @@
-"""Payments: accept one, read it, list them; cancel, capture, refund."""
+"""Payments: accept one, list them; cancel, capture."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from api.contract.requests.bodies import (
     CreatePaymentBody,
     positive_amount_in,
 )
-from api.contract.requests.queries import PaymentQuery, PaymentsQuery
+from api.contract.requests.queries import PaymentsQuery
 from api.contract.responses.answers import Page, json_answer
-from api.contract.responses.payments import PaymentDetailResponse, PaymentResponse
+from api.contract.responses.payments import PaymentResponse
 from api.contract.route import Route, Success
 from api.handling.call import Call
 from api.handling.cursors import BY_ID
 from api.handling.lists import Listing
 from api.handling.submission import Answered, Rendering, commit
+from api.handling.waiting import Wait
 from api.http.preconditions import accepted_versions
-from api.http.preferences import wait_seconds
-from api.http.problems import PAYMENT_NOT_FOUND, Problem
+from api.http.problems import PAYMENT_NOT_FOUND
 from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
-from payments.payment import TERMINAL, Payment
-from store.read.payments import PaymentFilters, payment_by_id, payment_with_all, payments_page
+from payments.payment import Payment
+from store.read.payments import PaymentFilters, payment_by_id, payments_page
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -41,19 +41,9 @@ if TYPE_CHECKING:
 async def create_payment(call: Call) -> Answer:
     body = await call.body(CreatePaymentBody)
     command = body.command(call.tenant_id, call.idempotency_key)
-    committed = await accepted(call, command, _accepted)
-    return await _waited_for(call, committed)
-
-
-async def get_payment(call: Call) -> Answer:
-    payment_id, query = call.path_id(PAYMENT_NOT_FOUND), call.query(PaymentQuery)
-    async with call.database() as connection:
-        found = await payment_with_all(
-            connection, call.tenant_id, payment_id, with_events=query.expand == "events"
-        )
-    if found is None:
-        raise Problem(PAYMENT_NOT_FOUND, f"there is no payment {payment_id}")
-    return json_answer(200, PaymentDetailResponse.detailed(found))
+    wait = Wait.of(call, _ended)
+    committed = await accepted(call, command, wait.rendering(_accepted))
+    return await wait.answer(call, committed)
 
 
 async def list_payments(call: Call) -> Answer:
@@ -65,7 +55,8 @@ async def cancel_payment(call: Call) -> Answer:
     payment_id = _known_id(call)
     await call.body(CancelPaymentBody)
     command = CancelPayment(tenant_id=call.tenant_id, payment_id=payment_id)
-    return (await commit(call, command, _changed)).answer
+    wait = Wait.of(call, _changed, unless_asked=_VOID_SECONDS)
+    return await wait.answer(call, await commit(call, command, wait.rendering(_changed)))
 
 
 async def capture_payment(call: Call) -> Answer:
@@ -105,22 +96,6 @@ def payment_answer(status: int, result: Result) -> Answer:
     return json_answer(status, PaymentResponse.of(result), location)
 
 
-async def _waited_for(call: Call, committed: Answered) -> Answer:
-    """The payment in its terminal state, if the client wants to wait and it gets there in time.
-
-    A replayed answer is what it was: whoever tries again after waiting asks for the payment.
-    """
-    seconds = wait_seconds(call.request.headers.getall("Prefer", ()))
-    payment = committed.result
-    if not seconds or not isinstance(payment, Payment):
-        return committed.answer
-    call.headers["Preference-Applied"] = f"wait={seconds}"
-    ended: Payment | None = payment
-    if payment.status not in TERMINAL:
-        ended = await call.deps.watch.ended(payment.id, seconds)
-    return payment_answer(200, ended) if ended else committed.answer
-
-
 def _known_id(call: Call) -> UUID:
     payment_id = call.path_id(PAYMENT_NOT_FOUND)
     structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
@@ -129,6 +104,10 @@ def _known_id(call: Call) -> UUID:
 
 def _accepted(result: Result) -> Answer:
     return payment_answer(202, result)
+
+
+def _ended(result: Result) -> Answer:
+    return payment_answer(200, result)
 
 
 def _changed(result: Result) -> Answer:
@@ -144,6 +123,8 @@ _PAYMENTS: Final = Listing(
     row=PaymentResponse.of,
 )
 _LOCATION: Final = {"Location": "The payment's address."}
+# A provider answers a void within a second, mostly; a client waits some for an answer.
+_VOID_SECONDS: Final = 5
 
 ROUTES: Final = (
     Route(
@@ -177,16 +158,6 @@ ROUTES: Final = (
         successes={200: Success("A page of payments.", Page[PaymentResponse])},
     ),
     Route(
-        method="GET",
-        path="/api/v1/payments/{id}",
-        handler=get_payment,
-        scope=Scope.PAYMENTS_READ,
-        summary="A payment with its attempts and refunds, and its history if wanted.",
-        tag="Payments",
-        query=PaymentQuery,
-        successes={200: Success("The payment.", PaymentDetailResponse)},
-    ),
-    Route(
         method="POST",
         path="/api/v1/payments/{id}/cancel",
         handler=cancel_payment,
@@ -195,8 +166,15 @@ ROUTES: Final = (
         tag="Payments",
         body=CancelPaymentBody,
         key_use=KeyUse.ACCEPTED,
+        may_wait=True,
         refusals=(409,),
-        successes={200: Success("The cancelled payment.", PaymentResponse)},
+        successes={
+            200: Success(
+                "The payment, cancelled; or as it is, if its provider is slow to answer a void. "
+                "Without `Prefer` that is waited for up to five seconds.",
+                PaymentResponse,
+            )
+        },
     ),
     Route(
         method="POST",

@@ -27,19 +27,21 @@ _BEFORE_ITS_PROVIDER: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.PR
 
 
 def cancel_payment(command: CancelPayment, state: State, at: Context) -> Decision | Refused:
-    """Before a provider was asked: done. While authorized: done, and the provider told to void."""
+    """Before a provider was asked: done. While authorized: once the provider has let go."""
     payment = _owned(state, command.tenant_id, command.payment_id)
     if isinstance(payment, Refused):
         return payment
-    unasked = payment.status in _BEFORE_ITS_PROVIDER and _was_never_asked(payment)
-    voidable = payment.awaits_capture
-    if not (unasked or voidable):
-        return Refused(
-            RefusalCode.PAYMENT_NOT_CANCELLABLE,
-            f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
-            payment,
-        )
-    return cancelled(payment, state, at, is_held_there=voidable)
+    if payment.status in _BEFORE_ITS_PROVIDER and _was_never_asked(payment):
+        return cancelled(payment, state, at)
+    if payment.awaits_capture:
+        return void_requested(replace(payment, last_error_code=None, last_error=None), at)
+    if payment.status is PaymentStatus.AUTHORIZED and payment.operation is Operation.VOID:
+        return Decision(result=payment)  # under way
+    return Refused(
+        RefusalCode.PAYMENT_NOT_CANCELLABLE,
+        f"payment {payment.id} is {payment.status.value} and can no longer be cancelled",
+        payment,
+    )
 
 
 def capture_payment(command: CapturePayment, state: State, at: Context) -> Decision | Refused:
@@ -108,12 +110,22 @@ def refund_payment(command: RefundPayment, state: State, at: Context) -> Decisio
     )
 
 
-def cancelled(payment: Payment, state: State, at: Context, *, is_held_there: bool) -> Decision:
-    """Release the hold; a provider that holds the money too is owed a void."""
+def void_requested(payment: Payment, at: Context) -> Decision:
+    """Have the provider let go; until it has, the money is held here too."""
+    voiding = owing(payment, Operation.VOID, payment.amount, at)
+    change = changed(voiding, EventType.CANCEL_REQUESTED, at)
+    return Decision(
+        result=change.payment,
+        payments=(change.payment,),
+        events=(change.event,),
+        work=(work_for(change.payment, at, change.event),),
+    )
+
+
+def cancelled(payment: Payment, state: State, at: Context) -> Decision:
+    """Release the hold of what no provider holds (any more)."""
     moved = holds.void(payment, state, at)
     ended = replace(payment.owed_nothing(), status=PaymentStatus.CANCELLED)
-    if is_held_there:
-        ended = owing(ended, Operation.VOID, payment.amount, at)
     change = changed(ended, EventType.PAYMENT_CANCELLED, at)
     return Decision(
         result=change.payment,
@@ -121,7 +133,6 @@ def cancelled(payment: Payment, state: State, at: Context, *, is_held_there: boo
         payments=(change.payment,),
         transfers=(moved.transfer,),
         events=(change.event,),
-        work=(work_for(change.payment, at, change.event),) if is_held_there else (),
     )
 
 

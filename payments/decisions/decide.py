@@ -44,10 +44,8 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             return notification.notify_payment(command, state, at)
         case commands.NotifyRefund():
             return notification.notify_refund(command, state, at)
-        case commands.ComparePayment():
-            return notification.compare_payment(command, state, at)
-        case commands.CompareRefund():
-            return notification.compare_refund(command, state, at)
+        case commands.ObservePayment():
+            return notification.observe_payment(command, state, at)
         case commands.ParkMessage():
             return dead_letter.park_message(command, state, at)
         case commands.RedriveDeadLetter():

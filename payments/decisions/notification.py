@@ -1,8 +1,8 @@
 """What follows from a provider's notification: ask sooner, doubt what is closed, or nothing.
 
 A hint moves no money and closes nothing. What is open is made due, so that the ordinary
-inquiry asks; what is closed otherwise is doubted, and only the provider's own answer to a
-question (`confront_*`) makes a dead letter of it, or ends an authorization it let go.
+inquiry asks; what is closed otherwise is doubted, and only how it stands at its provider
+(`observe_payment`) changes anything.
 """
 
 from __future__ import annotations
@@ -15,37 +15,30 @@ from typing import TYPE_CHECKING, Final, assert_never
 from payments.change import changed
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.decision import Context, Decision, RefusalCode, Refused, State
-from payments.decisions.authorization import lapse
-from payments.decisions.provider_work.payment import contradicts
+from payments.decisions.observation import observed
 from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
 from payments.ids import dead_letter_id
-from payments.money import Money
 from payments.notification import (
     NotificationEffect,
     NotificationTaken,
     ProviderNotification,
-    Question,
     RecordedNotification,
     Reported,
 )
-from payments.outcome import Declined, NotFound, Operation, Succeeded, Unknown
-from payments.payment import CAPTURED, OPEN, CaptureMethod, Payment, PaymentStatus
+from payments.outcome import Unknown
+from payments.payment import CAPTURED, OPEN, Payment, PaymentStatus
 from payments.refund import REFUND_OPEN, Refund, RefundStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from payments.commands import ComparePayment, CompareRefund, NotifyPayment, NotifyRefund
-    from payments.outcome import Finding
+    from payments.commands import NotifyPayment, NotifyRefund, ObservePayment
     from payments.progress import Progress
 
 STAGE: Final = "webhooks"
-_REASONS: Final = {
-    NotificationEffect.CONTRADICTION: DeadLetterReason.CONTRADICTION,
-    NotificationEffect.UNRESOLVED: DeadLetterReason.OUTCOME_UNRESOLVED,
-}
 
 
 def notify_payment(command: NotifyPayment, state: State, at: Context) -> Decision | Refused:
@@ -57,9 +50,8 @@ def notify_payment(command: NotifyPayment, state: State, at: Context) -> Decisio
     if event.key in state.provider_events:
         return Decision(NotificationTaken(NotificationEffect.DUPLICATE, payment))
     if payment.operation is None:
-        question = _question_about(payment, event)
-        if question is not None:
-            return Decision(NotificationTaken(NotificationEffect.DOUBTED, payment, None, question))
+        if _is_doubted(payment, event):
+            return _doubted(payment, event)
         return _noted(event, NotificationEffect.NOTHING, at, payment)
     until = _sooner(payment.progress, at, is_open=payment.status in OPEN)
     if until is None:
@@ -80,11 +72,8 @@ def notify_refund(command: NotifyRefund, state: State, at: Context) -> Decision 
     if event.key in state.provider_events:
         return Decision(NotificationTaken(NotificationEffect.DUPLICATE, payment, refund))
     if refund.progress.due_at is None:
-        if _differs(refund, event.reported):
-            question = Question(Operation.REFUND, refund.amount, payment.provider_reference)
-            return Decision(
-                NotificationTaken(NotificationEffect.DOUBTED, payment, refund, question)
-            )
+        if _differs(refund, event):
+            return _doubted(payment, event, refund)
         return _noted(event, NotificationEffect.NOTHING, at, payment, refund)
     until = _sooner(refund.progress, at, is_open=refund.status in REFUND_OPEN)
     if until is None:
@@ -93,8 +82,8 @@ def notify_refund(command: NotifyRefund, state: State, at: Context) -> Decision 
     return replace(_noted(event, NotificationEffect.ASKED, at, payment, hinted), refunds=(hinted,))
 
 
-def compare_payment(command: ComparePayment, state: State, at: Context) -> Decision | Refused:
-    """Hold what the provider answered against a payment that is closed."""
+def observe_payment(command: ObservePayment, state: State, at: Context) -> Decision | Refused:
+    """Have the books follow what its provider showed, and a person what they cannot follow."""
     event = command.event
     payment = _payment(command.payment_id, event, state)
     if isinstance(payment, Refused):
@@ -104,29 +93,17 @@ def compare_payment(command: ComparePayment, state: State, at: Context) -> Decis
     if payment.operation is not None:
         # Redriven while the provider was asked: whoever works on it now will learn more.
         return _noted(event, NotificationEffect.NOTHING, at, payment)
-    is_about_hold = payment.awaits_capture and command.operation is Operation.AUTHORIZE
-    if is_about_hold and isinstance(command.found, Declined):
-        ended = lapse(payment, command.found, state, at)
-        (cancelled,) = ended.payments
-        noted = _noted(event, NotificationEffect.LAPSED, at, cancelled)
-        return replace(ended, result=noted.result, provider_events=noted.provider_events)
-    effect = _effect(_is_contradicted(payment, command.operation, command.found), command.found)
-    error = _error(event, command.operation, command.found, payment.status)
-    return _answered(_noted(event, effect, at, payment), error, payment.progress)
-
-
-def compare_refund(command: CompareRefund, state: State, at: Context) -> Decision | Refused:
-    """Hold what the provider answered against a refund that is closed."""
-    event = command.event
-    refund = _refund(command.refund_id, event, state)
-    if isinstance(refund, Refused):
-        return refund
-    payment = state.payments[refund.payment_id]
-    if event.key in state.provider_events:
-        return Decision(NotificationTaken(NotificationEffect.DUPLICATE, payment, refund))
-    effect = _effect(_is_refund_contradicted(refund, command.found), command.found)
-    error = _error(event, Operation.REFUND, command.found, refund.status)
-    return _answered(_noted(event, effect, at, payment, refund), error, refund.progress)
+    if isinstance(command.found, Unknown):
+        problems = [f"{command.found.code}: {command.found.message}"]
+        noted = _noted(event, NotificationEffect.UNRESOLVED, at, payment)
+        return _told(noted, DeadLetterReason.OUTCOME_UNRESOLVED, problems)
+    followed, problems = observed(payment, command.found, state, at)
+    after = followed.payments[-1] if followed.payments else payment
+    if problems:
+        noted = _noted(event, NotificationEffect.CONTRADICTION, at, after)
+        return followed.then(_told(noted, DeadLetterReason.CONTRADICTION, problems))
+    effect = NotificationEffect.RECORDED if followed.payments else NotificationEffect.CONFIRMED
+    return followed.then(_noted(event, effect, at, after))
 
 
 def _sooner(progress: Progress, at: Context, *, is_open: bool) -> datetime | None:
@@ -145,86 +122,65 @@ def _sooner(progress: Progress, at: Context, *, is_open: bool) -> datetime | Non
     return until if progress.due_at is None or until < progress.due_at else None
 
 
-def _question_about(payment: Payment, event: ProviderNotification) -> Question | None:
-    """What would settle the doubt, if what is said of a closed payment is not what we say."""
-    manual = payment.capture_method is CaptureMethod.MANUAL
-    taking = Operation.CAPTURE if manual else Operation.CHARGE
-    taken = payment.status in CAPTURED
-    known = payment.provider_reference
+def _doubted(
+    payment: Payment, event: ProviderNotification, refund: Refund | None = None
+) -> Decision:
+    """To be looked at first, by its own name there and by the one that the event gives."""
+    # A refund's event names the refund, which its payment shows.
+    names = (payment.provider_reference, None if refund else event.reference)
+    references = tuple(dict.fromkeys(filter(None, names)))
+    doubted = NotificationEffect.DOUBTED
+    return Decision(NotificationTaken(doubted, payment, refund, references))
+
+
+def _is_doubted(payment: Payment, event: ProviderNotification) -> bool:
+    """Whether what is said of a closed payment is not what we say."""
+    is_taken = payment.status in CAPTURED
     match event.reported:
-        case Reported.DONE if not taken:
-            return Question(taking, payment.amount, event.reference or known)
-        case Reported.NOT_DONE if taken:
-            captured = Money(payment.captured_minor, payment.currency)
-            return Question(taking, captured, known or event.reference)
-        case Reported.NOT_DONE if payment.status is PaymentStatus.AUTHORIZED:
-            return Question(Operation.AUTHORIZE, payment.amount, known or event.reference)
-        case Reported.HELD if payment.status is PaymentStatus.FAILED:
-            return Question(Operation.AUTHORIZE, payment.amount, event.reference or known)
-        case Reported.DONE | Reported.NOT_DONE | Reported.HELD:
-            return None
+        case Reported.DONE:
+            return not is_taken or event.reference not in {None, payment.provider_reference}
+        case Reported.NOT_DONE:
+            return is_taken or payment.status is PaymentStatus.AUTHORIZED
+        case Reported.HELD:
+            return payment.status is PaymentStatus.FAILED
+        case Reported.CHANGED:
+            return True
         case _:
             assert_never(event.reported)
 
 
-def _is_contradicted(payment: Payment, operation: Operation, found: Finding) -> bool:
-    if isinstance(found, Succeeded):
-        return contradicts(payment, operation)
-    if operation is Operation.AUTHORIZE:
-        return payment.status is PaymentStatus.AUTHORIZED
-    return payment.status in CAPTURED
-
-
-def _is_refund_contradicted(refund: Refund, found: Finding) -> bool:
-    given_back = refund.status is RefundStatus.COMPLETED
-    return given_back is not isinstance(found, Succeeded)
-
-
-def _effect(is_contradicted: bool, found: Finding) -> NotificationEffect:  # noqa: FBT001 - the first says what of the second
-    if isinstance(found, Unknown):
-        return NotificationEffect.UNRESOLVED
-    return NotificationEffect.CONTRADICTION if is_contradicted else NotificationEffect.CONFIRMED
-
-
-def _differs(refund: Refund, said: Reported) -> bool:
-    return said is (Reported.NOT_DONE if refund.status is RefundStatus.COMPLETED else Reported.DONE)
-
-
-def _error(
-    event: ProviderNotification,
-    operation: Operation,
-    found: Finding,
-    status: PaymentStatus | RefundStatus,
-) -> str:
-    match found:
-        case Succeeded(reference):
-            answer = f"it succeeded, as {reference}"
-        case NotFound():
-            answer = "nothing is known of it"
-        case Declined(code, message) | Unknown(code, message):
-            answer = f"{code}: {message}"
+def _differs(refund: Refund, event: ProviderNotification) -> bool:
+    is_given_back = refund.status is RefundStatus.COMPLETED
+    match event.reported:
+        case Reported.DONE:
+            is_named = event.reference in {None, refund.provider_reference}
+            return not (is_given_back and is_named)
+        case Reported.NOT_DONE:
+            return is_given_back
+        case Reported.HELD:
+            return False
+        case Reported.CHANGED:
+            return True
         case _:
-            assert_never(found)
-    return (
-        f"{status.value} here, but asked after the {operation.value} {event.provider} "
-        f"answers: {answer} (asked because of {event.type} {event.id})"
-    )
+            assert_never(event.reported)
 
 
-def _answered(decision: Decision, error: str, progress: Progress) -> Decision:
-    """With a letter where the answer is no confirmation.
+def _told(noted: Decision, reason: DeadLetterReason, problems: Sequence[str]) -> Decision:
+    """With a letter of all that is wrong.
 
     One an event, whose name stands in for what was sent: that holds more than may be passed on.
     """
-    (noted,) = decision.provider_events
-    reason = _REASONS.get(noted.effect)
-    if reason is None:
-        return decision
-    event = noted.event
+    (record,) = noted.provider_events
+    assert isinstance(noted.result, NotificationTaken), "a note says what was taken"
+    event, payment = record.event, noted.result.payment
     named = {"event_id": event.id, "event_type": event.type, "reference": event.reference}
+    error = (
+        f"{payment.status.value} here, but {event.provider}, looked at because of {event.type} "
+        f"{event.id}, shows: {'; '.join(problems)}"
+    )
     letter = DeadLetter(
         id=dead_letter_id(STAGE, "/".join(event.key)),
-        tenant_id=noted.tenant_id,
+        tenant_id=record.tenant_id,
         stage=STAGE,
         reason=reason,
         error=error,
@@ -232,16 +188,15 @@ def _answered(decision: Decision, error: str, progress: Progress) -> Decision:
             topic=f"{STAGE}/{event.provider}",
             partition=0,
             offset=0,
-            key=str(noted.refund_id or noted.payment_id).encode(),
+            key=str(record.payment_id).encode(),
             value=json.dumps(named).encode(),
         ),
-        attempts=progress.attempt_count,
-        first_failed_at=noted.received_at,
-        last_failed_at=noted.received_at,
-        payment_id=noted.payment_id,
-        refund_id=noted.refund_id,
+        attempts=payment.progress.attempt_count,
+        first_failed_at=record.received_at,
+        last_failed_at=record.received_at,
+        payment_id=record.payment_id,
     )
-    return replace(decision, dead_letters=(letter,))
+    return replace(noted, dead_letters=(letter,))
 
 
 def _noted(

@@ -74,6 +74,7 @@ class Settlement:
 class BookEntry:
     """A payment or a refund of ours; `settled_at` is set once we say that its money moved.
 
+    `began_at` is when the provider was first asked to move it, or else when it was created.
     `reference` ends with the name the provider gives the movement. `is_open` says that we do
     not know yet.
     """
@@ -86,7 +87,7 @@ class BookEntry:
     status: str
     is_open: bool
     reference: str | None
-    created_at: datetime
+    began_at: datetime
     settled_at: datetime | None
 
     @property
@@ -183,9 +184,9 @@ class Reconciliation:
                 yield self._missing_here(line)
 
     def _unseen(self, entry: BookEntry) -> Iterator[Break]:
-        """A break where the report must have it: all its life at the provider is in the period."""
+        """A break where the report must have it: it was asked for and done in the period."""
         settled_at = entry.settled_at
-        if settled_at is not None and self.period.covers(entry.created_at, settled_at):
+        if settled_at is not None and self.period.covers(entry.began_at, settled_at):
             yield self._missing_there(entry, settled_at)
 
     def _compared(self, entry: BookEntry, lines: Sequence[Settlement]) -> Iterator[Break]:
@@ -253,7 +254,7 @@ class Reconciliation:
             there=None,
             status_here=entry.status,
             status_there=None,
-            began_at=entry.created_at,
+            began_at=entry.began_at,
             occurred_at=settled_at,
         )
 

@@ -1,170 +1,79 @@
 """What PayPal's orders, captures, authorizations and refunds mean for a payment. Pure.
 
 A status that is not named here is `Unknown`, never a decline. The amount that moved is
-compared with the amount asked for, since `Succeeded` is what the ledger posts.
+compared with the amount asked for, since `Succeeded` is what the ledger posts; money that
+somebody else took of an authorization is said to be that, never that nothing was held.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, Self, TypeVar
+from dataclasses import replace
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
-from payments.money import AmountError, CurrencyError, Money, parse_amount
-from payments.outcome import Declined, Finding, NotFound, Retriable, Succeeded, Unknown
+from payments.money import Money
+from payments.outcome import (
+    CapturedElsewhere,
+    Declined,
+    Finding,
+    NotFound,
+    Pending,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
 from providers.gateway import Trouble
+from providers.paypal.objects import Kind, Movement, Object, Order, Reference
 from providers.transport import Answer, of_status, unreadable, vendor_text
 
 
-class Kind(StrEnum):
-    """What a reference names beside its order."""
-
-    AUTHORIZATION = "authorization"
-    CAPTURE = "capture"
-
-
-# As `Reference` writes it.
-REFERENCE: Final = r"[^/]+/(authorization|capture)/[^/]+"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An authorization or a capture, and the order under which it can be looked up."""
-
-    order: str
-    kind: Kind
-    id: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Read what `str` wrote; None for anything else."""
-        match text.split("/"):
-            case [order, ("authorization" | "capture") as kind, identifier] if order and identifier:
-                return cls(order, Kind(kind), identifier)
-            case _:
-                return None
-
-    def __str__(self) -> str:
-        return f"{self.order}/{self.kind}/{self.id}"
-
-
-class _Object(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
-
-
-ObjectT = TypeVar("ObjectT", bound=_Object)
-
-
-class Amount(_Object):
-    """An amount as PayPal writes it: a decimal string."""
-
-    currency_code: str
-    value: str
-
-
-class ProcessorResponse(_Object):
-    """The card network's own code."""
-
-    response_code: str | None = None
-
-
-class StatusDetails(_Object):
-    """Why a status is not the final one, or not the good one."""
-
-    reason: str | None = None
-
-
-class Movement(_Object):
-    """A capture, an authorization or a refund: the three have the same shape."""
-
-    id: str
-    status: str
-    amount: Amount | None = None
-    custom_id: str | None = None
-    status_details: StatusDetails | None = None
-    processor_response: ProcessorResponse | None = None
-
-
-class Payments(_Object):
-    """All that has happened to an order's purchase unit."""
-
-    authorizations: list[Movement] = Field(default_factory=list)
-    captures: list[Movement] = Field(default_factory=list)
-    refunds: list[Movement] = Field(default_factory=list)
-
-
-class PurchaseUnit(_Object):
-    """What is bought of one payee: here always the whole order."""
-
-    payments: Payments = Field(default_factory=Payments)
-
-
-class Order(_Object):
-    """An order of one purchase unit."""
-
-    id: str
-    status: str
-    purchase_units: list[PurchaseUnit] = Field(default_factory=list)
-
-    @property
-    def payments(self) -> Payments:
-        return self.purchase_units[0].payments if self.purchase_units else Payments()
-
-
-class _Detail(_Object):
+class _Detail(Object):
     issue: str
     description: str | None = None
 
 
-class _Error(_Object):
+class _Error(Object):
     name: str
     message: str | None = None
     details: list[_Detail] = Field(default_factory=list)
 
 
+_RELEASED: Final = {
+    "AUTHORIZATION_VOIDED": Declined(
+        "AUTHORIZATION_VOIDED", "the authorization was voided", is_released=True
+    ),
+    "AUTHORIZATION_EXPIRED": Declined(
+        AUTHORIZATION_EXPIRED, "the authorization was not captured in time", is_released=True
+    ),
+}
+_VOIDED: Final = _RELEASED["AUTHORIZATION_VOIDED"]
+_EXPIRED: Final = _RELEASED["AUTHORIZATION_EXPIRED"]
 # PayPal's way to say that the order already is where we want it, or cannot get there any more;
 # which of the two, only the order tells.
 CONTRADICTIONS: Final = frozenset(
     {
+        AUTHORIZATION_EXPIRED,
         "AUTHORIZATION_ALREADY_CAPTURED",
         "AUTHORIZATION_VOIDED",
         "CAPTURE_FULLY_REFUNDED",
+        "MAX_CAPTURE_AMOUNT_EXCEEDED",
         "MAX_CAPTURE_COUNT_EXCEEDED",
         "ORDER_ALREADY_AUTHORIZED",
         "ORDER_ALREADY_CAPTURED",
         "PREVIOUSLY_CAPTURED",
         "PREVIOUSLY_VOIDED",
+        "REFUND_AMOUNT_EXCEEDED",
     }
 )
+# To a void: there is nothing left to let go of.
+LET_GO: Final = frozenset({AUTHORIZATION_EXPIRED, "AUTHORIZATION_VOIDED", "PREVIOUSLY_VOIDED"})
 # An earlier request of ours may have done the work, or be doing it.
 _MAYBE_DONE: Final = frozenset(
     {"DUPLICATE_INVOICE_ID", "DUPLICATE_REQUEST_ID", "PREVIOUS_REQUEST_IN_PROGRESS"}
 )
-# Captured, whatever was refunded since.
-_CAPTURED: Final = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
-_VOIDED: Final = Declined("AUTHORIZATION_VOIDED", "the authorization was voided")
-_EXPIRED: Final = Declined(AUTHORIZATION_EXPIRED, "the authorization was not captured in time")
-# ISO 4217 gives them two digits, PayPal none. Source: .../api/rest/reference/currency-codes.
-_WHOLE_UNITS_ONLY: Final = frozenset({"HUF", "TWD"})
-
-
-def to_paypal(money: Money) -> Amount:
-    """The amount as PayPal wants it written; one it cannot take, it refuses itself."""
-    value = money.decimal
-    if money.currency in _WHOLE_UNITS_ONLY:
-        value = value.removesuffix(".00")
-    return Amount(currency_code=money.currency, value=value)
-
-
-def parse(model: type[ObjectT], answer: Answer) -> ObjectT | Unknown:
-    """The object of a 2xx answer; its body being anything else is `Unknown`."""
-    try:
-        return model.model_validate_json(answer.body)
-    except ValidationError:
-        return unreadable(answer)
+REFUSED: Final = frozenset({"DECLINED", "DENIED", "FAILED", "CANCELLED"})
 
 
 def refused(answer: Answer) -> Declined | Retriable | Unknown:
@@ -183,8 +92,8 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
     issue = error.details[0] if error.details else _Detail(issue=error.name)
     code = vendor_text(issue.issue)
     message = vendor_text(issue.description or error.message)
-    if code == "AUTHORIZATION_EXPIRED":
-        return _EXPIRED
+    if (released := _RELEASED.get(code)) is not None:
+        return released
     if code in _MAYBE_DONE:
         return Unknown(code, message)
     if error.name in {"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE"}:
@@ -195,14 +104,25 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
 def captured(asked: Money, order: Order) -> Finding:
     """What an order says about its capture; `NotFound`: still to be captured."""
     payments = order.payments
-    if payments.captures:
-        moved = (capture for capture in payments.captures if capture.status in _CAPTURED)
-        return capture_made(asked, order.id, next(moved, payments.captures[-1]))
+    exact = [capture for capture in order.taken if capture.money == asked]
+    if exact:
+        others = (capture for capture in order.taken if capture is not exact[0])
+        return Succeeded(_name(order, exact[0]), tuple(_name(order, each) for each in others))
+    if (taken := _taken(order)) is not None:
+        return taken
+    # One of another amount was refused before somebody asked for this one.
+    refusals = [capture for capture in payments.captures if capture.money in {None, asked}]
+    if refusals:
+        return _refused_finally(refusals[-1], order)
     if not payments.authorizations:
         return _untouched(order)
     match payments.authorizations[-1].status:
         case "CREATED" | "PENDING":
             return NotFound()
+        case "PARTIALLY_CAPTURED" if payments.captures:
+            return NotFound()
+        case "CAPTURED" if payments.captures:
+            return _refused_finally(payments.captures[-1], order)
         case "VOIDED":
             return _VOIDED
         case "EXPIRED":
@@ -216,10 +136,12 @@ def authorized(asked: Money, order: Order) -> Finding:
     if not order.payments.authorizations:
         return _untouched(order)
     authorization = order.payments.authorizations[-1]
+    reference = str(Reference(order.id, Kind.AUTHORIZATION, authorization.id))
+    if _taken(order) is not None:
+        return _moved(reference, authorization, asked)  # whatever is left of it by now
     match authorization.status:
         case "CREATED" | "CAPTURED" | "PARTIALLY_CAPTURED":
-            reference = Reference(order.id, Kind.AUTHORIZATION, authorization.id)
-            return _moved(str(reference), authorization, asked)
+            return _moved(reference, authorization, asked)
         case "VOIDED":
             return _VOIDED
         case "EXPIRED":
@@ -228,17 +150,28 @@ def authorized(asked: Money, order: Order) -> Finding:
             return _not_moved(authorization)
 
 
-def voided(reference: Reference, order: Order) -> Finding:
-    """What an order says about voiding its authorization; `NotFound`: still to be voided."""
+def voided(reference: Reference, order: Order, *, is_over: bool = False) -> Finding:
+    """What an order says about voiding its authorization; `NotFound`: still to be voided.
+
+    A void lets go of what is left of an authorization, also of one that was captured in part
+    (.../api/payments/v2, "Void authorized payment"): it succeeded only where nothing was
+    taken. `is_over`: PayPal has said that it holds nothing any more.
+    """
+    if (taken := _taken(order)) is not None:
+        if is_over and isinstance(taken, CapturedElsewhere):
+            return replace(taken, is_held=False)
+        return taken
     for authorization in order.payments.authorizations:
         if authorization.id == reference.id:
             match authorization.status:
-                case "VOIDED" | "EXPIRED":
+                case "VOIDED" | "EXPIRED" | "DENIED":
                     return Succeeded(str(reference))
-                case "CAPTURED" | "PARTIALLY_CAPTURED":
-                    return Declined("PREVIOUSLY_CAPTURED", "the authorization was captured")
+                case "CAPTURED" if order.payments.captures:
+                    return Succeeded(str(reference))  # all were refused in the end
                 case "CREATED" | "PENDING":
-                    return NotFound()
+                    return Succeeded(str(reference)) if is_over else NotFound()
+                case "PARTIALLY_CAPTURED" if order.payments.captures:
+                    return Succeeded(str(reference)) if is_over else NotFound()
                 case _:
                     return _not_moved(authorization)
     return Unknown(Trouble.UNEXPECTED_STATUS, "the order does not show its authorization")
@@ -247,12 +180,19 @@ def voided(reference: Reference, order: Order) -> Finding:
 def refunded(asked: Money, refund_id: str, order: Order) -> Finding:
     """What an order says about the refund that carries our id."""
     ours = [refund for refund in order.payments.refunds if refund.custom_id == refund_id]
-    return refund_made(asked, ours[-1]) if ours else NotFound()
+    given = [refund for refund in ours if refund.status == "COMPLETED"]
+    exact = [refund for refund in given if refund.money == asked]
+    if exact:
+        others = (refund.id for refund in given if refund is not exact[0])
+        return Succeeded(exact[0].id, tuple(others))
+    pending = [refund for refund in ours if refund.status == "PENDING"]
+    found = given or pending or ours
+    return refund_made(asked, found[-1]) if found else NotFound()
 
 
 def capture_made(asked: Money, order_id: str, capture: Movement) -> Finding:
     """What a capture says about itself."""
-    if capture.status in _CAPTURED:
+    if capture.is_taken:
         return _moved(str(Reference(order_id, Kind.CAPTURE, capture.id)), capture, asked)
     return _not_moved(capture)
 
@@ -260,6 +200,30 @@ def capture_made(asked: Money, order_id: str, capture: Movement) -> Finding:
 def refund_made(asked: Money, refund: Movement) -> Finding:
     """What a refund says about itself."""
     return _moved(refund.id, refund, asked) if refund.status == "COMPLETED" else _not_moved(refund)
+
+
+def _taken(order: Order) -> CapturedElsewhere | Pending | Unknown | None:
+    """What was taken, or is being taken, of the order; None: certainly nothing."""
+    open_ends = [
+        capture
+        for capture in order.payments.captures
+        if not capture.is_taken and capture.status not in REFUSED
+    ]
+    if open_ends:
+        still_open = _not_moved(open_ends[-1])
+        assert not isinstance(still_open, Declined), "a refusal is no open end"
+        return still_open
+    captures = order.taken
+    if not captures:
+        return None
+    amounts = [capture.money for capture in captures]
+    known = [money for money in amounts if money is not None]
+    is_one_currency = len(known) == len(amounts) and len({each.currency for each in known}) == 1
+    if not is_one_currency or not order.payments.authorizations:
+        # What was charged at once is of the amount of its order, which is ours.
+        return _mismatch(_name(order, captures[0]), captures[0])
+    total = Money(sum(each.amount_minor for each in known), known[0].currency)
+    return CapturedElsewhere(_name(order, captures[0]), total, is_held=order.is_held)
 
 
 def _untouched(order: Order) -> Finding:
@@ -276,34 +240,45 @@ def _untouched(order: Order) -> Finding:
             return Unknown(Trouble.UNEXPECTED_STATUS, f"order status {vendor_text(status)!r}")
 
 
-def _not_moved(movement: Movement) -> Declined | Unknown:
+def _not_moved(movement: Movement) -> Declined | Pending | Unknown:
     match movement.status:
-        case "DECLINED" | "DENIED" | "FAILED" | "CANCELLED" as status:
+        case status if status in REFUSED:
             return Declined(_reason_of(movement) or status, f"PayPal answers {status}")
         case "PENDING":
-            return Unknown(Trouble.PENDING, f"pending: {_reason_of(movement) or 'no reason given'}")
+            return Pending(Trouble.PENDING, f"pending: {_reason_of(movement) or 'no reason given'}")
         case status:
             return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(status)!r}")
 
 
+def _refused_finally(capture: Movement, order: Order) -> Declined | Pending | Unknown:
+    """A refused capture, and whether that leaves anything to be captured."""
+    refusal = _not_moved(capture)
+    is_released = bool(order.payments.authorizations) and not order.is_held
+    if isinstance(refusal, Declined) and is_released:
+        return replace(refusal, is_released=True)
+    return refusal
+
+
 def _reason_of(movement: Movement) -> str:
-    response, details = movement.processor_response, movement.status_details
-    return vendor_text(
-        (response.response_code if response else None) or (details.reason if details else None)
-    )
+    response = movement.processor_response
+    return vendor_text((response.response_code if response else None) or movement.reason)
+
+
+def _name(order: Order, capture: Movement) -> str:
+    return str(Reference(order.id, Kind.CAPTURE, capture.id))
 
 
 def _moved(reference: str, movement: Movement, asked: Money) -> Succeeded | Unknown:
     """Success if the amount is the one asked for; another is for a person to look at."""
-    if (amount := movement.amount) is None:
-        return Unknown(Trouble.AMOUNT_MISMATCH, f"{vendor_text(reference)}: no amount")
-    try:
-        is_equal = parse_amount(amount.value, amount.currency_code) == asked
-    except (AmountError, CurrencyError):
-        is_equal = False
-    if is_equal:
+    if movement.money == asked:
         return Succeeded(reference)
-    found = vendor_text(f"{amount.value} {amount.currency_code}")
+    return _mismatch(reference, movement)
+
+
+def _mismatch(reference: str, movement: Movement) -> Unknown:
+    amount = movement.amount
+    found = f"{amount.value} {amount.currency_code}" if amount else "no amount"
     return Unknown(
-        Trouble.AMOUNT_MISMATCH, f"{vendor_text(reference)}: asked for {asked}, found {found}"
+        Trouble.AMOUNT_MISMATCH,
+        f"{vendor_text(reference)}: not what was asked for, but {vendor_text(found)}",
     )

@@ -7,11 +7,11 @@ Source: developer.paypal.com/docs/api/orders/v2, developer.paypal.com/docs/api/p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
 
-from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import (
     Declined,
     Finding,
@@ -29,27 +29,28 @@ from providers.gateway import (
     CaptureRequest,
     ChargeRequest,
     Inquiry,
+    Look,
     RefundRequest,
+    StandingQuery,
     Trouble,
     VoidRequest,
 )
 from providers.paypal.answers import (
     CONTRADICTIONS,
-    Kind,
-    Movement,
-    Order,
-    Reference,
+    LET_GO,
     authorized,
     capture_made,
     captured,
     refund_made,
     refunded,
-    to_paypal,
     voided,
 )
 from providers.paypal.client import PayPalClient
 from providers.paypal.config import NAME, PayPalConfig
+from providers.paypal.look import look
+from providers.paypal.objects import Kind, Movement, Order, Reference, to_paypal
 from providers.paypal.orders import (
+    CAPTURES,
     KEY_WINDOW_S,
     ORDERS,
     answered,
@@ -62,7 +63,6 @@ from providers.paypal.orders import (
 from providers.transport import CONNECTIONS, Answer, Exchange, vendor_text
 
 _AUTHORIZATIONS: Final = "/v2/payments/authorizations"
-_CAPTURES: Final = "/v2/payments/captures"
 _NO_CONTENT: Final = 204
 _NOTE_LENGTH_MAX: Final = 255
 # Troubles that leave a call in doubt which could have no effect anyway.
@@ -119,23 +119,23 @@ class PayPalGateway:
         return await self._settled(request, order_id, made, partial(captured, request.amount))
 
     async def void(self, request: VoidRequest) -> Outcome:
-        if (reference := _reference(request.provider_reference, Kind.AUTHORIZATION)) is None:
-            return _invalid_reference(Kind.AUTHORIZATION)
+        reference = await self._authorization(request)
+        if not isinstance(reference, Reference):
+            return reference
         path = f"{_AUTHORIZATIONS}/{segment(reference.id)}/void"
-        exchange = await self._post(request, path, "void", None)
-        if isinstance(exchange, Answer) and exchange.status == _NO_CONTENT:
-            return Succeeded(str(reference))
-        judge = partial(voided, reference)
-        made = answered(exchange, Movement)
-        outcome = _void_made(reference, made) if isinstance(made, Movement) else made
-        if isinstance(outcome, Declined) and outcome.code == AUTHORIZATION_EXPIRED:
-            return Succeeded(str(reference))  # there is nothing left to void
-        return await self._settled(request, reference.order, outcome, judge)
+        outcome = _void_made(reference, await self._post(request, path, "void", None))
+        if isinstance(outcome, Succeeded) or (
+            isinstance(outcome, Declined) and outcome.code in LET_GO
+        ):
+            # What was taken of it before is told by its order alone.
+            judge = partial(voided, reference, is_over=True)
+            return _done(await self._read(request, reference.order, judge))
+        return await self._settled(request, reference.order, outcome, partial(voided, reference))
 
     async def refund(self, request: RefundRequest) -> Outcome:
         if (reference := _reference(request.provider_reference, Kind.CAPTURE)) is None:
             return _invalid_reference(Kind.CAPTURE)
-        path = f"{_CAPTURES}/{segment(reference.id)}/refund"
+        path = f"{CAPTURES}/{segment(reference.id)}/refund"
         body: dict[str, object] = {
             "amount": to_paypal(request.amount).model_dump(),
             "custom_id": str(request.refund_id),
@@ -155,8 +155,26 @@ class PayPalGateway:
         order = await find_order(self._client, inquiry, self._now())
         return judge(order) if isinstance(order, Order) else order
 
+    async def look(self, query: StandingQuery) -> Look:
+        return await look(self._client, query)
+
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    async def _authorization(
+        self, request: VoidRequest
+    ) -> Reference | Declined | Retriable | Unknown:
+        """What is to be voided; of one that was captured in part we know the capture's name."""
+        if (reference := Reference.parse(request.provider_reference)) is None:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        if reference.kind is Kind.AUTHORIZATION:
+            return reference
+        order = await read_order(self._client, request, reference.order)
+        if not isinstance(order, Order):
+            return order
+        if not order.payments.authorizations:
+            return _invalid_reference(Kind.AUTHORIZATION)
+        return replace(reference, kind=Kind.AUTHORIZATION, id=order.payments.authorizations[-1].id)
 
     async def _post(
         self, request: AnyRequest, path: str, step: str, body: Json | None
@@ -179,10 +197,13 @@ class PayPalGateway:
         """
         if not isinstance(outcome, Declined) or outcome.code not in CONTRADICTIONS:
             return _done(outcome)
+        found = await self._read(request, order_id, judge)
+        return outcome if isinstance(found, NotFound) else found
+
+    async def _read(self, request: AnyRequest, order_id: str, judge: Judge) -> Finding:
+        """What the order tells after a call; that it cannot be read undoes nothing."""
         order = await read_order(self._client, request, order_id)
         match judge(order) if isinstance(order, Order) else order:
-            case NotFound():
-                return outcome
             case Retriable(code, message):
                 return Unknown(code, message)
             case found:
@@ -216,10 +237,17 @@ def _invalid_reference(kind: Kind) -> Declined:
     return Declined(Trouble.INVALID_REFERENCE, f"not a reference of a PayPal {kind}")
 
 
-def _void_made(reference: Reference, authorization: Movement) -> Succeeded | Unknown:
-    if authorization.status == "VOIDED":
+def _void_made(
+    reference: Reference, exchange: Exchange | Retriable
+) -> Succeeded | Declined | Retriable | Unknown:
+    if isinstance(exchange, Answer) and exchange.status == _NO_CONTENT:
         return Succeeded(str(reference))
-    return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(authorization.status)!r}")
+    made = answered(exchange, Movement)
+    if not isinstance(made, Movement):
+        return made
+    if made.status == "VOIDED":
+        return Succeeded(str(reference))
+    return Unknown(Trouble.UNEXPECTED_STATUS, f"status {vendor_text(made.status)!r}")
 
 
 def _done(outcome: Finding | Retriable) -> Outcome:

@@ -17,13 +17,17 @@ from urllib.parse import quote
 
 from payments.money import Money
 from payments.outcome import Declined, Operation, Retriable, Unknown, Unresolvable
-from providers.gateway import AnyRequest, Inquiry, Trouble
-from providers.paypal.answers import ObjectT, Order, Reference, parse, refused, to_paypal
+from providers.gateway import AnyRequest, Inquiry, StandingQuery, Trouble
+from providers.paypal.answers import refused
 from providers.paypal.client import PayPalClient
+from providers.paypal.objects import ObjectT, Order, Reference, parse, to_paypal
 from providers.transport import Answer, Exchange, of_broken
 
 ORDERS: Final = "/v2/checkout/orders"
-# "The server stores keys for 6 hours", docs/api/orders/v2; for payments it is 45 days.
+CAPTURES: Final = "/v2/payments/captures"
+# "The server stores keys for 6 hours", docs/api/orders/v2 (72 for who asks an account manager). The
+# 45 days of docs/api/payments/v2 bound nothing here: captures, voids and refunds are found on
+# the order, at whatever age.
 KEY_WINDOW_S: Final = 6 * 3600.0
 # An order made again at the end of the window must reach PayPal before it forgets the key.
 _WINDOW: Final = timedelta(seconds=KEY_WINDOW_S) - timedelta(minutes=10)
@@ -54,14 +58,20 @@ async def create_order(
 
 
 async def read_order(
-    client: PayPalClient, request: AnyRequest, order_id: str
+    client: PayPalClient, request: AnyRequest | StandingQuery, order_id: str
 ) -> Order | Retriable | Unknown:
-    """An order as it is now. That we may not look says nothing about it: `Unknown`."""
-    path = f"{ORDERS}/{segment(order_id)}"
-    order = answered(await client.get(path, traceparent=request.traceparent), Order)
-    if isinstance(order, Declined):
-        return Unknown(Trouble.INCONCLUSIVE, f"{order.code}: {order.message}")
-    return order
+    """An order as it is now."""
+    return await read(client, request, f"{ORDERS}/{segment(order_id)}", Order)
+
+
+async def read(
+    client: PayPalClient, request: AnyRequest | StandingQuery, path: str, model: type[ObjectT]
+) -> ObjectT | Retriable | Unknown:
+    """An object as it is now. That we may not look says nothing about it: `Unknown`."""
+    found = answered(await client.get(path, traceparent=request.traceparent), model)
+    if isinstance(found, Declined):
+        return Unknown(Trouble.INCONCLUSIVE, f"{found.code}: {found.message}")
+    return found
 
 
 async def find_order(

@@ -9,5 +9,6 @@ from providers.stripe.config import StripeConfig as Config
 from providers.stripe.events import EVENT_TYPES
 from providers.stripe.gateway import StripeGateway as Gateway
 from providers.stripe.notifications import StripeWebhooks as Notifications
+from providers.stripe.objects import REFERENCE
 
-__all__ = ["EVENT_TYPES", "NAME", "Config", "Gateway", "Notifications"]
+__all__ = ["EVENT_TYPES", "NAME", "REFERENCE", "Config", "Gateway", "Notifications"]

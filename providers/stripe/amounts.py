@@ -1,6 +1,7 @@
 """Money as Stripe counts it, which is in minor units but not always ISO 4217's.
 
-The conversion is exact; what would not be is refused before. Source: docs.stripe.com/currencies.
+The conversion is exact, either way; what would not be is refused before it is asked, and not
+believed when it is answered. Source: docs.stripe.com/currencies.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from payments.money import Money
+from payments.currencies import EXPONENTS
+from payments.money import AMOUNT_MINOR_MAX, Money
 
 # Stripe takes whole ariary; ISO 4217 gives the currency two digits.
 _WHOLE_UNITS_ONLY: Final = frozenset({"MGA"})
@@ -37,3 +39,16 @@ def to_stripe(money: Money) -> StripeAmount:
     elif currency in _TWO_DIGITS_BY_CUSTOM:
         value *= 100
     return StripeAmount(value, currency.lower())
+
+
+def from_stripe(amount: StripeAmount) -> Money | None:
+    """The same amount here; None for one that no payment can be of."""
+    currency, value = amount.currency.upper(), amount.value
+    if currency in _WHOLE_UNITS_ONLY:
+        value *= STEPS[currency]
+    elif currency in _TWO_DIGITS_BY_CUSTOM:
+        value, rest = divmod(value, 100)
+        if rest:
+            return None
+    is_known = currency in EXPONENTS and 0 < value <= AMOUNT_MINOR_MAX
+    return Money(value, currency) if is_known else None

@@ -2,106 +2,52 @@
 
 A status that is not named here is `Unknown`, never a decline: Stripe adds statuses, and a
 payment must not fail because of one. The amount that moved is compared with the amount
-asked for, since `Succeeded` is what the ledger posts.
+asked for, since `Succeeded` is what the ledger posts; what somebody else took of an
+authorization is said in ISO 4217's units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Finding,
     NotFound,
     Operation,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
 )
 from providers.gateway import Trouble
-from providers.stripe.amounts import StripeAmount
+from providers.stripe.amounts import StripeAmount, from_stripe
+from providers.stripe.objects import ErrorBody, Fault, Intent, Refund
 from providers.transport import Answer, of_status, unreadable, vendor_text
 
+ObjectT = TypeVar("ObjectT", Intent, Refund)
+
 _LOCKED: Final = "lock_timeout"
-
-
-class _Object(BaseModel):
-    # strict: "100" is no amount and 1 no boolean, whoever sends it.
-    model_config = ConfigDict(frozen=True, strict=True)
-
-
-ObjectT = TypeVar("ObjectT", bound=_Object)
-
-
-class Fault(_Object):
-    """`error` of an error body, and a PaymentIntent's `last_payment_error`."""
-
-    type: str
-    code: str | None = None
-    decline_code: str | None = None
-    message: str | None = None
-
-
-class Intent(_Object):
-    """A PaymentIntent; amounts in Stripe's minor units, `created` in Unix seconds."""
-
-    id: str
-    status: str
-    amount: int
-    currency: str
-    amount_capturable: int = 0
-    amount_received: int = 0
-    created: int = 0
-    metadata: dict[str, str] = Field(default_factory=dict)
-    last_payment_error: Fault | None = None
-    cancellation_reason: str | None = None
-
-
-class Refund(_Object):
-    """A refund; `status` is null for some payment methods."""
-
-    id: str
-    status: str | None
-    amount: int
-    currency: str
-    metadata: dict[str, str] = Field(default_factory=dict)
-    failure_reason: str | None = None
-
-
-class Page(_Object, Generic[ObjectT]):
-    """One page of a list or a search, newest first."""
-
-    data: list[ObjectT]
-    has_more: bool
-
-
-class _Error(_Object):
-    error: Fault
-
-
 # Stripe's way to say that the object already is where we want it, or cannot get there any more;
-# which of the two, only the object tells.
+# which of the two, only the object tells. Source: docs.stripe.com/error-codes.
 CONTRADICTIONS = frozenset(
     {
+        "capture_charge_authorization_expired",
         "charge_already_captured",
         "charge_already_refunded",
+        "charge_expired_for_capture",
         "payment_intent_unexpected_state",
     }
 )
 # The reasons Stripe itself gives, docs.stripe.com/api/payment_intents/object.
 _LAPSED = frozenset({"automatic", "expired"})
-
-
-def parse(model: type[ObjectT], answer: Answer) -> ObjectT | Unknown:
-    """The object of a 2xx answer; its body being anything else is `Unknown`."""
-    try:
-        return model.model_validate_json(answer.body)
-    except ValidationError:
-        return unreadable(answer)
 
 
 def refused(answer: Answer) -> Declined | Retriable | Unknown:
@@ -115,7 +61,7 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
     if outcome is not None and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
         return outcome
     try:
-        fault = _Error.model_validate_json(answer.body).error
+        fault = ErrorBody.model_validate_json(answer.body).error
     except ValidationError:
         return outcome or unreadable(answer)
     if outcome is not None:
@@ -133,16 +79,16 @@ def refused(answer: Answer) -> Declined | Retriable | Unknown:
 def confirmed(operation: Operation, asked: StripeAmount, intent: Intent) -> Finding:
     """What a PaymentIntent says about the charge or authorization that made it."""
     match intent.status:
-        case "succeeded" if operation is Operation.AUTHORIZE:
-            # Captured since, perhaps in part; what was authorized is `amount`.
-            return _moved(intent.id, StripeAmount(intent.amount, intent.currency), asked)
-        case "succeeded":
-            return _moved(intent.id, StripeAmount(intent.amount_received, intent.currency), asked)
+        case "succeeded" | "canceled" if intent.amount_received:
+            # An authorization was captured since, perhaps in part: it was of `amount`.
+            is_hold = operation is Operation.AUTHORIZE
+            moved = intent.amount if is_hold else intent.amount_received
+            return _moved(intent.id, StripeAmount(moved, intent.currency), asked)
         case "requires_capture" if operation is Operation.AUTHORIZE:
-            held = StripeAmount(intent.amount_capturable, intent.currency)
-            return _moved(intent.id, held, asked)
+            held = intent.amount_capturable + intent.amount_received
+            return _moved(intent.id, StripeAmount(held, intent.currency), asked)
         case "processing":
-            return Unknown(Trouble.PENDING, "the payment is processing")
+            return Pending(Trouble.PENDING, "the payment is processing")
         case "requires_action":
             # Nobody will: the customer is not here, and we hand out no client secret.
             return Declined("authentication_required", "the customer would have to authenticate")
@@ -150,21 +96,22 @@ def confirmed(operation: Operation, asked: StripeAmount, intent: Intent) -> Find
             return _declined(intent.last_payment_error)
         case "canceled":
             return _canceled(intent)
+        case _ if intent.is_unconfirmed:
+            # It looks like that while the confirmation we asked for is still under way.
+            return Unknown(Trouble.IN_PROGRESS, "the payment is not confirmed")
         case status:
-            # requires_confirmation and a bare requires_payment_method too: an intent looks like
-            # that while the confirmation we asked for is still under way.
             return _unexpected(status)
 
 
 def captured(asked: StripeAmount, intent: Intent) -> Finding:
     """What a PaymentIntent says about its capture; `NotFound`: still to be captured."""
     match intent.status:
-        case "succeeded":
-            return _moved(intent.id, StripeAmount(intent.amount_received, intent.currency), asked)
+        case "succeeded" | "canceled" | "requires_capture" if intent.amount_received:
+            return _taken(intent, asked)
         case "requires_capture":
             return NotFound()
         case "processing":
-            return Unknown(Trouble.PENDING, "the capture is processing")
+            return Pending(Trouble.PENDING, "the capture is processing")
         case "canceled":
             return _canceled(intent)
         case status:
@@ -172,14 +119,18 @@ def captured(asked: StripeAmount, intent: Intent) -> Finding:
 
 
 def voided(intent: Intent) -> Finding:
-    """What a PaymentIntent says about its cancellation; `NotFound`: still to be canceled."""
+    """What a PaymentIntent says about its cancellation; `NotFound`: still to be canceled.
+
+    What can be canceled: docs.stripe.com/api/payment_intents/cancel. What was captured in part may
+    be held still, docs.stripe.com/payments/multicapture.
+    """
     match intent.status:
+        case "succeeded" | "canceled" | "requires_capture" if intent.amount_received:
+            return _taken(intent, None)
         case "canceled":
             return Succeeded(intent.id)
-        case "succeeded":
-            return Declined("already_captured", "the payment was captured")
         case "processing":
-            return Unknown(Trouble.PENDING, "the payment is processing")
+            return Pending(Trouble.PENDING, "the payment is processing")
         case (
             "requires_capture"
             | "requires_action"
@@ -201,33 +152,56 @@ def refunded(asked: StripeAmount, refund: Refund) -> Finding:
         case "canceled":
             return Declined("refund_canceled", "the refund was canceled")
         case "pending" | "requires_action":
-            return Unknown(Trouble.PENDING, f"the refund is {refund.status}")
+            return Pending(Trouble.PENDING, f"the refund is {refund.status}")
         case status:
             return _unexpected(str(status))
 
 
-def most_telling(intents: list[Intent]) -> Intent:
-    """Of several PaymentIntents of one payment the one that decides it: money first, then age."""
-    order = ("succeeded", "requires_capture", "processing", "requires_action")
-    rank = {status: position for position, status in enumerate(order)}
-    return min(intents, key=lambda intent: (rank.get(intent.status, len(rank)), intent.created))
+def decided(objects: Sequence[ObjectT], judge: Callable[[ObjectT], Finding]) -> Finding:
+    """What several objects of one payment, or of one refund, come to: money first, then age.
+
+    Success names every other one of them that has money too.
+    """
+    ranked = sorted(objects, key=lambda each: each.precedence)
+    moved = [each for each in ranked if each.has_money]
+    for each in moved:
+        verdict = judge(each)
+        if isinstance(verdict, Succeeded):
+            others = tuple(other.id for other in moved if other is not each)
+            return replace(verdict, others=others)
+    return judge(ranked[0])
+
+
+def _taken(intent: Intent, asked: StripeAmount | None) -> Finding:
+    """Success if all that was taken is what was asked for; else somebody else took it."""
+    received = StripeAmount(intent.amount_received, intent.currency)
+    is_held = intent.status == "requires_capture"
+    if received == asked and not is_held:
+        return Succeeded(intent.id)
+    amount = from_stripe(received)
+    if amount is None or (asked is not None and asked.currency != received.currency):
+        return _mismatch(intent.id, received, asked)
+    return CapturedElsewhere(intent.id, amount, is_held=is_held)
 
 
 def _moved(reference: str, moved: StripeAmount, asked: StripeAmount) -> Succeeded | Unknown:
     """Success if the amount is the one asked for; another is for a person to look at."""
-    if moved == asked:
-        return Succeeded(reference)
+    return Succeeded(reference) if moved == asked else _mismatch(reference, moved, asked)
+
+
+def _mismatch(reference: str, found: StripeAmount, asked: StripeAmount | None) -> Unknown:
+    sought = f"asked for {asked.value} {asked.currency}, " if asked else ""
     return Unknown(
         Trouble.AMOUNT_MISMATCH,
-        f"{reference}: asked for {asked.value} {asked.currency}, found {moved.value} "
-        f"{vendor_text(moved.currency)}",
+        f"{reference}: {sought}found {found.value} {vendor_text(found.currency)}",
     )
 
 
 def _canceled(intent: Intent) -> Declined:
     """By somebody, or by Stripe, which lets go what nobody captured in time."""
     reason = vendor_text(intent.cancellation_reason) or "canceled"
-    return Declined(AUTHORIZATION_EXPIRED if reason in _LAPSED else "canceled", reason)
+    code = AUTHORIZATION_EXPIRED if reason in _LAPSED else "canceled"
+    return Declined(code, reason, is_released=True)
 
 
 def _declined(fault: Fault) -> Declined:

@@ -7,6 +7,7 @@ Source: docs.stripe.com/api/payment_intents, docs.stripe.com/api/refunds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
@@ -27,31 +28,36 @@ from providers.gateway import (
     CaptureRequest,
     ChargeRequest,
     Inquiry,
+    Look,
     RefundRequest,
+    StandingQuery,
     Trouble,
     VoidRequest,
 )
 from providers.stripe.amounts import STEPS, StripeAmount, to_stripe
 from providers.stripe.answers import (
     CONTRADICTIONS,
-    Intent,
-    Refund,
+    ObjectT,
     captured,
     confirmed,
+    decided,
     refunded,
     voided,
 )
-from providers.stripe.client import ObjectT, StripeClient, segment
+from providers.stripe.client import StripeClient, segment
 from providers.stripe.config import NAME, StripeConfig
 from providers.stripe.inquiry import (
     INTENTS,
     REFUNDS,
     Nothing,
-    find_intent,
-    find_refund,
-    find_refund_of,
+    find_intents,
+    find_refunds,
+    find_refunds_of,
     read_intent,
 )
+from providers.stripe.objects import Intent, Refund
+from providers.stripe.standing import look
+from providers.stripe.unconfirmed import settled
 from providers.transport import CONNECTIONS
 
 # docs.stripe.com/api/metadata. What does not fit is left out: a payment must not fail because
@@ -76,8 +82,15 @@ class StripeGateway:
     name: Final = NAME
     capabilities: Final = CAPABILITIES
 
-    def __init__(self, config: StripeConfig, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        config: StripeConfig,
+        connections: int = CONNECTIONS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now` is in Unix seconds."""
         self._client = StripeClient(config, connections)
+        self._now = now
         self._default_payment_method = config.default_payment_method
 
     async def charge(self, request: ChargeRequest) -> Outcome:
@@ -112,27 +125,32 @@ class StripeGateway:
         fields = _refund_fields(request, asked)
         outcome = _outcome(await self._client.post(request, REFUNDS, fields, Refund), judge)
         if _is_contradiction(outcome):
-            refund = await find_refund_of(
+            refunds = await find_refunds_of(
                 self._client, request, request.provider_reference, str(request.refund_id)
             )
-            return _resolved(outcome, refund, judge)
+            return _resolved(outcome, refunds, judge)
         return outcome
 
     async def inquire(self, inquiry: Inquiry) -> InquiryOutcome:
         asked = to_stripe(inquiry.amount)
         match inquiry.operation:
             case Operation.CHARGE | Operation.AUTHORIZE as operation:
-                intent = await find_intent(self._client, inquiry)
-                return _finding(intent, partial(confirmed, operation, asked))
+                intents = await find_intents(self._client, inquiry)
+                if isinstance(intents, list):
+                    intents = await settled(self._client, inquiry, intents, self._now())
+                return _finding(intents, partial(confirmed, operation, asked))
             case Operation.CAPTURE:
-                return _finding(await find_intent(self._client, inquiry), partial(captured, asked))
+                return _finding(await find_intents(self._client, inquiry), partial(captured, asked))
             case Operation.VOID:
-                return _finding(await find_intent(self._client, inquiry), voided)
+                return _finding(await find_intents(self._client, inquiry), voided)
             case Operation.REFUND:
-                refund = await find_refund(self._client, inquiry)
-                return _finding(refund, partial(refunded, asked))
+                refunds = await find_refunds(self._client, inquiry)
+                return _finding(refunds, partial(refunded, asked))
             case _:
                 assert_never(inquiry.operation)
+
+    async def look(self, query: StandingQuery) -> Look:
+        return await look(self._client, query)
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -194,9 +212,11 @@ def _outcome(
     return verdict
 
 
-def _finding(found: ObjectT | Nothing, judge: Callable[[ObjectT], Finding]) -> Finding | Retriable:
+def _finding(
+    found: list[ObjectT] | Nothing, judge: Callable[[ObjectT], Finding]
+) -> Finding | Retriable:
     """The outcome of an inquiry."""
-    return found if isinstance(found, NotFound | Retriable | Unknown) else judge(found)
+    return decided(found, judge) if isinstance(found, list) else found
 
 
 def _is_contradiction(outcome: Outcome) -> bool:
@@ -204,7 +224,7 @@ def _is_contradiction(outcome: Outcome) -> bool:
 
 
 def _resolved(
-    declined: Outcome, found: ObjectT | Nothing, judge: Callable[[ObjectT], Finding]
+    declined: Outcome, found: list[ObjectT] | Nothing, judge: Callable[[ObjectT], Finding]
 ) -> Outcome:
     """What a refusal for the object's state means, once its state has been read.
 

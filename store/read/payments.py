@@ -1,4 +1,4 @@
-"""Reading payments: one with all that belongs to it, a page of them, those that have ended."""
+"""Reading payments: one with what belongs to it, a page of them, those that have ended."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from payments.attempt import Attempt, AttemptResult
-from payments.events import EventType
-from payments.outcome import Operation
-from payments.payment import TERMINAL, Provider
+from payments.payment import TERMINAL
 from store.queries import bound
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
+from store.read.payment_history import attempt_from, event_from
 from store.rows import payment_from, refund_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
 
-    from payments.payment import Payment, PaymentStatus
+    from payments.payment import Payment, PaymentStatus, Provider
     from payments.refund import Refund
+    from store.read.payment_history import AttemptRecord, StoredEvent
 
 # An id is made a little after the time its payment bears; far more than that is let through.
 _ID_DELAY_MAX: Final = timedelta(minutes=1)
@@ -33,28 +29,11 @@ _TERMINAL: Final = sorted(status.value for status in TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """A try at a provider and, once it ended, how."""
-
-    attempt: Attempt
-    result: AttemptResult | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """A change of a payment as it was recorded; `sequence` is None for a private one."""
-
-    id: UUID
-    type: EventType
-    version: int
-    sequence: int | None
-    occurred_at: datetime
-    data: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
 class PaymentDetail:
-    """A payment and what belongs to it, all of one moment; `events` if they were asked for."""
+    """A payment and the newest of what belongs to it, newest first, all of one moment.
+
+    `events` if they were asked for.
+    """
 
     payment: Payment
     attempts: tuple[AttemptRecord, ...]
@@ -82,20 +61,34 @@ async def payment_by_id(
     return payment_from(row) if row else None
 
 
-async def payment_with_all(
-    connection: PoolConnectionProxy, tenant_id: str, payment_id: UUID, *, with_events: bool
+async def payment_in_detail(
+    connection: PoolConnectionProxy,
+    tenant_id: str,
+    payment_id: UUID,
+    *,
+    with_events: bool,
+    limit: int,
 ) -> PaymentDetail | None:
-    """The tenant's payment with its attempts, refunds and, if wanted, history; or None."""
-    asked = bound("payment_with_all", tenant_id=tenant_id, id=payment_id, with_events=with_events)
+    """The tenant's payment with at most `limit` attempts, refunds and, if wanted, changes; or None.
+
+    In the order of their lists (`store.read.payment_history`).
+    """
+    asked = bound(
+        "payment_in_detail",
+        tenant_id=tenant_id,
+        id=payment_id,
+        with_events=with_events,
+        rows_max=limit,
+    )
     row = await connection.fetchrow(*asked)
     if row is None:
         return None
     events = row["events"]
     return PaymentDetail(
         payment=payment_from(row),
-        attempts=tuple(_attempt_from(each) for each in row["attempts"]),
+        attempts=tuple(attempt_from(each) for each in row["attempts"]),
         refunds=tuple(refund_from(each) for each in row["refunds"]),
-        events=None if events is None else tuple(_event_from(each) for each in events),
+        events=None if events is None else tuple(event_from(each) for each in events),
     )
 
 
@@ -138,42 +131,3 @@ def _upper_bound(before: UUID | None, created_before: datetime | None) -> UUID:
     if created_before is None:
         return bound
     return min(bound, first_id_of(created_before + _ID_DELAY_MAX))
-
-
-def _attempt_from(row: Record) -> AttemptRecord:
-    attempt = Attempt(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        payment_id=row["payment_id"],
-        refund_id=row["refund_id"],
-        number=row["number"],
-        operation=Operation(row["operation"]),
-        inquiry=row["inquiry"],
-        provider=Provider(row["provider"]),
-        provider_key=row["provider_key"],
-        worker=row["worker"],
-        lease_expires_at=row["lease_expires_at"],
-        started_at=row["started_at"],
-    )
-    if row["outcome"] is None:
-        return AttemptRecord(attempt, None)
-    result = AttemptResult(
-        attempt_id=row["id"],
-        finished_at=row["finished_at"],
-        outcome=row["outcome"],
-        provider_reference=row["provider_reference"],
-        error_code=row["error_code"],
-        error=row["error"],
-    )
-    return AttemptRecord(attempt, result)
-
-
-def _event_from(row: Record) -> StoredEvent:
-    return StoredEvent(
-        id=row["id"],
-        type=EventType(row["type"]),
-        version=row["version"],
-        sequence=row["sequence"],
-        occurred_at=row["occurred_at"],
-        data=orjson.loads(row["data"]),
-    )

@@ -16,7 +16,7 @@ from payments.reconciliation.breaks import BreakState, TrackedBreak
 from payments.reconciliation.differences import MARGIN, BookEntry, BreakType, Kind, Period
 from payments.refund import RefundStatus
 from store.queries import bound
-from store.read.id_ranges import LAST_ID, first_id_of
+from store.read.id_ranges import FIRST_ID, LAST_ID
 from store.rows import break_from
 
 if TYPE_CHECKING:
@@ -91,13 +91,20 @@ async def _between(
     connection: PoolConnectionProxy, kind: Kind, statement: str, provider: Provider, period: Period
 ) -> list[BookEntry]:
     """Page by page: a period may hold more than one statement should."""
-    # What began within the margin cannot be said to be missing.
-    after, before = first_id_of(period.start + MARGIN), first_id_of(period.end)
+    # A line that names nothing of ours is found by its reference, and its clock is not ours.
+    after_time, after_id = period.start - MARGIN, FIRST_ID
+    page = {
+        "provider": provider,
+        "before": period.end + MARGIN,
+        "statuses": _SETTLED[kind],
+        "rows_max": _PAGE,
+    }
     found: list[BookEntry] = []
-    page = {"provider": provider, "before": before, "statuses": _SETTLED[kind], "rows_max": _PAGE}
-    while rows := await connection.fetch(*bound(statement, after=after, **page)):
+    while rows := await connection.fetch(
+        *bound(statement, after_time=after_time, after_id=after_id, **page)
+    ):
         found += [_entry_from(kind, row) for row in rows]
-        after = rows[-1]["id"]
+        after_time, after_id = rows[-1]["settled_at"], rows[-1]["id"]
     return found
 
 
@@ -126,6 +133,6 @@ def _entry_from(kind: Kind, row: Record) -> BookEntry:
         status=row["status"],
         is_open=row["status"] not in _OVER[kind],
         reference=row["provider_reference"],
-        created_at=row["created_at"],
+        began_at=row["began_at"],
         settled_at=row["settled_at"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from payments.payment import Provider
 from store.queries import bound
 
 if TYPE_CHECKING:
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which of the two it is, and its currency, which never changes."""
+    """Which of the two it is, its currency, and what its provider calls it."""
 
     is_refund: bool
     currency: str
+    provider: Provider | None
+    provider_reference: str | None
 
 
 async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Subject | None:
     """The payment or refund of that id, or None."""
     row = await connection.fetchrow(*bound("subject_by_id", id=subject_id))
-    return Subject(row["is_refund"], row["currency"]) if row else None
+    if row is None:
+        return None
+    provider = Provider(row["provider"]) if row["provider"] else None
+    return Subject(row["is_refund"], row["currency"], provider, row["provider_reference"])

@@ -21,6 +21,15 @@ FOR NO KEY UPDATE;
 SELECT * FROM refunds
 WHERE id = any($1::uuid[]);
 
+-- name: refunds_of_payments
+-- Not locked: whoever makes or changes one holds its payment. So it is for disputes.
+SELECT * FROM refunds
+WHERE payment_id = any($1::uuid[]);
+
+-- name: disputes_of_payments
+SELECT * FROM disputes
+WHERE payment_id = any($1::uuid[]);
+
 -- name: unresolved_letters_about
 -- Asked after the payments are locked: whoever parks or closes one of these holds its payment.
 SELECT id FROM dead_letters
@@ -47,7 +56,9 @@ INNER JOIN provider_events AS taken
     ON asked.provider = taken.provider AND asked.event_id = taken.event_id;
 
 -- name: idempotency_answers
-SELECT stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body
+SELECT
+    stored.tenant_id, stored.key, stored.fingerprint, stored.status, stored.headers, stored.body,
+    stored.provisional
 FROM unnest(:tenant_ids::text[], :keys::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;

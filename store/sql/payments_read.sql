@@ -4,30 +4,58 @@
 SELECT * FROM payments
 WHERE tenant_id = :tenant_id AND id = :id;
 
--- name: payment_with_all
--- The payment and what belongs to it, in one statement and so of one moment; the history
--- only where :with_events asks for it.
+-- name: payment_in_detail
+-- The payment and the newest of what belongs to it, in one statement and so of one moment, each
+-- in the order of its list; the history only where :with_events asks for it.
 SELECT
     payment.*,
     array(
-        SELECT attempt FROM attempts AS attempt
-        WHERE attempt.payment_id = payment.id
-        ORDER BY attempt.id
+        (
+            SELECT attempt FROM attempts AS attempt
+            WHERE attempt.payment_id = payment.id
+            ORDER BY coalesce(attempt.refund_id, attempt.payment_id) DESC, attempt.number DESC
+            LIMIT :rows_max
+        )
     ) AS attempts,
     array(
         SELECT refund FROM refunds AS refund
         WHERE refund.payment_id = payment.id
-        ORDER BY refund.id
+        ORDER BY refund.id DESC
+        LIMIT :rows_max
     ) AS refunds,
     CASE
         WHEN :with_events::boolean THEN array(
             SELECT event FROM payment_events AS event
             WHERE event.payment_id = payment.id
-            ORDER BY event.version
+            ORDER BY event.version DESC
+            LIMIT :rows_max
         )
     END AS events
 FROM payments AS payment
 WHERE payment.tenant_id = :tenant_id AND payment.id = :id;
+
+-- name: refunds_of_payment_page
+SELECT * FROM refunds
+WHERE payment_id = :payment_id AND tenant_id = :tenant_id AND id < :before_id
+ORDER BY id DESC
+LIMIT :rows_max;
+
+-- name: attempts_of_payment_page
+-- By what they were for, as their index has them: of a payment with many refunds, too, a page is
+-- found and not sorted out.
+SELECT * FROM attempts
+WHERE
+    payment_id = :payment_id
+    AND tenant_id = :tenant_id
+    AND (coalesce(refund_id, payment_id), number) < (:before_subject, :before_number)
+ORDER BY coalesce(refund_id, payment_id) DESC, number DESC
+LIMIT :rows_max;
+
+-- name: events_of_payment_page
+SELECT * FROM payment_events
+WHERE payment_id = :payment_id AND tenant_id = :tenant_id AND version < :before_version
+ORDER BY version DESC
+LIMIT :rows_max;
 
 -- name: payments_page
 -- A null filter filters nothing. The ids are bounded by the cursor and by the times.

@@ -2,43 +2,51 @@
 -- account serves them all, and a report is the account's.
 
 -- name: settled_payments_between
--- By id, that is by age: all that was created in the period, and of these what moved money.
+-- By when it was settled, however long before it was created: of these, what moved money.
 SELECT
     id, id AS payment_id, tenant_id, status, captured_minor AS amount_minor, currency,
-    provider_reference, created_at, completed_at AS settled_at
+    provider_reference, completed_at AS settled_at,
+    coalesce(
+        CASE WHEN asked_operation IN ('charge', 'capture') THEN first_asked_at END, created_at
+    ) AS began_at
 FROM payments
 WHERE
-    id > :after AND id < :before
-    AND provider = :provider
+    provider = :provider
+    AND (completed_at, id) > (:after_time, :after_id)
+    AND completed_at < :before
     AND status = any(:statuses::text[])
-ORDER BY id
+ORDER BY completed_at, id
 LIMIT :rows_max;
 
 -- name: settled_refunds_between
 SELECT
     id, payment_id, tenant_id, status, amount_minor, currency, provider_reference,
-    created_at, completed_at AS settled_at
+    completed_at AS settled_at, coalesce(first_asked_at, created_at) AS began_at
 FROM refunds
 WHERE
-    id > :after AND id < :before
-    AND provider = :provider
+    provider = :provider
+    AND (completed_at, id) > (:after_time, :after_id)
+    AND completed_at < :before
     AND status = any(:statuses::text[])
-ORDER BY id
+ORDER BY completed_at, id
 LIMIT :rows_max;
 
 -- name: payments_of_report
 -- Whatever their state: a payment that failed here may have been charged there.
 SELECT
-    id, id AS payment_id, tenant_id, status, currency, provider_reference, created_at,
+    id, id AS payment_id, tenant_id, status, currency, provider_reference,
     CASE WHEN captured_minor > 0 THEN captured_minor ELSE amount_minor END AS amount_minor,
-    CASE WHEN captured_minor > 0 THEN completed_at END AS settled_at
+    CASE WHEN captured_minor > 0 THEN completed_at END AS settled_at,
+    coalesce(
+        CASE WHEN asked_operation IN ('charge', 'capture') THEN first_asked_at END, created_at
+    ) AS began_at
 FROM payments
 WHERE provider = :provider AND id = any(:ids::uuid[]);
 
 -- name: refunds_of_report
 SELECT
     id, payment_id, tenant_id, status, amount_minor, currency, provider_reference,
-    created_at, completed_at AS settled_at
+    completed_at AS settled_at, coalesce(first_asked_at, created_at) AS began_at
 FROM refunds
 WHERE provider = :provider AND id = any(:ids::uuid[]);
 

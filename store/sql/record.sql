@@ -47,7 +47,7 @@ INSERT INTO payments (
     created_at, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at, authorization_expires_at, asked_operation, first_asked_at
+    completed_at, authorization_expires_at, asked_operation, first_asked_at, disputed_minor
 )
 SELECT
     unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:idempotency_key::text[]),
@@ -65,7 +65,8 @@ SELECT
     unnest(:last_error_code::text[]), unnest(:last_error::text[]), unnest(:version::integer[]),
     unnest(:sequence::integer[]), unnest(:updated_at::timestamptz[]),
     unnest(:completed_at::timestamptz[]), unnest(:authorization_expires_at::timestamptz[]),
-    unnest(:asked_operation::text[]), unnest(:first_asked_at::timestamptz[]);
+    unnest(:asked_operation::text[]), unnest(:first_asked_at::timestamptz[]),
+    unnest(:disputed_minor::bigint[]);
 
 -- name: update_payments
 UPDATE payments SET
@@ -90,7 +91,8 @@ UPDATE payments SET
     completed_at = new.completed_at,
     authorization_expires_at = new.authorization_expires_at,
     asked_operation = new.asked_operation,
-    first_asked_at = new.first_asked_at
+    first_asked_at = new.first_asked_at,
+    disputed_minor = new.disputed_minor
 FROM (
     SELECT
         unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
@@ -113,7 +115,8 @@ FROM (
         unnest(:completed_at::timestamptz[]) AS completed_at,
         unnest(:authorization_expires_at::timestamptz[]) AS authorization_expires_at,
         unnest(:asked_operation::text[]) AS asked_operation,
-        unnest(:first_asked_at::timestamptz[]) AS first_asked_at
+        unnest(:first_asked_at::timestamptz[]) AS first_asked_at,
+        unnest(:disputed_minor::bigint[]) AS disputed_minor
 ) AS new
 WHERE payments.id = new.id AND payments.version = new.version_before;
 
@@ -135,7 +138,7 @@ INSERT INTO refunds (
     id, tenant_id, payment_id, idempotency_key, amount_minor, currency, reason, provider,
     max_retries, created_at, status, provider_reference, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, updated_at, completed_at,
-    first_asked_at
+    first_asked_at, origin
 )
 SELECT
     unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:payment_id::uuid[]),
@@ -148,7 +151,7 @@ SELECT
     unnest(:retry_count::integer[]), unnest(:last_error_code::text[]),
     unnest(:last_error::text[]), unnest(:version::integer[]),
     unnest(:updated_at::timestamptz[]), unnest(:completed_at::timestamptz[]),
-    unnest(:first_asked_at::timestamptz[]);
+    unnest(:first_asked_at::timestamptz[]), unnest(:origin::text[]);
 
 -- name: update_refunds
 UPDATE refunds SET
@@ -181,6 +184,39 @@ FROM (
         unnest(:first_asked_at::timestamptz[]) AS first_asked_at
 ) AS new
 WHERE refunds.id = new.id AND refunds.version = new.version_before;
+
+-- name: insert_disputes
+INSERT INTO disputes (
+    id, tenant_id, payment_id, provider, reference, kind, amount_minor, currency, state,
+    withdrawn_minor, reason, created_at, updated_at, closed_at, version
+)
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:payment_id::uuid[]),
+    unnest(:provider::text[]), unnest(:reference::text[]), unnest(:kind::text[]),
+    unnest(:amount_minor::bigint[]), unnest(:currency::text[]), unnest(:state::text[]),
+    unnest(:withdrawn_minor::bigint[]), unnest(:reason::text[]),
+    unnest(:created_at::timestamptz[]), unnest(:updated_at::timestamptz[]),
+    unnest(:closed_at::timestamptz[]), unnest(:version::integer[]);
+
+-- name: update_disputes
+UPDATE disputes SET
+    amount_minor = new.amount_minor,
+    state = new.state,
+    withdrawn_minor = new.withdrawn_minor,
+    reason = new.reason,
+    updated_at = new.updated_at,
+    closed_at = new.closed_at,
+    version = new.version
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:amount_minor::bigint[]) AS amount_minor, unnest(:state::text[]) AS state,
+        unnest(:withdrawn_minor::bigint[]) AS withdrawn_minor,
+        unnest(:reason::text[]) AS reason, unnest(:updated_at::timestamptz[]) AS updated_at,
+        unnest(:closed_at::timestamptz[]) AS closed_at,
+        unnest(:version::integer[]) AS version
+) AS new
+WHERE disputes.id = new.id AND disputes.version = new.version_before;
 
 -- name: insert_ledger_transfers
 INSERT INTO ledger_transfers (
@@ -309,11 +345,23 @@ SELECT
 -- name: insert_idempotency_keys
 -- A key another transaction is inserting makes this one wait for it, and then fail:
 -- the batch is rolled back and decided again, with the other's answer in sight.
-INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, recorded_at)
+INSERT INTO idempotency_keys (
+    tenant_id, key, fingerprint, status, headers, body, recorded_at, provisional
+)
 SELECT * FROM (
     SELECT
         unnest(:tenant_id::text[]) AS tenant_id, unnest(:key::text[]) AS key,
         unnest(:fingerprint::bytea[]), unnest(:status::smallint[]), unnest(:headers::json[]),
-        unnest(:body::bytea[]), unnest(:recorded_at::timestamptz[])
+        unnest(:body::bytea[]), unnest(:recorded_at::timestamptz[]),
+        unnest(:provisional::boolean[])
 ) AS new
 ORDER BY tenant_id, key;
+
+-- name: settle_answer
+-- Once, whoever comes first: nobody was given what it replaces.
+UPDATE idempotency_keys SET
+    status = :status,
+    headers = :headers,
+    body = :body,
+    provisional = FALSE
+WHERE tenant_id = :tenant_id AND key = :key AND provisional;

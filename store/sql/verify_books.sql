@@ -168,7 +168,7 @@ WITH moved AS (
         count(*) FILTER (WHERE state = 'pending') AS holds,
         count(*) FILTER (WHERE pending_id IS NOT NULL) AS resolutions
     FROM ledger_transfers
-    WHERE refund_id IS NULL AND payment_id IS NOT NULL
+    WHERE refund_id IS NULL AND payment_id IS NOT NULL AND transaction_type <> 'dispute'
     GROUP BY payment_id
 ),
 
@@ -202,10 +202,15 @@ WHERE
     OR expected.open_holds <> coalesce(moved.holds - moved.resolutions, 0);
 
 -- name: verify_effects_of_refunds
--- A completed refund moved its amount once, any other none; a payment's totals are those
--- of its refunds and stay within what was captured.
+-- A completed refund moved its amount once more than it came back, any other as often; a
+-- payment's totals are those of its refunds and stay within what was captured.
 WITH moved AS (
-    SELECT refund_id, count(*) AS posts, sum(amount_minor) AS posted_minor
+    SELECT
+        refund_id,
+        sum(CASE transaction_type WHEN 'refund_returned' THEN -1 ELSE 1 END) AS posts,
+        sum(
+            CASE transaction_type WHEN 'refund_returned' THEN -amount_minor ELSE amount_minor END
+        ) AS posted_minor
     FROM ledger_transfers
     WHERE refund_id IS NOT NULL AND state = 'posted'
     GROUP BY refund_id
@@ -232,7 +237,7 @@ FROM refunds
 LEFT JOIN moved ON refunds.id = moved.refund_id
 WHERE
     coalesce(moved.posts, 0) <> (refunds.status = 'completed')::integer
-    OR (moved.posts = 1 AND moved.posted_minor <> refunds.amount_minor)
+    OR coalesce(moved.posted_minor, 0) <> coalesce(moved.posts, 0) * refunds.amount_minor
 UNION ALL
 SELECT
     format('payment %s', payments.id),
@@ -247,3 +252,37 @@ WHERE
     payments.refunded_minor <> coalesce(totals.refunded_minor, 0)
     OR payments.refund_pending_minor <> coalesce(totals.promised_minor, 0)
     OR payments.refunded_minor + payments.refund_pending_minor > payments.captured_minor;
+
+-- name: verify_disputes
+-- What disputes have withdrawn is what their payment says, and what the ledger moved for them.
+WITH withdrawn AS (
+    SELECT payment_id, sum(withdrawn_minor) AS withdrawn_minor
+    FROM disputes
+    GROUP BY payment_id
+),
+
+moved AS (
+    SELECT
+        transfers.payment_id,
+        sum(
+            CASE WHEN taken.id IS NULL THEN -transfers.amount_minor ELSE transfers.amount_minor END
+        ) AS moved_minor
+    FROM ledger_transfers AS transfers
+    LEFT JOIN system_accounts AS taken
+        ON transfers.credit_account_id = taken.id AND taken.code LIKE 'disputed:%'
+    WHERE transfers.transaction_type = 'dispute'
+    GROUP BY transfers.payment_id
+)
+
+SELECT
+    format('payment %s', payments.id) AS subject,
+    format(
+        'says %s is disputed, its disputes %s, the ledger %s', payments.disputed_minor,
+        coalesce(withdrawn.withdrawn_minor, 0), coalesce(moved.moved_minor, 0)
+    ) AS problem
+FROM payments
+LEFT JOIN withdrawn ON payments.id = withdrawn.payment_id
+LEFT JOIN moved ON payments.id = moved.payment_id
+WHERE
+    payments.disputed_minor <> coalesce(withdrawn.withdrawn_minor, 0)
+    OR payments.disputed_minor <> coalesce(moved.moved_minor, 0);

@@ -263,7 +263,8 @@ WHERE
     );
 
 -- name: verify_ends
--- What a client saw end stays ended, the same way, but by an operator's redrive.
+-- What a client saw end stays ended, the same way, but by an operator's redrive, and by a refund
+-- that came back.
 WITH statuses AS (
     SELECT
         payment_id, version, type, data -> 'payment' ->> 'status' AS status,
@@ -282,5 +283,6 @@ WHERE
         AND NOT (status_before = 'failed' AND type = 'payment.redriven'))
     OR (status_before = 'completed'
         AND status NOT IN ('completed', 'partially_refunded', 'refunded'))
-    OR (status_before = 'partially_refunded' AND status NOT IN ('partially_refunded', 'refunded'))
-    OR (status_before = 'refunded' AND status <> 'refunded');
+    OR (status_before = 'partially_refunded' AND status NOT IN ('partially_refunded', 'refunded')
+        AND type <> 'refund.failed')
+    OR (status_before = 'refunded' AND status <> 'refunded' AND type <> 'refund.failed');

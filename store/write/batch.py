@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from payments.decision import State
 from store.queries import bound, query
-from store.rows import account_from, dead_letter_from, payment_from, refund_from
+from store.rows import account_from, dead_letter_from, dispute_from, payment_from, refund_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from payments.commands import Command
     from payments.dead_letter import DeadLetter
     from payments.decision import Decision
+    from payments.dispute import Dispute
+    from payments.needs import Needs
     from payments.payment import Payment
     from payments.refund import Refund
 
@@ -37,11 +39,17 @@ class Working:
     refunds: dict[UUID, Refund] = field(default_factory=dict)
     dead_letters: dict[UUID, DeadLetter] = field(default_factory=dict)
     provider_events: set[tuple[str, str]] = field(default_factory=set)
+    disputes: dict[UUID, Dispute] = field(default_factory=dict)
 
     def state(self) -> State:
         """A view of these rows, not a copy."""
         return State(
-            self.accounts, self.payments, self.refunds, self.dead_letters, self.provider_events
+            self.accounts,
+            self.payments,
+            self.refunds,
+            self.dead_letters,
+            self.provider_events,
+            self.disputes,
         )
 
     def apply(self, decision: Decision) -> None:
@@ -52,6 +60,7 @@ class Working:
         self.refunds.update((each.id, each) for each in decision.refunds)
         self.dead_letters.update((each.id, each) for each in decision.dead_letters)
         self.provider_events.update(each.event.key for each in decision.provider_events)
+        self.disputes.update((each.id, each) for each in decision.disputes)
 
 
 async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> Working:
@@ -82,6 +91,7 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
     if refund_ids:
         rows = await connection.fetch(query("refunds_by_id"), list(refund_ids))
         working.refunds = {row["id"]: refund_from(row) for row in rows}
+    await _load_standing(connection, needs, working)
     if any(need.unresolved for need in needs):
         about = bound("unresolved_letters_about", payment_ids=list(working.payments))
         letter_ids.update(row["id"] for row in await connection.fetch(*about))
@@ -91,6 +101,19 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
         rows = await connection.fetch(query("lock_accounts"), list(account_ids))
         working.accounts = {row["id"]: account_from(row) for row in rows}
     return working
+
+
+async def _load_standing(
+    connection: PoolConnectionProxy, needs: Sequence[Needs], working: Working
+) -> None:
+    """All refunds and disputes of the payments that are looked at as a whole."""
+    payment_ids = [each for need in needs if need.standing for each in need.payment_ids]
+    if not payment_ids:
+        return
+    refunds = await connection.fetch(query("refunds_of_payments"), payment_ids)
+    working.refunds.update((row["id"], refund_from(row)) for row in refunds)
+    disputes = await connection.fetch(query("disputes_of_payments"), payment_ids)
+    working.disputes = {row["id"]: dispute_from(row) for row in disputes}
 
 
 async def _letters(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.commands import Command
@@ -50,11 +51,16 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, whole, so that it can be given again byte for byte."""
+    """An HTTP answer, whole, so that it can be given again byte for byte.
+
+    While one is `provisional` nobody was given it, and a later one may take its place under the
+    key (`store.write.settled_answers`).
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class _KeyRow(NamedTuple):
     headers: str
     body: bytes
     recorded_at: datetime
+    provisional: bool
 
 
 async def commit(
@@ -163,7 +170,8 @@ class _Batch:
             self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
             headers = orjson.dumps(dict(answer.headers)).decode()
             key = (asked.tenant_id, asked.key, asked.fingerprint)
-            self.keys.append(_KeyRow(*key, answer.status, headers, answer.body, now))
+            given = (answer.status, headers, answer.body)
+            self.keys.append(_KeyRow(*key, *given, now, answer.provisional))
         return answer
 
 
@@ -202,9 +210,12 @@ async def _known_answers(
     tenant_ids, keys = zip(*asked, strict=True)
     stored = bound("idempotency_answers", tenant_ids=tenant_ids, keys=keys)
     return {
-        (row["tenant_id"], row["key"]): _Known(
-            row["fingerprint"],
-            Answer(row["status"], orjson.loads(row["headers"]), row["body"]),
-        )
+        (row["tenant_id"], row["key"]): _Known(row["fingerprint"], answer_from(row))
         for row in await connection.fetch(*stored)
     }
+
+
+def answer_from(row: Record) -> Answer:
+    """An answer that is stored under a key."""
+    headers = orjson.loads(row["headers"])
+    return Answer(row["status"], headers, row["body"], provisional=row["provisional"])

@@ -22,6 +22,7 @@ _ACCEPTED: Final = frozenset({EventType.PAYMENT_CREATED, EventType.TRANSFER_COMP
 _FINISHED: Final = frozenset(
     {
         EventType.PAYMENT_COMPLETED,
+        EventType.PAYMENT_CAPTURED_ELSEWHERE,
         EventType.PAYMENT_FAILED,
         EventType.PAYMENT_CANCELLED,
         EventType.TRANSFER_COMPLETED,

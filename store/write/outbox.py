@@ -11,6 +11,7 @@ from topics.contracts.payloads import (
     AccountEventData,
     DeadLetterData,
     DeadLetterEventData,
+    DisputeData,
     PaymentData,
     PaymentEventData,
     RefundData,
@@ -46,7 +47,9 @@ class OutboxValues(NamedTuple):
 def event_payload(event: Event) -> str:
     """A payment event's JSON, for the outbox and for payment_events alike."""
     refund = RefundData.of(event.refund) if event.refund else None
-    data = PaymentEventData(payment=PaymentData.of(event.payment), refund=refund)
+    dispute = DisputeData.of(event.dispute) if event.dispute else None
+    payment = PaymentData.of(event.payment)
+    data = PaymentEventData(payment=payment, refund=refund, dispute=dispute)
     return data.model_dump_json()
 
 

@@ -61,6 +61,7 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
     blocked = {each.id: each for decision in decisions for each in decision.blocked}
     await write.insert("block_payments", [*blocked.values()])
     await write.versioned("refunds", _all(each.refunds for each in decisions))
+    await write.versioned("disputes", _all(each.disputes for each in decisions))
     await write.insert("insert_ledger_transfers", _all(each.transfers for each in decisions))
     await write.insert("insert_attempts", _all(each.attempts for each in decisions))
     await write.insert("finish_attempts", _all(each.attempt_results for each in decisions))

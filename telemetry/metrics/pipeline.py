@@ -120,7 +120,7 @@ class WebhookMetrics:
     def __init__(self, declare: Declare) -> None:
         self.received = declare.counters(
             "webhooks_received_total",
-            "Notifications by what became of them (asked, nothing, duplicate, confirmed, lapsed,"
+            "Notifications by what became of them (asked, nothing, duplicate, confirmed, recorded,"
             " contradiction, unresolved, irrelevant, not_ours, refused, undecided, unavailable).",
             "provider",
             "outcome",

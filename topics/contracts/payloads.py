@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from payments.account import Account, AccountStatus
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
+from payments.dispute import Dispute
 from payments.money import format_amount
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
-from payments.refund import Refund, RefundStatus
+from payments.refund import Refund, RefundOrigin, RefundStatus
+from payments.standing import DisputeKind, DisputeState
 from topics.contracts.provider_names import Provider
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class PaymentData(BaseModel):
     completed_at: datetime | None
     # Until when what was authorized may be captured; messages from before it was told lack it.
     authorization_expires_at: datetime | None = None
+    # What its provider has taken back for disputes, now; older messages lack it.
+    disputed_minor: int = 0
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
@@ -88,6 +92,7 @@ class PaymentData(BaseModel):
             updated_at=payment.updated_at,
             completed_at=payment.completed_at,
             authorization_expires_at=payment.authorization_expires_at,
+            disputed_minor=payment.disputed_minor,
         )
 
 
@@ -111,6 +116,8 @@ class RefundData(BaseModel):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    # Who asked for it; older messages lack it, and are of clients'.
+    origin: RefundOrigin = RefundOrigin.CLIENT
 
     @classmethod
     def of(cls, refund: Refund) -> Self:
@@ -131,6 +138,48 @@ class RefundData(BaseModel):
             created_at=refund.created_at,
             updated_at=refund.updated_at,
             completed_at=refund.completed_at,
+            origin=refund.origin,
+        )
+
+
+class DisputeData(BaseModel):
+    """A dispute or a reversal as the world sees it; `withdrawn` is taken by the provider now."""
+
+    model_config = FROZEN
+
+    id: UUID
+    payment_id: UUID
+    provider: Provider
+    reference: str
+    kind: DisputeKind
+    state: DisputeState
+    amount: str
+    amount_minor: int
+    currency: str
+    withdrawn_minor: int
+    reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
+
+    @classmethod
+    def of(cls, dispute: Dispute) -> Self:
+        """The dispute's public side."""
+        return cls(
+            id=dispute.id,
+            payment_id=dispute.payment_id,
+            provider=dispute.provider,
+            reference=dispute.reference,
+            kind=dispute.kind,
+            state=dispute.state,
+            amount=dispute.amount.decimal,
+            amount_minor=dispute.amount.amount_minor,
+            currency=dispute.amount.currency,
+            withdrawn_minor=dispute.withdrawn_minor,
+            reason=dispute.reason,
+            created_at=dispute.created_at,
+            updated_at=dispute.updated_at,
+            closed_at=dispute.closed_at,
         )
 
 
@@ -267,12 +316,13 @@ class DeadLetterData(BaseModel):
 
 
 class PaymentEventData(BaseModel):
-    """The value on `payments.events`: the payment after the change, and the refund it is about."""
+    """The value on `payments.events`: the payment after the change, and what that is about."""
 
     model_config = FROZEN
 
     payment: PaymentData
     refund: RefundData | None = None
+    dispute: DisputeData | None = None
 
 
 class AccountEventData(BaseModel):

@@ -29,7 +29,7 @@ from api.http.problems import FieldError, invalid
 from payments.commands import CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
 from payments.payment import CaptureMethod, PaymentType
-from payments.resolution import DidNotHappen, Happened, Verdict
+from payments.resolution import Captured, DidNotHappen, Happened, Verdict
 from topics.contracts.provider_names import PLACEHOLDER
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -186,33 +186,35 @@ class ResolvedOutcome(StrEnum):
     """What an operator can find out."""
 
     SUCCEEDED = "succeeded"
+    CAPTURED = "captured"
     FAILED = "failed"
 
 
-# What `verdict` refuses, said in the document.
+def _verdict(outcome: ResolvedOutcome, **found: JsonValue) -> JsonValue:
+    """What `verdict` refuses, said in the document."""
+    properties: dict[str, JsonValue] = {"outcome": {"const": outcome.value}, **found}
+    if outcome is ResolvedOutcome.FAILED:
+        return {"title": outcome.value, "properties": properties}
+    return {"title": outcome.value, "required": [*found], "properties": properties}
+
+
+_FOUND: Final[dict[str, JsonValue]] = {
+    "amount": {"type": ["number", "string"]},
+    "provider_reference": {"type": "string"},
+}
 _VERDICTS: Final[list[JsonValue]] = [
-    {
-        "title": ResolvedOutcome.SUCCEEDED.value,
-        "required": ["amount", "provider_reference"],
-        "properties": {
-            "outcome": {"const": ResolvedOutcome.SUCCEEDED.value},
-            "amount": {"type": ["number", "string"]},
-            "provider_reference": {"type": "string"},
-        },
-    },
-    {
-        "title": ResolvedOutcome.FAILED.value,
-        "properties": {
-            "outcome": {"const": ResolvedOutcome.FAILED.value},
-            "amount": {"type": "null"},
-            "provider_reference": {"type": "null"},
-        },
-    },
+    _verdict(ResolvedOutcome.SUCCEEDED, **_FOUND),
+    _verdict(ResolvedOutcome.CAPTURED, **_FOUND),
+    _verdict(ResolvedOutcome.FAILED, amount={"type": "null"}, provider_reference={"type": "null"}),
 ]
 
 
 class ResolveBody(BaseModel):
-    """What an operator found at the provider of a payment or a refund nobody was sure of."""
+    """What an operator found at the provider of a payment or a refund nobody was sure of.
+
+    What was asked for succeeded or failed; or, whatever was asked for, the provider has captured
+    this much of what it held.
+    """
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"oneOf": _VERDICTS})
 
@@ -228,14 +230,15 @@ class ResolveBody(BaseModel):
 
     def verdict(self, currency: str) -> Verdict:
         """The verdict, of an amount in a currency. Raises Problem for fields that do not fit."""
-        done, outcome = self.outcome is ResolvedOutcome.SUCCEEDED, self.outcome
+        done, outcome = self.outcome is not ResolvedOutcome.FAILED, self.outcome
         errors = _needed(done, self.amount, "/amount", outcome)
         errors += _needed(done, self.provider_reference, "/provider_reference", outcome)
         if errors:
             raise invalid(*errors)
         if self.amount is None or self.provider_reference is None:
             return DidNotHappen()
-        return Happened(positive_amount_in(currency, self.amount), self.provider_reference)
+        found = Captured if outcome is ResolvedOutcome.CAPTURED else Happened
+        return found(positive_amount_in(currency, self.amount), self.provider_reference)
 
 
 def amount_in(currency: str, text: str, pointer: str = "/amount") -> Money:

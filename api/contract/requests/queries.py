@@ -21,6 +21,7 @@ from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.payment import PaymentStatus
 from payments.reconciliation.breaks import BreakState
 from payments.reconciliation.differences import BreakType
+from payments.standing import DisputeState
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
 FiltersT = TypeVar("FiltersT")
@@ -98,6 +99,14 @@ class DeadLettersQuery(PageQuery):
     state: Annotated[DeadLetterState, one_of(DeadLetterState)] | None = None
     stage: StageName | None = None
     reason: Annotated[DeadLetterReason, one_of(DeadLetterReason)] | None = None
+
+
+class DisputesQuery(PageQuery):
+    """Which disputes; all filters apply together."""
+
+    state: Annotated[DisputeState, one_of(DisputeState)] | None = None
+    provider: KnownProvider | None = None
+    payment_id: Annotated[Id | None, Field(description="Disputes of this payment.")] = None
 
 
 class ReconciliationBreaksQuery(PageQuery):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from api.contract.requests.fields import PROVIDERS
 from api.http import strict_json
-from api.http.problems import MALFORMED_JSON, FieldError, Problem, invalid
+from api.http.problems import MALFORMED_JSON, PARAMETER_UNKNOWN, FieldError, Problem, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,11 +61,18 @@ def read_query(
     values: dict[str, str] = {}
     for name, text in parameters:
         if name in values:
-            raise invalid(FieldError("appears twice", parameter=name[:_NAME_LENGTH_MAX]))
+            raise invalid(FieldError("appears twice", parameter=_shown(name)))
         if reason := strict_json.why_unacceptable(name) or strict_json.why_unacceptable(text):
-            raise invalid(FieldError(reason, parameter=name[:_NAME_LENGTH_MAX]))
+            raise invalid(FieldError(reason, parameter=_shown(name)))
         values[name] = text
     return _queried(model, values, providers)
+
+
+def refuse_parameters(parameters: Sequence[tuple[str, str]]) -> None:
+    """Raise Problem (400) where none is taken: who sent one expects it to do something."""
+    if parameters:
+        named = (FieldError(_UNKNOWN, parameter=_shown(name)) for name, _ in parameters)
+        raise invalid(*islice(named, _ERRORS_MAX), kind=PARAMETER_UNKNOWN)
 
 
 def _queried(model: type[ModelT], values: Mapping[str, str], providers: Sequence[str]) -> ModelT:
@@ -72,6 +80,11 @@ def _queried(model: type[ModelT], values: Mapping[str, str], providers: Sequence
         return model.model_validate(values, context={PROVIDERS: providers})
     except ValidationError as error:
         raise invalid(*(_in_query(each) for each in _first(error))) from None
+
+
+def _shown(name: str) -> str:
+    """A parameter's name as an answer can bear it: what is not UTF-8 reads U+FFFD."""
+    return name[:_NAME_LENGTH_MAX].encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _first(error: ValidationError) -> list[ErrorDetails]:

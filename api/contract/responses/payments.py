@@ -1,4 +1,4 @@
-"""A payment, alone or with its attempts, its refunds and its history.
+"""A payment, alone or with the newest of its attempts, its refunds and its history.
 
 What the topics say of it is a contract of its own (`topics.contracts.payloads`): a field added
 there is none here before somebody decides so. Amounts are decimal strings beside whole minor
@@ -8,11 +8,12 @@ units, times are UTC.
 # The annotations are what pydantic reads at run time.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Self, cast
+from typing import Annotated, Final, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from api.contract.responses.answers import FROZEN
 from api.contract.responses.refunds import RefundResponse
@@ -20,7 +21,8 @@ from payments.events import EventType
 from payments.money import format_amount
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
-from store.read.payments import AttemptRecord, PaymentDetail, StoredEvent
+from payments.refund import Refund
+from store.read.payment_history import AttemptRecord, StoredEvent
 from topics.contracts.provider_names import Provider
 
 
@@ -58,6 +60,9 @@ class PaymentResponse(BaseModel):
     captured: str
     refunded: str
     refundable: str
+    # What its provider has taken back for disputes, now.
+    disputed: str
+    disputed_minor: int
 
     @classmethod
     def of(cls, payment: Payment) -> Self:
@@ -93,6 +98,8 @@ class PaymentResponse(BaseModel):
             captured=format_amount(payment.captured_minor, currency),
             refunded=format_amount(payment.refunded_minor, currency),
             refundable=format_amount(payment.refundable_minor, currency),
+            disputed=format_amount(payment.disputed_minor, currency),
+            disputed_minor=payment.disputed_minor,
         )
 
 
@@ -159,20 +166,47 @@ class PaymentEventResponse(BaseModel):
         )
 
 
-class PaymentDetailResponse(PaymentResponse):
-    """A payment with everything that happened for it; `events` when asked for."""
+# As many as a page of the list may have.
+SHOWN_MAX: Final = 100
+_PART: Final = (
+    f"The newest {SHOWN_MAX}, oldest first. "
+    "Where there are more, `{name}_next_cursor` leads to them in "
+    "`/api/v1/payments/{{id}}/{name}`, newest first."
+)
+ItemT = TypeVar("ItemT")
+# What is shown of a list, newest first, and the cursor of the rest.
+Shown: TypeAlias = tuple[Sequence[ItemT], str | None]
 
-    attempts: list[AttemptResponse]
-    refunds: list[RefundResponse]
-    events: list[PaymentEventResponse] | None = None
+
+class PaymentDetailResponse(PaymentResponse):
+    """A payment with the newest of what happened for it; `events` when asked for."""
+
+    attempts: Annotated[list[AttemptResponse], Field(description=_PART.format(name="attempts"))]
+    attempts_next_cursor: str | None = None
+    refunds: Annotated[list[RefundResponse], Field(description=_PART.format(name="refunds"))]
+    refunds_next_cursor: str | None = None
+    events: Annotated[
+        list[PaymentEventResponse] | None, Field(description=_PART.format(name="events"))
+    ] = None
+    events_next_cursor: str | None = None
 
     @classmethod
-    def detailed(cls, found: PaymentDetail) -> Self:
+    def detailed(
+        cls,
+        payment: Payment,
+        *,
+        attempts: Shown[AttemptRecord],
+        refunds: Shown[Refund],
+        events: Shown[StoredEvent] | None,
+    ) -> Self:
         """The payment with what belongs to it."""
-        events = found.events
+        tried = sorted(attempts[0], key=lambda record: record.attempt.id)
         return cls(
-            **vars(PaymentResponse.of(found.payment)),
-            attempts=[AttemptResponse.of(each) for each in found.attempts],
-            refunds=[RefundResponse.of(each) for each in found.refunds],
-            events=None if events is None else [PaymentEventResponse.of(each) for each in events],
+            **vars(PaymentResponse.of(payment)),
+            attempts=[AttemptResponse.of(each) for each in tried],
+            attempts_next_cursor=attempts[1],
+            refunds=[RefundResponse.of(each) for each in reversed(refunds[0])],
+            refunds_next_cursor=refunds[1],
+            events=events and [PaymentEventResponse.of(each) for each in reversed(events[0])],
+            events_next_cursor=events and events[1],
         )

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.contract.responses.answers import FROZEN
-from payments.refund import Refund, RefundStatus
+from payments.refund import Refund, RefundOrigin, RefundStatus
 from topics.contracts.provider_names import Provider
 
 
@@ -35,6 +35,8 @@ class RefundResponse(BaseModel):
     updated_at: datetime
     completed_at: datetime | None
     idempotency_key: str | None
+    # Who asked for it: a client of ours, or somebody at the provider.
+    origin: RefundOrigin
 
     @classmethod
     def of(cls, refund: Refund) -> Self:
@@ -56,4 +58,5 @@ class RefundResponse(BaseModel):
             updated_at=refund.updated_at,
             completed_at=refund.completed_at,
             idempotency_key=refund.idempotency_key,
+            origin=refund.origin,
         )

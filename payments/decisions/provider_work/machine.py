@@ -4,148 +4,56 @@ A stage claims the next attempt and settles it with what the provider answered; 
 wakes what is due. An attempt is claimed by its number, once, and what was asked for before is
 asked after first (but a void, which made twice is a void). Only an answer that certainly had no
 effect ends the work for good; one that nobody knows is inquired after, so often, and is then for
-a person to review. What each step means for a payment or a refund stands in `payment.py` and
-`refund.py`.
+a person to review. It knows payments and refunds by what `work.py` asks of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, Self, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from payments import holds
 from payments.attempt import Attempt, lease_expired, result_of
 from payments.change import work_for
 from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
 from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
+from payments.decisions.provider_work.work import Doubt, Step, name_of
 from payments.ids import dead_letter_id
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Deferred,
     Failure,
     Operation,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
     Unresolvable,
     was_asked,
 )
-from payments.progress import REVIEW_INTERVAL, backoff, inquiry_delay, retry_delay, unasked_delay
+from payments.progress import (
+    REVIEW_INTERVAL,
+    backoff,
+    inquiry_delay,
+    pending_delay,
+    retry_delay,
+    unasked_delay,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     from payments.commands import SettlePayment, SettleRefund
     from payments.dead_letter import DeadLetter
-    from payments.money import Money
+    from payments.decisions.provider_work.work import ProviderWork
     from payments.outcome import Outcome
-    from payments.payment import Payment
     from payments.progress import Progress
-    from payments.refund import Refund
 
+# Work that nobody takes is sent again after ever longer pauses: its stage stands, or lags.
+_PATIENCE_MAX: Final = timedelta(hours=1)
 _LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
-
-
-class Doubt(StrEnum):
-    """Whether an earlier attempt's outcome is open, and whose turn it is then."""
-
-    NONE = "none"
-    OPEN = "open"
-    IN_REVIEW = "in_review"
-
-
-class Step(StrEnum):
-    """A step that ends nothing: the work goes on, or waits."""
-
-    CLAIMED = "claimed"
-    WAITING = "waiting"
-    WOKEN = "woken"
-    UNKNOWN = "unknown"
-    IN_REVIEW = "in_review"
-
-
-class ProviderWork(Protocol):
-    """A payment or a refund: what it owes its provider, and how each step is recorded.
-
-    The methods that return a `Decision` return the whole of it: the entity after the step with
-    its version raised, the events that say so, the money that moves.
-    """
-
-    @property
-    def stage(self) -> str:
-        """The stage that does this work."""
-        ...
-
-    @property
-    def payment(self) -> Payment: ...
-
-    @property
-    def refund(self) -> Refund | None: ...
-
-    @property
-    def operation(self) -> Operation | None:
-        """What the provider is owed now; None when nothing is."""
-        ...
-
-    @property
-    def owed(self) -> Money:
-        """Of how much, while something is owed."""
-        ...
-
-    @property
-    def progress(self) -> Progress:
-        """How far it was asked for what is owed."""
-        ...
-
-    @property
-    def provider_key(self) -> str:
-        """The idempotency key of what is owed, the same for every try."""
-        ...
-
-    @property
-    def doubt(self) -> Doubt:
-        """What is known of the outcome of earlier attempts."""
-        ...
-
-    @property
-    def blocked_by(self) -> UUID | None:
-        """The dead letter its messages wait behind."""
-        ...
-
-    def with_progress(self, progress: Progress) -> Self:
-        """The same, so far."""
-        ...
-
-    def with_error(self, error: Failure) -> Self:
-        """The same, with what went wrong last."""
-        ...
-
-    def found(self, amount: Money) -> Self:
-        """The same, owing as much as was found at the provider."""
-        ...
-
-    def stepped(self, step: Step, progress: Progress) -> Decision:
-        """The step, taken; nothing has ended."""
-        ...
-
-    def succeeded(self, reference: str) -> Decision:
-        """What was owed is done."""
-        ...
-
-    def declined(self) -> Decision:
-        """Certainly nothing was done, and nothing will be."""
-        ...
-
-    def given_up(self) -> Decision:
-        """Certainly nothing was done, as often as it was tried."""
-        ...
-
-    def contradiction(self, succeeded: Operation, reference: str) -> str | None:
-        """What is wrong if `succeeded` was done as `reference`, though this is closed."""
-        ...
 
 
 def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision | Refused:
@@ -205,7 +113,7 @@ def _counts_late(outcome: Outcome, progress: Progress) -> bool:
     But while another attempt is in flight a refusal says nothing of what that one does.
     """
     is_refusal = isinstance(outcome, Declined) and progress.lease_id is None
-    return isinstance(outcome, Succeeded) or is_refusal
+    return isinstance(outcome, Succeeded | CapturedElsewhere) or is_refusal
 
 
 def wake(work: ProviderWork, at: Context) -> Decision | Refused:
@@ -214,7 +122,7 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
     if work.operation is None or progress.due_at is None or progress.due_at > at.now:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"{name_of(work)} is not due")
     if progress.lease_id is None:
-        return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
+        return _sent_again(work, Step.WOKEN, progress.waiting(_longer_patience(work, at)), at)
     return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
 
 
@@ -241,12 +149,12 @@ def _silent(work: ProviderWork, at: Context) -> Decision:
 def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
     outcome, progress = command.outcome, work.progress
     match outcome:
-        case Succeeded(reference):
-            return work.succeeded(reference)
-        case Declined() if work.operation is Operation.VOID:
-            return _given_up(work, outcome, command.source, at)
-        case Declined():
-            return work.with_error(outcome).declined()
+        case Succeeded(reference, others):
+            decision = work.succeeded(reference)
+            more = (_doubled(work, command, reference, other, at) for other in others)
+            return replace(decision, dead_letters=(*decision.dead_letters, *more))
+        case CapturedElsewhere():
+            return work.captured_elsewhere(outcome) or _not_ours(work, outcome, command, at)
         case Deferred():
             delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
@@ -254,41 +162,72 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             # Our own lack, or nobody at their door: it costs no try, and says what it waits for.
             wait = unasked_delay(progress, at.policy, at.jitter, outcome.retry_after_s)
             return work.with_error(outcome).stepped(Step.WAITING, progress.waiting(at.now + wait))
-        case Unresolvable() if work.doubt is not Doubt.IN_REVIEW or not progress.inquiry_count:
+        case _ if work.operation is Operation.VOID:
+            return _not_voided(work, outcome, command.source, at)
+        case Declined():
+            return work.with_error(outcome).declined(is_released=outcome.is_released)
+        case Unresolvable():
             return _left_to_a_person(work, outcome, command.source, at)
-        case Retriable() | Unknown() | Unresolvable() if (
-            work.doubt is not Doubt.NONE or command.is_of_inquiry
-        ):
-            return _still_unknown(work, outcome, command.source, at)
-        case Unknown() if work.operation is not Operation.VOID:
-            asked = progress.inquiring(at.now + inquiry_delay(progress, at.policy, at.jitter))
-            return work.with_error(outcome).stepped(Step.UNKNOWN, asked)
-        case Retriable() | Unknown() | Unresolvable():
-            # A void made twice is a void: there is nothing to find out first.
-            return _retried(work, outcome, command.source, at)
+        case Pending():
+            return _pending(work, outcome, command.source, at)
+        case Retriable() | Unknown():
+            return _not_learnt(work, outcome, command, at)
         case _:
             assert_never(outcome)
 
 
-def _retried(work: ProviderWork, error: Failure, source: SourceMessage, at: Context) -> Decision:
+def _not_learnt(
+    work: ProviderWork,
+    outcome: Retriable | Unknown,
+    command: SettlePayment | SettleRefund,
+    at: Context,
+) -> Decision:
+    """Of a call that certainly did nothing there is another; of any other it is asked first."""
+    if work.doubt is not Doubt.NONE or command.is_of_inquiry:
+        return _still_unknown(work, outcome, command.source, at)
+    if isinstance(outcome, Retriable):
+        return _retried(work, outcome, command.source, at)
+    delay = inquiry_delay(work.progress, at.policy, at.jitter)
+    return work.with_error(outcome).stepped(Step.UNKNOWN, work.progress.inquiring(at.now + delay))
+
+
+def _not_voided(
+    work: ProviderWork, outcome: Failure, source: SourceMessage, at: Context
+) -> Decision:
+    """A void made twice is a void, so it is made again until it is answered; the hold stays."""
+    if isinstance(outcome, Declined) and outcome.is_released:
+        return work.succeeded(work.payment.provider_reference or "")
+    if isinstance(outcome, Declined | Unresolvable):
+        return _left_to_a_person(work, outcome, source, at)
+    return _still_unknown(work, outcome, source, at)
+
+
+def _retried(work: ProviderWork, error: Retriable, source: SourceMessage, at: Context) -> Decision:
     progress = work.progress
     if progress.exhausted:
         return _given_up(work, error, source, at)
-    wish_s = error.retry_after_s if isinstance(error, Retriable) else None
-    delay = retry_delay(progress, at.policy, at.jitter, wish_s)
+    delay = retry_delay(progress, at.policy, at.jitter, error.retry_after_s)
     return work.with_error(error).stepped(Step.WAITING, progress.retrying(at.now + delay))
+
+
+def _pending(work: ProviderWork, told: Pending, source: SourceMessage, at: Context) -> Decision:
+    """It takes as long as it takes: that costs neither a try nor a person's time."""
+    if work.doubt is Doubt.IN_REVIEW:
+        return _still_unknown(work, told, source, at)
+    until = at.now + pending_delay(work.progress, at.policy, at.jitter)
+    step = Step.UNKNOWN if work.doubt is Doubt.NONE else Step.WAITING
+    return work.with_error(told).stepped(step, work.progress.waiting(until))
 
 
 def _still_unknown(
     work: ProviderWork, error: Failure, source: SourceMessage, at: Context
 ) -> Decision:
-    progress, in_review = work.progress, work.doubt is Doubt.IN_REVIEW
+    progress = work.progress
     # In review it is the first question only where an operator has asked for it, who closed the
     # letter with that: if nothing was learnt there is to be another.
-    is_last = progress.inquiry_count >= at.policy.max_inquiries
-    if not progress.inquiry_count if in_review else is_last:
+    if work.doubt is Doubt.IN_REVIEW or progress.inquiry_count >= at.policy.max_inquiries:
         return _left_to_a_person(work, error, source, at)
-    delay = REVIEW_INTERVAL if in_review else inquiry_delay(progress, at.policy, at.jitter)
+    delay = inquiry_delay(progress, at.policy, at.jitter)
     return work.with_error(error).stepped(Step.WAITING, progress.inquiring(at.now + delay))
 
 
@@ -301,10 +240,12 @@ def _given_up(work: ProviderWork, error: Failure, source: SourceMessage, at: Con
 def _left_to_a_person(
     work: ProviderWork, error: Failure, source: SourceMessage, at: Context
 ) -> Decision:
-    """Asked after as often as is of use; from now on once a day."""
-    if work.operation is Operation.VOID:
+    """Asked after as often as is of use; from now on once a day, with the one letter."""
+    if work.has_ended:
         return _given_up(work, error, source, at)
     reviewed = work.progress.inquiring(at.now + REVIEW_INTERVAL)
+    if work.doubt is Doubt.IN_REVIEW and work.progress.inquiry_count:
+        return work.with_error(error).stepped(Step.WAITING, reviewed)
     letter = _letter(work, DeadLetterReason.OUTCOME_UNRESOLVED, _text(error), source, at)
     decision = work.with_error(error).stepped(Step.IN_REVIEW, reviewed)
     return replace(decision, dead_letters=(letter,))
@@ -315,13 +256,45 @@ def _too_late(work: ProviderWork, command: SettlePayment | SettleRefund, at: Con
     unchanged = Decision(result=work.refund or work.payment)
     if not isinstance(command.outcome, Succeeded):
         return unchanged
-    error = work.contradiction(command.operation, command.outcome.reference)
-    if error is None:
-        return unchanged
-    letter = _letter(work, DeadLetterReason.CONTRADICTION, error, command.source, at)
-    # One a reference: two of them are two movements of money.
-    letter = replace(letter, id=dead_letter_id(str(letter.id), command.outcome.reference))
-    return replace(unchanged, dead_letters=(letter,))
+    reference, others = command.outcome.reference, command.outcome.others
+    error = work.contradiction(command.operation, reference)
+    letters = [_doubled(work, command, reference, other, at) for other in others]
+    if error is not None:
+        letters.append(_contradiction(work, error, reference, command.source, at))
+    return replace(unchanged, dead_letters=tuple(letters))
+
+
+def _not_ours(
+    work: ProviderWork,
+    found: CapturedElsewhere,
+    command: SettlePayment | SettleRefund,
+    at: Context,
+) -> Decision:
+    """Taken there, though not as it was authorized, or when nothing was held any more."""
+    error = f"{found.amount} was captured elsewhere, as {found.reference}"
+    if not work.has_ended:
+        return _left_to_a_person(work, Unknown("captured_elsewhere", error), command.source, at)
+    letter = _contradiction(work, error, found.reference, command.source, at)
+    return replace(work.given_up(), dead_letters=(letter,))
+
+
+def _doubled(
+    work: ProviderWork,
+    command: SettlePayment | SettleRefund,
+    reference: str,
+    other: str,
+    at: Context,
+) -> DeadLetter:
+    error = f"{command.operation.value} took effect as {reference} and as {other}"
+    return _contradiction(work, error, other, command.source, at)
+
+
+def _contradiction(
+    work: ProviderWork, error: str, reference: str, source: SourceMessage, at: Context
+) -> DeadLetter:
+    """One a reference: two of them are two movements of money."""
+    letter = _letter(work, DeadLetterReason.CONTRADICTION, error, source, at)
+    return replace(letter, id=dead_letter_id(str(letter.id), reference))
 
 
 def _sent_again(work: ProviderWork, step: Step, progress: Progress, at: Context) -> Decision:
@@ -349,6 +322,7 @@ def _patience(at: Context) -> datetime:
     return at.now + timedelta(seconds=at.policy.patience_s)
 
 
-def name_of(work: ProviderWork) -> str:
-    """What a person calls it."""
-    return f"refund {work.refund.id}" if work.refund else f"payment {work.payment.id}"
+def _longer_patience(work: ProviderWork, at: Context) -> datetime:
+    """Twice as long as it has waited since it was sent last."""
+    waited = at.now - (work.refund or work.payment).updated_at
+    return at.now + max(timedelta(seconds=at.policy.patience_s), min(2 * waited, _PATIENCE_MAX))

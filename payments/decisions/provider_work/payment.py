@@ -13,8 +13,9 @@ from payments import holds
 from payments.attempt import provider_key
 from payments.change import changed, work_for
 from payments.decision import Context, Decision, State
-from payments.decisions.amend import owing
-from payments.decisions.provider_work.machine import Doubt, Step
+from payments.decisions.amend import cancelled, owing
+from payments.decisions.authorization import AUTHORIZATION_EXPIRED
+from payments.decisions.provider_work.work import Doubt, Step
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from payments.outcome import Failure
+    from payments.outcome import CapturedElsewhere, Failure
     from payments.progress import Progress
 
 STAGE: Final = "charge"
@@ -90,6 +91,10 @@ class PaymentWork:
         return _DOUBTS.get(self.payment.status, Doubt.NONE)
 
     @property
+    def has_ended(self) -> bool:
+        return self.payment.status in TERMINAL
+
+    @property
     def blocked_by(self) -> UUID | None:
         return self.payment.charge_blocked_by
 
@@ -97,8 +102,9 @@ class PaymentWork:
         return replace(self, payment=replace(self.payment, progress=progress))
 
     def with_error(self, error: Failure) -> PaymentWork:
-        """What went wrong last; but why a payment ended is not hidden by its void's troubles."""
-        if self.payment.status in TERMINAL:
+        """What went wrong last; but why a payment ends is not hidden by its void's troubles."""
+        is_expiry = self.payment.last_error_code == AUTHORIZATION_EXPIRED
+        if self.has_ended or (self.operation is Operation.VOID and is_expiry):
             return self
         told = replace(self.payment, last_error_code=error.code, last_error=error.message)
         return replace(self, payment=told)
@@ -122,45 +128,65 @@ class PaymentWork:
         payment = replace(self.payment, provider_reference=reference)
         match payment.operation:
             case Operation.CHARGE | Operation.CAPTURE:
-                return self._completed(payment)
+                return self._completed(payment, self.owed, EventType.PAYMENT_COMPLETED)
             case Operation.AUTHORIZE:
                 until = self.at.now + timedelta(seconds=self.at.policy.authorization_ttl_s)
                 authorized = replace(payment, authorization_expires_at=until).left_to_client()
                 return self._changed(authorized, EventType.PAYMENT_AUTHORIZED)
-            case _:
+            case _ if self.has_ended:
                 return self._changed(payment.owed_nothing(), EventType.VOIDED)
+            case _:
+                if payment.last_error_code != AUTHORIZATION_EXPIRED:
+                    payment = replace(payment, last_error_code=None, last_error=None)
+                return cancelled(payment, self.state, self.at)
 
-    def declined(self) -> Decision:
-        """The hold is released, and the provider is to let go of its own."""
-        moved = holds.void(self.payment, self.state, self.at)
-        failed = replace(self.payment.owed_nothing(), status=PaymentStatus.FAILED)
-        is_held_there = self.payment.operation is Operation.CAPTURE
-        if is_held_there:
-            failed = owing(failed, Operation.VOID, failed.amount, self.at)
-        decision = self._changed(failed, EventType.PAYMENT_FAILED)
-        (after,), (event,) = decision.payments, decision.events
-        return replace(
-            decision,
-            accounts=moved.accounts,
-            transfers=(moved.transfer,),
-            work=(work_for(after, self.at, event),) if is_held_there else (),
-        )
+    def captured_elsewhere(self, found: CapturedElsewhere) -> Decision | None:
+        """All of the authorization is settled by it: so much is posted, the rest released.
+
+        What the provider still holds it is told to let go.
+        """
+        payment, taken = self.payment, found.amount
+        if payment.status in CAPTURED and taken == Money(payment.captured_minor, self.currency):
+            return self._changed(payment.owed_nothing(), EventType.VOIDED)
+        is_part = taken.currency == self.currency and 0 < taken.amount_minor <= self._held_minor
+        if not is_part or payment.operation is Operation.CHARGE:
+            return None
+        known = replace(payment, provider_reference=found.reference)
+        decision = self._completed(known, taken, EventType.PAYMENT_CAPTURED_ELSEWHERE)
+        if not found.is_held:
+            return decision
+        (completed,), (event,) = decision.payments, decision.events
+        owed = owing(completed, Operation.VOID, payment.amount, self.at)
+        event = replace(event, payment=owed)
+        work = work_for(owed, self.at, event)
+        return replace(decision, result=owed, payments=(owed,), events=(event,), work=(work,))
+
+    def declined(self, *, is_released: bool = False) -> Decision:
+        """Nothing is held there, so nothing is here; but a capture leaves its authorization."""
+        match self.payment.operation:
+            case Operation.CAPTURE if not is_released:
+                left = self.payment.left_to_client()
+                return self._changed(left, EventType.PAYMENT_CAPTURE_FAILED)
+            case Operation.VOID:
+                return self._changed(self.payment.left_to_client(), EventType.PAYMENT_AUTHORIZED)
+            case _:
+                moved = holds.void(self.payment, self.state, self.at)
+                failed = replace(self.payment.owed_nothing(), status=PaymentStatus.FAILED)
+                decision = self._changed(failed, EventType.PAYMENT_FAILED)
+                return replace(decision, accounts=moved.accounts, transfers=(moved.transfer,))
 
     def given_up(self) -> Decision:
-        """A capture leaves the authorization as it was, a void the cancellation."""
-        match self.payment.operation:
-            case Operation.CAPTURE:
-                return self._changed(self.payment.left_to_client(), EventType.RETRY_SCHEDULED)
-            case Operation.VOID:
-                return self._changed(self.payment.owed_nothing(), EventType.RETRY_SCHEDULED)
-            case _:
-                return self.declined()
+        """What has ended owes nothing any more, whatever its provider made of that."""
+        if self.has_ended:
+            return self._changed(self.payment.owed_nothing(), EventType.RETRY_SCHEDULED)
+        return self.declined()
 
     def contradiction(self, succeeded: Operation, reference: str) -> str | None:
         """Money there that is not here, or there twice."""
         payment = self.payment
-        if payment.provider is None:
-            return None
+        is_voided = payment.operation is Operation.VOID and not self.has_ended
+        if payment.provider is None or is_voided:
+            return None  # the void will be told of it
         if contradicts(payment, succeeded):
             return f"{succeeded.value} succeeded after all, as {reference}"
         is_taking = succeeded in {Operation.CHARGE, Operation.CAPTURE}
@@ -168,19 +194,28 @@ class PaymentWork:
             return f"{succeeded.value} succeeded as {payment.provider_reference} and {reference}"
         return None
 
-    def _completed(self, payment: Payment) -> Decision:
-        owed_minor = self.owed.amount_minor
-        moved = holds.post(payment, owed_minor, self.state, self.at)
+    @property
+    def currency(self) -> str:
+        """The payment's."""
+        return self.payment.currency
+
+    @property
+    def _held_minor(self) -> int:
+        """What is held for it here: all of it, until it ends."""
+        return 0 if self.has_ended else self.payment.amount.amount_minor
+
+    def _completed(self, payment: Payment, taken: Money, what: EventType) -> Decision:
+        moved = holds.post(payment, taken.amount_minor, self.state, self.at)
         completed = replace(
             payment.owed_nothing(),
             status=PaymentStatus.COMPLETED,
-            captured_minor=owed_minor,
+            captured_minor=taken.amount_minor,
             last_error_code=None,
             last_error=None,
             completed_at=max(self.at.now, payment.updated_at),
         )
         return replace(
-            self._changed(completed, EventType.PAYMENT_COMPLETED),
+            self._changed(completed, what),
             accounts=moved.accounts,
             transfers=(moved.transfer,),
             account_events=holds.balance_facts(moved, self.at),

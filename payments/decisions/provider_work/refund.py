@@ -14,7 +14,7 @@ from payments.attempt import provider_key
 from payments.change import changed
 from payments.decision import Context, Decision, State
 from payments.decisions.amend import refunded
-from payments.decisions.provider_work.machine import Doubt, Step
+from payments.decisions.provider_work.work import Doubt, Step
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.refund import Refund, RefundStatus
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.money import Money
-    from payments.outcome import Failure
+    from payments.outcome import CapturedElsewhere, Failure
     from payments.payment import Payment
     from payments.progress import Progress
 
@@ -73,6 +73,10 @@ class RefundWork:
     @property
     def doubt(self) -> Doubt:
         return _DOUBTS.get(self.refund.status, Doubt.NONE)
+
+    @property
+    def has_ended(self) -> bool:
+        return False
 
     @property
     def blocked_by(self) -> UUID | None:
@@ -132,7 +136,10 @@ class RefundWork:
             account_events=holds.balance_facts(moved, self.at),
         )
 
-    def declined(self) -> Decision:
+    def captured_elsewhere(self, found: CapturedElsewhere) -> None:  # noqa: ARG002 - it gives back
+        return None
+
+    def declined(self, *, is_released: bool = False) -> Decision:  # noqa: ARG002 - nothing is held
         """The amount may be refunded again."""
         ended = replace(
             self.refund, status=RefundStatus.FAILED, progress=self.refund.progress.settled()

@@ -15,17 +15,18 @@ from payments.attempt import lease_expired
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.dead_letter_queue import signed
-from payments.decisions.provider_work.machine import Doubt, name_of
+from payments.decisions.provider_work.work import Doubt, name_of
 from payments.operator_action import Action, OperatorAction
-from payments.outcome import Declined, Operation
-from payments.resolution import Happened
+from payments.outcome import CapturedElsewhere, Declined, Operation
+from payments.resolution import Captured, DidNotHappen, Happened
 
 if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
-    from payments.decisions.provider_work.machine import ProviderWork
+    from payments.decisions.provider_work.work import ProviderWork
     from payments.money import Money
     from payments.resolution import ResolvePayment, ResolveRefund, Verdict
 
+_OUTCOMES: Final = {Happened: "succeeded", Captured: "captured", DidNotHappen: "failed"}
 # What clients are told; the operator's own reason is for operators.
 _NOT_DONE: Final = Declined("resolved_failed", "the provider was found not to have done it")
 
@@ -34,18 +35,17 @@ def resolve(
     work: ProviderWork, command: ResolvePayment | ResolveRefund, state: State, at: Context
 ) -> Decision | Refused:
     """What follows from the verdict, with the letters about the doubt closed by the same hand."""
-    refused = _not_resolvable(work, at)
-    if refused is None and isinstance(command.verdict, Happened):
-        refused = _malformed(work, command.verdict, at) or _not_as_asked(
-            work, command.verdict.amount
-        )
+    refused = _not_resolvable(work, at) or _malformed(work, command.verdict, at)
     if refused is not None:
         return refused
+    ended = _ended(work, command.verdict)
+    if isinstance(ended, Refused):
+        return ended
     letters = _letters_about(work, state)
     lease_id = work.progress.lease_id
     closed = (signed(each, command, DeadLetterState.DISCARDED, at) for each in letters)
     return replace(
-        _ended(work, command.verdict),
+        ended,
         attempt_results=(lease_expired(lease_id, at.now),) if lease_id else (),
         dead_letters=tuple(closed),
         actions=(_action(work, command, letters, at),),
@@ -67,10 +67,12 @@ def _not_resolvable(work: ProviderWork, at: Context) -> Refused | None:
     return None
 
 
-def _malformed(work: ProviderWork, found: Happened, at: Context) -> Refused | None:
+def _malformed(work: ProviderWork, found: Verdict, at: Context) -> Refused | None:
     """A charge is captured and refunded by its reference, which must be of the provider's form."""
     form = at.references.get(holds.provider_of(work.payment))
-    if work.refund or form is None or re.fullmatch(form, found.reference):
+    if work.refund or form is None or isinstance(found, DidNotHappen):
+        return None
+    if re.fullmatch(form, found.reference):
         return None
     return Refused(
         RefusalCode.REFERENCE_MALFORMED,
@@ -97,12 +99,16 @@ def _not_as_asked(work: ProviderWork, found: Money) -> Refused | None:
     return Refused(RefusalCode.AMOUNT_MISMATCH, why)
 
 
-def _ended(work: ProviderWork, verdict: Verdict) -> Decision:
-    if isinstance(verdict, Happened):
-        return work.found(verdict.amount).succeeded(verdict.reference)
-    if work.operation is Operation.VOID:
-        return work.given_up()
-    return work.with_error(_NOT_DONE).declined()
+def _ended(work: ProviderWork, verdict: Verdict) -> Decision | Refused:
+    if isinstance(verdict, DidNotHappen):
+        return work.with_error(_NOT_DONE).declined()
+    amount, reference = verdict.amount, verdict.reference
+    if isinstance(verdict, Happened) or work.operation is Operation.CHARGE:
+        return _not_as_asked(work, amount) or work.found(amount).succeeded(reference)
+    why = f"{amount} was found, which cannot have been captured of {name_of(work)}"
+    return work.captured_elsewhere(CapturedElsewhere(reference, amount)) or Refused(
+        RefusalCode.AMOUNT_MISMATCH, why
+    )
 
 
 def _letters_about(work: ProviderWork, state: State) -> list[DeadLetter]:
@@ -127,10 +133,10 @@ def _action(
     detail: dict[str, object] = {
         "status_before": subject.status.value,
         "operation": work.operation,
-        "outcome": "succeeded" if isinstance(verdict, Happened) else "failed",
+        "outcome": _OUTCOMES[type(verdict)],
         "dead_letters": [str(each.id) for each in letters],
     }
-    if isinstance(verdict, Happened):
+    if not isinstance(verdict, DidNotHappen):
         detail["amount_minor"] = verdict.amount.amount_minor
         detail["currency"] = verdict.amount.currency
         detail["provider_reference"] = verdict.reference

@@ -124,20 +124,16 @@ async def test_an_authorization_in_its_time_is_let_be(
 async def test_what_nobody_captured_is_cancelled_and_its_provider_told(
     idle_shop: Shop, schedule: Schedule
 ) -> None:
-    """The money is free at once, the event says why, and a void is asked of the charge stage."""
+    """The money is held until it has let go, which the charge stage is asked for."""
     payment = await authorized(idle_shop)
     assert await held(idle_shop) == PRICE.amount_minor
     await its_week_is_over(idle_shop, payment)
     await schedule.wake_due()
     row = await idle_shop.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
     assert row is not None
-    assert (row["status"], row["operation"]) == ("cancelled", "void")
-    assert await held(idle_shop) == 0
-    said = await idle_shop.pool.fetchval(
-        "SELECT payload -> 'payment' ->> 'last_error_code' FROM outbox"
-        " WHERE type = 'payment.cancelled'"
-    )
-    assert said == "authorization_expired"
+    assert (row["status"], row["operation"]) == ("authorized", "void")
+    assert row["last_error_code"] == "authorization_expired"
+    assert await held(idle_shop) == PRICE.amount_minor
     assert await requests(idle_shop) == 2
     capture = await idle_shop.did(CapturePayment(TENANT, payment.id, None))
     assert isinstance(capture, Refused)
@@ -176,7 +172,7 @@ async def test_an_expiry_and_a_capture_that_race_have_one_winner(
             row = await idle_shop.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
             assert row is not None
             is_captured = not isinstance(captured, Refused)
-            ends = ("authorized", "capture") if is_captured else ("cancelled", "void")
+            ends = ("authorized", "capture" if is_captured else "void")
             assert (row["status"], row["operation"]) == ends
 
 

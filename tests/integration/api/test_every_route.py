@@ -90,6 +90,25 @@ async def test_what_is_refused_early_counts_too(
             assert (await NOBODYS.ask(client, route)).status == 429, path
 
 
+async def test_a_parameter_that_no_write_takes_is_refused_by_name(
+    pool: asyncpg.Pool[asyncpg.Record], redis_address: RedisAddress
+) -> None:
+    """Nothing is done, and the key stays free: who sends `dry_run` does not mean to pay."""
+    async with running(pool, redis_address, Options()) as ingress:
+        owned = await possessions(ingress, ingress.client, TENANT)
+        for route in WRITING:
+            path, body, key = owned.path_of(route), owned.body_of(route), str(uuid.uuid4())
+            before = await pool.fetchval("SELECT count(*) FROM outbox")
+            reply = await ingress.client.post(f"{path}?dry_run=true&%ff", body, key=key)
+            assert (reply.status, reply.code) == (400, "parameter_unknown"), path
+            errors = reply.json["errors"]
+            assert isinstance(errors, list)
+            assert [each["parameter"] for each in errors] == ["dry_run", "\ufffd"]
+            assert {each["reason"] for each in errors} == {"is not known here"}
+            assert await pool.fetchval("SELECT count(*) FROM outbox") == before
+            assert (await ingress.client.post(f"{path}?", body, key=key)).status != 400
+
+
 async def test_a_full_queue_is_503_on_every_route_that_writes(
     pool: asyncpg.Pool[asyncpg.Record], redis_address: RedisAddress
 ) -> None:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, Reply, running
+from tests.support.api.stage import settle
 
 
 def _replayed(reply: Reply) -> bool:
@@ -112,6 +113,23 @@ async def test_the_same_request_may_be_written_differently(client: Client) -> No
     ]
     assert {reply.status for reply in replies} == {202}
     assert len({reply.body for reply in replies}) == 1
+
+
+async def test_an_id_in_capitals_is_the_same_id(ingress: Ingress) -> None:
+    """In the path as anywhere: the same request, found and answered as it was."""
+    client = ingress.client
+    payment = (await client.pay(await client.account())).text("id")
+    await settle(ingress.committer, payment)
+    paths = [f"/api/v1/payments/{written}/refund" for written in (payment, payment.upper())]
+    for first, second in (paths, paths[::-1]):
+        key = str(uuid.uuid4())
+        made = await client.post(first, {"amount": "1.00"}, key=key)
+        assert made.status == 202
+        again = await client.post(second, {"amount": "1.00"}, key=key)
+        assert (again.status, again.body) == (made.status, made.body)
+        assert _replayed(again)
+    shown = await client.get(f"/api/v1/payments/{payment.upper()}")
+    assert (shown.status, shown.text("refundable")) == (200, "48.00")
 
 
 async def test_a_business_refusal_is_replayed_too(client: Client) -> None:

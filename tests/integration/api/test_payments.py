@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
 from uuid import UUID
 
 from payments.account import TURNOVER_MINOR_MAX
@@ -140,61 +139,6 @@ async def test_a_cursor_goes_with_its_filters(client: Client) -> None:
     assert (await client.get(f"/api/v1/payments?limit=2&cursor={cursor}")).status == 200
     reply = await client.get(f"/api/v1/payments?limit=1&status=pending&cursor={cursor}")
     assert reply.status == 422
-
-
-async def test_a_client_may_wait_for_the_end(ingress: Ingress) -> None:
-    """`Prefer: wait` answers 200 as soon as the payment has ended."""
-    client = ingress.client
-    account = await client.account()
-    key = str(uuid.uuid4())
-    body = {
-        "payment_type": "external_payment",
-        "source_account_id": account,
-        "amount": 50,
-        "currency": "USD",
-        "provider": "stripe",
-    }
-    async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(
-            client.post("/api/v1/payments", body, key=key, Prefer="wait=20")
-        )
-        payment = await _first_payment(client)
-        await settle(ingress.committer, payment)
-    reply = waiting.result()
-    assert (reply.status, reply.text("status")) == (200, "completed")
-    assert reply.headers["Preference-Applied"] == "wait=20"
-    assert reply.headers["Location"] == f"/api/v1/payments/{payment}"
-    again = await client.post("/api/v1/payments", body, key=key, Prefer="wait=20")
-    assert (again.status, again.text("status")) == (202, "pending")
-    assert again.headers["Idempotent-Replayed"] == "true"
-
-
-async def _first_payment(client: Client) -> str:
-    while True:
-        data = (await client.get("/api/v1/payments")).json["data"]
-        assert isinstance(data, list)
-        if data:
-            return str(data[0]["id"])
-
-
-async def test_who_waited_long_enough_gets_what_was_accepted(client: Client) -> None:
-    """After so many seconds it is 202, and a transfer, which has ended, is 200 at once."""
-    account, other = await client.account(), await client.account()
-    body: dict[str, object] = {
-        "payment_type": "external_payment",
-        "source_account_id": account,
-        "amount": 50,
-        "currency": "USD",
-        "provider": "stripe",
-    }
-    started = perf_counter()
-    reply = await client.post("/api/v1/payments", body, Prefer="wait=1")
-    assert (reply.status, reply.text("status")) == (202, "pending")
-    assert perf_counter() - started > 0.9
-    body |= {"payment_type": "internal_transfer", "destination_account_id": other, "provider": None}
-    reply = await client.post("/api/v1/payments", body, Prefer="wait=30")
-    assert (reply.status, reply.text("status")) == (200, "completed")
-    assert (await client.post("/api/v1/payments", body)).status == 202
 
 
 async def test_a_payment_no_provider_was_asked_about_is_cancelled(client: Client) -> None:

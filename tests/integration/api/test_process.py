@@ -153,6 +153,37 @@ async def test_who_waits_for_a_payment_does_not_hold_up_the_end(launch: Launch) 
         assert await process.wait() == 0
 
 
+async def test_an_answer_nobody_was_given_is_given_after_a_crash(launch: Launch) -> None:
+    """Killed while a client waits: asked again, it is what was accepted, now and ever after."""
+    port, key = free_port(), str(uuid.uuid4())
+    program = launch.program(port)
+    process = await start(program)
+    await until_ready(program, process, within_seconds=30)
+    async with _client(port) as client:
+        body = {
+            "payment_type": "external_payment",
+            "source_account_id": await client.account(),
+            "amount": 1,
+            "currency": "USD",
+            "provider": "stripe",
+        }
+        waiting = asyncio.create_task(
+            client.post("/api/v1/payments", body, key=key, Prefer="wait=30")
+        )
+        await _until_accepted(client)
+        process.kill()
+        await process.wait()
+        with pytest.raises(aiohttp.ClientError):
+            await waiting
+    async with running(launch.program(port)), _client(port) as client:
+        replies = [
+            await client.post("/api/v1/payments", body, key=key, Prefer=f"wait={seconds}")
+            for seconds in (0, 1, 0)
+        ]
+    assert {(reply.status, reply.text("status")) for reply in replies} == {(202, "pending")}
+    assert len({reply.body for reply in replies}) == 1
+
+
 async def _until_accepted(client: Client) -> None:
     while not (await client.get("/api/v1/payments")).json["data"]:
         pass

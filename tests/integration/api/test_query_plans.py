@@ -18,13 +18,20 @@ ID = uuid4()
 OF_TENANT = {"tenant_id": "t", "id": ID}
 NO_FILTERS = dict.fromkeys(("status", "provider", "currency", "created_from", "created_before"))
 PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21}
+OF_PAYMENT = {"tenant_id": "t", "payment_id": ID, "rows_max": 21}
 PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "account_by_id": (OF_TENANT, {"accounts_"}),
     "payment_by_id": (OF_TENANT, {"payments_"}),
-    "payment_with_all": (
-        OF_TENANT | {"with_events": True},
+    "payment_in_detail": (
+        OF_TENANT | {"with_events": True, "rows_max": 101},
         {"payments_", "attempts_once_a_number", "refunds_by_payment", "payment_events_pkey"},
     ),
+    "refunds_of_payment_page": (OF_PAYMENT | {"before_id": LAST_ID}, {"refunds_by_payment"}),
+    "attempts_of_payment_page": (
+        OF_PAYMENT | {"before_subject": LAST_ID, "before_number": 9},
+        {"attempts_once_a_number"},
+    ),
+    "events_of_payment_page": (OF_PAYMENT | {"before_version": 9}, {"payment_events_pkey"}),
     "payments_page": (PAGE | NO_FILTERS | {"first_id": FIRST_ID}, {"payments_by_tenant"}),
     "settled_payments": ({"ids": [ID], "statuses": ["completed"]}, {"payments_"}),
     "refund_by_id": (OF_TENANT, {"refunds_pkey"}),
@@ -52,7 +59,8 @@ async def test_a_hot_read_goes_by_its_indexes(pool: asyncpg.Pool[asyncpg.Record]
 
 async def test_a_page_is_not_sorted_out_of_everything(pool: asyncpg.Pool[asyncpg.Record]) -> None:
     """The index gives the order, so that a page costs what it shows."""
-    for way, name in product(WAYS, ("payments_page", "statement_page")):
+    pages = [name for name in PLANS if name.endswith("_page")]
+    for way, name in product(WAYS, (*pages, "payment_in_detail")):
         arguments, _ = PLANS[name]
         planned = (f"plan_cache_mode = {way}", "enable_sort = off")
         plan = await _plan(pool, name, arguments, *planned)

@@ -102,16 +102,26 @@ async def test_what_did_not_happen_gives_the_hold_back(
     assert (await said(pool, payment))[-1] == "payment.failed"
 
 
-async def test_a_name_its_provider_does_not_give_is_refused(ingress: Ingress) -> None:
-    """PayPal's captures and refunds need the order, too: without it they would fail later."""
+@pytest.mark.parametrize(
+    ("provider", "bare", "whole"),
+    [
+        # What is captured and refunded there is the PaymentIntent, not its charge.
+        ("stripe", "ch_3Nxyz", "pi_3Nxyz"),
+        # Captures and refunds need the order, too.
+        ("paypal", "3C679366", "5O190127TN/capture/3C679366"),
+    ],
+)
+async def test_a_name_its_provider_does_not_give_is_refused(
+    ingress: Ingress, provider: str, bare: str, whole: str
+) -> None:
+    """What is asked of the payment next would fail for it."""
     client = ingress.client
     account = await client.account()
-    payment = (await client.pay(account, provider="paypal")).text("id")
+    payment = (await client.pay(account, provider=provider)).text("id")
     await settle(ingress.committer, payment, LOST)
-    bare = await resolve(client, payment, {**found("50.00"), "provider_reference": "3C679366"})
-    assert (bare.status, bare.code) == (422, "reference_malformed")
-    whole = {**found("50.00"), "provider_reference": "5O190127TN/capture/3C679366"}
-    assert (await resolve(client, payment, whole)).text("status") == "completed"
+    refused = await resolve(client, payment, found("50.00", bare))
+    assert (refused.status, refused.code) == (422, "reference_malformed")
+    assert (await resolve(client, payment, found("50.00", whole))).text("status") == "completed"
 
 
 async def test_a_capture_is_posted_as_far_as_it_was_found(ingress: Ingress) -> None:

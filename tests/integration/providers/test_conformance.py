@@ -6,27 +6,22 @@ What counts is not what a gateway says but what the simulator's journal says was
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from opentelemetry.trace import NoOpTracer
-from prometheus_client import CollectorRegistry
 
 from payments.money import Money
-from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded, Unknown
-from providers.gateway import Gateway
-from providers.protected import Limits
-from providers.registry import NAMES, gateways
-from simulator.dashboard import Expire
-from simulator.faults import FaultKind, FaultSpec
-from simulator.journal_report import PaymentReport
-from simulator.server import Simulator, SimulatorConfig, build, serve
-from telemetry.metrics import Metrics
-from tests.support.providers.configs import all_configured
+from payments.outcome import (
+    CapturedElsewhere,
+    Declined,
+    NotFound,
+    Operation,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
+from simulator.faults import FaultKind
+from tests.support.providers.fixtures import Provider, reference_of
 from tests.support.providers.requests import Payment, new_id
 
 _AFTER = [
@@ -36,58 +31,10 @@ _AFTER = [
     FaultKind.HANG_AFTER,
 ]
 _BEFORE = [FaultKind.ERROR_BEFORE, FaultKind.RESET_BEFORE, FaultKind.HANG_BEFORE]
-# A hang that ends in a reset; the gateways' own patience is tried elsewhere, on a raw server.
-_HANG_MS = 100.0
 _HALF = Money(2500, "USD")
 _DECLINING = {"stripe": "pm_card_chargeDeclined", "paypal": "SIM-INSTRUMENT_DECLINED"}
 # The simulator's own: USD 4000.02 is refused by every issuer.
 _MAGIC_DECLINE = Money(400002, "USD")
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A gateway, and the simulator it speaks to."""
-
-    gateway: Gateway
-    simulator: Simulator
-
-    def report(self, payment: Payment) -> PaymentReport:
-        key = (self.gateway.name, str(payment.id))
-        return self.simulator.exchange.report.payments.get(key) or PaymentReport(*key)
-
-    def befall(self, kind: FaultKind, operation: str, times: int | None = 1) -> None:
-        self.simulator.exchange.faults.arm(
-            FaultSpec(kind=kind, operation=operation, times=times, milliseconds=_HANG_MS)
-        )
-
-    async def lapses(self, payment: Payment) -> bool:
-        """The vendor lets the authorization go, if there is one."""
-        vendor = self.simulator.vendors[self.gateway.name]
-        return await self.simulator.exchange.act(vendor, Expire(), str(payment.id)) is not None
-
-    async def charged(self, payment: Payment) -> str:
-        return _reference(await self.gateway.charge(payment.charge()))
-
-    async def authorized(self, payment: Payment) -> str:
-        return _reference(await self.gateway.charge(payment.charge(capture=False)))
-
-
-def _reference(outcome: object) -> str:
-    assert isinstance(outcome, Succeeded)
-    return outcome.reference
-
-
-@pytest.fixture(params=[*_DECLINING])
-async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
-    config = SimulatorConfig(
-        host="127.0.0.1", port=0, journal=tmp_path / "journal.jsonl", vendors=NAMES
-    )
-    simulator = build(config, Metrics(CollectorRegistry()), time.time, random.Random(1))
-    async with serve(simulator, config.host, config.port) as port:
-        configs = all_configured(f"http://127.0.0.1:{port}")
-        metrics = Metrics(CollectorRegistry())
-        async with gateways(configs, Limits(), metrics, NoOpTracer()) as opened:
-            yield Provider(opened[request.param], simulator)
 
 
 async def test_a_charge_moves_the_amount_once(provider: Provider) -> None:
@@ -147,30 +94,31 @@ async def test_the_amount_survives_the_vendors_own_units(
 async def test_an_authorization_is_captured_in_full_or_in_part(
     provider: Provider, amount: Money
 ) -> None:
-    """Once, for the amount captured; what is captured can be refunded and not voided."""
+    """Once, for the amount captured; which can be refunded, and for a void it is too late."""
     payment = Payment()
     held = await provider.authorized(payment)
     assert provider.report(payment).charges == 0
     captures = [await provider.gateway.capture(payment.capture(held, amount)) for _ in range(2)]
-    taken = _reference(captures[0])
+    taken = reference_of(captures[0])
     assert captures[0] == captures[1]
     assert provider.report(payment).charges == 1
     assert provider.report(payment).charged_minor == amount.amount_minor
-    assert isinstance(await provider.gateway.void(payment.void(held)), Declined)
-    _reference(await provider.gateway.refund(payment.refund(taken, amount)))
+    too_late = await provider.gateway.void(payment.void(held))
+    assert too_late == CapturedElsewhere(taken, amount)
+    reference_of(await provider.gateway.refund(payment.refund(taken, amount)))
 
 
-async def test_a_capture_of_another_amount_than_was_captured_is_in_doubt(
+async def test_a_capture_of_another_amount_than_was_captured_says_how_much_was(
     provider: Provider,
 ) -> None:
-    """Money moved, but not what this call was to move: neither success nor failure."""
+    """Money moved, but not by this call: neither success nor failure, asked or asked after."""
     payment = Payment()
     held = await provider.authorized(payment)
-    await provider.gateway.capture(payment.capture(held, _HALF))
+    taken = reference_of(await provider.gateway.capture(payment.capture(held, _HALF)))
     other = replace(payment.capture(held), idempotency_key=f"{payment.id}-again")
-    outcome = await provider.gateway.capture(other)
-    assert isinstance(outcome, Unknown)
-    assert outcome.code == "amount_mismatch"
+    elsewhere = CapturedElsewhere(taken, _HALF)
+    assert await provider.gateway.capture(other) == elsewhere
+    assert await provider.gateway.inquire(payment.inquiry(Operation.CAPTURE, held)) == elsewhere
 
 
 async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provider) -> None:
@@ -178,9 +126,12 @@ async def test_an_authorization_that_the_vendor_let_go_is_over(provider: Provide
     payment = Payment()
     held = await provider.authorized(payment)
     assert await provider.lapses(payment)
-    asked = payment.inquiry(Operation.AUTHORIZE, held)
-    assert isinstance(await provider.gateway.inquire(asked), Declined)
-    assert isinstance(await provider.gateway.capture(payment.capture(held)), Declined)
+    for answer in (
+        await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE, held)),
+        await provider.gateway.capture(payment.capture(held)),
+    ):
+        assert isinstance(answer, Declined)
+        assert answer.is_released
     assert await provider.gateway.void(payment.void(held)) == Succeeded(held)
     assert provider.report(payment).charges == 0
     assert not await provider.lapses(payment)
@@ -223,7 +174,7 @@ async def test_a_charge_whose_answer_was_lost_is_found(provider: Provider, kind:
     provider.befall(kind, "charge")
     assert isinstance(await provider.gateway.charge(payment.charge()), Unknown)
     found = await provider.gateway.inquire(payment.inquiry(Operation.CHARGE))
-    reference = _reference(found)
+    reference = reference_of(found)
     by_reference = await provider.gateway.inquire(payment.inquiry(Operation.CHARGE, reference))
     assert by_reference == found
     assert provider.report(payment).charges == 1
@@ -247,8 +198,8 @@ async def test_an_authorization_whose_answer_was_lost_can_be_captured(provider: 
     payment = Payment()
     provider.befall(FaultKind.RESET_AFTER, "authorize")
     assert isinstance(await provider.gateway.charge(payment.charge(capture=False)), Unknown)
-    held = _reference(await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE)))
-    _reference(await provider.gateway.capture(payment.capture(held)))
+    held = reference_of(await provider.gateway.inquire(payment.inquiry(Operation.AUTHORIZE)))
+    reference_of(await provider.gateway.capture(payment.capture(held)))
     assert provider.report(payment).authorizations == 1
 
 
@@ -286,7 +237,7 @@ async def test_a_lost_refund_is_found_by_its_id(
     assert isinstance(await provider.gateway.refund(payment.refund(charged, _HALF)), Unknown)
     inquiry = payment.inquiry(Operation.REFUND, charged, _HALF)
     assert type(await provider.gateway.inquire(inquiry)) is (Succeeded if is_done else NotFound)
-    _reference(await provider.gateway.refund(payment.refund(charged, _HALF)))
+    reference_of(await provider.gateway.refund(payment.refund(charged, _HALF)))
     assert provider.report(payment).refunds == 2
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -23,77 +21,41 @@ from payments.outcome import (
 )
 from providers.notifications import Verdict
 from providers.paypal.client import PayPalClient
-from providers.paypal.config import PayPalConfig
-from providers.paypal.gateway import PayPalGateway
 from providers.paypal.notifications import verify_paypal
 from tests.support.providers import wire
-from tests.support.providers.configs import configured
+from tests.support.providers.paypal import (
+    CAPTURE,
+    CREATED,
+    DONE,
+    SECRET,
+    USD,
+    Clock,
+    config,
+    movement,
+    paypal_at,
+    refusal,
+    token,
+)
 from tests.support.providers.requests import Payment
 
-_SECRET = "do-not-tell"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-_USD = {"currency_code": "USD", "value": "50.00"}
-_CREATED = {"id": "O1", "status": "CREATED", "purchase_units": [{"reference_id": "default"}]}
-_CAPTURE = {"id": "C1", "status": "COMPLETED", "amount": _USD}
-_DONE = _CREATED | {
-    "status": "COMPLETED",
-    "purchase_units": [{"payments": {"captures": [_CAPTURE]}}],
-}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def config(url: str, timeout_s: float = 5.0) -> PayPalConfig:
-    variables = {
-        "PAYMENTS_PAYPAL_CLIENT_ID": "client",
-        "PAYMENTS_PAYPAL_CLIENT_SECRET": _SECRET,
-        "PAYMENTS_PAYPAL_VAULT_ID": "vault-1",
-    }
-    return configured(PayPalConfig, url, timeout_s, variables)
-
-
-@asynccontextmanager
-async def paypal_at(
-    url: str, clock: Clock | None = None, timeout_s: float = 5.0
-) -> AsyncIterator[PayPalGateway]:
-    gateway = PayPalGateway(config(url, timeout_s), now=clock or Clock())
-    try:
-        yield gateway
-    finally:
-        await gateway.aclose()
-
-
-def token(text: str = "token-1", expires_in: float = 3600.0) -> wire.Behaviour:
-    return wire.reply(200, {"access_token": text, "expires_in": expires_in})
-
-
-def refusal(status: int, issue: str) -> wire.Behaviour:
-    return wire.reply(status, {"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": issue}]})
 
 
 async def test_a_charge_is_an_order_and_its_capture() -> None:
     """Two requests with a key each, and the payment source only in the one that moves money."""
     payment = Payment()
     async with wire.serving() as server, paypal_at(server.url) as paypal:
-        server.route(
-            token=token(), orders=wire.reply(201, _CREATED), capture=wire.reply(201, _DONE)
-        )
+        server.route(token=token(), orders=wire.reply(201, CREATED), capture=wire.reply(201, DONE))
         request = replace(payment.charge(), traceparent=_TRACE)
         assert await paypal.charge(request) == Succeeded("O1/capture/C1")
     granted, created, captured = server.seen
     assert granted.headers["authorization"] == (
-        "Basic " + base64.b64encode(f"client:{_SECRET}".encode()).decode()
+        "Basic " + base64.b64encode(f"client:{SECRET}".encode()).decode()
     )
     assert json.loads(created.body) == {
         "intent": "CAPTURE",
         "purchase_units": [
-            {"custom_id": str(payment.id), "invoice_id": str(payment.id), "amount": _USD}
+            {"custom_id": str(payment.id), "invoice_id": str(payment.id), "amount": USD}
         ],
     }
     assert captured.target == "/v2/checkout/orders/O1/capture"
@@ -115,7 +77,7 @@ async def test_an_order_without_an_answer_is_no_doubt(behaviour: wire.Behaviour)
     async with wire.serving() as server, paypal_at(server.url) as paypal:
         server.route(token=token(), orders=behaviour)
         assert isinstance(await paypal.charge(payment.charge()), Retriable)
-        server.route(token=token(), orders=wire.reply(201, _CREATED), capture=behaviour)
+        server.route(token=token(), orders=wire.reply(201, CREATED), capture=behaviour)
         assert isinstance(await paypal.charge(payment.charge()), Unknown)
 
 
@@ -131,7 +93,7 @@ async def test_an_order_that_may_have_been_paid_before_is_a_doubt() -> None:
 async def test_an_order_captured_before_is_not_captured_again() -> None:
     """A repeated order that comes back with its capture is done."""
     async with wire.serving() as server, paypal_at(server.url) as paypal:
-        server.route(token=token(), orders=wire.reply(200, _DONE))
+        server.route(token=token(), orders=wire.reply(200, DONE))
         assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
 
 
@@ -140,51 +102,38 @@ async def test_a_capture_refused_as_done_is_settled_by_the_order() -> None:
     async with wire.serving() as server, paypal_at(server.url) as paypal:
         server.route(
             token=token(),
-            orders=wire.reply(201, _CREATED),
+            orders=wire.reply(201, CREATED),
             capture=refusal(422, "ORDER_ALREADY_CAPTURED"),
-            O1=wire.reply(200, _DONE),
+            O1=wire.reply(200, DONE),
         )
         assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
 
 
-async def test_a_void_has_no_content() -> None:
-    """PayPal answers a void with nothing, and one done before with a refusal."""
-    payment, held = Payment(), "O1/authorization/A1"
-    voided = {"payments": {"authorizations": [{"id": "A1", "status": "VOIDED"}]}}
-    async with wire.serving() as server, paypal_at(server.url) as paypal:
-        server.route(token=token(), void=wire.reply(204, b""))
-        assert await paypal.void(payment.void(held)) == Succeeded(held)
-        server.route(
-            void=refusal(422, "PREVIOUSLY_VOIDED"),
-            O1=wire.reply(200, _CREATED | {"purchase_units": [voided]}),
-        )
-        assert await paypal.void(payment.void(held)) == Succeeded(held)
-
-
-async def test_what_expired_is_as_good_as_voided_and_not_captured() -> None:
-    """PayPal refuses both; to us the one is done, and the other over for good."""
-    payment, held = Payment(), "O1/authorization/A1"
-    async with wire.serving() as server, paypal_at(server.url) as paypal:
-        server.route(token=token(), void=refusal(422, "AUTHORIZATION_EXPIRED"))
-        assert await paypal.void(payment.void(held)) == Succeeded(held)
-        server.route(capture=refusal(422, "AUTHORIZATION_EXPIRED"))
-        outcome = await paypal.capture(payment.capture(held))
-        assert isinstance(outcome, Declined)
-        assert outcome.code == "authorization_expired"
-
-
 async def test_a_reference_of_another_kind_is_refused_here() -> None:
-    """A capture cannot be voided and an authorization not refunded: nothing is sent."""
+    """An authorization is not refunded, and another provider's name is none: nothing is sent."""
     payment = Payment()
     async with wire.serving() as server, paypal_at(server.url) as paypal:
         for outcome in (
-            await paypal.void(payment.void("O1/capture/C1")),
+            await paypal.void(payment.void("pi_1")),
             await paypal.capture(payment.capture("pi_1")),
             await paypal.refund(payment.refund("O1/authorization/A1")),
         ):
             assert isinstance(outcome, Declined)
             assert outcome.code == "invalid_reference"
     assert not server.seen
+
+
+async def test_what_was_charged_at_once_has_nothing_to_void() -> None:
+    """Its order shows no authorization, or cannot be read: then nothing is known of it."""
+    void = Payment().void("O1/capture/C1")
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), O1=wire.reply(200, DONE))
+        outcome = await paypal.void(void)
+        assert isinstance(outcome, Declined)
+        assert outcome.code == "invalid_reference"
+        server.route(O1=wire.reply(500, {}))
+        assert isinstance(await paypal.void(void), Unknown)
+    assert not any("void" in target for target in _paths(server))
 
 
 async def test_one_token_serves_all_until_it_expires() -> None:
@@ -235,15 +184,15 @@ async def test_without_a_token_nothing_was_asked(behaviour: wire.Behaviour, code
         outcome = await paypal.charge(Payment().charge())
     assert isinstance(outcome, Retriable)
     assert outcome.code == code
-    assert _SECRET not in repr(outcome)
+    assert SECRET not in repr(outcome)
 
 
 async def test_a_token_that_is_refused_is_replaced_once() -> None:
     """A token revoked before its time costs one more request, a revoked client not a loop."""
     async with wire.serving() as server, paypal_at(server.url) as paypal:
         server.then(
-            token("old"), wire.reply(401, {}), token("new"), wire.reply(201, _CREATED),
-            wire.reply(201, _DONE),
+            token("old"), wire.reply(401, {}), token("new"), wire.reply(201, CREATED),
+            wire.reply(201, DONE),
         )  # fmt: skip
         assert await paypal.charge(Payment().charge()) == Succeeded("O1/capture/C1")
         used = [seen.headers["authorization"] for seen in server.seen]
@@ -259,13 +208,13 @@ async def test_an_unanswered_charge_is_found_by_making_its_order_again() -> None
     """The same request id gives the same order back, which is then read afresh."""
     payment = Payment()
     async with wire.serving() as server, paypal_at(server.url) as paypal:
-        server.route(token=token(), orders=wire.reply(200, _CREATED), O1=wire.reply(200, _DONE))
+        server.route(token=token(), orders=wire.reply(200, CREATED), O1=wire.reply(200, DONE))
         found = await paypal.inquire(payment.inquiry(Operation.CHARGE))
         assert found == Succeeded("O1/capture/C1")
-        server.route(token=token(), orders=wire.reply(201, _CREATED), O1=wire.reply(200, _CREATED))
+        server.route(token=token(), orders=wire.reply(201, CREATED), O1=wire.reply(200, CREATED))
         assert await paypal.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
         charged = server.seen[1]
-        server.route(orders=wire.reply(201, _CREATED), capture=wire.reply(201, _DONE))
+        server.route(orders=wire.reply(201, CREATED), capture=wire.reply(201, DONE))
         await paypal.charge(payment.charge())
     assert "capture" not in " ".join(_paths(server)[:5])
     assert charged.body == server.seen[-2].body
@@ -280,9 +229,27 @@ async def test_once_paypal_may_have_forgotten_the_key_nothing_is_found() -> None
     async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
         assert isinstance(await paypal.inquire(inquiry), Unresolvable)
         assert not server.seen
-        server.route(token=token(), orders=wire.reply(200, _CREATED), O1=wire.reply(200, _DONE))
+        server.route(token=token(), orders=wire.reply(200, CREATED), O1=wire.reply(200, DONE))
         asked_lately = replace(inquiry, first_asked_at=clock.now - timedelta(hours=1))
         assert await paypal.inquire(asked_lately) == Succeeded("O1/capture/C1")
+
+
+async def test_what_was_asked_of_an_order_is_found_on_it_at_whatever_age() -> None:
+    """Only the order's own key is forgotten; its captures and refunds carry our ids."""
+    clock, payment = Clock(), Payment()
+    refund = movement("COMPLETED", "R1", custom_id=str(payment.refund_id))
+    unit = {"payments": {"captures": [CAPTURE], "refunds": [refund]}}
+    order = wire.reply(200, CREATED | {"status": "COMPLETED", "purchase_units": [unit]})
+    clock.now += timedelta(days=46)
+    async with wire.serving() as server, paypal_at(server.url, clock) as paypal:
+        server.route(token=token(), O1=order)
+        for operation, reference, found in (
+            (Operation.CHARGE, "O1/capture/C1", "O1/capture/C1"),
+            (Operation.CAPTURE, "O1/authorization/A1", "O1/capture/C1"),
+            (Operation.REFUND, "O1/capture/C1", "R1"),
+        ):
+            inquiry = payment.inquiry(operation, reference)
+            assert await paypal.inquire(inquiry) == Succeeded(found)
 
 
 async def test_an_inquiry_that_is_refused_says_nothing() -> None:

@@ -3,55 +3,39 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from payments.outcome import Declined, NotFound, Operation, Outcome, Retriable, Succeeded, Unknown
-from providers.gateway import Gateway
+from payments.money import Money
+from payments.outcome import (
+    CapturedElsewhere,
+    Declined,
+    NotFound,
+    Operation,
+    Outcome,
+    Pending,
+    Retriable,
+    Succeeded,
+    Unknown,
+)
 from providers.stripe.client import STRIPE_VERSION
 from providers.stripe.config import StripeConfig
-from providers.stripe.gateway import StripeGateway
 from tests.support.providers import wire
 from tests.support.providers.configs import configured
 from tests.support.providers.requests import Payment
+from tests.support.providers.stripe import (
+    KEY,
+    MISSING,
+    RATE_LIMITED,
+    VARIABLES,
+    asked_for,
+    intent,
+    page,
+    stripe_at,
+)
 
-_KEY = "sk_test_do_not_tell"
-_VARIABLES = {"PAYMENTS_STRIPE_API_KEY": _KEY}
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@asynccontextmanager
-async def stripe_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[Gateway]:
-    gateway = StripeGateway(configured(StripeConfig, url, timeout_s, _VARIABLES))
-    try:
-        yield gateway
-    finally:
-        await gateway.aclose()
-
-
-def intent(payment: Payment, status: str = "succeeded", **fields: object) -> dict[str, object]:
-    received = payment.amount.amount_minor if status == "succeeded" else 0
-    return {
-        "id": "pi_1",
-        "object": "payment_intent",
-        "status": status,
-        "amount": payment.amount.amount_minor,
-        "amount_received": received,
-        "currency": payment.amount.currency.lower(),
-        "metadata": {"payment_id": str(payment.id)},
-        "created": 1,
-        **fields,
-    }
-
-
-def page(*items: object, has_more: bool = False) -> wire.Behaviour:
-    return wire.reply(200, {"object": "list", "data": items, "has_more": has_more, "url": "/"})
-
-
 _STATE = {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}
 _WRONG_STATE = wire.reply(400, {"error": _STATE})
 
@@ -71,7 +55,7 @@ async def test_a_charge_is_one_confirmed_payment_intent() -> None:
     assert (seen.method, seen.target) == ("POST", "/v1/payment_intents")
     assert seen.headers["idempotency-key"] == request.idempotency_key
     assert seen.headers["stripe-version"] == STRIPE_VERSION
-    assert seen.headers["authorization"] == f"Bearer {_KEY}"
+    assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.headers["traceparent"] == _TRACE
     assert seen.form == {
         "amount": "5000",
@@ -163,87 +147,146 @@ async def test_a_hang_is_unknown_and_a_refused_connection_retriable() -> None:
 async def test_no_secret_is_in_what_an_outcome_says() -> None:
     """Stripe quotes the key it refuses; we do not."""
     refusals = [
-        (401, f"Invalid API Key provided: {_KEY}"),
-        (400, f"Bad key {_KEY} for card 4242 4242 4242 4242"),
+        (401, f"Invalid API Key provided: {KEY}"),
+        (400, f"Bad key {KEY} for card 4242 4242 4242 4242"),
     ]
     for status, message in refusals:
         error = {"error": {"type": "invalid_request_error", "message": message}}
         async with wire.serving(wire.reply(status, error)) as server, stripe_at(server.url) as s:
             said = repr(await s.charge(Payment().charge()))
-        assert _KEY not in said
+        assert KEY not in said
         assert "4242" not in said
-    assert _KEY not in repr(configured(StripeConfig, "", variables=_VARIABLES))
+    assert KEY not in repr(configured(StripeConfig, "", variables=VARIABLES))
 
 
 @pytest.mark.parametrize(
     ("found", "outcome"),
     [
         ({"status": "succeeded", "amount_received": 5000}, Succeeded("pi_1")),
-        ({"status": "succeeded", "amount_received": 10}, "amount_mismatch"),
-        ({"status": "canceled"}, Declined("canceled", "canceled")),
+        (
+            {"status": "succeeded", "amount_received": 10},
+            CapturedElsewhere("pi_1", Money(10, "USD")),
+        ),
+        ({"status": "processing"}, Pending("pending", "the capture is processing")),
+        ({"status": "canceled"}, Declined("canceled", "canceled", is_released=True)),
         ({"status": "requires_capture"}, Declined("payment_intent_unexpected_state", "")),
     ],
 )
 async def test_a_capture_refused_for_its_state_is_settled_by_the_state(
-    found: dict[str, object], outcome: Outcome | str
+    found: dict[str, object], outcome: Outcome
 ) -> None:
     """Captured already, and by the right amount, is what was wanted: it may have been us."""
     payment = Payment()
-    look = wire.reply(200, intent(payment) | found)
+    look = wire.reply(200, intent(payment, str(found["status"])) | found)
     async with wire.serving(_WRONG_STATE, look) as server, stripe_at(server.url) as stripe:
+        assert await stripe.capture(payment.capture("pi_1")) == outcome
+
+
+@pytest.mark.parametrize(
+    "code", ["charge_expired_for_capture", "capture_charge_authorization_expired"]
+)
+async def test_a_capture_that_comes_too_late_is_settled_by_the_state(code: str) -> None:
+    """Whether anything is held still, the refusal does not say; the intent does."""
+    payment = Payment()
+    refusal = wire.reply(400, {"error": _STATE | {"code": code}})
+    lapsed = wire.reply(200, intent(payment, "canceled", cancellation_reason="automatic"))
+    async with wire.serving(refusal, lapsed) as server, stripe_at(server.url) as stripe:
         answer = await stripe.capture(payment.capture("pi_1"))
-    assert (answer.code if isinstance(answer, Unknown) else answer) == outcome
+    assert answer == Declined("authorization_expired", "automatic", is_released=True)
+
+
+async def test_a_void_that_comes_too_late_says_who_has_the_money() -> None:
+    """Somebody captured it there: nothing is held any more that could be given back."""
+    payment = Payment()
+    taken = intent(payment, amount_received=4000)
+    async with wire.serving(_WRONG_STATE, wire.reply(200, taken)) as s, stripe_at(s.url) as stripe:
+        answer = await stripe.void(payment.void("pi_1"))
+    assert answer == CapturedElsewhere("pi_1", Money(4000, "USD"))
 
 
 async def test_a_state_that_cannot_be_read_leaves_the_call_unknown() -> None:
     """As long as it could have been us, the refusal decides nothing."""
     payment = Payment()
-    limited = wire.reply(429, {})
-    async with wire.serving(_WRONG_STATE, limited) as server, stripe_at(server.url) as stripe:
+    async with wire.serving(_WRONG_STATE, RATE_LIMITED) as server, stripe_at(server.url) as stripe:
         assert isinstance(await stripe.void(payment.void("pi_1")), Unknown)
 
 
-async def test_a_payment_the_search_does_not_know_is_found_in_the_list() -> None:
-    """The search lags; the list is read, page after page, until the payment is on one."""
+async def test_on_a_quiet_account_the_list_tells_all() -> None:
+    """One read, of what is no older than the payment; nothing is searched for."""
     payment, other = Payment(), intent(Payment(), id="pi_other")
-    script = [page(), page(other, has_more=True), page(other, intent(payment))]
-    async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
-        found = await stripe.inquire(payment.inquiry(Operation.CHARGE))
-    assert found == Succeeded("pi_1")
-    search, first, second = (parse_qs(urlsplit(seen.target).query) for seen in server.seen)
-    assert search["query"] == [f"metadata['payment_id']:'{payment.id}'"]
-    assert second["starting_after"] == ["pi_other"]
+    async with wire.serving(page(other, intent(payment))) as server, stripe_at(server.url) as s:
+        assert await s.inquire(payment.inquiry(Operation.CHARGE)) == Succeeded("pi_1")
+        server.then(page(other))
+        assert await s.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
     created_ms = payment.id.int >> 80
-    assert int(first["created[gte]"][0]) == created_ms // 1000 - 300
+    assert [asked_for(seen) for seen in server.seen] == [
+        {"limit": ["100"], "created[gte]": [str(created_ms // 1000 - 300)]}
+    ] * 2
 
 
-async def test_the_age_of_a_search_hit_does_not_matter() -> None:
+async def test_on_a_busy_account_the_search_knows_the_rest() -> None:
     """The index may show a payment as it was: its status is read from the payment itself."""
-    payment = Payment()
+    payment, other = Payment(), intent(Payment(), id="pi_other")
     stale, fresh = intent(payment, "requires_confirmation"), intent(payment)
-    script = [page(stale), wire.reply(200, fresh)]
+    script = [page(other, has_more=True), page(stale), wire.reply(200, fresh)]
     async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
         assert await stripe.inquire(payment.inquiry(Operation.CHARGE)) == Succeeded("pi_1")
-    assert server.seen[1].target == "/v1/payment_intents/pi_1"
+    assert asked_for(server.seen[1])["query"] == [f"metadata['payment_id']:'{payment.id}'"]
+    assert server.seen[2].target == "/v1/payment_intents/pi_1"
 
 
-async def test_a_list_that_cannot_be_read_leaves_the_charge_unknown() -> None:
-    """The search's silence proves nothing; what the list would have shown is not known."""
-    payment, other = Payment(), intent(Payment(), id="pi_other")
-    inquiry = payment.inquiry(Operation.CHARGE)
-    async with wire.serving(page(), page(other)) as server, stripe_at(server.url) as stripe:
-        assert await stripe.inquire(inquiry) == NotFound()
-        server.then(page(), wire.reply(400, {"error": _STATE}))
-        assert isinstance(await stripe.inquire(inquiry), Unknown)
-
-
-async def test_on_a_busy_account_the_newest_pages_are_read_and_the_key_has_to_tell() -> None:
+async def test_on_a_busy_account_neither_shows_it_and_the_key_has_to_tell() -> None:
     """No list of a busy account ends: not in sight means that the same key may ask."""
     payment, other = Payment(), intent(Payment(), id="pi_other")
-    endless = page(other, has_more=True)
-    async with wire.serving(page(), endless) as server, stripe_at(server.url) as stripe:
+    script = [page(other, has_more=True), page()]
+    async with wire.serving(*script) as server, stripe_at(server.url) as stripe:
         assert await stripe.inquire(payment.inquiry(Operation.CHARGE)) == NotFound()
-    assert len(server.seen) == 1 + 3
+    assert len(server.seen) == len(script)
+
+
+async def test_every_intent_of_a_payment_that_has_money_is_named() -> None:
+    """The list has the one, the search the other: a second charge is not passed over."""
+    payment = Payment()
+    newest, oldest = intent(payment, id="pi_2", created=2), intent(payment)
+    script = [page(newest, has_more=True), page(newest, oldest), wire.reply(200, newest)]
+    async with wire.serving(*script, wire.reply(200, oldest)) as server, stripe_at(server.url) as s:
+        found = await s.inquire(payment.inquiry(Operation.CHARGE))
+    assert found == Succeeded("pi_1", ("pi_2",))
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        # Paid is paid, whatever else could not be read.
+        (["paid and more", RATE_LIMITED], Succeeded("pi_1")),
+        # A declined one is no proof that another was not paid.
+        (["declined and more", RATE_LIMITED], Retriable),
+        (["nothing and more", RATE_LIMITED], Retriable),
+        ([RATE_LIMITED, "nothing"], Retriable),
+        ([RATE_LIMITED, "paid", "read"], Succeeded("pi_1")),
+        ([wire.reply(400, {"error": _STATE}), "nothing"], Unknown),
+        (["nothing and more", "nothing and more"], Unknown),
+    ],
+)
+async def test_what_could_not_be_read_is_not_taken_for_absent(
+    script: list[str | wire.Behaviour], found: Outcome | type[Outcome]
+) -> None:
+    """A search that Stripe puts off is made up for by the list, or made later."""
+    payment = Payment()
+    declined = {"type": "card_error", "code": "card_declined"}
+    failed = intent(payment, "requires_payment_method", last_payment_error=declined)
+    known: dict[str, wire.Behaviour] = {
+        "paid": page(intent(payment)),
+        "paid and more": page(intent(payment), has_more=True),
+        "declined and more": page(failed, has_more=True),
+        "nothing": page(),
+        "nothing and more": page(intent(Payment(), id="pi_other"), has_more=True),
+        "read": wire.reply(200, intent(payment)),
+    }
+    behaviours = [known[each] if isinstance(each, str) else each for each in script]
+    async with wire.serving(*behaviours) as server, stripe_at(server.url) as stripe:
+        answer = await stripe.inquire(payment.inquiry(Operation.CHARGE))
+    assert answer == found or type(answer) is found
 
 
 async def test_a_list_of_refunds_without_end_proves_nothing() -> None:
@@ -258,8 +301,7 @@ async def test_a_list_of_refunds_without_end_proves_nothing() -> None:
 
 async def test_a_known_reference_that_is_missing_is_no_proof() -> None:
     """Stripe gave us the id, so it exists: its absence is Stripe's trouble, not an answer."""
-    missing = {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
-    async with wire.serving(wire.reply(404, missing)) as server, stripe_at(server.url) as stripe:
+    async with wire.serving(MISSING) as server, stripe_at(server.url) as stripe:
         found = await stripe.inquire(Payment().inquiry(Operation.CAPTURE, "pi_1"))
     assert isinstance(found, Retriable)
 

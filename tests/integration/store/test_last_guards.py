@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -11,8 +13,10 @@ from payments.account import Account
 from payments.commands import CancelPayment, CreatePayment, NotifyPayment
 from payments.notification import Reported
 from payments.payment import Payment
+from store.queries import query
 from store.write.group_commit import Submission
 from tests.support.factories import TENANT, open_account, pay, said
+from topics.names import TOPICS
 
 if TYPE_CHECKING:
     from store.write.group_commit import GroupCommitter
@@ -61,3 +65,44 @@ async def test_postgres_refuses_what_no_decision_may_say(
     """Each as a hand or a bad release could write it, past every decision."""
     with pytest.raises((asyncpg.CheckViolationError, asyncpg.UniqueViolationError)):
         await books.execute(_REFUSED[what])
+
+
+# The days of the daily partitions and one that only the default one takes, by their distance.
+_DAYS: Final = {"today": 0, "a day made ahead": 9, "a day without a partition": 90}
+
+
+@pytest.mark.parametrize("day", _DAYS)
+async def test_no_message_is_for_a_topic_nobody_declared(
+    books: asyncpg.Pool[asyncpg.Record], day: str
+) -> None:
+    """It would hold the relay for good; in a partition made later as in those there are."""
+    await books.execute(query("create_outbox_partition"), _at(_DAYS["a day made ahead"]).date())
+    copied = (
+        "INSERT INTO outbox SELECT (jsonb_populate_record(outbox, jsonb_build_object("
+        "'id', gen_random_uuid(), 'aggregatetype', $1::text, 'recorded_at', $2::timestamptz))).*"
+        " FROM outbox LIMIT 1"
+    )
+    for topic in TOPICS:
+        await books.execute(copied, topic.name, _at(_DAYS[day]))
+    for name in ("somebody.elses", "", "PAYMENTS.EVENTS"):
+        with pytest.raises(asyncpg.CheckViolationError, match="outbox_topic_is_declared"):
+            await books.execute(copied, name, _at(_DAYS[day]))
+
+
+async def test_the_declared_topics_are_those_of_the_table(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """One added to the table of topics alone, and not to the constraint, is found here."""
+    definitions = await pool.fetch(
+        "SELECT conrelid::regclass::text AS name, pg_get_constraintdef(oid) AS text, convalidated"
+        " FROM pg_constraint WHERE conname = 'outbox_topic_is_declared'"
+    )
+    partitions = await pool.fetch("SELECT relid::regclass::text FROM pg_partition_tree('outbox')")
+    assert {row["name"] for row in definitions} == {row["relid"] for row in partitions}
+    for row in definitions:
+        assert set(re.findall(r"'([^']*)'", row["text"])) == {topic.name for topic in TOPICS}
+        assert row["convalidated"]
+
+
+def _at(days: int) -> datetime:
+    return datetime.now(UTC) + timedelta(days=days)

@@ -18,6 +18,7 @@ from store.migrations import (
     read_migrations,
 )
 from store.pool import connect_single
+from tests.support.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -114,12 +115,13 @@ async def test_processes_that_start_together_migrate_once(
     empty_database: DatabaseAddress, files: Path
 ) -> None:
     """Each migration is applied by exactly one of them, and all of them succeed."""
+    write(files, "0003_index", ONLINE, "DROP INDEX ledger_by_amount")
     known = read_migrations(files)
     connections = [
         await connect_single(empty_database, application_name="payments migrate") for _ in range(6)
     ]
     done = await asyncio.gather(*(migrate_up(each, known) for each in connections))
-    assert sorted(step.version for steps in done for step in steps) == [1, 2]
+    assert sorted(step.version for steps in done for step in steps) == [1, 2, 3]
     for each in connections:
         await each.close()
 
@@ -137,6 +139,80 @@ async def test_a_migration_gives_up_on_a_lock_rather_than_block_clients(
             await migrate_up(connection, known)
     await holder.close()
     assert [step.version for step in await migrate_up(connection, known)] == [2]
+
+
+ONLINE = """-- Online: an index.
+DROP INDEX CONCURRENTLY IF EXISTS ledger_by_amount;
+SET lock_timeout = 0;
+-- It waits for whoever writes.
+CREATE INDEX CONCURRENTLY ledger_by_amount ON ledger (amount);
+"""
+
+
+async def _is_indexed(connection: Connection) -> bool | None:
+    """Whether the index is good; None without one."""
+    valid: bool | None = await connection.fetchval(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ledger_by_amount')"
+    )
+    return valid
+
+
+async def _waits(connection: Connection, name: str) -> bool:
+    waiting = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+        " AND wait_event_type = 'Lock' AND query LIKE '%CREATE INDEX%'",
+        name,
+    )
+    return bool(waiting)
+
+
+async def test_an_online_migration_holds_up_nobody_who_writes(
+    empty_database: DatabaseAddress, connection: Connection, files: Path
+) -> None:
+    """It waits for a transaction that writes, and whoever comes meanwhile writes at once."""
+    await migrate_up(connection, read_migrations(files))
+    write(files, "0003_index", ONLINE, "DROP INDEX ledger_by_amount")
+    known = read_migrations(files)
+    migrating = await connect_single(empty_database, application_name="migrating")
+    writer = await connect_single(empty_database, application_name="writer")
+    async with asyncio.TaskGroup() as tasks, writer.transaction():
+        await writer.execute("INSERT INTO ledger VALUES (1, 1)")
+        applied = tasks.create_task(migrate_up(migrating, known))
+        await eventually(lambda: _waits(connection, "migrating"))
+        await connection.execute("SET lock_timeout = '100ms'")
+        await connection.execute("INSERT INTO ledger VALUES (2, 2)")
+    assert [step.label for step in applied.result()] == ["0003_index"]
+    assert await _is_indexed(connection)
+    assert await migrating.fetchval("SHOW lock_timeout") == "0"
+    await migrate_down(migrating, known)
+    assert await _is_indexed(connection) is None
+    for each in (migrating, writer):
+        await each.close()
+
+
+async def test_an_online_migration_that_broke_off_is_run_again(
+    empty_database: DatabaseAddress, connection: Connection, files: Path
+) -> None:
+    """What it left behind is cleared away, and only a whole run is written down."""
+    await migrate_up(connection, read_migrations(files))
+    write(files, "0003_index", ONLINE, "DROP INDEX ledger_by_amount")
+    known = read_migrations(files)
+    migrating = await connect_single(empty_database, application_name="migrating")
+    writer = await connect_single(empty_database, application_name="writer")
+    async with writer.transaction():
+        await writer.execute("INSERT INTO ledger VALUES (1, 1)")
+        broken = asyncio.create_task(migrate_up(migrating, known))
+        await eventually(lambda: _waits(connection, "migrating"))
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'migrating'"
+        )
+        with pytest.raises((asyncpg.PostgresError, OSError)):
+            await broken
+    await writer.close()
+    assert (await _is_indexed(connection), set(await history(connection))) == (False, {1, 2})
+    await migrate_up(connection, known)
+    assert (await _is_indexed(connection), set(await history(connection))) == (True, {1, 2, 3})
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ class Bank:
 
     def refuses_cancel(self, payment: Payment) -> str | None:
         unasked = payment.status == "pending" and not payment.attempts
-        idle = payment.status == "authorized" and not payment.owed
-        return None if unasked or idle else "payment_not_cancellable"
+        held = payment.status == "authorized" and payment.owed != "capture"
+        return None if unasked or held else "payment_not_cancellable"
 
     def refuses_capture(self, payment: Payment, amount: int) -> str | None:
         if payment.status != "authorized" or payment.owed:
@@ -113,12 +113,13 @@ class Bank:
         self.balance[destination] += amount
 
     def cancel(self, payment: Payment) -> None:
-        self.held[payment.source] -= payment.amount
+        """What its provider holds is held here until that has let go."""
         if payment.status == "authorized":
-            payment.owe("void", payment.amount)
-        else:
-            payment.owed = None
-        payment.status = "cancelled"
+            if not payment.owed:
+                payment.owe("void", payment.amount)
+            return
+        self.held[payment.source] -= payment.amount
+        payment.owed, payment.status = None, "cancelled"
 
     def refund(self, refund: Refund) -> None:
         self.refunds.append(refund)
@@ -134,22 +135,28 @@ class Bank:
         """Only a certain answer moves or frees money; of any other the provider is asked again."""
         if answer == "succeeded":
             self._succeeded(errand)
-        elif answer == "declined":
-            self._failed(errand)
         elif answer == "deferred":
             pass
+        elif errand.owed == "void":
+            self._not_voided(errand, answer)
+        elif answer == "declined":
+            self._failed(errand)
         elif errand.status == "unknown" and errand.inquiries >= INQUIRIES_MAX:
             errand.status = "review"
         elif errand.status in {"unknown", "review"}:
             errand.inquiries += 1
-        elif answer == "unknown" and errand.owed != "void":
+        elif answer == "unknown":
             errand.status, errand.inquiries = "unknown", errand.inquiries + 1
         elif errand.retries < RETRIES_MAX:
             errand.retries += 1
-        elif errand.owed == "capture":
-            errand.owed = None  # still authorized: the client may ask again
         else:
             self._failed(errand)
+
+    def _not_voided(self, errand: Errand, answer: str) -> None:
+        """It is asked for until it is made, or a person looks."""
+        if answer == "declined" or errand.inquiries >= INQUIRIES_MAX:
+            errand.status = "review"
+        errand.inquiries += 1
 
     def _succeeded(self, errand: Errand) -> None:
         operation, errand.owed = errand.owed, None
@@ -162,13 +169,18 @@ class Bank:
             errand.captured, errand.status = errand.asking, "completed"
         elif operation == "authorize":
             errand.status = "authorized"
+        elif isinstance(errand, Payment):
+            self.held[errand.source] -= errand.amount
+            errand.status = "cancelled"
 
     def _failed(self, errand: Errand) -> None:
         operation, errand.owed = errand.owed, None
         if isinstance(errand, Refund):
             errand.payment.promised -= errand.asking
             errand.status = "failed"
-        elif isinstance(errand, Payment) and operation != "void":
+        elif operation == "capture":
+            errand.status = "authorized"  # the client may ask again
+        elif isinstance(errand, Payment):
             self.held[errand.source] -= errand.amount
             errand.status = "failed"
 

@@ -1,16 +1,26 @@
 """A provider in a few lines: it takes money once a key, and answers truthfully or not at all.
 
 A request may arrive long after its sender gave up. What a key led to it leads to for
-ever, as Stripe and PayPal have it, so a decline is as final as a charge.
+ever, as Stripe and PayPal have it, so a decline is as final as a charge. Beside the requests
+somebody sits at its dashboard, and payers have their banks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from payments.attempt import provider_key
-from payments.outcome import Declined, Finding, NotFound, Operation, Outcome, Succeeded
+from payments.money import Money
+from payments.outcome import CapturedElsewhere, Declined, Operation, Outcome, Succeeded
+from payments.standing import (
+    DisputeKind,
+    DisputeState,
+    FoundCapture,
+    FoundDispute,
+    FoundRefund,
+    FoundState,
+    Standing,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from payments.attempt import Attempt
 
 DECLINED = Declined("declined", "no")
+RELEASED = Declined("canceled", "nothing is held any more", is_released=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +40,32 @@ class Flight:
 
 
 @dataclass(slots=True)
+class Held:
+    """What it has of one payment, in US cents; `is_held` while it may be captured."""
+
+    authorized_minor: int = 0
+    is_held: bool = False
+    captures: list[FoundCapture] = field(default_factory=list)
+    refunds: list[FoundRefund] = field(default_factory=list)
+    disputes: list[FoundDispute] = field(default_factory=list)
+
+    @property
+    def captured_minor(self) -> int:
+        return sum(each.amount.amount_minor for each in self.captures)
+
+    @property
+    def refunded_minor(self) -> int:
+        made = (each for each in self.refunds if each.state is FoundState.SUCCEEDED)
+        return sum(each.amount.amount_minor for each in made)
+
+
+@dataclass(slots=True)
 class HonestProvider:
-    """What it decided by key, and the money it holds, took and gave back by payment."""
+    """What it decided by key, and what it has by payment."""
 
     answers: dict[str, Outcome] = field(default_factory=dict)
-    authorized: set[UUID] = field(default_factory=set)
-    voided: set[UUID] = field(default_factory=set)
-    charged: dict[UUID, list[int]] = field(default_factory=dict)
-    refunded: dict[UUID, int] = field(default_factory=dict)
+    payments: dict[UUID, Held] = field(default_factory=dict)
+    _names: int = 0
 
     def receive(self, flight: Flight, *, willing: bool) -> Outcome:
         """The request arrives: decided once, repeated ever after."""
@@ -45,42 +74,95 @@ class HonestProvider:
             self.answers[key] = self._decide(flight, willing=willing)
         return self.answers[key]
 
-    def find(self, operation: Operation, subject_id: UUID) -> Finding:
-        """What became of an operation on a payment, or of a refund."""
-        match operation:
-            case Operation.CHARGE | Operation.CAPTURE:
-                done = bool(self.charged.get(subject_id))
-            case Operation.AUTHORIZE:
-                done = subject_id in self.authorized - self.voided
-            case Operation.VOID:
-                done = subject_id in self.voided
-            case Operation.REFUND:
-                key = provider_key(Operation.REFUND, subject_id)
-                done = isinstance(self.answers.get(key), Succeeded)
-            case _:
-                assert_never(operation)
-        return Succeeded("found") if done else NotFound()
+    def look(self, payment_id: UUID) -> Standing:
+        """All that it has of a payment."""
+        has = self._of(payment_id)
+        return Standing(
+            payment_id=payment_id,
+            is_held=has.is_held,
+            captures=(*has.captures,),
+            refunds=(*has.refunds,),
+            disputes=(*has.disputes,),
+        )
+
+    # The dashboard, and the banks
+
+    def capture_by_hand(self, payment_id: UUID, amount_minor: int) -> None:
+        """So much of what is held, or all of it; the rest is let go."""
+        has = self._of(payment_id)
+        if has.is_held:
+            self._capture(has, min(amount_minor, has.authorized_minor), self._name("hand"))
+
+    def void_by_hand(self, payment_id: UUID) -> None:
+        self._of(payment_id).is_held = False
+
+    def refund_by_hand(self, payment_id: UUID, amount_minor: int) -> None:
+        """So much of what is left, if there is that much."""
+        has = self._of(payment_id)
+        if has.refunded_minor + amount_minor <= has.captured_minor:
+            self._refund(has, amount_minor, self._name("hand"), None)
+
+    def bounce(self, payment_id: UUID) -> None:
+        """The bank of the payer sends the last refund back."""
+        refunds = self._of(payment_id).refunds
+        if refunds:
+            refunds[-1] = replace(refunds[-1], state=FoundState.FAILED)
+
+    def dispute(self, payment_id: UUID, state: DisputeState) -> None:
+        """The payer disputes all of it, or a dispute that there is changes."""
+        has = self._of(payment_id)
+        if not has.captures:
+            return
+        name = has.disputes[0].reference if has.disputes else self._name("dispute")
+        is_withdrawn = state is not DisputeState.WON
+        amount = Money(has.captured_minor, "USD")
+        dispute = FoundDispute(name, DisputeKind.DISPUTE, amount, state, is_withdrawn)
+        has.disputes[:1] = [dispute]
+
+    # How
 
     def _decide(self, flight: Flight, *, willing: bool) -> Outcome:
-        attempt, payment_id = flight.attempt, flight.attempt.payment_id
-        charged = self.charged.setdefault(payment_id, [])
+        attempt, key = flight.attempt, flight.attempt.provider_key
+        has, wanted = self._of(attempt.payment_id), flight.amount_minor
         match attempt.operation:
             case Operation.CHARGE if willing:
-                charged.append(flight.amount_minor)
+                return self._capture(has, wanted, key)
             case Operation.AUTHORIZE if willing:
-                self.authorized.add(payment_id)
-            case Operation.CAPTURE if willing and self._is_capturable(payment_id):
-                charged.append(flight.amount_minor)
-            case Operation.VOID if not charged:
-                self.voided.add(payment_id)
-            case Operation.REFUND if willing:
-                back = self.refunded.get(payment_id, 0) + flight.amount_minor
-                assert back <= sum(charged), "asked to give back more than was taken"
-                self.refunded[payment_id] = back
+                has.authorized_minor, has.is_held = wanted, True
+                return Succeeded(key)
+            case Operation.CAPTURE | Operation.VOID if has.captures:
+                return self._was_captured(has, attempt.operation, wanted)
+            case Operation.VOID:
+                has.is_held = False
+                return Succeeded(key)
+            case Operation.CAPTURE if not has.is_held:
+                return RELEASED
+            case Operation.CAPTURE if willing:
+                return self._capture(has, wanted, key)
+            case Operation.REFUND if willing and has.refunded_minor + wanted <= has.captured_minor:
+                return self._refund(has, wanted, key, attempt.refund_id)
             case _:
                 return DECLINED
-        return Succeeded(f"ref-{attempt.provider_key}")
 
-    def _is_capturable(self, payment_id: UUID) -> bool:
-        held = payment_id in self.authorized and payment_id not in self.voided
-        return held and not self.charged[payment_id]
+    def _was_captured(self, has: Held, operation: Operation, wanted: int) -> Outcome:
+        reference = has.captures[0].reference
+        if operation is Operation.CAPTURE and has.captured_minor == wanted:
+            return Succeeded(reference)
+        return CapturedElsewhere(reference, Money(has.captured_minor, "USD"))
+
+    def _capture(self, has: Held, amount_minor: int, name: str) -> Succeeded:
+        has.captures.append(FoundCapture(name, Money(amount_minor, "USD")))
+        has.is_held = False
+        return Succeeded(name)
+
+    def _refund(self, has: Held, amount_minor: int, name: str, refund_id: UUID | None) -> Succeeded:
+        amount = Money(amount_minor, "USD")
+        has.refunds.append(FoundRefund(name, amount, FoundState.SUCCEEDED, refund_id))
+        return Succeeded(name)
+
+    def _name(self, what: str) -> str:
+        self._names += 1
+        return f"{what}-{self._names}"
+
+    def _of(self, payment_id: UUID) -> Held:
+        return self.payments.setdefault(payment_id, Held())

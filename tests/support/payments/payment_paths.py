@@ -18,6 +18,7 @@ from payments.commands import (
     Command,
     ExpireAuthorization,
     NotifyPayment,
+    ObservePayment,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
@@ -27,10 +28,13 @@ from payments.commands import (
 from payments.money import Money
 from payments.notification import Reported
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Deferred,
+    NotFound,
     Operation,
     Outcome,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
@@ -39,7 +43,16 @@ from payments.outcome import (
 from payments.payment import CaptureMethod, Payment
 from payments.progress import Policy
 from payments.refund import Refund
-from payments.resolution import DidNotHappen, Happened, ResolvePayment, Verdict
+from payments.resolution import Captured, DidNotHappen, Happened, ResolvePayment, Verdict
+from payments.standing import (
+    DisputeKind,
+    DisputeState,
+    FoundCapture,
+    FoundDispute,
+    FoundRefund,
+    FoundState,
+    Standing,
+)
 from tests.support.factories import SOURCE, TENANT, pay, said, transfer, usd
 from tests.support.payments.desk import Desk, granted
 
@@ -48,13 +61,40 @@ if TYPE_CHECKING:
 
 OUTCOMES: Final[dict[str, Outcome]] = {
     "succeeded": Succeeded("pi_1"),
+    "elsewhere": CapturedElsewhere("pi_2", usd(2_000)),
+    "elsewhere_held": CapturedElsewhere("pi_2", usd(2_000), is_held=True),
     "declined": Declined("card_declined", "no"),
+    "released": Declined("canceled", "no", is_released=True),
     "retriable": Retriable("rate_limited", "later"),
     "deferred": Deferred("circuit_open", 30.0),
+    "pending": Pending("pending", "in process"),
     "unknown": Unknown("timeout", "no answer"),
     "unresolvable": Unresolvable("key_window_passed", "nobody can tell"),
 }
-UNCERTAIN: Final = ("retriable", "deferred", "unknown", "unresolvable")
+UNCERTAIN: Final = ("retriable", "deferred", "pending", "unknown", "unresolvable")
+# How a payment of 50 USD may be found to stand.
+STANDINGS: Final[dict[str, Standing | NotFound | Unknown]] = {
+    "nowhere": NotFound(),
+    "held": Standing(None, is_held=True),
+    "let_go": Standing(None, why_released="abandoned"),
+    "captured": Standing(None, captures=(FoundCapture("pi_1", usd(5_000)),)),
+    "captured_in_part": Standing(None, captures=(FoundCapture("pi_2", usd(2_000)),)),
+    "refunded": Standing(
+        None,
+        captures=(FoundCapture("pi_1", usd(5_000)),),
+        refunds=(FoundRefund("re_9", usd(1_000), FoundState.SUCCEEDED),),
+    ),
+    "disputed": Standing(
+        None,
+        captures=(FoundCapture("pi_1", usd(5_000)),),
+        disputes=(
+            FoundDispute(
+                "dp_1", DisputeKind.DISPUTE, usd(5_000), DisputeState.OPEN, is_withdrawn=True
+            ),
+        ),
+    ),
+    "undecidable": Unknown("list_too_long", "too many"),
+}
 # One retry and one inquiry: the second failure is the last.
 POLICY: Final = Policy(max_retries=1, max_inquiries=1)
 _STRANGER: Final = UUID(int=2**127)
@@ -84,6 +124,9 @@ MANUAL: Final = {
     "last_void": "claim succeeded cancel claim retriable wake claim",
     "voided": "claim succeeded cancel claim succeeded",
     "expired": "claim succeeded expire",
+    "void_review": "claim succeeded cancel claim retriable wake claim retriable",
+    "elsewhere": "claim succeeded cancel claim elsewhere",
+    "elsewhere_held": "claim succeeded capture claim elsewhere_held",
 }
 INTERNAL: Final = {"transferred": "", "returned": "refund_half refund_half"}
 SITUATIONS: Final = (*AUTOMATIC, *MANUAL, *INTERNAL)
@@ -144,6 +187,10 @@ def _hinting(what: Reported) -> Callable[[Scene], Command]:
     return lambda scene: NotifyPayment(scene.payment_id, said(what))
 
 
+def _observing(found: Standing | NotFound | Unknown) -> Callable[[Scene], Command]:
+    return lambda scene: ObservePayment(scene.payment_id, said(Reported.CHANGED), found)
+
+
 def _resolving(scene: Scene, verdict: Verdict) -> Command:
     return ResolvePayment(scene.payment_id, "operator", "looked there", verdict)
 
@@ -173,8 +220,10 @@ COMMANDS: Final[dict[str, Callable[[Scene], Command]]] = {
         scene.desk.letter_about(scene.payment), "operator", "why not"
     ),
     "resolve_happened": lambda scene: _resolving(scene, Happened(_owed(scene), "pi_9")),
+    "resolve_captured": lambda scene: _resolving(scene, Captured(usd(2_000), "pi_9")),
     "resolve_did_not": lambda scene: _resolving(scene, DidNotHappen()),
     **{f"hint_{what.value}": _hinting(what) for what in Reported},
+    **{f"observe_{name}": _observing(found) for name, found in STANDINGS.items()},
 }
 
 

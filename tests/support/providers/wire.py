@@ -106,6 +106,17 @@ def reply(
     return behave
 
 
+def in_turn(*behaviours: Behaviour) -> Behaviour:
+    """One after the other, and the last for ever."""
+    left = deque(behaviours)
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behaviour = left.popleft() if len(left) > 1 else left[0]
+        await behaviour(reader, writer)
+
+    return behave
+
+
 def truncated(status: int, body: object, *, keep: int) -> Behaviour:
     """An answer cut after `keep` bytes of its body."""
     content = json.dumps(body).encode()

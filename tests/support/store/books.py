@@ -29,12 +29,12 @@ NO_SKEW: Final = timedelta(0)
 _HOUR: Final = timedelta(hours=1)
 
 
-def an_hour_ago() -> Callable[[], Context]:
-    """What a process hands its committer whose clock is an hour late."""
+def late_by(delay: timedelta) -> Callable[[], Context]:
+    """What a process hands its committer whose clock is so late."""
     chance = random.Random(1)
-    new_id = IdSource(lambda: time.time_ns() - _HOUR // timedelta(microseconds=1) * 1000,
+    new_id = IdSource(lambda: time.time_ns() - delay // timedelta(microseconds=1) * 1000,
                       chance.getrandbits)  # fmt: skip
-    return lambda: Context(datetime.now(UTC) - _HOUR, new_id)
+    return lambda: Context(datetime.now(UTC) - delay, new_id)
 
 
 class Books:
@@ -46,7 +46,7 @@ class Books:
 
     async def write(self, transfers: int, tenant_id: str = TENANT) -> None:
         """Two accounts with their opening balances, and so many transfers: two rows and more."""
-        async with GroupCommitter(self.pool, an_hour_ago(), self._metrics) as committer:
+        async with GroupCommitter(self.pool, late_by(_HOUR), self._metrics) as committer:
             payer, payee = [await _opened(committer, tenant_id) for _ in range(2)]
             for number in range(transfers):
                 wanted = transfer(payer, payee, usd(number + 1), tenant_id=tenant_id)

@@ -118,3 +118,6 @@ SELECT (jsonb_populate_record(event, jsonb_build_object(
     'data', replace(event.data::text, '"failed"', '"processing"')::json
 ))).*
 FROM payment_events AS event WHERE type = 'payment.failed';
+
+-- corruption: a dispute that took what no payment says violates I9
+UPDATE payments SET disputed_minor = 1 WHERE captured_minor > 0;

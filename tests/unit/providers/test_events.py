@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 
 from payments.notification import Reported
-from payments.payment import Provider
-from providers.notifications import PaymentNotification, RefundNotification
-from providers.paypal.events import EVENT_TYPES as PAYPAL_EVENT_TYPES
+from providers.notifications import (
+    PaymentNotification,
+    ReferenceNotification,
+    RefundNotification,
+)
 from providers.paypal.events import read_paypal_event
 from providers.stripe.events import EVENT_TYPES as STRIPE_EVENT_TYPES
 from providers.stripe.events import read_stripe_event
@@ -39,13 +41,16 @@ def refund_event(kind: str, status: str | None) -> bytes:
     return stripe_event(kind, id="re_1", object="refund", status=status, metadata=ids)
 
 
-def paypal_event(kind: str, **resource: object) -> bytes:
-    """An event as developer.paypal.com/api/rest/webhooks shows one."""
-    related = {"related_ids": {"order_id": "5O1"}}
-    capture = {"id": "2GG", "custom_id": str(OURS), "supplementary_data": related}
-    return json.dumps(
-        {"id": "WH-1", "event_type": kind, "resource": {**capture, **resource}}
-    ).encode()
+def foreign_refund_event(kind: str, **subject: object) -> bytes:
+    """Made in the dashboard: it names no refund of ours."""
+    foreign = {"object": "refund", "status": "succeeded", "payment_intent": "pi_1", "metadata": {}}
+    return stripe_event(kind, **{"id": "re_1", **foreign, **subject})
+
+
+def dispute_event(kind: str, **subject: object) -> bytes:
+    """A dispute has no metadata but what is put there by hand."""
+    dispute = {"object": "dispute", "status": "lost", "payment_intent": "pi_1", "metadata": {}}
+    return stripe_event(kind, **{"id": "dp_1", **dispute, **subject})
 
 
 @pytest.mark.parametrize(
@@ -91,43 +96,36 @@ def test_a_stripe_event_of_a_refund_says(payload: bytes, said: Reported | None) 
 
 
 @pytest.mark.parametrize(
-    ("payload", "said", "reference"),
+    ("payload", "reference"),
     [
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED"), Reported.DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.CAPTURE.DENIED"), Reported.NOT_DONE, "5O1/capture/2GG"),
-        (paypal_event("PAYMENT.AUTHORIZATION.CREATED"), Reported.HELD, "5O1/authorization/2GG"),
-        (
-            paypal_event("PAYMENT.AUTHORIZATION.CREATED", status="DENIED"),
-            Reported.NOT_DONE,
-            "5O1/authorization/2GG",
-        ),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", supplementary_data={}), Reported.DONE, None),
-        (paypal_event("PAYMENT.CAPTURE.PENDING"), None, None),
-        (paypal_event("CHECKOUT.ORDER.APPROVED", custom_id=7), None, None),
-        (paypal_event("PAYMENT.CAPTURE.COMPLETED", custom_id="order 7"), None, None),
+        (foreign_refund_event("refund.created"), "pi_1"),
+        (foreign_refund_event("refund.created", status="pending"), "pi_1"),
+        (foreign_refund_event("refund.failed", status="failed", metadata=None), "pi_1"),
+        (foreign_refund_event("refund.updated", metadata={"refund_id": "order 7"}), "pi_1"),
+        (foreign_refund_event("charge.refund.updated"), "pi_1"),
+        (dispute_event("charge.dispute.created"), "pi_1"),
+        (dispute_event("charge.dispute.updated"), "pi_1"),
+        (dispute_event("charge.dispute.closed"), "pi_1"),
+        (dispute_event("charge.dispute.funds_withdrawn"), "pi_1"),
+        (dispute_event("charge.dispute.funds_reinstated"), "pi_1"),
+        # Of a charge that was made without a PaymentIntent: none of ours.
+        (dispute_event("charge.dispute.created", payment_intent=None), None),
+        (foreign_refund_event("refund.created", payment_intent=None), None),
+        # The refund's own event tells of it.
+        (stripe_event("charge.refunded", id="ch_1", payment_intent="pi_1"), None),
     ],
 )
-def test_a_paypal_event_of_a_payment_says(
-    payload: bytes, said: Reported | None, reference: str | None
+def test_a_stripe_event_that_names_nothing_of_ours_says_what_to_look_at(
+    payload: bytes, reference: str | None
 ) -> None:
-    """What happened to the money, and under which order it can be looked up."""
-    read = read_paypal_event(payload)
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == PaymentNotification(read.event, OURS)
-        assert (read.event.provider, read.event.reference) == (Provider("paypal"), reference)
-
-
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [("COMPLETED", Reported.DONE), ("FAILED", Reported.NOT_DONE), ("PENDING", None)],
-)
-def test_a_paypal_event_of_a_refund_says(status: str, said: Reported | None) -> None:
-    """The resource is the refund; its custom id is ours."""
-    read = read_paypal_event(paypal_event("PAYMENT.CAPTURE.REFUNDED", id="1JU", status=status))
-    assert (read.event.reported if read else None) is said
-    if read:
-        assert read == RefundNotification(read.event, OURS)
+    """The PaymentIntent, whatever the event is about: Stripe knows whose it is."""
+    read = read_stripe_event(payload)
+    if reference is None:
+        assert read is None
+        return
+    assert isinstance(read, ReferenceNotification)
+    assert (read.reference, read.event.reference) == (reference, reference)
+    assert read.event.reported is Reported.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -150,11 +148,20 @@ def test_what_is_no_event_is_refused(payload: bytes) -> None:
         read_paypal_event(payload)
 
 
+@pytest.mark.parametrize("named", ["pi 1", "pi_1\n", "p" * 256, {"id": "pi_1"}])
+def test_a_stripe_event_names_what_a_path_and_a_column_hold(named: object) -> None:
+    """Signed or not: short, visible and one word."""
+    with pytest.raises(ValueError, match="validation error"):
+        read_stripe_event(dispute_event("charge.dispute.created", payment_intent=named))
+    with pytest.raises(ValueError, match="validation error"):
+        read_stripe_event(stripe_event("payment_intent.succeeded", id=named))
+
+
 def test_whoever_subscribes_asks_for_what_is_read() -> None:
     """An event type that is asked for and never read would be traffic for nothing."""
     for kind in STRIPE_EVENT_TYPES:
-        of_refund = kind.startswith("refund.")
-        payload = refund_event(kind, "failed") if of_refund else stripe_event(kind)
+        if kind.startswith("refund."):
+            payload = refund_event(kind, "failed")
+        else:
+            payload = stripe_event(kind, payment_intent="pi_1")
         assert read_stripe_event(payload)
-    for kind in PAYPAL_EVENT_TYPES:
-        assert read_paypal_event(paypal_event(kind, status="COMPLETED"))

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from payments.money import Money
 from payments.outcome import (
+    CapturedElsewhere,
     Declined,
     Finding,
     NotFound,
     Operation,
     Outcome,
+    Pending,
     Retriable,
     Succeeded,
     Unknown,
 )
 from providers.gateway import ChargeRequest
-from providers.stripe.amounts import StripeAmount, to_stripe
-from providers.stripe.answers import (
-    Intent,
-    Refund,
-    captured,
-    confirmed,
-    most_telling,
-    parse,
-    refunded,
-    refused,
-    voided,
-)
+from providers.stripe.amounts import StripeAmount, from_stripe, to_stripe
+from providers.stripe.answers import captured, confirmed, decided, refunded, refused, voided
 from providers.stripe.gateway import CAPABILITIES
+from providers.stripe.objects import Intent, Refund, parse
 from providers.transport import Answer
 from tests.support.providers.requests import new_id
 
@@ -151,12 +145,18 @@ _DECLINE = {"type": "card_error", "code": "card_declined", "message": "No."}
 _UNEXPECTED = "unexpected_status"
 _PAID = {"amount_received": 5000}
 _HELD = {"amount_capturable": 5000}
+_PROCESSING = Pending("pending", "the payment is processing")
+
+
+def _canceled(reason: str, code: str = "canceled") -> Declined:
+    return Declined(code, reason, is_released=True)
+
 
 _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
     # name, intent, as a charge, as an authorization
     ("paid", _intent("succeeded", **_PAID), Succeeded("pi_1"), Succeeded("pi_1")),
     ("held", _intent("requires_capture", **_HELD), _UNEXPECTED, Succeeded("pi_1")),
-    ("processing", _intent("processing"), "pending", "pending"),
+    ("processing", _intent("processing"), _PROCESSING, _PROCESSING),
     (
         "declined",
         _intent("requires_payment_method", last_payment_error=_DECLINE),
@@ -164,8 +164,8 @@ _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
         Declined("card_declined", "No."),
     ),
     # Seen while the confirmation is still under way.
-    ("bare", _intent("requires_payment_method"), _UNEXPECTED, _UNEXPECTED),
-    ("unconfirmed", _intent("requires_confirmation"), _UNEXPECTED, _UNEXPECTED),
+    ("bare", _intent("requires_payment_method"), "in_progress", "in_progress"),
+    ("unconfirmed", _intent("requires_confirmation"), "in_progress", "in_progress"),
     (
         "action",
         _intent("requires_action"),
@@ -175,14 +175,14 @@ _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
     (
         "canceled",
         _intent("canceled", cancellation_reason="requested_by_customer"),
-        Declined("canceled", "requested_by_customer"),
-        Declined("canceled", "requested_by_customer"),
+        _canceled("requested_by_customer"),
+        _canceled("requested_by_customer"),
     ),
     (
         "lapsed",
         _intent("canceled", cancellation_reason="automatic"),
-        Declined("authorization_expired", "automatic"),
-        Declined("authorization_expired", "automatic"),
+        _canceled("automatic", "authorization_expired"),
+        _canceled("automatic", "authorization_expired"),
     ),
     ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
     ("paid less", _intent("succeeded", amount_received=4000), "amount_mismatch", Succeeded("pi_1")),
@@ -192,6 +192,19 @@ _CONFIRMED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
         _intent("succeeded", currency="eur", **_PAID),
         "amount_mismatch",
         "amount_mismatch",
+    ),
+    # docs.stripe.com/payments/multicapture
+    (
+        "paid in part, the rest held",
+        _intent("requires_capture", amount_capturable=3000, amount_received=2000),
+        _UNEXPECTED,
+        Succeeded("pi_1"),
+    ),
+    (
+        "paid in part, the rest released",
+        _intent("canceled", amount_received=2000),
+        "amount_mismatch",
+        Succeeded("pi_1"),
     ),
 ]
 
@@ -209,30 +222,55 @@ def test_a_confirmed_intent_means(
     _expect(confirmed(Operation.AUTHORIZE, _ASKED, intent), as_authorization)
 
 
+def _elsewhere(amount_minor: int, *, is_held: bool = False) -> CapturedElsewhere:
+    return CapturedElsewhere("pi_1", Money(amount_minor, "USD"), is_held=is_held)
+
+
 _HANDLED: list[tuple[str, Intent, Finding | str, Finding | str]] = [
     # name, intent, as a capture, as a void
-    (
-        "paid",
-        _intent("succeeded", **_PAID),
-        Succeeded("pi_1"),
-        Declined("already_captured", "the payment was captured"),
-    ),
+    ("paid", _intent("succeeded", **_PAID), Succeeded("pi_1"), _elsewhere(5000)),
     ("held", _intent("requires_capture", **_HELD), NotFound(), NotFound()),
-    ("processing", _intent("processing"), "pending", "pending"),
-    ("canceled", _intent("canceled"), Declined("canceled", "canceled"), Succeeded("pi_1")),
+    (
+        "processing",
+        _intent("processing"),
+        Pending("pending", "the capture is processing"),
+        _PROCESSING,
+    ),
+    ("canceled", _intent("canceled"), _canceled("canceled"), Succeeded("pi_1")),
     (
         "lapsed",
         _intent("canceled", cancellation_reason="expired"),
-        Declined("authorization_expired", "expired"),
+        _canceled("expired", "authorization_expired"),
         Succeeded("pi_1"),
     ),
     ("declined", _intent("requires_payment_method"), _UNEXPECTED, NotFound()),
     ("new status", _intent("under_review"), _UNEXPECTED, _UNEXPECTED),
+    ("paid less", _intent("succeeded", amount_received=1), _elsewhere(1), _elsewhere(1)),
+    ("paid nothing", _intent("succeeded"), _UNEXPECTED, _UNEXPECTED),
     (
-        "paid less",
-        _intent("succeeded", amount_received=1),
+        "paid in another currency",
+        _intent("succeeded", currency="jpy", **_PAID),
         "amount_mismatch",
-        Declined("already_captured", "the payment was captured"),
+        CapturedElsewhere("pi_1", Money(5000, "JPY")),
+    ),
+    (
+        "paid in no currency of ours",
+        _intent("succeeded", currency="usdc", **_PAID),
+        "amount_mismatch",
+        "amount_mismatch",
+    ),
+    # docs.stripe.com/payments/multicapture
+    (
+        "paid in part, the rest held",
+        _intent("requires_capture", amount_capturable=3000, amount_received=2000),
+        _elsewhere(2000, is_held=True),
+        _elsewhere(2000, is_held=True),
+    ),
+    (
+        "paid in part, the rest released",
+        _intent("canceled", amount_received=2000),
+        _elsewhere(2000),
+        _elsewhere(2000),
     ),
 ]
 
@@ -255,8 +293,8 @@ def test_an_authorized_intent_means(
     [
         ("succeeded", 5000, Succeeded("re_1")),
         ("succeeded", 4999, "amount_mismatch"),
-        ("pending", 5000, "pending"),
-        ("requires_action", 5000, "pending"),
+        ("pending", 5000, Pending("pending", "the refund is pending")),
+        ("requires_action", 5000, Pending("pending", "the refund is requires_action")),
         ("failed", 5000, Declined("lost_or_stolen_card", "the refund failed")),
         ("canceled", 5000, Declined("refund_canceled", "the refund was canceled")),
         (None, 5000, _UNEXPECTED),
@@ -269,12 +307,52 @@ def test_a_refund_means(status: str | None, amount: int, finding: Finding | str)
     _expect(refunded(_ASKED, refund), finding)
 
 
-def test_of_several_intents_money_decides() -> None:
-    """If a payment ever has two, the one that moved money is what became of it."""
-    failed = _intent("requires_payment_method", id="pi_a", created=1)
-    paid = _intent("succeeded", id="pi_b", created=3)
-    paid_before = _intent("succeeded", id="pi_c", created=2)
-    assert most_telling([failed, paid, paid_before]).id == "pi_c"
+_DECLINED = _intent("requires_payment_method", id="pi_a", last_payment_error=_DECLINE, created=1)
+_PAID_LATE = _intent("succeeded", id="pi_b", created=3, **_PAID)
+_PAID_EARLY = _intent("succeeded", id="pi_c", created=2, **_PAID)
+_HELD_FIRST = _intent("requires_capture", id="pi_d", created=0, **_HELD)
+_LEFT = _intent("canceled", id="pi_e", created=0)
+
+
+@pytest.mark.parametrize(
+    ("intents", "finding"),
+    [
+        ([_DECLINED, _PAID_LATE], Succeeded("pi_b")),
+        ([_PAID_LATE, _PAID_EARLY], Succeeded("pi_c", ("pi_b",))),
+        ([_HELD_FIRST, _PAID_LATE, _LEFT], Succeeded("pi_b", ("pi_d",))),
+        ([_intent("processing", id="pi_f"), _PAID_LATE], Succeeded("pi_b", ("pi_f",))),
+        # What was asked for before what was not, however old.
+        (
+            [_intent("succeeded", id="pi_g", amount_received=1), _PAID_LATE],
+            Succeeded("pi_b", ("pi_g",)),
+        ),
+        ([_intent("succeeded", id="pi_g", amount_received=1), _DECLINED], "amount_mismatch"),
+        ([_LEFT, _intent("processing", id="pi_f", created=9)], _PROCESSING),
+        ([_LEFT, _intent("requires_confirmation", created=9)], "in_progress"),
+        ([_DECLINED, _intent("requires_payment_method", created=9)], "in_progress"),
+    ],
+)
+def test_of_several_intents_money_decides(intents: list[Intent], finding: Finding | str) -> None:
+    """The one that moved it is what became of the payment; no other that has any is forgotten."""
+    judge = partial(confirmed, Operation.CHARGE, _ASKED)
+    _expect(decided(intents, judge), finding)
+    _expect(decided(intents[::-1], judge), finding)
+
+
+def test_of_several_intents_a_void_is_asked_of_what_is_held() -> None:
+    """That another was canceled releases nothing."""
+    assert decided([_LEFT, _HELD_FIRST], voided) == NotFound()
+    assert decided([_LEFT, _PAID_LATE], voided) == CapturedElsewhere("pi_b", Money(5000, "USD"))
+
+
+def test_of_several_refunds_under_one_id_each_that_gave_money_back_is_named() -> None:
+    """One that failed gave nothing; one on its way is going to."""
+    made = [
+        Refund(id=f"re_{created}", status=status, amount=5000, currency="usd", created=created)
+        for created, status in enumerate(["failed", "pending", "succeeded", "succeeded"])
+    ]
+    found = decided(made, partial(refunded, _ASKED))
+    assert found == Succeeded("re_2", ("re_3", "re_1"))
 
 
 @pytest.mark.parametrize(
@@ -301,6 +379,15 @@ def test_amounts_are_exact_or_refused(minor: int, currency: str, value: int | No
     else:
         assert CAPABILITIES.refusal(charge) is None
         assert to_stripe(money) == StripeAmount(value, currency.lower())
+        assert from_stripe(to_stripe(money)) == money
+
+
+@pytest.mark.parametrize(
+    ("value", "currency"), [(0, "usd"), (-1, "usd"), (550, "isk"), (1, "usdc"), (10**16, "usd")]
+)
+def test_an_amount_that_no_payment_can_be_of_is_not_believed(value: int, currency: str) -> None:
+    """Whatever Stripe answers, half a unit of a currency without any is not rounded."""
+    assert from_stripe(StripeAmount(value, currency)) is None
 
 
 def _expect(found: Finding, expected: Finding | str) -> None:

@@ -120,7 +120,7 @@ async def test_an_inquiry_may_die_too(shop: Shop, worker: OurProcess) -> None:
     """Killed while it asks what became of a charge: the next one asks the same, and finds it."""
     customer = await shop.customer()
     shop.provider.arm("error_after", vendor="stripe", operation="charge", times=1)
-    shop.provider.arm("hang_before", vendor="stripe", operation="search", times=1)
+    shop.provider.arm("hang_before", vendor="stripe", operation="list", times=1)
     payment = await shop.bought(customer)
     await eventually(shop.has_struck)
     assert await shop.status(payment) == "unknown"

@@ -134,6 +134,8 @@ async def test_a_row_for_an_unknown_topic_is_never_passed_by(
     redis_streams: RedisDestination,
 ) -> None:
     """An older relay stays in front of what only a newer one can publish, and says so."""
+    # As its migration has it, which declares one topic more.
+    await pool.execute("ALTER TABLE outbox DROP CONSTRAINT outbox_topic_is_declared")
     relays = Relays(database, redis_streams)
     async with relays.running() as relay:
         await outbox.write([uuid4()], topic="payments.of_the_future")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.handling.cursors import BY_ID, BY_TIME
+from api.handling.cursors import BY_ID, BY_ID_AND_NUMBER, BY_NUMBER, BY_TIME
 from api.http.problems import Problem
 
 
@@ -24,6 +24,21 @@ def test_a_cursor_by_time_leads_back_too(naive: datetime, last: UUID) -> None:
     """Time and id come back, to the microsecond."""
     instant = naive.replace(tzinfo=UTC)
     assert BY_TIME.position(BY_TIME.cursor_after((instant, last), "f"), "f") == (instant, last)
+
+
+@given(st.uuids(), st.integers(0, 2**31 - 1))
+def test_a_cursor_by_number_leads_back_too(last: UUID, number: int) -> None:
+    """Alone, or with the id it counts for."""
+    assert BY_NUMBER.position(BY_NUMBER.cursor_after(number, "f"), "f") == number
+    position = (last, number)
+    cursor = BY_ID_AND_NUMBER.cursor_after(position, "f")
+    assert BY_ID_AND_NUMBER.position(cursor, "f") == position
+
+
+def test_a_number_no_column_holds_is_above_all_that_do() -> None:
+    """A cursor that was made up begins the list anew, and Postgres is not asked for the number."""
+    for forged in (2**31, 2**32 - 1):
+        assert BY_NUMBER.position(BY_NUMBER.cursor_after(forged, "f"), "f") == 2**31 - 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from api.http.preferences import wait_seconds
 @pytest.mark.parametrize(
     ("sent", "seconds"),
     [
-        ([], 0),
+        ([], None),
         (["wait=10"], 10),
         (["Wait = 10"], 10),
         (['wait="10"'], 10),
@@ -18,14 +18,14 @@ from api.http.preferences import wait_seconds
         (["wait=31"], 30),
         (["wait=999999999"], 30),
         (["wait=0"], 0),
-        (["wait=-1"], 0),
-        (["wait=1.5"], 0),
-        (["wait"], 0),
-        (["wait=", "x"], 0),
-        (["handling=lenient"], 0),
-        (["wait=" + "9" * 5000], 0),
+        (["wait=-1"], None),
+        (["wait=1.5"], None),
+        (["wait"], None),
+        (["wait=", "x"], None),
+        (["handling=lenient"], None),
+        (["wait=" + "9" * 5000], None),
     ],
 )
-def test_a_wait_is_a_preference_and_never_an_error(sent: list[str], seconds: int) -> None:
+def test_a_wait_is_a_preference_and_never_an_error(sent: list[str], seconds: int | None) -> None:
     """At most 30 seconds; what cannot be read is no preference."""
     assert wait_seconds(sent) == seconds

@@ -1,8 +1,10 @@
 """Random lives of payments beside a model of a bank and an honest provider.
 
 Messages are delivered late, twice or never, workers die, requests arrive after their
-senders gave up, answers are lost, operators redrive. After every step the books balance,
-and once everybody is patient every payment comes to its end.
+senders gave up, answers are lost, operators redrive and resolve. At the provider's dashboard
+somebody captures, voids and refunds; banks send refunds back, payers dispute; its notifications
+may be lost. After every step the books balance, and once everybody is patient every payment comes
+to its end: as it stands at the provider, or with a letter that says what is different.
 """
 
 from __future__ import annotations
@@ -22,12 +24,11 @@ from payments.commands import (
     CapturePayment,
     ClaimPayment,
     ClaimRefund,
-    ComparePayment,
-    CompareRefund,
     DiscardDeadLetter,
     ExpireAuthorization,
     NotifyPayment,
     NotifyRefund,
+    ObservePayment,
     RedriveDeadLetter,
     RefundPayment,
     SettlePayment,
@@ -38,23 +39,25 @@ from payments.commands import (
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Claimed, Decision, Refused
 from payments.events import EventType, Work
-from payments.ledger import TransferState
+from payments.ledger import TransactionType, TransferState
 from payments.notification import NotificationEffect, NotificationTaken, Reported
 from payments.outcome import Deferred, Outcome, Retriable, Unknown
 from payments.payment import (
     CAPTURED,
+    OPEN,
     TERMINAL,
     CaptureMethod,
     Payment,
     PaymentStatus,
-    PaymentType,
 )
 from payments.progress import Policy
 from payments.refund import Refund, RefundStatus
+from payments.resolution import ResolvePayment
 from tests.support import factories
 from tests.support.factories import SOURCE, TENANT, pay, transfer, usd
+from tests.support.payments.dashboard import Deed, done, verdict_of
 from tests.support.payments.desk import Desk, granted
-from tests.support.payments.honest_provider import Flight, HonestProvider
+from tests.support.payments.honest_provider import Flight, Held, HonestProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +99,7 @@ class Lives(RuleBasedStateMachine):
         self.work: list[Work] = []
         self.flights: list[Flight] = []
         self.seen: dict[UUID, Payment] = {}
+        self.told_of = 0
 
     # What happens
 
@@ -183,12 +187,33 @@ class Lives(RuleBasedStateMachine):
         if self.refunds:
             self._hint(NotifyRefund(_picked(self.refunds, pick).id, told))
 
+    @precondition(lambda self: self.external)
+    @rule(pick=picks, deed=st.sampled_from(Deed), amount=st.integers(1, 3_000), told=st.booleans())
+    def act_at_the_dashboard(self, pick: int, deed: Deed, amount: int, *, told: bool) -> None:
+        """Somebody, or a bank, does something at the provider; its notification may be lost."""
+        payment_id = _picked(self.external, pick).id
+        done(self.provider, deed, payment_id, amount)
+        if told:
+            self.told_of += 1
+            event = factories.said(Reported.CHANGED, f"evt_deed_{self.told_of}")
+            self._hint(NotifyPayment(payment_id, event))
+
+    @precondition(lambda self: self.doubted)
+    @rule(pick=picks)
+    def resolve(self, pick: int) -> None:
+        """An operator looks at the provider, and says what is there."""
+        payment = _picked(self.doubted, pick)
+        standing = self.provider.look(payment.id)
+        self._ask(ResolvePayment(payment.id, "ada", "looked", verdict_of(payment, standing)))
+
     @precondition(lambda self: self.desk.working.dead_letters)
     @rule(pick=picks, again=st.booleans())
     def close_letter(self, pick: int, *, again: bool) -> None:
-        letter_id = _picked([*self.desk.working.dead_letters], pick)
+        letter = _picked([*self.desk.working.dead_letters.values()], pick)
+        if not again and letter.reason is DeadLetterReason.CONTRADICTION:
+            return  # it names a difference: nobody closes it who has not ended that
         command = RedriveDeadLetter if again else DiscardDeadLetter
-        self._ask(command(letter_id, "ada", "because"))
+        self._ask(command(letter.id, "ada", "because"))
 
     # What must hold
 
@@ -204,6 +229,7 @@ class Lives(RuleBasedStateMachine):
             if payment.status in HELD:
                 held[payment.source_account_id] += payment.amount.amount_minor
         folded, pending = self._ledger()
+        balance.update(self._owed_by_customers())
         for account in self.desk.working.accounts.values():
             assert account.balance == balance[account.id] == folded[account.id]
             assert account.debits_pending == held[account.id] == pending[account.id]
@@ -233,20 +259,13 @@ class Lives(RuleBasedStateMachine):
             assert payment.refundable_minor >= 0
 
     @invariant()
-    def the_provider_agrees(self) -> None:
-        """Charged at most once; completed only if charged; failed or cancelled only if not."""
-        for payment in self.payments:
-            charged = self.provider.charged.get(payment.id, [])
-            assert len(charged) <= 1
-            if payment.status in CAPTURED and payment.payment_type is PaymentType.EXTERNAL:
-                assert charged == [payment.captured_minor]
-            elif payment.status in {PaymentStatus.FAILED, PaymentStatus.CANCELLED}:
-                assert charged == []
-        reasons = {each.reason for each in self.desk.working.dead_letters.values()}
-        assert DeadLetterReason.CONTRADICTION not in reasons
+    def nobody_is_charged_twice(self) -> None:
+        """Whatever was redriven, however late requests arrive: one capture is ours at most."""
+        for has in self.provider.payments.values():
+            assert len(has.captures) <= 1
 
     def teardown(self) -> None:
-        """With a provider that answers everything, every payment comes to its end."""
+        """With a provider that answers everything, every payment comes to its end, as it has it."""
         for _ in range(100):
             self.desk.now += timedelta(days=2)
             self._wake()
@@ -258,17 +277,41 @@ class Lives(RuleBasedStateMachine):
                 break
         for payment in self.payments:
             assert payment.status in TERMINAL
-            ended = payment.status in {PaymentStatus.CANCELLED, PaymentStatus.FAILED}
-            if ended and payment.id in self.provider.authorized and not self._gave_up(payment):
-                assert payment.id in self.provider.voided
+        for payment in self.external:
+            event = factories.said(Reported.CHANGED, f"evt_last_{payment.id}")
+            self._hint(NotifyPayment(payment.id, event))
+            self._agrees(self.desk.working.payments[payment.id])
         self.the_books_balance()
-        self.the_provider_agrees()
+
+    def _agrees(self, payment: Payment) -> None:
+        """As it stands at the provider, or an open letter says what is different."""
+        has = self.provider.payments.get(payment.id, Held())
+        withdrawn = sum(each.amount.amount_minor for each in has.disputes if each.is_withdrawn)
+        there = (has.captured_minor, has.refunded_minor, withdrawn, has.is_held)
+        here = (payment.captured_minor, payment.refunded_minor, payment.disputed_minor, False)
+        assert here == there or self._is_named(payment), (payment, has)
+
+    def _is_named(self, payment: Payment) -> bool:
+        return any(
+            each.payment_id == payment.id and each.state is DeadLetterState.PARKED
+            for each in self.desk.working.dead_letters.values()
+        )
 
     # How
 
     @property
     def payments(self) -> list[Payment]:
         return [*self.desk.working.payments.values()]
+
+    @property
+    def external(self) -> list[Payment]:
+        """Those that a provider has, or may have."""
+        return [each for each in self.payments if each.provider]
+
+    @property
+    def doubted(self) -> list[Payment]:
+        """Those that an operator may resolve."""
+        return [each for each in self.payments if each.status in OPEN]
 
     @property
     def refunds(self) -> list[Refund]:
@@ -341,26 +384,15 @@ class Lives(RuleBasedStateMachine):
         self.flights.append(Flight(claimed.attempt, owed))
 
     def _hint(self, command: NotifyPayment | NotifyRefund) -> None:
-        """What is doubted is asked: the provider knows best."""
+        """What is doubted is looked at: the provider knows best."""
         outcome = self._ask(command)
         if isinstance(outcome, Refused):
             return
-        assert isinstance(outcome.result, NotificationTaken)
-        question = outcome.result.question
-        if question is None:
-            return
-        confronting: Command
-        if isinstance(command, NotifyPayment):
-            found = self.provider.find(question.operation, command.payment_id)
-            confronting = ComparePayment(
-                command.payment_id, command.event, question.operation, found
-            )
-        else:
-            found = self.provider.find(question.operation, command.refund_id)
-            confronting = CompareRefund(command.refund_id, command.event, found)
-        answered = granted(self._ask(confronting)).result
-        assert isinstance(answered, NotificationTaken)
-        assert answered.effect is NotificationEffect.CONFIRMED, "an honest provider lets nothing go"
+        taken = outcome.result
+        assert isinstance(taken, NotificationTaken)
+        if taken.effect is NotificationEffect.DOUBTED:
+            found = self.provider.look(taken.payment.id)
+            granted(self._ask(ObservePayment(taken.payment.id, command.event, found)))
 
     def _meet(self, flight: Flight, fate: Fate) -> None:
         match fate:
@@ -417,12 +449,17 @@ class Lives(RuleBasedStateMachine):
                     folded[row.credit_account_id] += row.entry.amount_minor
         return folded, pending
 
-    def _gave_up(self, payment: Payment) -> bool:
-        """Whether its void is among the letters, for an operator to redrive."""
-        return any(
-            each.payment_id == payment.id and each.state is not DeadLetterState.REDRIVEN
-            for each in self.desk.working.dead_letters.values()
-        )
+    def _owed_by_customers(self) -> Counter[UUID]:
+        """Refunds that came back and were spent: not the accounts', so somebody else's debt."""
+        owed = Counter[UUID]()
+        for decision in self.desk.decided:
+            for row in decision.transfers:
+                is_returned = row.entry.transaction_type is TransactionType.REFUND_RETURNED
+                if is_returned and row.debit_account_id not in self.opened:
+                    assert row.entry.payment_id is not None
+                    payment = self.desk.working.payments[row.entry.payment_id]
+                    owed[payment.source_account_id] += row.entry.amount_minor
+        return owed
 
 
 def _picked(several: Sequence[ItemT], pick: int) -> ItemT:

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from payments.commands import (
-    ComparePayment,
-    CompareRefund,
     NotifyPayment,
     NotifyRefund,
+    ObservePayment,
     SettlePayment,
     WakePayment,
 )
-from payments.dead_letter import DeadLetterReason
 from payments.decision import Decision, Refused
 from payments.notification import NotificationEffect, NotificationTaken, Reported
-from payments.outcome import Declined, NotFound, Operation, Succeeded, Unknown
+from payments.outcome import Succeeded
 from payments.payment import PaymentStatus, Provider
-from tests.support.factories import SOURCE, said, usd
+from tests.support.factories import SOURCE, said
 from tests.support.payments.desk import granted
-from tests.support.payments.payment_paths import POLICY, Scene, scene_of
+from tests.support.payments.payment_paths import POLICY, STANDINGS, Scene, scene_of
 from tests.support.payments.refund_paths import refund_scene_of
 
 if TYPE_CHECKING:
-    from payments.outcome import Finding
+    from payments.outcome import NotFound, Unknown
+    from payments.standing import Standing
 
-DECLINED: Final = Declined("canceled", "canceled")
-OTHER_AMOUNT: Final = Unknown("amount_mismatch", "asked for 50, found 40")
-REASONS: Final = {
-    NotificationEffect.CONFIRMED: [],
-    NotificationEffect.CONTRADICTION: [DeadLetterReason.CONTRADICTION],
-    NotificationEffect.UNRESOLVED: [DeadLetterReason.OUTCOME_UNRESOLVED],
-}
 PATIENCE: Final = timedelta(seconds=POLICY.notification_patience_s)
 
 
@@ -46,6 +39,10 @@ def effect_of(outcome: Decision | Refused) -> NotificationEffect:
 
 def hint(scene: Scene, what: Reported, event_id: str = "evt_1") -> NotificationEffect:
     return effect_of(scene.desk.ask(NotifyPayment(scene.payment_id, said(what, event_id))))
+
+
+def observe(scene: Scene, found: Standing | NotFound | Unknown) -> Decision:
+    return granted(scene.desk.ask(ObservePayment(scene.payment_id, said(Reported.CHANGED), found)))
 
 
 def test_an_unknown_payment_is_asked_after_at_once() -> None:
@@ -92,12 +89,9 @@ def test_a_second_hint_does_not_hasten_what_is_due() -> None:
 def test_an_event_is_taken_once(situation: str) -> None:
     """Delivered again it says nothing, whatever happened to the payment since."""
     scene = scene_of(situation)
-    taken = hint(scene, Reported.NOT_DONE)
-    if taken is NotificationEffect.DOUBTED:
-        event = said(Reported.NOT_DONE)
-        command = ComparePayment(scene.payment_id, event, Operation.CHARGE, Succeeded("pi_1"))
-        assert effect_of(scene.desk.ask(command)) is NotificationEffect.CONFIRMED
-    again = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(Reported.NOT_DONE))))
+    if hint(scene, Reported.CHANGED) is NotificationEffect.DOUBTED:
+        observe(scene, STANDINGS["captured"])
+    again = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(Reported.CHANGED))))
     assert effect_of(again) is NotificationEffect.DUPLICATE
     assert again == Decision(again.result)
 
@@ -110,97 +104,53 @@ def test_a_doubt_is_not_taken_until_the_provider_has_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("situation", "what", "operation", "amount_minor", "reference"),
+    ("situation", "what"),
     [
-        ("failed", Reported.DONE, Operation.CHARGE, 5_000, "pi_1"),
-        ("failed", Reported.HELD, Operation.AUTHORIZE, 5_000, "pi_1"),
-        ("cancelled", Reported.DONE, Operation.CHARGE, 5_000, "pi_1"),
-        ("completed", Reported.NOT_DONE, Operation.CHARGE, 5_000, "pi_1"),
-        ("refunded", Reported.NOT_DONE, Operation.CHARGE, 5_000, "pi_1"),
-        ("authorized", Reported.NOT_DONE, Operation.AUTHORIZE, 5_000, "pi_1"),
-        ("authorized", Reported.DONE, Operation.CAPTURE, 5_000, "pi_1"),
-        ("voided", Reported.DONE, Operation.CAPTURE, 5_000, "pi_1"),
+        ("failed", Reported.DONE),
+        ("failed", Reported.HELD),
+        ("cancelled", Reported.DONE),
+        ("completed", Reported.NOT_DONE),
+        ("refunded", Reported.NOT_DONE),
+        ("authorized", Reported.NOT_DONE),
+        ("authorized", Reported.DONE),
+        ("voided", Reported.DONE),
+        ("completed", Reported.CHANGED),
     ],
 )
-def test_the_question_is_about_what_was_claimed(
-    situation: str, what: Reported, operation: Operation, amount_minor: int, reference: str
-) -> None:
-    """The operation that would have done it, of the amount that counts."""
-    scene = scene_of(situation)
-    result = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(what)))).result
+def test_what_is_doubted_is_looked_at_by_its_name_there(situation: str, what: Reported) -> None:
+    """The one that we know, or the one that the event gives."""
+    result = granted(
+        (scene := scene_of(situation)).desk.ask(NotifyPayment(scene.payment_id, said(what)))
+    ).result
     assert isinstance(result, NotificationTaken)
-    assert result.question is not None
-    asked = result.question
-    assert (asked.operation, asked.amount, asked.reference) == (
-        operation,
-        usd(amount_minor),
-        reference,
-    )
+    assert (result.effect, result.references) == (NotificationEffect.DOUBTED, ("pi_1",))
 
 
-@pytest.mark.parametrize(
-    ("situation", "operation", "found", "effect"),
-    [
-        ("failed", Operation.CHARGE, Succeeded("pi_1"), NotificationEffect.CONTRADICTION),
-        ("failed", Operation.CHARGE, DECLINED, NotificationEffect.CONFIRMED),
-        ("failed", Operation.CHARGE, NotFound(), NotificationEffect.CONFIRMED),
-        ("failed", Operation.CHARGE, OTHER_AMOUNT, NotificationEffect.UNRESOLVED),
-        ("failed", Operation.AUTHORIZE, Succeeded("pi_1"), NotificationEffect.CONTRADICTION),
-        ("cancelled", Operation.CHARGE, Succeeded("pi_1"), NotificationEffect.CONTRADICTION),
-        ("completed", Operation.CHARGE, Succeeded("pi_1"), NotificationEffect.CONFIRMED),
-        ("completed", Operation.CHARGE, DECLINED, NotificationEffect.CONTRADICTION),
-        ("completed", Operation.CHARGE, NotFound(), NotificationEffect.CONTRADICTION),
-        ("completed", Operation.CHARGE, OTHER_AMOUNT, NotificationEffect.UNRESOLVED),
-        ("partially_refunded", Operation.CHARGE, Succeeded("pi_1"), NotificationEffect.CONFIRMED),
-        ("authorized", Operation.AUTHORIZE, Succeeded("pi_1"), NotificationEffect.CONFIRMED),
-        ("authorized", Operation.AUTHORIZE, NotFound(), NotificationEffect.CONTRADICTION),
-        ("authorized", Operation.AUTHORIZE, OTHER_AMOUNT, NotificationEffect.UNRESOLVED),
-        ("authorized", Operation.CAPTURE, Succeeded("pi_1"), NotificationEffect.CONTRADICTION),
-        ("authorized", Operation.CAPTURE, NotFound(), NotificationEffect.CONFIRMED),
-        ("voided", Operation.CAPTURE, NotFound(), NotificationEffect.CONFIRMED),
-        ("voided", Operation.CAPTURE, Succeeded("pi_1"), NotificationEffect.CONTRADICTION),
-    ],
-)
-def test_only_the_provider_s_answer_makes_a_dead_letter(
-    situation: str,
-    operation: Operation,
-    found: Finding,
-    effect: NotificationEffect,
-) -> None:
-    """It is parked when the answer differs from our books, and no money moves either way."""
-    scene = scene_of(situation)
-    before = scene.payment
-    command = ComparePayment(scene.payment_id, said(Reported.DONE), operation, found)
-    decision = granted(scene.desk.ask(command))
-    assert effect_of(decision) is effect
-    assert [each.reason for each in decision.dead_letters] == REASONS[effect]
-    assert all(each.payment_id == before.id for each in decision.dead_letters)
-    assert scene.payment == before
-    assert not decision.transfers
+def test_an_event_about_a_second_charge_has_both_looked_at() -> None:
+    """Of a payment that is completed already: money may have been taken twice."""
+    scene = scene_of("completed")
+    event = replace(said(Reported.DONE), reference="pi_2")
+    result = granted(scene.desk.ask(NotifyPayment(scene.payment_id, event))).result
+    assert isinstance(result, NotificationTaken)
+    assert result.references == ("pi_1", "pi_2")
 
 
 def test_a_payment_redriven_while_the_provider_was_asked_is_left_to_its_worker() -> None:
     """The answer is about an earlier life of it."""
     scene = scene_of("redriven")
-    command = ComparePayment(
-        scene.payment_id, said(Reported.DONE), Operation.CHARGE, Succeeded("pi_1")
-    )
-    assert effect_of(scene.desk.ask(command)) is NotificationEffect.NOTHING
+    assert effect_of(observe(scene, STANDINGS["captured"])) is NotificationEffect.NOTHING
 
 
 def test_the_letter_names_the_event_and_holds_nothing_else_of_it() -> None:
     """A notification may carry what must not be published; the provider shows it under its id."""
     scene = scene_of("failed")
-    command = ComparePayment(
-        scene.payment_id, said(Reported.DONE), Operation.CHARGE, Succeeded("pi_1")
-    )
-    (letter,) = granted(scene.desk.ask(command)).dead_letters
+    (letter,) = observe(scene, STANDINGS["captured"]).dead_letters
     assert letter.source.value == (
-        b'{"event_id": "evt_1", "event_type": "test.done", "reference": "pi_1"}'
+        b'{"event_id": "evt_1", "event_type": "test.changed", "reference": "pi_1"}'
     )
     assert letter.error == (
-        "failed here, but asked after the charge stripe answers: it succeeded, as pi_1 "
-        "(asked because of test.done evt_1)"
+        "failed here, but stripe, looked at because of test.changed evt_1, shows: it was captured "
+        "after all: 50.00 USD as pi_1"
     )
 
 
@@ -212,29 +162,20 @@ def test_another_provider_s_event_is_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("situation", "what", "found", "effect"),
+    ("situation", "what"),
     [
-        ("completed", Reported.NOT_DONE, DECLINED, NotificationEffect.CONTRADICTION),
-        ("completed", Reported.NOT_DONE, NotFound(), NotificationEffect.CONTRADICTION),
-        ("completed", Reported.NOT_DONE, Succeeded("re_1"), NotificationEffect.CONFIRMED),
-        ("completed", Reported.NOT_DONE, OTHER_AMOUNT, NotificationEffect.UNRESOLVED),
-        ("failed", Reported.DONE, Succeeded("re_1"), NotificationEffect.CONTRADICTION),
-        ("failed", Reported.DONE, NotFound(), NotificationEffect.CONFIRMED),
+        ("completed", Reported.NOT_DONE),
+        ("completed", Reported.CHANGED),
+        ("failed", Reported.DONE),
     ],
 )
-def test_a_closed_refund_is_confronted_likewise(
-    situation: str, what: Reported, found: Finding, effect: NotificationEffect
-) -> None:
+def test_a_closed_refund_has_its_payment_looked_at(situation: str, what: Reported) -> None:
     """One the bank sent back days later is found, and so is one that went through after all."""
     scene = refund_scene_of(situation)
     result = granted(scene.desk.ask(NotifyRefund(scene.refund_id, said(what)))).result
     assert isinstance(result, NotificationTaken)
-    assert result.question is not None
-    assert (result.question.operation, result.question.amount) == (Operation.REFUND, usd(2_000))
-    decision = granted(scene.desk.ask(CompareRefund(scene.refund_id, said(what), found)))
-    assert effect_of(decision) is effect
-    assert all(each.refund_id == scene.refund_id for each in decision.dead_letters)
-    assert [each.reason for each in decision.dead_letters] == REASONS[effect]
+    assert result.effect is NotificationEffect.DOUBTED
+    assert result.references == ("pi_1",)
 
 
 def test_a_late_answer_after_a_hint_still_counts() -> None:

@@ -23,8 +23,7 @@ from payments.outcome import (
     Unresolvable,
 )
 from payments.payment import PaymentStatus
-from payments.progress import REVIEW_INTERVAL, Policy
-from payments.refund import RefundStatus
+from payments.progress import Policy
 from tests.support.factories import TENANT, usd
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import Scene, scene_of
@@ -128,31 +127,6 @@ def test_a_second_success_of_a_refund_is_told_with_both_references() -> None:
     granted(scene.desk.ask(scene.settled(Succeeded("re_1"))))
     letter = letter_of(granted(scene.desk.ask(scene.settled(Succeeded("re_2")))))
     assert letter.error == "refund succeeded as re_1 and re_2"
-
-
-def test_workers_that_always_fall_silent_leave_it_to_a_person() -> None:
-    """The same bound as for inquiries that tell nothing; then it is looked at once a day."""
-    for scene in (scene_of("processing"), scene_of("capturing"), refund_scene_of("processing")):
-        granted(scene.desk.ask(scene.command("wake")))
-        granted(scene.desk.ask(scene.command("claim")))
-        decision = granted(scene.desk.ask(scene.command("wake")))
-        letter = letter_of(decision)
-        assert letter.reason is DeadLetterReason.OUTCOME_UNRESOLVED
-        assert letter.error == "lease_expired: worker after worker fell silent"
-        assert not decision.work
-        (reviewed,) = decision.refunds or decision.payments
-        assert reviewed.status in {PaymentStatus.REVIEW, RefundStatus.REVIEW}
-        assert reviewed.progress.due_at == scene.desk.now + REVIEW_INTERVAL
-
-
-def test_a_void_whose_workers_always_fall_silent_is_given_up() -> None:
-    """The payment stays cancelled; that the provider may hold its money still is a letter."""
-    scene = scene_of("voiding")
-    scene.play("wake claim wake")
-    assert scene.payment.status is PaymentStatus.CANCELLED
-    assert scene.payment.operation is None
-    letters = scene.desk.working.dead_letters.values()
-    assert [each.reason for each in letters] == [DeadLetterReason.RETRIES_EXHAUSTED]
 
 
 def test_what_nobody_can_tell_any_more_is_left_to_a_person_at_once() -> None:
@@ -386,11 +360,11 @@ def test_a_letter_is_redriven_once() -> None:
 
 
 def test_a_void_that_was_given_up_can_be_redriven() -> None:
-    """The payment stays cancelled while the provider is told again to let go."""
+    """It is in review while the provider is told again to let go, and cancelled once it has."""
     scene = scene_of("last_void")
     letter = letter_of(granted(scene.desk.ask(scene.command("retriable"))))
     granted(redrive(scene, letter))
-    assert scene.payment.status is PaymentStatus.CANCELLED
+    assert scene.payment.status is PaymentStatus.REVIEW
     scene.play("claim succeeded")
     assert (scene.payment.status, scene.payment.operation) == (PaymentStatus.CANCELLED, None)
 

@@ -23,7 +23,7 @@ from payments.commands import (
 )
 from payments.decision import Decision, RefusalCode, Refused
 from payments.ledger import TransactionType, TransferState
-from payments.notification import NotificationTaken
+from payments.notification import NotificationEffect, NotificationTaken
 from payments.payment import PaymentStatus
 from payments.refund import RefundStatus
 from tests.support.payments.desk import granted
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _COLUMNS: Final = 7
-_REFUND: Final = TransactionType.REFUND
+_KINDS: Final = {TransactionType.REFUND: "given back", TransactionType.DISPUTE: "disputed"}
 
 
 def _table(name: str) -> dict[tuple[str, str], str]:
@@ -154,15 +154,15 @@ def _payment_line(before: Payment, outcome: Decision | Refused) -> str:
         return f"refused | {outcome.code.value} | - | - | -"
     if not outcome.payments:
         return f"unchanged | - | {_money(outcome)} | - | {_said(outcome)}"
-    (after,), (event,) = outcome.payments, outcome.events
-    assert after.version == before.version + 1
-    assert after.sequence == before.sequence + event.is_public
+    after = outcome.payments[-1]
+    assert after.version == before.version + len(outcome.events)
+    assert after.sequence == before.sequence + sum(each.is_public for each in outcome.events)
     owed = _owed(before.progress, after.progress)
     doing = f"{after.operation.value} {owed}" if after.operation else owed
     if after.awaits_capture:
         assert after.progress.due_at == after.authorization_expires_at
         doing = f"expiry {owed}"
-    what = f"{after.status.value} | {event.type.value}"
+    what = f"{after.status.value} | {' + '.join(each.type.value for each in outcome.events)}"
     return f"{what} | {_money(outcome)} | {doing} | {_said(outcome)}"
 
 
@@ -190,8 +190,7 @@ def _refund_line(before: Refund, paid: Payment, outcome: Decision | Refused) -> 
 
 def _money(decision: Decision) -> str:
     words = [
-        "given back" if each.entry.transaction_type is _REFUND else _MOVES[each.state]
-        for each in decision.transfers
+        _KINDS.get(each.entry.transaction_type) or _MOVES[each.state] for each in decision.transfers
     ]
     return " ".join(words) or "-"
 
@@ -222,7 +221,7 @@ def _said(decision: Decision) -> str:
     words = [each.type.value for each in decision.work]
     if isinstance(decision.result, NotificationTaken):
         assert [each.effect for each in decision.provider_events] == (
-            [] if decision.result.question else [decision.result.effect]
+            [] if decision.result.effect is NotificationEffect.DOUBTED else [decision.result.effect]
         )
         words.append(decision.result.effect.value)
     words += [

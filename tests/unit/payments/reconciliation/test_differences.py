@@ -45,7 +45,7 @@ CHARGED: Final = BookEntry(
     status="completed",
     is_open=False,
     reference="5O1/capture/2GG",
-    created_at=NOON,
+    began_at=NOON,
     settled_at=NOON + timedelta(seconds=2),
 )
 REFUNDED: Final = replace(CHARGED, kind=Kind.REFUND, id=REFUND, amount=usd(2_000), reference="1JU")
@@ -117,7 +117,7 @@ def test_each_difference_has_its_type(
 
 
 @pytest.mark.parametrize(
-    ("created_at", "settled_at", "is_missed"),
+    ("began_at", "settled_at", "is_missed"),
     [
         (START + MARGIN, NOON, True),
         (START + MARGIN - timedelta(seconds=1), NOON, False),
@@ -128,12 +128,12 @@ def test_each_difference_has_its_type(
     ],
 )
 def test_only_what_the_report_must_hold_is_missed_in_it(
-    created_at: datetime,
+    began_at: datetime,
     settled_at: datetime,
     is_missed: bool,  # noqa: FBT001 - pytest's parameters are positional
 ) -> None:
     """What may have moved outside the period may stand in the report before or after."""
-    record = replace(CHARGED, created_at=created_at, settled_at=settled_at)
+    record = replace(CHARGED, began_at=began_at, settled_at=settled_at)
     assert bool(found([record], [])) is is_missed
 
 
@@ -141,7 +141,7 @@ def test_a_duplicate_alone_in_its_report_is_not_taken_for_the_charge() -> None:
     """The first charge stood in yesterday's report; today's lone line is one too many."""
     yesterday = replace(
         CHARGED,
-        created_at=START - timedelta(hours=1),
+        began_at=START - timedelta(hours=1),
         settled_at=START - timedelta(minutes=59),
     )
     assert types([yesterday], [AGAIN]) == [BreakType.DUPLICATE_CHARGE]
@@ -156,7 +156,7 @@ def test_a_break_says_what_each_side_has() -> None:
     assert (each.reference, each.occurred_at) == ("1JU", GIVEN_BACK.occurred_at)
     (each,) = found([CHARGED], [])
     assert (each.here, each.there, each.status_there) == (usd(5_000), None, None)
-    assert (each.began_at, each.occurred_at) == (CHARGED.created_at, CHARGED.settled_at)
+    assert (each.began_at, each.occurred_at) == (CHARGED.began_at, CHARGED.settled_at)
     (each,) = found([], [GIVEN_BACK])
     assert (each.payment_id, each.refund_id, each.tenant_id) == (PAYMENT, REFUND, None)
 
