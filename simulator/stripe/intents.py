@@ -17,6 +17,7 @@ from simulator.stripe.holds import CONFIRMABLE, is_pending, pending
 from simulator.stripe.records import Charge, Decline, Intent
 from simulator.vendor import Decision
 
+_OF_CONFIRMATION: Final = ("off_session", "error_on_requires_action")
 _CAPTURE_METHODS: Final = ("automatic", "automatic_async", "manual")
 
 
@@ -24,10 +25,9 @@ def create(context: StripeContext, form: Form) -> Decision:
     """POST /v1/payment_intents."""
     form.allow(parameters.CREATE)
     confirms = form.flag("confirm")
-    if form.text("off_session") is not None and not confirms:
-        raise failures.invalid(
-            "This parameter can only be used with confirm=true.", param="off_session"
-        )
+    for name in _OF_CONFIRMATION:
+        if form.text(name) is not None and not confirms:
+            raise failures.invalid("This parameter can only be used with confirm=true.", param=name)
     intent = _new_intent(context, form)
     if confirms:
         return _confirmed(context, form, intent, ("payment_intent.created",))

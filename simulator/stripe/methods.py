@@ -82,7 +82,7 @@ def attach(context: StripeContext, form: Form, method_id: str) -> Decision:
     if known is None and cards.find(method_id) is None:
         raise failures.no_such("PaymentMethod", method_id, "payment_method")
     method = known or _new(context, method_id)
-    if method.customer is not None:
+    if method.customer not in (None, customer.id):
         raise failures.invalid(
             "The payment method you provided has already been attached to a customer."
         )
@@ -139,19 +139,12 @@ def usable(state: StripeState, method_id: str, customer: str | None) -> PaymentM
         raise failures.no_such("PaymentMethod", method_id, "payment_method", status=400)
     if method.is_spent:
         raise failures.invalid(_SPENT, param="payment_method")
-    if method.customer is not None and customer is None:
+    if method.customer not in (None, customer):
         raise failures.invalid(
             f"The `payment_method` parameter supplied {method.id} belongs to the Customer "
             f"{method.customer}. Please include the Customer in the `customer` parameter on the "
             "PaymentIntent.",
             param="payment_method",
-        )
-    if method.customer not in (None, customer):
-        raise failures.invalid(
-            f"The customer does not have a payment method with the ID {method.id}. The payment "
-            "method must be attached to the customer.",
-            param="payment_method",
-            code="resource_missing",
         )
     return method
 
