@@ -88,6 +88,16 @@ class ProviderSection(Section):
         """What tells the provider's webhooks from others'; empty: none are taken."""
         return ""
 
+    @property
+    def credentials(self) -> str:
+        """By which the provider knows who asks, as one text; empty: it takes everybody."""
+        return ""
+
+    @classmethod
+    def simulated_credentials(cls) -> str:
+        """Those that everybody knows."""
+        return cls.model_validate({**cls.simulated}).credentials
+
     @classmethod
     def leading_to_simulator(cls, address: str, given: Mapping[str, str]) -> dict[str, str]:
         """The variables by which the simulator at an address is asked, with all it needs."""

@@ -238,6 +238,26 @@ class SimulatorSettings(Section):
     )
     # The webhook receiver's address; empty, only those are told who subscribed by API.
     webhooks_url: str = Field(default="", validation_alias="PAYMENTS_SIMULATOR_WEBHOOKS_URL")
+    # Keys it takes beside those the providers are configured with: stripe=KEY, paypal=ID:SECRET.
+    keys: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_SIMULATOR_KEYS")
+
+    @field_validator("keys", mode="after")
+    @classmethod
+    def _each_has_a_provider(cls, keys: SecretStr) -> SecretStr:
+        if any(not name or not key for name, key in _named_keys(keys)):
+            message = "expected provider=key, with commas between them"
+            raise ValueError(message)
+        return keys
+
+    @property
+    def further_keys(self) -> list[tuple[str, str]]:
+        """The provider and the key of each."""
+        return _named_keys(self.keys)
+
+
+def _named_keys(keys: SecretStr) -> list[tuple[str, str]]:
+    pairs = (each.strip().partition("=") for each in keys.get_secret_value().split(","))
+    return [(name, key) for name, sign, key in pairs if name or sign]
 
 
 @dataclass(frozen=True, slots=True)

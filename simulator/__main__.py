@@ -52,6 +52,7 @@ def main() -> NoReturn:
         latency_s=settings.simulator.latency_seconds,
         vendors=NAMES,
         subscriptions=_subscriptions(settings),
+        keys=_keys(settings),
     )
     lifecycle.run(
         "simulator",
@@ -70,6 +71,17 @@ def _subscriptions(settings: Settings) -> dict[str, Subscription]:
         for each in PROVIDERS
         if url and keys[each.name]
     }
+
+
+def _keys(settings: Settings) -> dict[str, set[str]]:
+    """The keys that we are configured to ask with, or those everybody knows, and further ones."""
+    keys: dict[str, set[str]] = {}
+    for each in PROVIDERS:
+        configured = settings.providers[each.name].credentials
+        keys[each.name] = {configured or each.config.simulated_credentials()}
+    for name, key in settings.simulator.further_keys:
+        keys.setdefault(name, set()).add(key)
+    return {name: given - {""} for name, given in keys.items()}
 
 
 if __name__ == "__main__":

@@ -101,21 +101,33 @@ class SettleRefund(_Action):
     operation = "settle_refund"
 
 
+class RollKey(_Action):
+    """The keys there are end, at once or after an overlap; none follows if there is no `key`."""
+
+    operation = "roll_key"
+
+    vendor: str
+    key: str | None = Field(default=None, min_length=1, max_length=255)
+    overlap_seconds: float = Field(default=0.0, ge=0)
+
+
 OfPayment: TypeAlias = (
     Capture | Void | Expire | GiveBack | OpenDispute | CloseDispute | Reverse | Pend | Settle
 )
 OfRefund: TypeAlias = FailRefund | SettleRefund
-Action: TypeAlias = OfPayment | OfRefund
-# By the end of the path each is posted to.
-OF_PAYMENTS: Final[Mapping[str, type[OfPayment]]] = {
-    "capture": Capture,
-    "void": Void,
-    "expire": Expire,
-    "refund": GiveBack,
-    "dispute": OpenDispute,
-    "dispute/close": CloseDispute,
-    "reverse": Reverse,
-    "pend": Pend,
-    "settle": Settle,
+Action: TypeAlias = OfPayment | OfRefund | RollKey
+# What is posted where, under /_simulator; `subject` is a payment's id, or a refund's.
+PATHS: Final[Mapping[str, type[Action]]] = {
+    "payments/{subject}/capture": Capture,
+    "payments/{subject}/void": Void,
+    "payments/{subject}/expire": Expire,
+    "payments/{subject}/refund": GiveBack,
+    "payments/{subject}/dispute": OpenDispute,
+    "payments/{subject}/dispute/close": CloseDispute,
+    "payments/{subject}/reverse": Reverse,
+    "payments/{subject}/pend": Pend,
+    "payments/{subject}/settle": Settle,
+    "refunds/{subject}/fail": FailRefund,
+    "refunds/{subject}/settle": SettleRefund,
+    "keys": RollKey,
 }
-OF_REFUNDS: Final[Mapping[str, type[OfRefund]]] = {"fail": FailRefund, "settle": SettleRefund}

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from simulator.dashboard import OF_PAYMENTS, OF_REFUNDS, Action, NotOffered
+from simulator.dashboard import PATHS, Action, NotOffered, RollKey
 from simulator.exchange import Acted, Exchange
 from simulator.responses import invalid_json, json
 from simulator.vendor import Vendor
@@ -29,11 +29,8 @@ class DashboardApi:
 
     def routes(self) -> list[web.RouteDef]:
         """A route for each action."""
-        kinds = {f"payments/{{subject}}/{name}": kind for name, kind in OF_PAYMENTS.items()} | {
-            f"refunds/{{subject}}/{name}": kind for name, kind in OF_REFUNDS.items()
-        }
         return [
-            web.post(f"/_simulator/{path}", partial(self.act, kind)) for path, kind in kinds.items()
+            web.post(f"/_simulator/{path}", partial(self.act, kind)) for path, kind in PATHS.items()
         ]
 
     async def act(self, kind: type[Action], request: web.Request) -> web.Response:
@@ -42,7 +39,8 @@ class DashboardApi:
             action = kind.model_validate_json(await request.read() or b"{}")
         except ValidationError as error:
             return invalid_json(error)
-        asked, subject = request.query.get("vendor"), request.match_info["subject"]
+        subject = request.match_info.get("subject", "")
+        asked = action.vendor if isinstance(action, RollKey) else request.query.get("vendor")
         for name, vendor in self.vendors.items():
             if asked not in (None, name):
                 continue

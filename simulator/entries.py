@@ -45,7 +45,8 @@ class Entry:
 
     `writes[0]` is the record the answer is about, `effect` is set only when money was
     reserved, moved or released, and `keeps_key` says that the key replays this answer.
-    `released_minor` is what a capture gave back of its hold, `refund_id` the client's own.
+    `released_minor` is what a capture gave back of its hold, `refund_id` the client's own, and
+    `scripted` the body of an error where a fault had one.
     """
 
     seq: int
@@ -73,6 +74,7 @@ class Entry:
     events: tuple[str, ...] = ()
     writes: tuple[StoredObject, ...] = ()
     error: StoredObject | None = None
+    scripted: JsonValue = None
 
 
 def encode(entry: Entry) -> bytes:

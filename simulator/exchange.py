@@ -98,12 +98,16 @@ class Exchange:
         spec = faults.replacing
         if spec is not None and spec.kind in _BEFORE:
             answer = await self._settle(vendor, ask, vendor.broken(spec), faults)
-            return await responses.deliver(answer, spec, request, self.stopping)
+            return await responses.deliver(
+                responses.scripted(answer, spec.body, spec.headers), spec, request, self.stopping
+            )
         key = None if faults.has(FaultKind.IGNORE_KEY) else ask.key
         claim = vendor.keys.claim(key, ask.wire.at) if key is not None else Claim.FRESH
         if isinstance(claim, Kept):
             repeated = vendor.repeat(ask, claim)
             answer = await self._settle(vendor, ask, repeated, faults)
+            if repeated.error is claim.error:
+                answer = responses.scripted(answer, claim.scripted, {})
         elif claim is Claim.IN_USE:
             answer = await self._settle(vendor, ask, vendor.key_in_use(ask), faults)
         else:
@@ -119,10 +123,12 @@ class Exchange:
             spec = faults.replacing
             if spec is not None and spec.kind is FaultKind.ERROR_AFTER:
                 await self._settle(vendor, ask, vendor.spoiled(decision, spec), faults)
-                return vendor.answer(ask, vendor.broken(spec))
+                answer = vendor.answer(ask, vendor.broken(spec))
+                return responses.scripted(answer, spec.body, spec.headers)
             began = decision.error is None or decision.keeps_key
             if spec is not None and spec.kind is FaultKind.ERROR_DURING and began:
-                decision = vendor.broken(spec)
+                answer = await self._settle(vendor, ask, vendor.broken(spec), faults)
+                return responses.scripted(answer, spec.body, spec.headers)
             return await self._settle(vendor, ask, decision, faults)
         finally:
             if key is not None:
@@ -200,4 +206,5 @@ def _entry(seq: int, vendor: str, ask: Ask, decision: Decision, faults: Faults) 
         events=decision.events,
         writes=decision.writes,
         error=decision.error,
+        scripted=faults.replacing.body if faults.replacing and decision.error else None,
     )

@@ -15,7 +15,7 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo
 from pydantic_core import PydanticKnownError
 
 if TYPE_CHECKING:
@@ -67,13 +67,18 @@ def _any_or_known(vendor: str, info: ValidationInfo) -> str:
     return vendor
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
+
+
 class FaultSpec(BaseModel):
     """A fault as the admin API takes it.
 
     `times` None and `share` None mean every matching request until faults are deleted;
     with `per_second`, those beyond so many in a second, as a vendor limits a rate.
     `milliseconds` is the length of a latency, of a hang, or the age up to which
-    `not_found` hides an object (None: any age).
+    `not_found` hides an object (None: any age). `status` is of an error, `headers` and
+    `body` are put over those of an error or a 429; a text is sent as it is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,8 +91,10 @@ class FaultSpec(BaseModel):
     share: float | None = Field(default=None, gt=0, le=1)
     per_second: int | None = Field(default=None, ge=1)
     milliseconds: float | None = Field(default=None, ge=0)
-    status: int = Field(default=500, ge=500, le=599)
+    status: int = Field(default=500, ge=400, le=599)
     code: str | None = None
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    body: JsonValue = None
 
 
 @dataclass(slots=True)

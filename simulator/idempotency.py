@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from simulator.entries import Entry, StoredObject
+from simulator.entries import Entry, JsonValue, StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Kept:
     status: int
     subject: StoredObject | None
     error: StoredObject | None
+    scripted: JsonValue = None
 
 
 class Claim(Enum):
@@ -67,4 +68,5 @@ class Keys:
                 status=entry.status,
                 subject=entry.writes[0] if entry.writes else None,
                 error=entry.error,
+                scripted=entry.scripted,
             )

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from simulator.entries import JsonValue
 from simulator.faults import FaultKind, FaultSpec
 from simulator.vendor import Answer
 
@@ -35,6 +38,17 @@ def invalid_json(error: ValidationError) -> web.Response:
 def response(answer: Answer) -> web.Response:
     """The answer as it was meant to be."""
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+def scripted(answer: Answer, body: JsonValue, headers: Mapping[str, str]) -> Answer:
+    """The answer with what a fault says instead; a text is sent as it is."""
+    if body is not None:
+        answer = replace(
+            answer, body=body.encode() if isinstance(body, str) else orjson.dumps(body)
+        )
+    replaced = {name.lower() for name in headers}
+    kept = {name: value for name, value in answer.headers.items() if name.lower() not in replaced}
+    return replace(answer, headers=kept | dict(headers))
 
 
 async def deliver(

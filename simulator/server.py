@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -40,7 +40,8 @@ _BODY_BYTES_MAX: Final = 1 << 20
 class SimulatorConfig:
     """Where to listen, where to write, how slow to be (seconds a vendor needs for its work).
 
-    `vendors` are those there are, by name, and `subscriptions` who is told of what at which.
+    `vendors` are those there are, by name, `subscriptions` who is told of what at which, and
+    `keys` who may ask which: everybody, where there are none.
     """
 
     host: str
@@ -49,6 +50,7 @@ class SimulatorConfig:
     vendors: tuple[str, ...]
     latency_s: float = 0.0
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
+    keys: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,14 @@ def build(
         journal=journal,
         faults=FaultScript(entropy),
         report=JournalReport(),
-        webhooks=Webhooks(),
+        webhooks=Webhooks(now),
         metrics=metrics.simulator,
         now=now,
         stopping=asyncio.Event(),
         latency_s=config.latency_s,
     )
+    for name, vendor in vendors.items():
+        vendor.admit(config.keys.get(name, ()))
     decoders = {name: vendor.decoders for name, vendor in vendors.items()}
     recovery = journal.recover(lambda line: exchange.replay(vendors, decode(line, decoders)))
     for name, receiver in config.subscriptions.items():

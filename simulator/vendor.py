@@ -162,5 +162,8 @@ class Vendor(Protocol):
         """What an entry tells the webhook endpoints."""
         return ()
 
+    def admit(self, _keys: Iterable[str], /) -> None:
+        """Take requests with these keys alone, before anything is rolled; without any, all."""
+
     def subscribe(self, receiver: Subscription, /) -> None:
         """Tell a receiver as if it had always been there; the journal knows nothing of it."""

@@ -37,3 +37,7 @@ class PayPalConfig(ProviderSection):
     @property
     def webhook_key(self) -> str:
         return self.webhook_id
+
+    @property
+    def credentials(self) -> str:
+        return f"{self.client_id}:{self.client_secret.get_secret_value()}" if self.client_id else ""

@@ -33,3 +33,7 @@ class StripeConfig(ProviderSection):
     @property
     def webhook_key(self) -> str:
         return self.webhook_secret.get_secret_value()
+
+    @property
+    def credentials(self) -> str:
+        return self.api_key.get_secret_value()

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import assert_never
 
 from simulator.dashboard import (
-    Action,
     Capture,
     CloseDispute,
     Expire,
@@ -27,7 +26,7 @@ from simulator.paypal.orders import PayPalContext
 from simulator.vendor import Decision
 
 
-def act(context: PayPalContext, action: Action, subject: str) -> Decision | None:
+def act(context: PayPalContext, action: OfPayment | OfRefund, subject: str) -> Decision | None:
     """Decide; None when PayPal has no such payment or refund, or nothing to do this with."""
     if isinstance(action, FailRefund | SettleRefund):
         return _act_on_refund(context, action, subject)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from simulator.credentials import key_roll
 from simulator.entries import Decoders, JsonObject
 
 
@@ -172,6 +173,7 @@ def _fields(values: JsonObject) -> dict[str, Any]:  # Any: a constructor's keywo
 
 
 DECODERS: Final[Decoders] = {
+    "key_roll": key_roll,
     "order": lambda values: Order(**_fields(values)),
     "authorization": lambda values: Authorization(**_fields(values)),
     "capture": lambda values: Capture(**_fields(values)),

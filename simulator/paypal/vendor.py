@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 
-from simulator.dashboard import Action
+from simulator.credentials import Credentials, KeyRoll, Standing, digest
+from simulator.dashboard import Action, RollKey
 from simulator.entries import Entry, StoredObject
 from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
@@ -30,7 +31,7 @@ _CREATED, _OK, _NO_CONTENT = 201, 200, 204
 
 
 class PayPal:
-    """One PayPal merchant. `credentials`, when set, are the only ones accepted."""
+    """One PayPal merchant."""
 
     name = "paypal"
     paths: tuple[str, ...] = (
@@ -42,11 +43,11 @@ class PayPal:
     )
     decoders = DECODERS
 
-    def __init__(self, ids: Identifiers, credentials: tuple[str, str] | None = None) -> None:
+    def __init__(self, ids: Identifiers) -> None:
         self.keys = Keys(_window_s)
         self.state = PayPalState()
+        self._credentials = Credentials()
         self._ids = ids
-        self._credentials = credentials
 
     def new_request_id(self) -> str:
         """The debug id of an answer."""
@@ -58,9 +59,7 @@ class PayPal:
             return Ask(wire=wire, operation="token", work=partial(self._issue_token, wire))
         if wire.path == "/checkoutnow":
             return self._approval(wire)
-        scheme, _, token = wire.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not tokens.is_valid(token, wire.at):
-            raise problems.unauthorized("Token signature verification failed")
+        self._authenticate(wire)
         for route in ROUTES:
             match = route.pattern.fullmatch(wire.path) if route.method == wire.method else None
             if match is not None:
@@ -98,15 +97,24 @@ class PayPal:
 
     def act(self, action: Action, subject: str, at: float) -> Decision | None:
         """What is done in the dashboard; raises Refused."""
+        if isinstance(action, RollKey):
+            return self._credentials.roll(action, at)
         context = PayPalContext(self.state, self._ids, at, NO_FAULTS, None, None)
         return dashboard.act(context, action, subject)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records and request id the present state."""
         for record in entry.writes:
-            self.state.put(record)
+            if isinstance(record, KeyRoll):
+                self._credentials.apply(record)
+            else:
+                self.state.put(record)
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
+
+    def admit(self, keys: Iterable[str]) -> None:
+        """Client ids and secrets, a colon between them."""
+        self._credentials.admit(keys)
 
     def subscribe(self, receiver: Subscription) -> None:
         """A listener under the receiver's webhook id."""
@@ -137,33 +145,32 @@ class PayPal:
         for listener in self.state.listeners.values() if entry.events else ():
             for kind in entry.events:
                 if not listener.deleted and {"*", kind} & set(listener.event_types):
-                    yield self._delivery(listener.id, listener.url, kind, entry)
+                    event = webhooks.notification(kind, entry, self.state)
+                    transmission = (self._ids.hexadecimal(32), render.stamp(entry.at))
+                    yield webhooks.delivery(self.state, listener, event, transmission)
 
-    def _delivery(self, listener_id: str, url: str, kind: str, entry: Entry) -> Delivery:
-        event = webhooks.notification(kind, entry, self.state)
-        transmission_id = self._ids.hexadecimal(32)
-        time = render.stamp(entry.at)
-        headers = {
-            "Content-Type": "application/json",
-            "Paypal-Auth-Algo": "SHA256withRSA",
-            "Paypal-Cert-Url": "https://api.paypal.com/v1/notifications/certs/simulator",
-            "Paypal-Transmission-Id": transmission_id,
-            "Paypal-Transmission-Time": time,
-            "Paypal-Transmission-Sig": webhooks.sign(transmission_id, time, listener_id, event),
-            "User-Agent": "PayPal/AUHD-214.0-58843860",
-        }
-        return Delivery(url, orjson.dumps(event), headers)
+    def _authenticate(self, wire: Wire) -> None:
+        """A token that was issued, for a client that is still one."""
+        scheme, _, token = wire.headers.get("Authorization", "").partition(" ")
+        client = tokens.client_of(token, wire.at) if scheme.lower() == "bearer" else None
+        if client is None:
+            raise problems.unauthorized("Token signature verification failed")
+        if self._credentials.standing_of(client, wire.at) is not Standing.VALID:
+            raise problems.unauthorized("The token passed in was not found in the system")
 
     def _issue_token(self, wire: Wire, _faults: Faults) -> Decision:
-        credentials = tokens.basic_credentials(wire.headers.get("Authorization", ""))
-        if credentials is None or self._credentials not in (None, credentials):
+        client = tokens.basic_credentials(wire.headers.get("Authorization", ""))
+        is_known = (
+            client is not None and self._credentials.standing(client, wire.at) is Standing.VALID
+        )
+        if client is None or not is_known:
             raise problems.unauthorized("Client Authentication failed", "invalid_client")
         grant = parse_qs(wire.body.decode("utf-8", "replace")).get("grant_type")
         if grant != ["client_credentials"]:
             raise problems.malformed("INVALID_PARAMETER_VALUE", "grant_type")
         token = {
             "scope": "https://uri.paypal.com/services/payments/payment",
-            "access_token": tokens.issue(wire.at),
+            "access_token": tokens.issue(wire.at, digest(client)),
             "token_type": "Bearer",
             "app_id": "APP-SIMULATOR",
             "expires_in": tokens.LIFETIME_S,

@@ -22,6 +22,7 @@ from simulator.paypal.orders import PayPalContext
 from simulator.paypal.records import Listener
 from simulator.paypal.state import PayPalState
 from simulator.vendor import Decision
+from simulator.webhooks import Delivery
 
 _KEY: Final = b"provider simulator"
 _VERIFIED: Final = ("auth_algo", "cert_url", "transmission_id", "transmission_sig",
@@ -80,6 +81,31 @@ def verify(_desk: PayPalContext, body: Reader) -> Decision:
     genuine = hmac.compare_digest(expected, values["transmission_sig"])
     status = "SUCCESS" if genuine else "FAILURE"
     return Decision(status=200, outcome="ok", body={"verification_status": status})
+
+
+def delivery(
+    state: PayPalState,
+    listener: Listener,
+    event: Mapping[str, object],
+    transmission: tuple[str, str],
+) -> Delivery:
+    """A notification for a listener until that is deleted; `transmission` is its id and time."""
+    headers = {
+        "Content-Type": "application/json",
+        "Paypal-Auth-Algo": "SHA256withRSA",
+        "Paypal-Cert-Url": "https://api.paypal.com/v1/notifications/certs/simulator",
+        "Paypal-Transmission-Id": transmission[0],
+        "Paypal-Transmission-Time": transmission[1],
+        "Paypal-Transmission-Sig": sign(*transmission, listener.id, event),
+        "User-Agent": "PayPal/AUHD-214.0-58843860",
+    }
+    return Delivery(
+        f"paypal {listener.id}",
+        listener.url,
+        orjson.dumps(event),
+        lambda _at: headers,
+        lambda: not state.listeners[listener.id].deleted,
+    )
 
 
 def sign(

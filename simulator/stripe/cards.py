@@ -51,6 +51,14 @@ AUTHENTICATION: Final = _declined(
     "authentication_required",
 )
 
+NOT_HANDLED: Final = _declined(
+    "authentication_not_handled",
+    "This payment required an authentication action to complete, but `error_on_requires_action` "
+    "was set. When you're ready, you can upgrade your integration to handle actions at "
+    "https://stripe.com/docs/payments/payment-intents/upgrade-to-handle-actions.",
+    "authentication_required",
+)
+
 # last4 -> decline; the numbers below and the magic amounts are spelled with these.
 _METHODS: Final = {
     "pm_card_visa": Card(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from simulator.dashboard import (
-    Action,
     Capture,
     CloseDispute,
     Expire,
     FailRefund,
     GiveBack,
     NotOffered,
+    OfPayment,
     OfRefund,
     OpenDispute,
     Pend,
@@ -29,13 +29,12 @@ from simulator.vendor import Decision
 _TELLING: Final = ("succeeded", "requires_capture", "processing")
 
 
-def act(context: StripeContext, action: Action, subject: str) -> Decision | None:
+def act(context: StripeContext, action: OfPayment | OfRefund, subject: str) -> Decision | None:
     """Decide; None when Stripe has no such payment or refund, or nothing to do this with."""
     if isinstance(action, FailRefund | SettleRefund):
         return _act_on_refund(context, action, subject)
-    intents = [
-        context.state.intents[one] for one in context.state.intents_with(PAYMENT_ID, subject)
-    ]
+    state = context.state
+    intents = [state.intents[one] for one in state.intents_with(PAYMENT_ID, subject)]
     if not intents:
         return None
     telling = (one for one in reversed(intents) if one.status in _TELLING)
@@ -51,19 +50,7 @@ def _act_on_refund(context: StripeContext, action: OfRefund, name: str) -> Decis
     return refunds.settle(context.state, refund)
 
 
-def _act_on_intent(
-    context: StripeContext,
-    action: Capture
-    | Void
-    | Expire
-    | GiveBack
-    | OpenDispute
-    | CloseDispute
-    | Reverse
-    | Pend
-    | Settle,
-    intent: Intent,
-) -> Decision | None:
+def _act_on_intent(context: StripeContext, action: OfPayment, intent: Intent) -> Decision | None:
     match action:
         case Capture():
             return holds.take(context, intent, _units(action.amount, intent), {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from simulator.stripe.records import Charge, Decline, Failure
@@ -26,10 +27,10 @@ def missing(param: str) -> Refused:
     return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
-def no_such(resource: str, object_id: str, param: str) -> Refused:
-    """404 for a path's object, as for one named in a parameter."""
+def no_such(resource: str, object_id: str, param: str, *, status: int = 404) -> Refused:
+    """404 for a path's object; 400 for one named in a parameter."""
     return invalid(
-        f"No such {resource}: '{object_id}'", param=param, code="resource_missing", status=404
+        f"No such {resource}: '{object_id}'", param=param, code="resource_missing", status=status
     )
 
 
@@ -39,26 +40,57 @@ def unauthorized(message: str) -> Refused:
     return Refused(failure, 401, "unauthorized")
 
 
-def state(message: str, code: str) -> Failure:
+def unknown_key(key: str) -> Refused:
+    """A key nobody was given."""
+    return unauthorized(f"Invalid API Key provided: {_masked(key)}")
+
+
+def expired_key(key: str) -> Refused:
+    """A key that was rolled."""
+    failure = Failure(
+        status=401,
+        type="invalid_request_error",
+        message=f"Expired API Key provided: {_masked(key)}",
+        code="api_key_expired",
+    )
+    return Refused(failure, 401, "api_key_expired")
+
+
+def _masked(key: str) -> str:
+    """As Stripe repeats a key: what kind it is, and its end."""
+    shown = 12
+    if len(key) <= shown:
+        return "*" * len(key)
+    return f"{key[:8]}{'*' * (len(key) - shown)}{key[-4:]}"
+
+
+def state(message: str, code: str, param: str | None = None) -> Failure:
     """The object is not in a state in which this can be done; carries the intent."""
     return Failure(
-        status=400, type="invalid_request_error", message=message, code=code, with_intent=True
+        status=400,
+        type="invalid_request_error",
+        message=message,
+        code=code,
+        param=param,
+        with_intent=True,
     )
 
 
-def declined(decline: Decline, charge: Charge) -> Failure:
-    """The issuer said no; carries the intent."""
-    param = "cvc" if decline.code == "incorrect_cvc" else None
+def card_error(decline: Decline) -> Failure:
+    """The issuer said no."""
     return Failure(
         status=402,
         type="card_error",
         message=decline.message,
         code=decline.code,
-        param=param,
+        param="cvc" if decline.code == "incorrect_cvc" else None,
         decline_code=decline.decline_code,
-        charge=charge.id,
-        with_intent=True,
     )
+
+
+def declined(decline: Decline, charge: Charge) -> Failure:
+    """The issuer said no to a charge; carries the intent."""
+    return replace(card_error(decline), charge=charge.id, with_intent=True)
 
 
 def other_request(key: str) -> Failure:
@@ -102,6 +134,12 @@ def rate_limited(code: str | None) -> Failure:
         message="Request rate limit exceeded. You can learn more about rate limits here "
         "https://stripe.com/docs/rate-limits.",
     )
+
+
+def too_often() -> Refused:
+    """More than the endpoint takes in a second."""
+    failure = rate_limited(None)
+    return Refused(failure, failure.status, "rate_limit")
 
 
 def api_error(status: int) -> Failure:

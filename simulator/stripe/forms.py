@@ -6,7 +6,7 @@ A parameter the endpoint does not know is refused by name before anything else h
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -120,6 +120,14 @@ class Form:
         if name not in self.params:
             return ()
         return tuple(value for value in self.mapping(name).values() if isinstance(value, str))
+
+    def merged_metadata(self, before: Mapping[str, str]) -> dict[str, str]:
+        """What there was with what is said now; an empty text unsets one key, or all of them."""
+        if self.params.get("metadata") == "":
+            return {}
+        named = self.mapping("metadata")
+        kept = {key: value for key, value in before.items() if key not in named}
+        return kept | self.metadata()
 
     def metadata(self) -> dict[str, str]:
         """Checked metadata; an empty value unsets its key."""

@@ -84,6 +84,7 @@ def settle(intent: Intent, *, succeeded: bool) -> Decision | None:
         intent,
         status="requires_payment_method",
         payment_method=None,
+        card=None,
         charges=(*intent.charges[:-1], replace(settled, decline=cards.GENERIC)),
         decline=cards.GENERIC,
     )

@@ -10,11 +10,11 @@ from simulator.faults import FaultKind
 from simulator.stripe import failures
 from simulator.stripe.context import StripeContext
 from simulator.stripe.forms import Form
-from simulator.stripe.records import Dispute, Intent, Refund
+from simulator.stripe.records import Dispute, Intent, PaymentMethod, Refund
 from simulator.stripe.state import IdIndex
 from simulator.vendor import Decision
 
-_Listed = TypeVar("_Listed", Intent, Refund, Dispute)
+_Listed = TypeVar("_Listed", Intent, Refund, Dispute, PaymentMethod)
 
 _LIMIT_DEFAULT: Final = 10
 _LIMIT_MAX: Final = 100

@@ -55,6 +55,36 @@ CREATE: Final = frozenset(
 CONFIRM: Final = (CREATE - {"amount", "currency", "confirm", "metadata", "customer"}) | {
     "amount_to_confirm"
 }
+# Any time, and as long as nothing was held or taken.
+_UPDATE_ALWAYS: Final = frozenset(
+    ("description", "expand", "metadata", "receipt_email", "shipping")
+)
+UPDATE_BEFORE: Final = (
+    "amount",
+    "capture_method",
+    "currency",
+    "customer",
+    "payment_method",
+    "payment_method_data",
+    "payment_method_types",
+    "setup_future_usage",
+)
+UPDATE: Final = _UPDATE_ALWAYS | {
+    *UPDATE_BEFORE,
+    "allowed_payment_method_types",
+    "amount_details",
+    "application_fee_amount",
+    "customer_account",
+    "excluded_payment_method_types",
+    "hooks",
+    "payment_details",
+    "payment_method_configuration",
+    "payment_method_options",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_data",
+    "transfer_group",
+}
 CAPTURE: Final = frozenset(
     (
         "amount_details",

@@ -1,4 +1,4 @@
-"""What Stripe remembers: intents with their charges, refunds, disputes, endpoints, failures.
+"""What Stripe remembers: intents and their charges, refunds, disputes, customers, failures.
 
 Frozen, so that a record kept under an idempotency key is the object as it was then. Amounts
 are integers in Stripe's own smallest units, which differ from ISO 4217 for a few currencies.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from simulator.credentials import key_roll
 from simulator.entries import Decoders, JsonObject
 
 
@@ -51,7 +52,8 @@ class Charge:
 class Intent:
     """A PaymentIntent; `extra` holds parameters that are echoed and mean nothing here.
 
-    It `pends` when what it takes next is to stay pending.
+    It `pends` when what it takes next is to stay pending, and `card` is the test card behind
+    its payment method.
     """
 
     id: str
@@ -70,7 +72,19 @@ class Intent:
     canceled_at: int | None = None
     cancellation_reason: str | None = None
     pends: bool = False
+    card: str | None = None
     kind: str = "intent"
+
+    @property
+    def test_card(self) -> str:
+        """The name of the card that is charged; empty without any."""
+        return self.card or self.payment_method or ""
+
+    @property
+    def customer(self) -> str | None:
+        """Whose payment it is."""
+        customer = self.extra.get("customer")
+        return customer if isinstance(customer, str) else None
 
     @property
     def charge(self) -> Charge | None:
@@ -119,6 +133,33 @@ class Dispute:
     status: str = "needs_response"
     closed_at: float | None = None
     kind: str = "dispute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Somebody whose payment methods are kept."""
+
+    id: str
+    created: float
+    email: str | None = None
+    name: str | None = None
+    description: str | None = None
+    phone: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentMethod:
+    """A test card, by its name, under an id of its own; `is_spent`: it may not be used again."""
+
+    id: str
+    created: float
+    card: str
+    customer: str | None = None
+    is_spent: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "payment_method"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +213,11 @@ def _endpoint(fields: JsonObject) -> Endpoint:
 
 
 DECODERS: Final[Decoders] = {
+    "key_roll": key_roll,
     "intent": _intent,
     "refund": lambda fields: Refund(**_untag(fields)),
+    "customer": lambda fields: Customer(**_untag(fields)),
+    "payment_method": lambda fields: PaymentMethod(**_untag(fields)),
     "dispute": lambda fields: Dispute(**_untag(fields)),
     "endpoint": _endpoint,
     "failure": lambda fields: Failure(**_untag(fields)),

@@ -149,7 +149,7 @@ def _refundable(state: StripeState, form: Form) -> tuple[Intent, Charge]:
 def _given(
     context: StripeContext, intent: Intent, charge: Charge, amount: int, note: Note
 ) -> Decision:
-    card = cards.find(intent.payment_method or "") or cards.Card()
+    card = cards.find(intent.test_card) or cards.Card()
     failed = card.refund_status == "failed"
     refund = Refund(
         id=context.ids.prefixed("re_3"),

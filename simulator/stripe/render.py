@@ -7,7 +7,15 @@ from hashlib import blake2b
 from typing import Final
 
 from simulator.stripe import cards
-from simulator.stripe.records import Charge, Dispute, Endpoint, Intent, Refund
+from simulator.stripe.records import (
+    Charge,
+    Customer,
+    Dispute,
+    Endpoint,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 from simulator.stripe.state import Event, StripeState
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -170,18 +178,59 @@ def _outcome(charge: Charge) -> dict[str, object]:
 
 
 def _method_details(intent: Intent) -> dict[str, object]:
-    card = cards.find(intent.payment_method or "") or cards.Card()
+    return {"type": "card", "card": _card_object(intent.test_card)}
+
+
+def _card_object(name: str) -> dict[str, object]:
+    card = cards.find(name) or cards.Card()
     return {
+        "brand": card.brand,
+        "country": "US",
+        "exp_month": 12,
+        "exp_year": 2034,
+        "funding": "credit",
+        "last4": card.last4,
+        "network": card.brand,
+    }
+
+
+def method_object(method: PaymentMethod) -> dict[str, object]:
+    """A PaymentMethod."""
+    return {
+        "id": method.id,
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": {"address": {}, "email": None, "name": None, "phone": None},
+        "card": _card_object(method.card),
+        "created": int(method.created),
+        "customer": method.customer,
+        "livemode": False,
+        "metadata": method.metadata,
         "type": "card",
-        "card": {
-            "brand": card.brand,
-            "country": "US",
-            "exp_month": 12,
-            "exp_year": 2034,
-            "funding": "credit",
-            "last4": card.last4,
-            "network": card.brand,
-        },
+    }
+
+
+def customer_object(customer: Customer) -> dict[str, object]:
+    """A Customer."""
+    return {
+        "id": customer.id,
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": int(customer.created),
+        "currency": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": customer.description,
+        "email": customer.email,
+        "invoice_settings": {"default_payment_method": None},
+        "livemode": False,
+        "metadata": customer.metadata,
+        "name": customer.name,
+        "phone": customer.phone,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
     }
 
 

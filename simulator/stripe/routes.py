@@ -6,7 +6,17 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from simulator.stripe import disputes, holds, intents, reads, refunds, search, webhooks
+from simulator.stripe import (
+    customers,
+    disputes,
+    holds,
+    intents,
+    methods,
+    reads,
+    refunds,
+    search,
+    webhooks,
+)
 from simulator.vendor import Decision
 
 Work: TypeAlias = Callable[..., Decision]
@@ -18,6 +28,7 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], str, Work], ...]] = tuple(
         ("GET", r"/v1/payment_intents/search", "search", search.intents),
         ("GET", r"/v1/payment_intents", "list", reads.intents),
         ("GET", r"/v1/payment_intents/([^/]+)", "retrieve", reads.intent),
+        ("POST", r"/v1/payment_intents/([^/]+)", "update", intents.update),
         ("POST", r"/v1/payment_intents/([^/]+)/confirm", "charge", intents.confirm),
         ("POST", r"/v1/payment_intents/([^/]+)/capture", "capture", holds.capture),
         ("POST", r"/v1/payment_intents/([^/]+)/cancel", "void", holds.cancel),
@@ -28,6 +39,13 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], str, Work], ...]] = tuple(
         ("GET", r"/v1/charges/([^/]+)", "retrieve_charge", reads.charge),
         ("GET", r"/v1/disputes", "list_disputes", disputes.listed),
         ("GET", r"/v1/disputes/([^/]+)", "retrieve_dispute", disputes.retrieve),
+        ("POST", r"/v1/customers", "customer", customers.create),
+        ("GET", r"/v1/customers/([^/]+)", "customer", customers.retrieve),
+        ("POST", r"/v1/payment_methods", "payment_method", methods.create),
+        ("GET", r"/v1/payment_methods", "payment_method", methods.listed),
+        ("GET", r"/v1/payment_methods/([^/]+)", "payment_method", methods.retrieve),
+        ("POST", r"/v1/payment_methods/([^/]+)/attach", "payment_method", methods.attach),
+        ("POST", r"/v1/payment_methods/([^/]+)/detach", "payment_method", methods.detach),
         ("GET", r"/v1/balance", "balance", reads.balance),
         ("GET", r"/v1/events", "list_events", reads.events),
         ("GET", r"/v1/events/([^/]+)", "retrieve_event", reads.event),

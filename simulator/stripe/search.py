@@ -23,6 +23,8 @@ _Clause = tuple[bool, str | None, str, str, str]
 
 def intents(context: StripeContext, form: Form) -> Decision:
     """GET /v1/payment_intents/search: clauses on metadata, status, currency and amount."""
+    if not context.state.searches.admits(context.at):
+        raise failures.too_often()
     form.allow(("expand", "limit", "page", "query"))
     clauses = _clauses(form.required("query"))
     offset = _offset(form.text("page"))

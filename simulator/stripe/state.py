@@ -13,10 +13,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.entries import StoredObject
-from simulator.stripe.records import Dispute, Endpoint, Intent, Refund
+from simulator.limits import RateLimit
+from simulator.stripe.records import (
+    Customer,
+    Dispute,
+    Endpoint,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 
 # Stripe lists events of thirty days; ten thousand bound the memory and fill many pages.
 _EVENTS_MAX: Final = 10_000
+# docs.stripe.com/rate-limits, of the Search API.
+_SEARCHES_PER_SECOND: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +66,22 @@ class IdIndex:
 
 
 class StripeState:
-    """Intents, refunds, disputes, endpoints and events of one Stripe account."""
+    """Intents, refunds, disputes, customers, endpoints and events of one Stripe account."""
 
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, Dispute] = {}
+        self.customers: dict[str, Customer] = {}
+        self.methods: dict[str, PaymentMethod] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.events: deque[Event] = deque(maxlen=_EVENTS_MAX)
         self.intent_ids = IdIndex()
         self.refund_ids = IdIndex()
         self.dispute_ids = IdIndex()
+        self.method_ids = IdIndex()
+        # No part of what is replayed: a restart has asked nothing yet.
+        self.searches = RateLimit(_SEARCHES_PER_SECOND)
         self.intent_of_charge: dict[str, str] = {}
         self._refunds_of_charge: dict[str, list[str]] = {}
         # One id is the rule: a list for each would be a third of an intent's memory.
@@ -83,6 +98,12 @@ class StripeState:
                 if record.id not in self.disputes:
                     self.dispute_ids.add(record.id)
                 self.disputes[record.id] = record
+            case Customer():
+                self.customers[record.id] = record
+            case PaymentMethod():
+                if record.id not in self.methods:
+                    self.method_ids.add(record.id)
+                self.methods[record.id] = record
             case Endpoint():
                 self.endpoints[record.id] = record
             case _:

@@ -8,11 +8,13 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 import orjson
 
-from simulator.dashboard import Action
+from simulator.credentials import Credentials, KeyRoll, Standing
+from simulator.dashboard import Action, RollKey
 from simulator.entries import Entry
 from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
@@ -20,7 +22,16 @@ from simulator.identifiers import Identifiers
 from simulator.stripe import dashboard, failures, forms, render, webhooks
 from simulator.stripe.context import PAYMENT_ID, StripeContext
 from simulator.stripe.events import events_of
-from simulator.stripe.records import DECODERS, Dispute, Endpoint, Failure, Intent, Refund
+from simulator.stripe.records import (
+    DECODERS,
+    Customer,
+    Dispute,
+    Endpoint,
+    Failure,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 from simulator.stripe.routes import ROUTES, Work
 from simulator.stripe.state import StripeState
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
@@ -32,17 +43,17 @@ _KEY_LENGTH_MAX: Final = 255
 
 
 class Stripe:
-    """One Stripe account. `api_key`, when set, is the only one accepted."""
+    """One Stripe account."""
 
     name = "stripe"
     paths: tuple[str, ...] = ("/v1/{rest:.*}",)
     decoders = DECODERS
 
-    def __init__(self, ids: Identifiers, api_key: str | None = None) -> None:
+    def __init__(self, ids: Identifiers) -> None:
         self.keys = Keys(lambda _: _KEY_WINDOW_S)
         self.state = StripeState()
+        self._credentials = Credentials()
         self._ids = ids
-        self._api_key = api_key
 
     def new_request_id(self) -> str:
         """`req_...`, as every answer's Request-Id."""
@@ -50,7 +61,7 @@ class Stripe:
 
     def understand(self, wire: Wire) -> Ask:
         """Authenticate, route and parse; raises Refused."""
-        self._authenticate(wire.headers.get("Authorization", ""))
+        self._authenticate(wire.headers.get("Authorization", ""), wire.at)
         for method, pattern, operation, work in ROUTES:
             match = pattern.fullmatch(wire.path) if method == wire.method else None
             if match is not None:
@@ -117,12 +128,17 @@ class Stripe:
 
     def act(self, action: Action, subject: str, at: float) -> Decision | None:
         """What is done in the dashboard; raises Refused and NotOffered."""
+        if isinstance(action, RollKey):
+            return self._credentials.roll(action, at)
         return dashboard.act(StripeContext(self.state, self._ids, at, NO_FAULTS), action, subject)
 
     def apply(self, entry: Entry) -> None:
         """Make an entry's records, events and key the present state."""
         for record in entry.writes:
-            self.state.put(record)
+            if isinstance(record, KeyRoll):
+                self._credentials.apply(record)
+            else:
+                self.state.put(record)
         self.state.events.extend(events_of(entry))
         if entry.key is not None:
             self.keys.apply(entry.key, entry)
@@ -134,12 +150,11 @@ class Stripe:
             body = orjson.dumps(render.event_object(event))
             for endpoint in endpoints:
                 if {"*", event.type} & set(endpoint.enabled_events):
-                    headers = {
-                        "Content-Type": "application/json; charset=utf-8",
-                        "Stripe-Signature": webhooks.signature(body, endpoint.secret, entry.at),
-                        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-                    }
-                    yield Delivery(endpoint.url, body, headers)
+                    yield webhooks.delivery(self.state, endpoint, body)
+
+    def admit(self, keys: Iterable[str]) -> None:
+        """Secret keys."""
+        self._credentials.admit(keys)
 
     def subscribe(self, receiver: Subscription) -> None:
         """An endpoint with the receiver's secret."""
@@ -160,8 +175,10 @@ class Stripe:
             headers["Idempotency-Key"] = ask.key
         if decision.replayed:
             headers["Idempotent-Replayed"] = "true"
-        if decision.status == 409:  # noqa: PLR2004 -- HTTP: the client may retry a conflict
+        if decision.status == HTTPStatus.CONFLICT:
             headers["Stripe-Should-Retry"] = "true"
+        if decision.outcome == "rate_limit":
+            headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
         return Answer(decision.status, orjson.dumps(self._body(ask, decision)), headers)
 
     def _body(self, ask: Ask, decision: Decision) -> object:
@@ -178,12 +195,16 @@ class Stripe:
                 return render.refund_object(subject)
             case Dispute():
                 return render.dispute_object(subject)
+            case Customer():
+                return render.customer_object(subject)
+            case PaymentMethod():
+                return render.method_object(subject)
             case Endpoint():
                 return render.endpoint_object(subject, with_secret=True)
             case _:
                 raise AssertionError("a decision has a body, an error or a record to show")
 
-    def _authenticate(self, header: str) -> None:
+    def _authenticate(self, header: str, at: float) -> None:
         scheme, _, credentials = header.partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -196,8 +217,13 @@ class Stripe:
                 "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer "
                 "YOUR_SECRET_KEY')."
             )
-        if self._api_key is not None and credentials != self._api_key:
-            raise failures.unauthorized(f"Invalid API Key provided: {credentials[:7]}****")
+        match self._credentials.standing(credentials, at):
+            case Standing.UNKNOWN:
+                raise failures.unknown_key(credentials)
+            case Standing.EXPIRED:
+                raise failures.expired_key(credentials)
+            case Standing.VALID:
+                pass
 
     def _ask(self, wire: Wire, operation: str, work: Work, path_ids: tuple[str, ...]) -> Ask:
         encoded = wire.body.decode("utf-8", "replace") if wire.method == "POST" else wire.query

@@ -14,6 +14,7 @@ from simulator.stripe.forms import Form
 from simulator.stripe.records import Endpoint
 from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
+from simulator.webhooks import Delivery
 
 _CREATE: Final = ("api_version", "connect", "description", "enabled_events", "expand", "metadata",
                   "url")  # fmt: skip
@@ -63,6 +64,25 @@ def listed(context: StripeContext, form: Form) -> Decision:
         if not endpoint.deleted
     ]
     return Decision(status=200, outcome="ok", body=render.page(data, "/v1/webhook_endpoints"))
+
+
+def delivery(state: StripeState, endpoint: Endpoint, body: bytes) -> Delivery:
+    """An event for an endpoint, signed anew whenever it is sent, until that is deleted."""
+
+    def signed(at: float) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(body, endpoint.secret, at),
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        }
+
+    return Delivery(
+        f"stripe {endpoint.id}",
+        endpoint.url,
+        body,
+        signed,
+        lambda: not state.endpoints[endpoint.id].deleted,
+    )
 
 
 def signature(body: bytes, secret: str, at: float) -> str:

@@ -10,7 +10,13 @@ from paypalserversdk.exceptions.error_exception import (  # type: ignore[import-
 )
 
 from tests.support.simulator.admin import Admin, new_id
-from tests.support.simulator.clients import PayPal, card_charge, order_body, stripe_client
+from tests.support.simulator.clients import (
+    PayPal,
+    card_charge,
+    order_body,
+    paypal_bearer,
+    stripe_client,
+)
 
 # Longer than any client waits.
 _FOR_EVER_MS = 600_000
@@ -107,6 +113,43 @@ def test_paypal_tells_the_truth_under_the_same_request_id(
     again = paypal.create(body, request_id)
     assert (again.status_code, again.body.status) == (200, "COMPLETED")
     assert admin.payment(payment_id)["charges"] == 1
+
+
+def test_a_fault_says_its_own_status_headers_and_body(admin: Admin) -> None:
+    """In place of the vendor's, whatever the case of a header's name; others stay."""
+    bearer = paypal_bearer(admin.url)
+    admin.arm(
+        "error_before",
+        vendor="paypal",
+        times=1,
+        status=503,
+        headers={"retry-after": "17", "PAYPAL-DEBUG-ID": "scripted"},
+        body="<html>away</html>",
+    )
+    path = f"{admin.url}/v1/notifications/webhooks"
+    answer = requests.get(path, headers=bearer, timeout=5)
+    assert (answer.status_code, answer.text) == (503, "<html>away</html>")
+    assert answer.headers["Retry-After"] == "17"
+    assert answer.headers["Paypal-Debug-Id"] == "scripted"
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_limited_rate_says_when_to_come_back(admin: Admin) -> None:
+    """As both vendors may; what is no header is refused."""
+    admin.arm(
+        "rate_limit",
+        vendor="stripe",
+        times=1,
+        headers={"Retry-After": "2", "Stripe-Should-Retry": "true"},
+    )
+    with pytest.raises(stripe.RateLimitError) as limited:
+        stripe_client(admin.url).v1.balance.retrieve()
+    assert limited.value.headers is not None
+    assert limited.value.headers["Retry-After"] == "2"
+    assert limited.value.headers["Stripe-Should-Retry"] == "true"
+    url, headers = f"{admin.url}/_simulator/faults", {"Retry-After": "2\r\nX: y"}
+    refused = requests.post(url, json={"kind": "rate_limit", "headers": headers}, timeout=5)
+    assert refused.status_code == 422
 
 
 def test_paypal_keeps_no_error_that_did_nothing(paypal: PayPal, admin: Admin) -> None:

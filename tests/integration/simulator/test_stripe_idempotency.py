@@ -14,7 +14,7 @@ def _post(url: str, path: str, key: str, **form: object) -> requests.Response:
     return requests.post(
         f"{url}{path}",
         data=form,
-        headers={"Authorization": "Bearer sk_test", "Idempotency-Key": key},
+        headers={"Authorization": "Bearer sk_test_simulator", "Idempotency-Key": key},
         timeout=10,
     )
 
@@ -104,6 +104,20 @@ def test_an_error_during_the_work_is_replayed_although_nothing_was_charged(admin
     assert again.headers["Idempotent-Replayed"] == "true"
     assert admin.payment(payment_id)["charges"] == 0
     assert _charge(admin.url, new_id(), payment_id).ok
+
+
+@pytest.mark.parametrize("kind", ["error_during", "error_after"])
+def test_a_scripted_error_is_replayed_as_it_was(admin: Admin, kind: str) -> None:
+    """Status and body; after a restart too, for they are in the journal."""
+    key, payment_id = new_id(), new_id()
+    admin.arm(kind, vendor="stripe", times=1, status=502, body="<html>bad gateway</html>")
+    first = _charge(admin.url, key, payment_id)
+    again = _charge(admin.url, key, payment_id)
+    assert (first.status_code, first.text) == (502, "<html>bad gateway</html>")
+    assert (again.status_code, again.text) == (502, "<html>bad gateway</html>")
+    other = _charge(admin.url, key, payment_id, amount=1001)
+    assert other.json()["error"]["type"] == "idempotency_error"
+    assert admin.journal(payment_id=payment_id)[0]["scripted"] == "<html>bad gateway</html>"
 
 
 def test_racing_twins_make_one_intent(admin: Admin) -> None:

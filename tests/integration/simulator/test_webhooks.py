@@ -14,8 +14,11 @@ from tests.support.simulator.clients import (
     order_body,
     paypal_bearer,
 )
-from tests.support.simulator.receiver import Receiver
+from tests.support.simulator.receiver import Receiver, failing_endpoint
 from tests.support.waiting import eventually
+
+# Of deliveries to one endpoint at any moment.
+_MORE_THAN_AT_ONCE = 140
 
 
 @pytest.fixture
@@ -107,3 +110,22 @@ async def test_a_dropped_webhook_of_the_dashboard_never_comes(
     subjects = [event["data"]["object"] for event in receiver.events()]
     captured = [one["metadata"] for one in subjects if one["object"] == "payment_intent"]
     assert captured == [{"payment_id": told}]
+
+
+@pytest.mark.parametrize("kind", ["dead", "hanging"])
+async def test_an_endpoint_that_fails_delays_no_other(
+    client: stripe.StripeClient, receiver: Receiver, kind: str
+) -> None:
+    """Whether it refuses to connect or never answers, and however much there is to tell."""
+    with failing_endpoint(kind) as url:
+        endpoints = [
+            client.v1.webhook_endpoints.create(
+                {"url": each, "enabled_events": ["payment_intent.created"]}
+            )
+            for each in (url, receiver.url)
+        ]
+        for _ in range(_MORE_THAN_AT_ONCE):
+            client.v1.payment_intents.create({"amount": 1000, "currency": "usd"})
+        await eventually(lambda: len(receiver.received) == _MORE_THAN_AT_ONCE)
+        for endpoint in endpoints:
+            client.v1.webhook_endpoints.delete(endpoint.id)

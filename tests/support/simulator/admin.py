@@ -15,7 +15,7 @@ def new_id() -> str:
 class Admin:
     url: str
 
-    def arm(self, kind: str, **spec: str | float) -> dict[str, Any]:
+    def arm(self, kind: str, **spec: str | float | dict[str, str]) -> dict[str, Any]:
         answer = requests.post(
             f"{self.url}/_simulator/faults", json={"kind": kind, **spec}, timeout=5
         )

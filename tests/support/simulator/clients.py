@@ -23,9 +23,11 @@ from tests.support.simulator.admin import new_id
 Json: TypeAlias = Any
 
 
-def stripe_client(url: str, *, retries: int = 0) -> stripe.StripeClient:
+def stripe_client(
+    url: str, *, retries: int = 0, key: str = "sk_test_simulator"
+) -> stripe.StripeClient:
     return stripe.StripeClient(
-        "sk_test_simulator",
+        key,
         base_addresses={"api": url},
         max_network_retries=retries,
         http_client=stripe.RequestsClient(timeout=10),
@@ -53,7 +55,7 @@ class PayPal:
         hosts.update(dict.fromkeys(hosts, url))
         sdk = PaypalServersdkClient(
             client_credentials_auth_credentials=ClientCredentialsAuthCredentials(
-                o_auth_client_id="client", o_auth_client_secret="secret"
+                o_auth_client_id="simulator", o_auth_client_secret="simulator"
             ),
             environment=Environment.SANDBOX,
             timeout=10,
@@ -90,7 +92,7 @@ def paypal_bearer(url: str) -> dict[str, str]:
     """An Authorization header for what the SDK does not cover."""
     answer = requests.post(
         f"{url}/v1/oauth2/token",
-        auth=("client", "secret"),
+        auth=("simulator", "simulator"),
         data={"grant_type": "client_credentials"},
         timeout=5,
     )

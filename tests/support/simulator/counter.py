@@ -35,7 +35,7 @@ class Counter:
         faults: Faults = NO_FAULTS,
     ) -> Decision:
         """Ask; a refusal before any work is a decision like any other."""
-        headers = {"Authorization": f"Bearer {tokens.issue(time.time())}"}
+        headers = {"Authorization": f"Bearer {tokens.issue(time.time(), 'anybody')}"}
         if key is not None:
             headers |= {"Idempotency-Key": key, "PayPal-Request-Id": key}
         path, _, query = path.partition("?")

@@ -1,5 +1,6 @@
 """Somebody's webhook endpoint: it keeps what it is sent, and fails when told to."""
 
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,3 +64,13 @@ def receiving() -> Iterator[Receiver]:
             hooks.remove(webhook_id)
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def failing_endpoint(kind: str) -> Iterator[str]:
+    """An address where nobody listens, or where who listens never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+        if kind == "dead":
+            listening.close()
+        yield address

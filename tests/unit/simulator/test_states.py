@@ -46,14 +46,14 @@ _INTENTS = {
 _STATE_ERROR = "payment_intent_unexpected_state"
 
 
-_INTENT_COMMANDS = ("confirm", "capture", "cancel", "refund")
+_INTENT_COMMANDS = ("confirm", "capture", "cancel", "refund", "update")
 _INTENT_TABLE = {
-    "requires_payment_method": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
-    "requires_confirmation": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
-    "requires_action": ("charged", _STATE_ERROR, "ok", _STATE_ERROR),
-    "requires_capture": (_STATE_ERROR, "captured", "voided", _STATE_ERROR),
-    "succeeded": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, "refunded"),
-    "canceled": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, _STATE_ERROR),
+    "requires_payment_method": ("charged", _STATE_ERROR, "ok", _STATE_ERROR, "ok"),
+    "requires_confirmation": ("charged", _STATE_ERROR, "ok", _STATE_ERROR, "ok"),
+    "requires_action": ("charged", _STATE_ERROR, "ok", _STATE_ERROR, "ok"),
+    "requires_capture": (_STATE_ERROR, "captured", "voided", _STATE_ERROR, _STATE_ERROR),
+    "succeeded": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, "refunded", _STATE_ERROR),
+    "canceled": (_STATE_ERROR, _STATE_ERROR, _STATE_ERROR, _STATE_ERROR, _STATE_ERROR),
 }
 
 
@@ -69,6 +69,11 @@ def test_an_intent_in_each_state_and_each_command(
     if command == "refund":
         refund = f"payment_intent={intent[1:]}".encode()
         decision = stripe.ask("POST", "/v1/refunds", refund)
+    elif command == "update":
+        path = f"/v1/payment_intents{intent}"
+        decision = stripe.ask("POST", path, b"amount=2000")
+        told = stripe.ask("POST", path, b"metadata[note]=told&description=told")
+        assert told.outcome == "ok", "what is only said may be said at any time"
     else:
         body = b"payment_method=pm_card_visa" if command == "confirm" else b""
         decision = stripe.ask("POST", f"/v1/payment_intents{intent}/{command}", body)
