@@ -17,7 +17,7 @@ from payments.commands import Command
 from payments.decision import Refused, Result
 from payments.progress import Policy
 from process.settings import read_settings
-from providers.registry import REFERENCES
+from providers.registry import REFERENCES, RULES
 from store.pool import connect
 from store.write.commit import Reply
 from store.write.context import live
@@ -53,7 +53,7 @@ async def submitted(pool: Pool, commands: Sequence[Command]) -> list[Result | st
     """What came of each command, one after the other: its result, or why not."""
     metrics = Metrics(CollectorRegistry())
     async with GroupCommitter(
-        pool, live(policy(), REFERENCES), metrics, Limits(in_flight=1)
+        pool, live(policy(), REFERENCES, RULES), metrics, Limits(in_flight=1)
     ) as committer:
         return [await _outcome(committer, command) for command in commands]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from payments.notification import NotificationTaken, RecordedNotification
     from payments.operator_action import OperatorAction
     from payments.payment import Payment
+    from payments.provider_rules import ProviderRules
     from payments.refund import Refund
 
 
@@ -41,6 +42,9 @@ class RefusalCode(StrEnum):
     SAME_ACCOUNT = "same_account"
     ACCOUNT_NOT_ACTIVE = "account_not_active"
     CURRENCY_MISMATCH = "currency_mismatch"
+    OPERATION_NOT_SUPPORTED = "operation_not_supported"
+    CURRENCY_NOT_SUPPORTED = "currency_not_supported"
+    AMOUNT_NOT_SUPPORTED = "amount_not_supported"
     PAYMENT_NOT_CANCELLABLE = "payment_not_cancellable"
     PAYMENT_NOT_CAPTURABLE = "payment_not_capturable"
     CAPTURE_EXCEEDS_AUTHORIZATION = "capture_exceeds_authorization"
@@ -114,6 +118,8 @@ class Context:
     topics: frozenset[str] = frozenset()
     # How each provider names a charge, as regular expressions; any name will do of others.
     references: Mapping[str, str] = field(default_factory=dict)
+    # What each provider takes; of others anything is accepted.
+    rules: Mapping[str, ProviderRules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

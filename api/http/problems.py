@@ -165,6 +165,15 @@ ACCOUNT_NOT_ACTIVE: Final = ProblemKind(
     "account_not_active", 422, "The account takes no part in payments"
 )
 CURRENCY_MISMATCH: Final = ProblemKind("currency_mismatch", 422, "The currencies differ")
+OPERATION_NOT_SUPPORTED: Final = ProblemKind(
+    "operation_not_supported", 422, "The provider does not do this"
+)
+CURRENCY_NOT_SUPPORTED: Final = ProblemKind(
+    "currency_not_supported", 422, "The provider does not take this currency"
+)
+AMOUNT_NOT_SUPPORTED: Final = ProblemKind(
+    "amount_not_supported", 422, "The provider does not take this amount"
+)
 CAPTURE_EXCEEDS_AUTHORIZATION: Final = ProblemKind(
     "capture_exceeds_authorization", 422, "More than was authorized"
 )
@@ -195,6 +204,13 @@ UNAVAILABLE: Final = ProblemKind(
 KINDS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, ProblemKind))
 
 
+# The field that a refusal is about, where the request could be right with another value there.
+_POINTERS: Final = {
+    RefusalCode.CURRENCY_NOT_SUPPORTED: "/currency",
+    RefusalCode.AMOUNT_NOT_SUPPORTED: "/amount",
+}
+
+
 def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat branch a code, so that mypy sees a forgotten one
     """How a business refusal is answered."""
     match code:
@@ -214,6 +230,12 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
             return ACCOUNT_NOT_ACTIVE
         case RefusalCode.CURRENCY_MISMATCH:
             return CURRENCY_MISMATCH
+        case RefusalCode.OPERATION_NOT_SUPPORTED:
+            return OPERATION_NOT_SUPPORTED
+        case RefusalCode.CURRENCY_NOT_SUPPORTED:
+            return CURRENCY_NOT_SUPPORTED
+        case RefusalCode.AMOUNT_NOT_SUPPORTED:
+            return AMOUNT_NOT_SUPPORTED
         case RefusalCode.PAYMENT_NOT_CANCELLABLE:
             return PAYMENT_NOT_CANCELLABLE
         case RefusalCode.PAYMENT_NOT_CAPTURABLE:
@@ -251,8 +273,11 @@ def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat
 
 
 def refusal(refused: Refused) -> Problem:
-    """The problem a business refusal is."""
-    return Problem(kind_of(refused.code), refused.detail, present=_present(refused.present))
+    """The problem a business refusal is, and which field it is about, if it is about one."""
+    pointer = _POINTERS.get(refused.code)
+    errors = (FieldError(refused.detail, pointer),) if pointer else ()
+    present = _present(refused.present)
+    return Problem(kind_of(refused.code), refused.detail, errors=errors, present=present)
 
 
 def _present(row: Account | Payment | Refund | DeadLetter | None) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from payments.account import Account, AccountStatus, world
 from payments.change import work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.account_checks import Side, exceeds_turnover, lacks_funds, unusable
+from payments.decisions.provider_checks import unsupported
 from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
@@ -69,11 +70,18 @@ def create_payment(command: CreatePayment, state: State, at: Context) -> Decisio
         return source
     if command.payment_type is PaymentType.INTERNAL:
         return _transfer(command, source, state, at)
+    operation = _first_operation(command)
     return (
-        lacks_funds(source, command.amount)
+        unsupported(command.provider, operation, command.amount, at)
+        or lacks_funds(source, command.amount)
         or exceeds_turnover(source, command.amount, by=Side.DEBIT)
-        or _accept_external(command, source, at)
+        or _accept_external(command, source, operation, at)
     )
+
+
+def _first_operation(command: CreatePayment) -> Operation:
+    automatic = command.capture_method is CaptureMethod.AUTOMATIC
+    return Operation.CHARGE if automatic else Operation.AUTHORIZE
 
 
 def _debited(state: State, command: CreatePayment) -> Account | Refused:
@@ -140,9 +148,10 @@ def _transfer(
     )
 
 
-def _accept_external(command: CreatePayment, source: Account, at: Context) -> Decision:
-    automatic = command.capture_method is CaptureMethod.AUTOMATIC
-    payment = _payment(command, at, Operation.CHARGE if automatic else Operation.AUTHORIZE)
+def _accept_external(
+    command: CreatePayment, source: Account, operation: Operation, at: Context
+) -> Decision:
+    payment = _payment(command, at, operation)
     moved = holds.reserve(payment, source, at)
     payment = replace(payment, hold_id=moved.transfer.entry.id)
     created = Event(at.new_id(), EventType.PAYMENT_CREATED, payment, at.now)

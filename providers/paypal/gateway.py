@@ -60,6 +60,7 @@ from providers.paypal.orders import (
     request_id,
     segment,
 )
+from providers.paypal.rules import RULES
 from providers.transport import CONNECTIONS, Answer, Exchange, vendor_text
 
 _AUTHORIZATIONS: Final = "/v2/payments/authorizations"
@@ -70,8 +71,7 @@ _HARMLESS_IN_CREATE: Final = frozenset(
     {Trouble.NO_ANSWER, Trouble.SERVER_ERROR, Trouble.UNREADABLE}
 )
 
-# An amount or a currency that PayPal cannot take it refuses itself.
-CAPABILITIES: Final = Capabilities(title="PayPal", key_window_s=KEY_WINDOW_S)
+CAPABILITIES: Final = Capabilities(rules=RULES, key_window_s=KEY_WINDOW_S)
 
 Judge = Callable[[Order], Finding]
 Json = Mapping[str, object]

@@ -34,7 +34,7 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
-from providers.stripe.amounts import STEPS, StripeAmount, to_stripe
+from providers.stripe.amounts import StripeAmount, to_stripe
 from providers.stripe.answers import (
     CONTRADICTIONS,
     ObjectT,
@@ -56,6 +56,7 @@ from providers.stripe.inquiry import (
     read_intent,
 )
 from providers.stripe.objects import Intent, Refund
+from providers.stripe.rules import RULES
 from providers.stripe.standing import look
 from providers.stripe.unconfirmed import settled
 from providers.transport import CONNECTIONS
@@ -68,12 +69,8 @@ _METADATA_VALUE_LENGTH_MAX: Final = 500
 _DESCRIPTION_LENGTH_MAX: Final = 1000
 _REFUND_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
-CAPABILITIES: Final = Capabilities(
-    title="Stripe",
-    # "At least 24 hours", docs.stripe.com/api/idempotent_requests.
-    key_window_s=24 * 3600.0,
-    steps=STEPS,
-)
+# "At least 24 hours", docs.stripe.com/api/idempotent_requests.
+CAPABILITIES: Final = Capabilities(rules=RULES, key_window_s=24 * 3600.0)
 
 
 class StripeGateway:

@@ -44,6 +44,23 @@ async def test_a_declined_payment_fails_and_gives_the_money_back(
     assert (await simulator_api.report(payment["id"]))["charges"] == 0
 
 
+async def test_an_amount_its_provider_cannot_take_is_refused_at_the_door(client: Client) -> None:
+    """With the provider's own rule; the same amount goes through one that takes it."""
+    account = await client.account("100000", "HUF")
+    body = {
+        "payment_type": "external_payment",
+        "source_account_id": account,
+        "amount": "500.50",
+        "currency": "HUF",
+        "provider": "paypal",
+    }
+    refused = await client.post("/api/v1/payments", body)
+    assert (refused.status, refused.body["code"]) == (422, "amount_not_supported")
+    assert "multiple of 1.00 HUF" in refused.body["detail"]
+    payment = await client.pay(account, "500.50", currency="HUF")
+    assert (await client.ended(payment["id"]))["status"] == "completed"
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_payment_is_refunded_in_parts_and_never_more(
     client: Client, simulator_api: Simulator, provider: str
