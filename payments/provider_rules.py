@@ -8,6 +8,7 @@ account's settings is the provider's to decline. Amounts are ISO 4217's minor un
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -44,7 +45,8 @@ class ProviderRules:
 
     `currencies` None: any, as far as can be known. Amounts are multiples of their currency's step
     (1 where none is named), for every operation; a payment is at least and at most of these
-    amounts, which binds no capture or refund: those are parts of it.
+    amounts, which binds no capture or refund: those are parts of it. `shared_methods` is the
+    regular expression of payment methods that belong to nobody: its documented test tokens.
     """
 
     title: str
@@ -53,6 +55,7 @@ class ProviderRules:
     steps: Mapping[str, int] = field(default_factory=lambda: _NONE)
     least: Mapping[str, int] = field(default_factory=lambda: _NONE)
     greatest: Mapping[str, int] = field(default_factory=lambda: _NONE)
+    shared_methods: str = ""
 
     def broken_by(self, operation: Operation, amount: Money | None) -> Broken | None:
         """The first rule that a request breaks; a void has no amount."""
@@ -70,6 +73,10 @@ class ProviderRules:
     def expresses(self, amount: Money) -> bool:
         """Whether the amount can be written as the provider writes it."""
         return amount.amount_minor % self.steps.get(amount.currency, 1) == 0
+
+    def shares(self, reference: str) -> bool:
+        """Whether a payment method is everybody's."""
+        return re.fullmatch(self.shared_methods, reference) is not None
 
     def _wanted(self, operation: Operation, amount: Money) -> str | None:
         currency = amount.currency

@@ -133,17 +133,17 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeRequest(_Request):
-    """`payment_method` wins over the metadata's `payment_method`, which wins over the default."""
+    """`payment_method` is charged, None: what is configured; it is attached to `customer`, if any.
+
+    A method of a customer's is charged without the customer: nobody is there to confirm it.
+    """
 
     amount: Money
     capture: bool = True
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str | None = None
     payment_method: str | None = None
-
-    @property
-    def chosen_payment_method(self) -> str | None:
-        return self.payment_method or self.metadata.get("payment_method")
+    customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,8 +184,10 @@ class PayPalGateway:
         )
 
     def _source(self, request: ChargeRequest) -> Json:
-        vault_id = request.chosen_payment_method or self._default_vault_id
-        return {"payment_source": {"paypal": {"vault_id": vault_id}}}
+        wallet: dict[str, object] = {"vault_id": request.payment_method or self._default_vault_id}
+        if request.customer:
+            wallet["attributes"] = {"customer": {"id": request.customer}}
+        return {"payment_source": {"paypal": wallet}}
 
     async def _settled(
         self, request: AnyRequest, order_id: str, outcome: Finding | Retriable, judge: Judge

@@ -25,4 +25,6 @@ RULES: Final = ProviderRules(
     currencies=frozenset(_CURRENCIES.split()),
     steps=dict.fromkeys(WHOLE_UNITS_ONLY, 100),
     greatest=_GREATEST,
+    # The simulator's, to choose a decline by; PayPal never gave one and refuses it.
+    shared_methods="SIM-[0-9A-Z_]+",
 )

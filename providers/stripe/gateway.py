@@ -157,16 +157,26 @@ class StripeGateway:
             "amount": asked.value,
             "currency": asked.currency,
             "confirm": "true",
-            # The customer is not here: a card that wants authentication is a decline, at once.
-            "error_on_requires_action": "true",
+            **_absent(request),
             "capture_method": "automatic" if request.capture else "manual",
-            "payment_method": request.chosen_payment_method or self._default_payment_method,
+            "payment_method": request.payment_method or self._default_payment_method,
             "payment_method_types[0]": "card",
             **_metadata(request.metadata, {"payment_id": str(request.payment_id)}),
         }
         if request.description:
             fields["description"] = request.description[:_DESCRIPTION_LENGTH_MAX]
         return fields
+
+
+def _absent(request: ChargeRequest) -> dict[str, str | int]:
+    """That the payer is not here: a card that wants authentication is a decline, at once.
+
+    A method that is attached to a customer needs that customer, and is charged off session.
+    Source: docs.stripe.com/api/payment_intents/create.
+    """
+    if request.customer is None:
+        return {"error_on_requires_action": "true"}
+    return {"customer": request.customer, "off_session": "true"}
 
 
 def _refund_fields(request: RefundRequest, asked: StripeAmount) -> dict[str, str | int]:

@@ -61,6 +61,32 @@ async def test_an_amount_its_provider_cannot_take_is_refused_at_the_door(client:
     assert (await client.ended(payment["id"]))["status"] == "completed"
 
 
+async def test_a_payment_is_charged_to_its_own_accounts_method(
+    client: Client, simulator_api: Simulator
+) -> None:
+    """Which another account can neither have nor charge."""
+    account, stranger = await client.account(), await client.account()
+    card = {"provider": "paypal", "reference": "8kk8451t"}
+    attached = await client.post(f"/api/v1/accounts/{account}/payment-methods", card)
+    assert attached.status == 201, attached.body
+    taken = await client.post(f"/api/v1/accounts/{stranger}/payment-methods", card)
+    assert (taken.status, taken.body["code"]) == (409, "payment_method_taken")
+    chosen = {"payment_method": "8kk8451t"}
+    payment = await client.pay(account, provider="paypal", metadata=chosen)
+    assert (await client.ended(payment["id"]))["status"] == "completed"
+    assert (await simulator_api.report(payment["id"]))["charges"] == 1
+    body = {
+        "payment_type": "external_payment",
+        "source_account_id": stranger,
+        "amount": "50.00",
+        "currency": "USD",
+        "provider": "paypal",
+        "metadata": chosen,
+    }
+    refused = await client.post("/api/v1/payments", body)
+    assert (refused.status, refused.body["code"]) == (422, "payment_method_not_found")
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_payment_is_refunded_in_parts_and_never_more(
     client: Client, simulator_api: Simulator, provider: str

@@ -32,6 +32,7 @@ _STATE_SAID_NO: Final = {
     "currency_mismatch": "the currency is drawn, and the account has its own",
     "idempotency_key_reused": "keys are drawn from few",
     "insufficient_funds": "the amount is drawn",
+    "payment_method_not_found": "the metadata are drawn, and may name a method that nobody has",
     "precondition_failed": "the tag is drawn, and the account has its own",
     "refund_exceeds_payment": "the amount is drawn",
     "same_account": "both ids are drawn from few",
