@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from payments.outcome import Declined, Retriable
+from store.pool import long_reading
 from tests.support.api.stage import settle
+from verify.database import read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import asyncpg
 
+    from process.addresses import DatabaseAddress
     from tests.support.api.ingress import Client, Ingress, Reply
 
 CARD: Final = {"provider": "stripe", "reference": "pm_1", "customer": "cus_1"}
@@ -204,6 +207,23 @@ async def test_what_is_not_there_is_not_found(guarded: Ingress) -> None:
     nobodys = f"/api/v1/accounts/{uuid.uuid4()}"
     assert (await client.get(f"{nobodys}/payment-methods")).code == "account_not_found"
     assert (await client.post(f"{nobodys}/payment-methods", CARD)).code == "account_not_found"
+
+
+async def test_an_answer_about_a_method_is_verified(
+    client: Client, pool: asyncpg.Pool[asyncpg.Record], database: DatabaseAddress
+) -> None:
+    """What a client was told it has attached is there, or `payments verify` says so."""
+    method = (await _attached(client, await client.account())).text("id")
+    assert await _unsound(database) == []
+    await pool.execute("DELETE FROM payment_methods")
+    (problem,) = await _unsound(database)
+    assert problem == f"{method} was answered and does not exist"
+
+
+async def _unsound(database: DatabaseAddress) -> list[str]:
+    async with long_reading(database, application_name="payments-verify") as connection:
+        found = await read_baseline(connection, outbox_retention_s=86_400)
+    return [each.problem for result in found.results for each in result.violations]
 
 
 async def _given_up(ingress: Ingress, payment: str) -> str:
