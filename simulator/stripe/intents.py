@@ -14,15 +14,24 @@ from simulator.stripe import cards, currencies, failures, parameters
 from simulator.stripe.context import PAYMENT_ID, StripeContext, changed, found, moved, wrong_state
 from simulator.stripe.forms import Form
 from simulator.stripe.holds import CONFIRMABLE, is_pending, pending
+from simulator.stripe.payment_methods import check_payer
 from simulator.stripe.records import Charge, Decline, Intent
 from simulator.vendor import Decision
 
+# With which nobody is there to act: what asks for that is declined.
+_ABSENT: Final = ("off_session", "error_on_requires_action")
 _CAPTURE_METHODS: Final = ("automatic", "automatic_async", "manual")
 
 
 def create(context: StripeContext, form: Form) -> Decision:
     """POST /v1/payment_intents."""
     form.allow(parameters.CREATE)
+    if not form.flag("confirm"):
+        for name in _ABSENT:
+            if form.params.get(name):
+                raise failures.invalid(
+                    f"`{name}` can only be used with `confirm=true`.", param=name
+                )
     intent = _new_intent(context, form)
     if form.flag("confirm"):
         return _confirmed(context, form, intent, ("payment_intent.created",))
@@ -33,7 +42,7 @@ def confirm(context: StripeContext, form: Form, intent_id: str) -> Decision:
     """POST /v1/payment_intents/{id}/confirm."""
     form.allow(parameters.CONFIRM)
     intent = found(context.state, intent_id)
-    method = _payment_method(form) or intent.payment_method
+    method = _payment_method(context, form) or intent.payment_method
     capture_method = form.choice("capture_method", _CAPTURE_METHODS) or intent.capture_method
     if intent.status not in CONFIRMABLE:
         return wrong_state(intent, "confirm", CONFIRMABLE)
@@ -48,7 +57,8 @@ def _new_intent(context: StripeContext, form: Form) -> Intent:
     if amount is None:
         raise failures.missing("amount")
     currencies.check_amount(amount, currency)
-    method = _payment_method(form)
+    method = _payment_method(context, form)
+    check_payer(context.state, method, form.text("customer"))
     extra: dict[str, object] = {
         name: form.text(name) for name in parameters.ECHOED_TEXTS if form.params.get(name)
     }
@@ -84,7 +94,7 @@ def _redirects(form: Form) -> bool:
     )
 
 
-def _payment_method(form: Form) -> str | None:
+def _payment_method(context: StripeContext, form: Form) -> str | None:
     data = form.mapping("payment_method_data")
     card = data.get("card")
     number = card.get("number") if isinstance(card, dict) else None
@@ -95,7 +105,7 @@ def _payment_method(form: Form) -> str | None:
             raise failures.invalid(
                 "Your card number is incorrect.", param="number", code="incorrect_number"
             )
-    elif method is not None and cards.find(method) is None:
+    elif method is not None and context.state.card_of(method) is None:
         raise failures.no_such("PaymentMethod", method, "payment_method")
     return method
 
@@ -103,7 +113,7 @@ def _payment_method(form: Form) -> str | None:
 def _confirmed(
     context: StripeContext, form: Form, intent: Intent, events: tuple[str, ...]
 ) -> Decision:
-    card = cards.find(intent.payment_method or "")
+    card = context.state.card_of(intent.payment_method)
     if card is None:
         raise failures.invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method. You "
@@ -111,6 +121,8 @@ def _confirmed(
             "again, or confirm it again directly with a payment method or ConfirmationToken.",
             code="payment_intent_unexpected_state",
         )
+    payer = intent.extra.get("customer")
+    check_payer(context.state, intent.payment_method, payer if isinstance(payer, str) else None)
     return_url = form.text("return_url") or intent.extra.get("return_url")
     if intent.redirects and return_url is None:
         raise failures.invalid(
@@ -122,7 +134,7 @@ def _confirmed(
             "Setup Intents and Payment Intents.",
             param="return_url",
         )
-    if card.needs_action and form.text("off_session") is None:
+    if card.needs_action and all(form.text(each) in (None, "false") for each in _ABSENT):
         waiting = replace(intent, status="requires_action")
         events = (*events, "payment_intent.requires_action")
         return changed(waiting, events, "requires_action")

@@ -1,4 +1,4 @@
-"""What Stripe remembers: intents with their charges, refunds, disputes, endpoints, failures.
+"""What Stripe remembers: intents with their charges, refunds, customers and their methods.
 
 Frozen, so that a record kept under an idempotency key is the object as it was then. Amounts
 are integers in Stripe's own smallest units, which differ from ISO 4217 for a few currencies.
@@ -122,6 +122,30 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Whose payment methods can be charged again."""
+
+    id: str
+    created: float
+    email: str | None = None
+    name: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentMethod:
+    """A card that behaves like the documented test method `like`."""
+
+    id: str
+    created: float
+    like: str
+    customer: str | None = None
+    is_detached: bool = False
+    kind: str = "payment_method"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """A webhook endpoint; its secret signs what is posted there."""
 
@@ -175,6 +199,8 @@ DECODERS: Final[Decoders] = {
     "intent": _intent,
     "refund": lambda fields: Refund(**_untag(fields)),
     "dispute": lambda fields: Dispute(**_untag(fields)),
+    "customer": lambda fields: Customer(**_untag(fields)),
+    "payment_method": lambda fields: PaymentMethod(**_untag(fields)),
     "endpoint": _endpoint,
     "failure": lambda fields: Failure(**_untag(fields)),
 }

@@ -150,7 +150,7 @@ def _refundable(state: StripeState, form: Form) -> tuple[Intent, Charge]:
 def _given(
     context: StripeContext, intent: Intent, charge: Charge, amount: int, note: Note
 ) -> Decision:
-    card = cards.find(intent.payment_method or "") or cards.Card()
+    card = context.state.card_of(intent.payment_method) or cards.Card()
     failed = card.refund_status == "failed"
     refund = Refund(
         id=context.ids.prefixed("re_3"),

@@ -7,7 +7,15 @@ from hashlib import blake2b
 from typing import Final
 
 from simulator.stripe import cards
-from simulator.stripe.records import Charge, Dispute, Endpoint, Intent, Refund
+from simulator.stripe.records import (
+    Charge,
+    Customer,
+    Dispute,
+    Endpoint,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 from simulator.stripe.state import Event, StripeState
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -135,7 +143,9 @@ def charge_object(
         "paid": decline is None and not charge.pending,
         "payment_intent": intent.id,
         "payment_method": intent.payment_method,
-        "payment_method_details": _method_details(intent),
+        "payment_method_details": _card_details(
+            state.card_of(intent.payment_method) if state else None
+        ),
         "receipt_email": intent.extra.get("receipt_email"),
         "receipt_number": None,
         "receipt_url": None,
@@ -169,8 +179,8 @@ def _outcome(charge: Charge) -> dict[str, object]:
     }
 
 
-def _method_details(intent: Intent) -> dict[str, object]:
-    card = cards.find(intent.payment_method or "") or cards.Card()
+def _card_details(card: cards.Card | None) -> dict[str, object]:
+    card = card or cards.Card()
     return {
         "type": "card",
         "card": {
@@ -293,6 +303,33 @@ def _subject(event: Event) -> Mapping[str, object]:
             if event.type.startswith("charge.") and intent.charge is not None:
                 return charge_object(intent, intent.charge)
             return intent_object(intent)
+
+
+def customer_object(customer: Customer) -> dict[str, object]:
+    """A Customer."""
+    return {
+        "id": customer.id,
+        "object": "customer",
+        "created": int(customer.created),
+        "email": customer.email,
+        "livemode": False,
+        "metadata": customer.metadata,
+        "name": customer.name,
+    }
+
+
+def payment_method_object(method: PaymentMethod) -> dict[str, object]:
+    """A PaymentMethod."""
+    return {
+        "id": method.id,
+        "object": "payment_method",
+        "billing_details": {"address": {}, "email": None, "name": None, "phone": None},
+        "created": int(method.created),
+        "customer": method.customer,
+        "livemode": False,
+        "metadata": {},
+        **_card_details(cards.find(method.like)),
+    }
 
 
 def endpoint_object(endpoint: Endpoint, *, with_secret: bool) -> dict[str, object]:

@@ -6,7 +6,16 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from simulator.stripe import disputes, holds, intents, reads, refunds, search, webhooks
+from simulator.stripe import (
+    disputes,
+    holds,
+    intents,
+    payment_methods,
+    reads,
+    refunds,
+    search,
+    webhooks,
+)
 from simulator.vendor import Decision
 
 Work: TypeAlias = Callable[..., Decision]
@@ -28,6 +37,12 @@ ROUTES: Final[tuple[tuple[str, re.Pattern[str], str, Work], ...]] = tuple(
         ("GET", r"/v1/charges/([^/]+)", "retrieve_charge", reads.charge),
         ("GET", r"/v1/disputes", "list_disputes", disputes.listed),
         ("GET", r"/v1/disputes/([^/]+)", "retrieve_dispute", disputes.retrieve),
+        ("POST", r"/v1/customers", "customer", payment_methods.create_customer),
+        ("GET", r"/v1/customers/([^/]+)", "customer", payment_methods.customer),
+        ("POST", r"/v1/payment_methods", "payment_method", payment_methods.create),
+        ("GET", r"/v1/payment_methods/([^/]+)", "payment_method", payment_methods.retrieve),
+        ("POST", r"/v1/payment_methods/([^/]+)/attach", "payment_method", payment_methods.attach),
+        ("POST", r"/v1/payment_methods/([^/]+)/detach", "payment_method", payment_methods.detach),
         ("GET", r"/v1/balance", "balance", reads.balance),
         ("GET", r"/v1/events", "list_events", reads.events),
         ("GET", r"/v1/events/([^/]+)", "retrieve_event", reads.event),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.entries import StoredObject
-from simulator.stripe.records import Dispute, Endpoint, Intent, Refund
+from simulator.stripe import cards
+from simulator.stripe.records import Customer, Dispute, Endpoint, Intent, PaymentMethod, Refund
 
 # Stripe lists events of thirty days; ten thousand bound the memory and fill many pages.
 _EVENTS_MAX: Final = 10_000
@@ -62,6 +63,8 @@ class StripeState:
         self.intents: dict[str, Intent] = {}
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, Dispute] = {}
+        self.customers: dict[str, Customer] = {}
+        self.payment_methods: dict[str, PaymentMethod] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.events: deque[Event] = deque(maxlen=_EVENTS_MAX)
         self.intent_ids = IdIndex()
@@ -83,10 +86,19 @@ class StripeState:
                 if record.id not in self.disputes:
                     self.dispute_ids.add(record.id)
                 self.disputes[record.id] = record
+            case Customer():
+                self.customers[record.id] = record
+            case PaymentMethod():
+                self.payment_methods[record.id] = record
             case Endpoint():
                 self.endpoints[record.id] = record
             case _:
                 raise TypeError(f"no place for a {record.kind}")
+
+    def card_of(self, method_id: str | None) -> cards.Card | None:
+        """The test card behind a payment method, None for one that nobody made."""
+        made = self.payment_methods.get(method_id or "")
+        return cards.find(made.like if made else method_id or "")
 
     def refunds_of(self, charge_id: str) -> list[Refund]:
         """Refunds of a charge, newest first."""

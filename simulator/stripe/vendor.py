@@ -20,7 +20,16 @@ from simulator.identifiers import Identifiers
 from simulator.stripe import dashboard, failures, forms, render, webhooks
 from simulator.stripe.context import PAYMENT_ID, StripeContext
 from simulator.stripe.events import events_of
-from simulator.stripe.records import DECODERS, Dispute, Endpoint, Failure, Intent, Refund
+from simulator.stripe.records import (
+    DECODERS,
+    Customer,
+    Dispute,
+    Endpoint,
+    Failure,
+    Intent,
+    PaymentMethod,
+    Refund,
+)
 from simulator.stripe.routes import ROUTES, Work
 from simulator.stripe.state import StripeState
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
@@ -178,6 +187,10 @@ class Stripe:
                 return render.refund_object(subject)
             case Dispute():
                 return render.dispute_object(subject)
+            case Customer():
+                return render.customer_object(subject)
+            case PaymentMethod():
+                return render.payment_method_object(subject)
             case Endpoint():
                 return render.endpoint_object(subject, with_secret=True)
             case _:
