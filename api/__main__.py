@@ -30,7 +30,7 @@ from process import lifecycle
 from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
-from providers.registry import NAMES, REFERENCES
+from providers.registry import NAMES, REFERENCES, RULES
 from store import pool, redis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
@@ -105,7 +105,8 @@ class IngressProcess:
         writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
         reads = await self._pool(stack, "payments-api-read", max(1, reading))
         policy = Policy(**self._settings.payment.policy())
-        committer = GroupCommitter(writes, live(policy, REFERENCES), self._metrics, limits)
+        context = live(policy, REFERENCES, RULES)
+        committer = GroupCommitter(writes, context, self._metrics, limits)
         deps = await self._dependencies(stack, reads, committer)
         await stack.enter_async_context(committer)
         await self._serve(deps)

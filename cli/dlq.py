@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.operator import actor, database, policy, submitted, told
+from cli.operator import actor, context, database, submitted, told
 from payments.commands import Command, DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Result
@@ -27,7 +27,6 @@ from store.read.dead_letters import (
     letters_behind,
 )
 from store.write.commit import commit
-from store.write.context import live
 from store.write.group_commit import Submission
 from topics.contracts.payloads import DeadLetterData
 
@@ -174,13 +173,13 @@ async def _submitted(commands: Sequence[Command]) -> list[Result | str]:
 async def _rehearsed(commands: Sequence[Command]) -> list[Result | str]:
     """What would come of each by itself: decided and recorded like any other, then undone."""
     async with database("dlq") as pool, pool.acquire() as connection:
-        context = live(policy())
+        present = context()
         outcomes = []
         for command in commands:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                committed = await commit(connection, [Submission(command)], context)
+                committed = await commit(connection, [Submission(command)], present)
             finally:
                 await transaction.rollback()
             reply = committed.replies[0]

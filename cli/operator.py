@@ -5,7 +5,7 @@ Whatever is asked is decided and recorded as it is for everybody else, and signe
 
 import getpass
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -14,10 +14,10 @@ import click
 from prometheus_client import CollectorRegistry
 
 from payments.commands import Command
-from payments.decision import Refused, Result
+from payments.decision import Context, Refused, Result
 from payments.progress import Policy
 from process.settings import read_settings
-from providers.registry import REFERENCES
+from providers.registry import REFERENCES, RULES
 from store.pool import connect
 from store.write.commit import Reply
 from store.write.context import live
@@ -32,9 +32,9 @@ def actor() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def policy() -> Policy:
-    """The policy of this deployment."""
-    return Policy(**read_settings().payment.policy())
+def context() -> Callable[[], Context]:
+    """What a decision of this deployment is given: it may be made once a command."""
+    return live(Policy(**read_settings().payment.policy()), REFERENCES, RULES)
 
 
 @asynccontextmanager
@@ -52,9 +52,7 @@ async def database(command: str) -> AsyncIterator[Pool]:
 async def submitted(pool: Pool, commands: Sequence[Command]) -> list[Result | str]:
     """What came of each command, one after the other: its result, or why not."""
     metrics = Metrics(CollectorRegistry())
-    async with GroupCommitter(
-        pool, live(policy(), REFERENCES), metrics, Limits(in_flight=1)
-    ) as committer:
+    async with GroupCommitter(pool, context(), metrics, Limits(in_flight=1)) as committer:
         return [await _outcome(committer, command) for command in commands]
 
 

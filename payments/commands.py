@@ -2,7 +2,7 @@
 
 A command says which rows it needs (`Needs`), so that a whole batch of commands can
 be loaded and locked in one go, always in the same order: payments (with their
-refunds), dead letters, accounts, each by id.
+refunds), dead letters, accounts, payment methods, each by id.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from payments.needs import Needs
 from payments.outcome import Operation
+from payments.payment import METHOD_KEY
 from payments.resolution import ResolvePayment, ResolveRefund
 
 if TYPE_CHECKING:
@@ -40,6 +41,34 @@ class OpenAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachPaymentMethod:
+    """Let an account be charged by a provider's payment method, and nobody else."""
+
+    tenant_id: str
+    account_id: UUID
+    provider: Provider
+    reference: str
+    customer_reference: str | None = None
+
+    def needs(self) -> Needs:
+        """The account, and whose the method is."""
+        return Needs(account_ids=(self.account_id,), methods=((self.provider, self.reference),))
+
+
+@dataclass(frozen=True, slots=True)
+class DetachPaymentMethod:
+    """Let an account be charged by a method no more."""
+
+    tenant_id: str
+    account_id: UUID
+    method_id: UUID
+
+    def needs(self) -> Needs:
+        """The method."""
+        return Needs(method_ids=(self.method_id,))
+
+
+@dataclass(frozen=True, slots=True)
 class CreatePayment:
     """Accept a payment; an internal transfer is done at once."""
 
@@ -56,11 +85,18 @@ class CreatePayment:
     # The versions of the source account the asker accepts; None: whichever it has.
     source_versions: frozenset[int] | None = None
 
+    @property
+    def method_named(self) -> object:
+        """What the metadata name as the method to charge; None if they name none."""
+        return self.metadata.get(METHOD_KEY)
+
     def needs(self) -> Needs:
-        """Both accounts; an external payment has but one."""
-        if self.destination_account_id is None:
-            return Needs(account_ids=(self.source_account_id,))
-        return Needs(account_ids=(self.source_account_id, self.destination_account_id))
+        """Both accounts; an external payment has but one, and perhaps a method."""
+        if self.destination_account_id is not None:
+            return Needs(account_ids=(self.source_account_id, self.destination_account_id))
+        named = self.method_named
+        methods = ((self.provider, named),) if self.provider and isinstance(named, str) else ()
+        return Needs(account_ids=(self.source_account_id,), methods=methods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +321,8 @@ class RedriveDeadLetter:
     tenant_id: str | None = None
 
     def needs(self) -> Needs:
-        """The letter with its payment, and with all that wait with it."""
-        return Needs(dead_letter_ids=(self.letter_id,))
+        """The letter with its payment and its method, and with all that wait with it."""
+        return Needs(dead_letter_ids=(self.letter_id,), methods_named=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +351,8 @@ ProviderWorkCommand = (
 )
 Command = (
     OpenAccount
+    | AttachPaymentMethod
+    | DetachPaymentMethod
     | CreatePayment
     | CancelPayment
     | CapturePayment

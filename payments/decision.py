@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from payments.ledger import LedgerTransfer
     from payments.notification import NotificationTaken, RecordedNotification
     from payments.operator_action import OperatorAction
-    from payments.payment import Payment
+    from payments.payment import Payment, Provider
+    from payments.payment_method import PaymentMethod
+    from payments.provider_rules import ProviderRules
     from payments.refund import Refund
 
 
@@ -37,10 +39,16 @@ class RefusalCode(StrEnum):
     PAYMENT_NOT_FOUND = "payment_not_found"
     REFUND_NOT_FOUND = "refund_not_found"
     DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
+    NOT_FOUND = "not_found"
     PRECONDITION_FAILED = "precondition_failed"
     SAME_ACCOUNT = "same_account"
     ACCOUNT_NOT_ACTIVE = "account_not_active"
     CURRENCY_MISMATCH = "currency_mismatch"
+    OPERATION_NOT_SUPPORTED = "operation_not_supported"
+    CURRENCY_NOT_SUPPORTED = "currency_not_supported"
+    AMOUNT_NOT_SUPPORTED = "amount_not_supported"
+    PAYMENT_METHOD_NOT_FOUND = "payment_method_not_found"
+    PAYMENT_METHOD_TAKEN = "payment_method_taken"
     PAYMENT_NOT_CANCELLABLE = "payment_not_cancellable"
     PAYMENT_NOT_CAPTURABLE = "payment_not_capturable"
     CAPTURE_EXCEEDS_AUTHORIZATION = "capture_exceeds_authorization"
@@ -81,7 +89,8 @@ class Refused:
 class State:
     """The rows a decision may look at, locked while it does.
 
-    `provider_events` are the keys of those notifications that were taken before.
+    `provider_events` are the keys of those notifications that were taken before. Of payment
+    methods `active_methods` are not locked: who is faster than a detachment is before it.
     """
 
     accounts: Mapping[UUID, Account] = field(default_factory=dict)
@@ -90,6 +99,8 @@ class State:
     dead_letters: Mapping[UUID, DeadLetter] = field(default_factory=dict)
     provider_events: AbstractSet[tuple[str, str]] = frozenset()
     disputes: Mapping[UUID, Dispute] = field(default_factory=dict)
+    payment_methods: Mapping[UUID, PaymentMethod] = field(default_factory=dict)
+    active_methods: Mapping[tuple[Provider, str], PaymentMethod] = field(default_factory=dict)
 
     def after(self, decision: Decision) -> State:
         """The rows as the decision leaves them, for what is decided in the same breath."""
@@ -114,6 +125,8 @@ class Context:
     topics: frozenset[str] = frozenset()
     # How each provider names a charge, as regular expressions; any name will do of others.
     references: Mapping[str, str] = field(default_factory=dict)
+    # What each provider takes; of others anything is accepted.
+    rules: Mapping[str, ProviderRules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,16 @@ class Claimed:
     refund: Refund | None = None
 
 
-Result = Union["Account", "Payment", "Refund", Claimed, "DeadLetter", "NotificationTaken", None]
+Result = Union[
+    "Account",
+    "Payment",
+    "PaymentMethod",
+    "Refund",
+    Claimed,
+    "DeadLetter",
+    "NotificationTaken",
+    None,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +157,7 @@ class Decision:
     result: Result
     accounts: tuple[Account, ...] = ()
     system_accounts: tuple[SystemAccount, ...] = ()
+    payment_methods: tuple[PaymentMethod, ...] = ()
     payments: tuple[Payment, ...] = ()
     refunds: tuple[Refund, ...] = ()
     transfers: tuple[LedgerTransfer, ...] = ()

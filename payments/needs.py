@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from payments.payment import Provider
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -16,7 +18,9 @@ class Needs:
     Refunds and dead letters bring their payment, payments bring their accounts, but
     where `payments_only` says that no money moves: a claim must not wait for a busy
     account. Payments bring the letters about an outcome nobody knows where `unresolved`
-    asks for them, and all their refunds and disputes where `standing` does.
+    asks for them, all their refunds and disputes where `standing` does, and the methods they
+    name where `methods_named` does. `methods` are active payment methods by provider and
+    name, which are not locked.
     """
 
     account_ids: tuple[UUID, ...] = ()
@@ -24,6 +28,9 @@ class Needs:
     refund_ids: tuple[UUID, ...] = ()
     dead_letter_ids: tuple[UUID, ...] = ()
     provider_events: tuple[tuple[str, str], ...] = ()
+    method_ids: tuple[UUID, ...] = ()
+    methods: tuple[tuple[Provider, str], ...] = ()
+    methods_named: bool = False
     payments_only: bool = False
     unresolved: bool = False
     standing: bool = False

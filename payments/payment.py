@@ -51,6 +51,8 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+# The key of the metadata under which a client names the payment method to charge.
+METHOD_KEY: Final = "payment_method"
 # A payment provider by its name; which there are, `providers/registry.py` says.
 Provider = NewType("Provider", str)
 
@@ -116,11 +118,22 @@ class Payment:
     authorization_expires_at: datetime | None = None
     charge_blocked_by: UUID | None = None
     refund_blocked_by: UUID | None = None
+    # What is charged, by its provider's names for it and for whose it is; None: the configured one.
+    payment_method: str | None = None
+    customer_reference: str | None = None
 
     @property
     def currency(self) -> str:
         """The ISO 4217 code of every amount of this payment."""
         return self.amount.currency
+
+    @property
+    def method_named(self) -> object:
+        """The method it is to be charged by, None if it names none.
+
+        What was accepted before there was a place for it has it in its metadata alone.
+        """
+        return self.payment_method or self.metadata.get(METHOD_KEY)
 
     @property
     def refundable_minor(self) -> int:

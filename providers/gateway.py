@@ -28,6 +28,7 @@ from payments.outcome import (
     Retriable,
     Unknown,
 )
+from payments.provider_rules import Breach, ProviderRules
 from payments.standing import Standing
 
 Look = Standing | NotFound | Retriable | Deferred | Unknown
@@ -85,9 +86,8 @@ class Gateway(Protocol):
         `NotFound`: there is nothing of it. Anything else but a `Standing`: not all could be read.
         """
         del query
-        return Unknown(
-            Trouble.INCONCLUSIVE, f"{self.capabilities.title} shows no payment as a whole"
-        )
+        title = self.capabilities.rules.title
+        return Unknown(Trouble.INCONCLUSIVE, f"{title} shows no payment as a whole")
 
     async def aclose(self) -> None:
         """Close the connections; calls under way end as they would on a broken network."""
@@ -96,41 +96,30 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a provider, called `title` by people, can be asked for.
+    """What a provider can be asked for: what its rules let pass, and what can be asked after.
 
     `key_window_s` is the least time, in seconds, for which it promises to remember a key: within
     it a repeated call has one effect, after it perhaps two. `inquiries` are the operations that
-    can be asked after. `currencies` None: it is asked, and refuses itself. `steps` are what its
-    amounts are multiples of, by currency in ISO 4217's minor units, where that is not 1.
+    can be asked after.
     """
 
-    title: str
+    rules: ProviderRules
     key_window_s: float
-    operations: frozenset[Operation] = frozenset(Operation)
     inquiries: frozenset[Operation] = frozenset(Operation)
-    currencies: frozenset[str] | None = None
-    steps: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def refusal(self, request: AnyRequest) -> Declined | Unknown | None:
         """The answer to what it cannot be asked, and so had no effect; None if it can be."""
-        operation = operation_of(request)
-        if isinstance(request, Inquiry) and operation not in self.inquiries:
-            return Unknown(
-                Trouble.INCONCLUSIVE, f"{self.title} cannot be asked after a {operation}"
-            )
-        if not isinstance(request, Inquiry) and operation not in self.operations:
-            return Declined(Trouble.NOT_OFFERED, f"{self.title} does not {operation}")
-        if isinstance(request, VoidRequest) or self._takes(request.amount):
-            return None
-        why = f"{self.title} cannot express this amount in this currency"
+        operation, title = operation_of(request), self.rules.title
         if isinstance(request, Inquiry):
             # It was asked for once, when it could be: that it cannot now is no answer.
-            return Unknown(Trouble.INCONCLUSIVE, why)
-        return Declined(Trouble.AMOUNT_NOT_REPRESENTABLE, why)
-
-    def _takes(self, amount: Money) -> bool:
-        is_known = self.currencies is None or amount.currency in self.currencies
-        return is_known and amount.amount_minor % self.steps.get(amount.currency, 1) == 0
+            if operation not in self.inquiries:
+                return Unknown(Trouble.INCONCLUSIVE, f"{title} cannot be asked after a {operation}")
+            if not self.rules.expresses(request.amount):
+                return Unknown(Trouble.INCONCLUSIVE, f"{title} cannot express {request.amount}")
+            return None
+        amount = None if isinstance(request, VoidRequest) else request.amount
+        broken = self.rules.broken_by(operation, amount)
+        return Declined(_DECLINES[broken.breach], broken.detail) if broken else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +133,17 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeRequest(_Request):
-    """`payment_method` wins over the metadata's `payment_method`, which wins over the default."""
+    """`payment_method` is charged, None: what is configured; it is attached to `customer`, if any.
+
+    A method of a customer's is charged without the customer: nobody is there to confirm it.
+    """
 
     amount: Money
     capture: bool = True
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str | None = None
     payment_method: str | None = None
-
-    @property
-    def chosen_payment_method(self) -> str | None:
-        return self.payment_method or self.metadata.get("payment_method")
+    customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +262,12 @@ class Trouble(StrEnum):
     AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"
     NOT_OFFERED = "operation_not_offered"
 
+
+_DECLINES: Final = {
+    Breach.OPERATION: Trouble.NOT_OFFERED,
+    Breach.CURRENCY: Trouble.AMOUNT_NOT_REPRESENTABLE,
+    Breach.AMOUNT: Trouble.AMOUNT_NOT_REPRESENTABLE,
+}
 
 # What counts against a provider: it could not be reached, did not answer, broke, or refuses us
 # altogether. A limited rate does not (`providers.health`), nor does what concerns one object.

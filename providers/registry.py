@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from opentelemetry.trace import Tracer
 
 from payments.payment import Provider
+from payments.provider_rules import ProviderRules
 from process.sections import ProviderSection
 from providers import paypal, stripe
 from providers.gateway import Gateway
@@ -28,7 +29,7 @@ ConfigT = TypeVar("ConfigT", bound=ProviderSection)
 
 @dataclass(frozen=True, slots=True)
 class Registration(Generic[ConfigT]):
-    """A provider: its name, its settings, and what is made of them.
+    """A provider: its name, its settings, what is made of them, and what it takes.
 
     A gateway is made from the settings and the number of connections it may have, in a running
     event loop; webhooks are received only where the settings tell them from others', and at all
@@ -38,6 +39,7 @@ class Registration(Generic[ConfigT]):
     name: Provider
     config: type[ConfigT]
     gateway: Callable[[ConfigT, int], Gateway]
+    rules: ProviderRules
     notifications: Callable[[ConfigT, int], WebhookSource] | None = None
     event_types: tuple[str, ...] = ()
     # How it names what it charged, where not any name will do for a capture or a refund.
@@ -55,6 +57,7 @@ PROVIDERS: Final[tuple[Registration[Any], ...]] = (
         stripe.NAME,
         stripe.Config,
         stripe.Gateway,
+        stripe.RULES,
         stripe.Notifications,
         stripe.EVENT_TYPES,
         stripe.REFERENCE,
@@ -63,6 +66,7 @@ PROVIDERS: Final[tuple[Registration[Any], ...]] = (
         paypal.NAME,
         paypal.Config,
         paypal.Gateway,
+        paypal.RULES,
         paypal.Notifications,
         paypal.EVENT_TYPES,
         paypal.REFERENCE,
@@ -72,6 +76,7 @@ NAMES: Final = tuple(each.name for each in PROVIDERS)
 REFERENCES: Final[Mapping[str, str]] = {
     each.name: each.reference for each in PROVIDERS if each.reference
 }
+RULES: Final[Mapping[str, ProviderRules]] = {each.name: each.rules for each in PROVIDERS}
 SECTIONS: Final[Mapping[str, Callable[[], ProviderSection]]] = {
     each.name: each.config for each in PROVIDERS
 }

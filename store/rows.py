@@ -25,6 +25,7 @@ from payments.notification import RecordedNotification
 from payments.operator_action import OperatorAction
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType, Provider
+from payments.payment_method import PaymentMethod, PaymentMethodState
 from payments.progress import Progress
 from payments.reconciliation.breaks import Resolution, TrackedBreak
 from payments.reconciliation.differences import Break, BreakType, Kind
@@ -139,6 +140,22 @@ def account_from(row: Record) -> Account:
     )
 
 
+def payment_method_from(row: Record) -> PaymentMethod:
+    """A payment method, from all its columns."""
+    return PaymentMethod(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        account_id=row["account_id"],
+        provider=Provider(row["provider"]),
+        reference=row["reference"],
+        customer_reference=row["customer_reference"],
+        state=PaymentMethodState(row["state"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+    )
+
+
 def payment_from(row: Record) -> Payment:
     """A payment, from all its columns."""
     return Payment(
@@ -174,6 +191,8 @@ def payment_from(row: Record) -> Payment:
         authorization_expires_at=row["authorization_expires_at"],
         charge_blocked_by=row["charge_blocked_by"],
         refund_blocked_by=row["refund_blocked_by"],
+        payment_method=row["payment_method"],
+        customer_reference=row["customer_reference"],
     )
 
 

@@ -98,6 +98,8 @@ async def ask(gateway: Gateway, claimed: Claimed) -> Outcome:
                     capture=operation is Operation.CHARGE,
                     metadata=_texts(paid),
                     description=paid.description,
+                    payment_method=_method(paid),
+                    customer=paid.customer_reference,
                 )
             )
         case Operation.CAPTURE:
@@ -139,6 +141,12 @@ def _owed(paid: Payment) -> Money:
 def _reference(paid: Payment) -> str:
     assert paid.provider_reference is not None, "only what was authorized or captured gets here"
     return paid.provider_reference
+
+
+def _method(paid: Payment) -> str | None:
+    """What is charged; None: what is configured."""
+    named = paid.method_named
+    return named if isinstance(named, str) and named else None
 
 
 def _texts(paid: Payment) -> dict[str, str]:

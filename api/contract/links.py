@@ -6,6 +6,7 @@ the like to the account, `next_cursor` to the next page, and a new account to wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -21,6 +22,7 @@ Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 _ID: Final = "/{id}"
 _ID_FIELD: Final = "id"
+_NESTED: Final = re.compile(r".*/(?P<owner>[a-z-]+)s/\{id\}/[a-z-]+/\{(?P<name>\w+)\}")
 _BODY: Final = "$response.body#"
 
 
@@ -36,6 +38,7 @@ def links_of(route: AnyRoute, success: Success, routes: Sequence[AnyRoute]) -> d
             if target is not route:
                 link = _link(target, {_ID_FIELD: f"{_BODY}{pointer}/{field}"})
                 links[f"{target.operation_id}.{field}"] = link
+    links |= _nested(item, pointer, route, routes)
     if "next_cursor" in success.model.model_fields:
         links["next_page"] = _link(route, dict(_next_page(route)))
     if "ETag" in success.headers and issubclass(resources["account"][1], item):
@@ -75,10 +78,28 @@ def _targets(
         own = field == _ID_FIELD and issubclass(model, item)
         foreign = f"_{field}".endswith(f"_{name}_id")
         for route in routes:
-            if (own and route.path.startswith(path)) or (
+            if (own and route.path.startswith(path) and not _NESTED.fullmatch(route.path)) or (
                 foreign and route.method == "GET" and route.path == path
             ):
                 yield route
+
+
+def _nested(
+    item: type[BaseModel], pointer: str, here: AnyRoute, routes: Sequence[AnyRoute]
+) -> dict[str, Json]:
+    """The addresses that what is shown has below what owns it, as `.../{id}/things/{thing_id}`."""
+    links: dict[str, Json] = {}
+    shown = {each.path: each.successes[200].model for each in routes if each.method == "GET"}
+    for target in routes:
+        named, model = _NESTED.fullmatch(target.path), shown.get(target.path)
+        if named and target is not here and model is not None and issubclass(model, item):
+            owner = f"{named['owner'].replace('-', '_')}_id"
+            parameters: dict[str, Json] = {
+                _ID_FIELD: f"{_BODY}{pointer}/{owner}",
+                named["name"]: f"{_BODY}{pointer}/{_ID_FIELD}",
+            }
+            links[f"{target.operation_id}.{_ID_FIELD}"] = _link(target, parameters)
+    return links
 
 
 def _next_page(route: AnyRoute) -> Iterator[tuple[str, Json]]:

@@ -6,6 +6,7 @@ of the routes, so it says what the router does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,7 @@ An account's `ETag` is its version. A payment or transfer with `If-Match` is per
 source account is at a version named there, and refused with 412 otherwise; nothing is stored
 under its key then. Where no `If-Match` is listed, nothing has a version, and a tag matches nothing.
 """
+_PATH_IDS: Final = re.compile(r"\{(\w+)\}")
 # What an answer of each kind says beside its body.
 _HEADERS: Final = {
     "RequestId": ("X-Request-ID", "The request's id: the one sent, or a new one."),
@@ -160,9 +162,9 @@ def _operation(route: AnyRoute, schemas: _Schemas) -> dict[str, Json]:
 
 def _parameters(route: AnyRoute, schemas: _Schemas) -> list[Json]:
     parameters: list[Json] = []
-    if "{id}" in route.path:
+    for name in _PATH_IDS.findall(route.path):
         an_id = {"type": "string", "format": "uuid"}
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": an_id})
+        parameters.append({"name": name, "in": "path", "required": True, "schema": an_id})
     if route.key_use is not KeyUse.IGNORED:
         parameters.append(
             {

@@ -96,12 +96,14 @@ class Call:
     @property
     def canonical_path(self) -> str:
         """Its address as we write it, however the client did: an id in capitals is the same id."""
-        text = self.request.match_info.get("id", "")
-        return self.route.path.replace("{id}", str(parse_uuid(text) or text))
+        path = self.route.path
+        for name, text in self.request.match_info.items():
+            path = path.replace(f"{{{name}}}", str(parse_uuid(text) or text))
+        return path
 
-    def path_id(self, kind: ProblemKind) -> UUID:
-        """The `{id}` of the path; what is no id names nothing, so it is not found."""
-        text = self.request.match_info["id"]
+    def path_id(self, kind: ProblemKind, name: str = "id") -> UUID:
+        """An id of the path; what is no id names nothing, so it is not found."""
+        text = self.request.match_info[name]
         found = parse_uuid(text)
         if found is None:
             raise Problem(kind, f"{text[:100]!r} is no id")

@@ -1,8 +1,8 @@
 """Every way this API says no, declared once: code, status, title, and whether to try again.
 
 An answer that is not a success is `application/problem+json` (RFC 9457). Codes are stable:
-clients branch on them. `refusal` maps each business refusal, so that a new one cannot be
-forgotten. Nothing here tells internals or repeats a secret somebody sent.
+clients branch on them. A business refusal is answered by the kind of its own code, so each has
+one. Nothing here tells internals or repeats a secret somebody sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from payments.account import Account
 from payments.dead_letter import DeadLetter
 from payments.decision import RefusalCode, Refused
-from payments.payment import Payment
+from payments.payment import METHOD_KEY, Payment
 from payments.refund import Refund
 from store.write.group_commit import Answer
 from telemetry.redaction import redact_text
@@ -126,6 +126,9 @@ PAYMENT_NOT_RESOLVABLE: Final = ProblemKind(
 REFUND_NOT_RESOLVABLE: Final = ProblemKind(
     "refund_not_resolvable", 409, "There is no doubt about the refund to resolve now"
 )
+PAYMENT_METHOD_TAKEN: Final = ProblemKind(
+    "payment_method_taken", 409, "The payment method belongs to an account already"
+)
 ATTEMPT_IN_FLIGHT: Final = ProblemKind(
     "attempt_in_flight", 409, "The provider is being asked about it now", retryable=True
 )
@@ -165,6 +168,18 @@ ACCOUNT_NOT_ACTIVE: Final = ProblemKind(
     "account_not_active", 422, "The account takes no part in payments"
 )
 CURRENCY_MISMATCH: Final = ProblemKind("currency_mismatch", 422, "The currencies differ")
+OPERATION_NOT_SUPPORTED: Final = ProblemKind(
+    "operation_not_supported", 422, "The provider does not do this"
+)
+CURRENCY_NOT_SUPPORTED: Final = ProblemKind(
+    "currency_not_supported", 422, "The provider does not take this currency"
+)
+AMOUNT_NOT_SUPPORTED: Final = ProblemKind(
+    "amount_not_supported", 422, "The provider does not take this amount"
+)
+PAYMENT_METHOD_NOT_FOUND: Final = ProblemKind(
+    "payment_method_not_found", 422, "The account has no such payment method"
+)
 CAPTURE_EXCEEDS_AUTHORIZATION: Final = ProblemKind(
     "capture_exceeds_authorization", 422, "More than was authorized"
 )
@@ -195,64 +210,26 @@ UNAVAILABLE: Final = ProblemKind(
 KINDS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, ProblemKind))
 
 
-def kind_of(code: RefusalCode) -> ProblemKind:  # noqa: C901, PLR0912 - one flat branch a code, so that mypy sees a forgotten one
-    """How a business refusal is answered."""
-    match code:
-        case RefusalCode.ACCOUNT_NOT_FOUND:
-            return ACCOUNT_NOT_FOUND
-        case RefusalCode.PAYMENT_NOT_FOUND:
-            return PAYMENT_NOT_FOUND
-        case RefusalCode.REFUND_NOT_FOUND:
-            return REFUND_NOT_FOUND
-        case RefusalCode.DEAD_LETTER_NOT_FOUND:
-            return DEAD_LETTER_NOT_FOUND
-        case RefusalCode.PRECONDITION_FAILED:
-            return PRECONDITION_FAILED
-        case RefusalCode.SAME_ACCOUNT:
-            return SAME_ACCOUNT
-        case RefusalCode.ACCOUNT_NOT_ACTIVE:
-            return ACCOUNT_NOT_ACTIVE
-        case RefusalCode.CURRENCY_MISMATCH:
-            return CURRENCY_MISMATCH
-        case RefusalCode.PAYMENT_NOT_CANCELLABLE:
-            return PAYMENT_NOT_CANCELLABLE
-        case RefusalCode.PAYMENT_NOT_CAPTURABLE:
-            return PAYMENT_NOT_CAPTURABLE
-        case RefusalCode.CAPTURE_EXCEEDS_AUTHORIZATION:
-            return CAPTURE_EXCEEDS_AUTHORIZATION
-        case RefusalCode.PAYMENT_NOT_REFUNDABLE:
-            return PAYMENT_NOT_REFUNDABLE
-        case RefusalCode.REFUND_EXCEEDS_PAYMENT:
-            return REFUND_EXCEEDS_PAYMENT
-        case RefusalCode.INSUFFICIENT_FUNDS:
-            return INSUFFICIENT_FUNDS
-        case RefusalCode.ACCOUNT_TURNOVER_EXCEEDED:
-            return ACCOUNT_TURNOVER_EXCEEDED
-        case RefusalCode.PAYMENT_NOT_RESOLVABLE:
-            return PAYMENT_NOT_RESOLVABLE
-        case RefusalCode.REFUND_NOT_RESOLVABLE:
-            return REFUND_NOT_RESOLVABLE
-        case RefusalCode.ATTEMPT_IN_FLIGHT:
-            return ATTEMPT_IN_FLIGHT
-        case RefusalCode.REFERENCE_MALFORMED:
-            return REFERENCE_MALFORMED
-        case RefusalCode.AMOUNT_MISMATCH:
-            return AMOUNT_MISMATCH
-        case RefusalCode.DEAD_LETTER_NOT_PARKED:
-            return DEAD_LETTER_NOT_PARKED
-        case RefusalCode.DEAD_LETTER_NOT_REDRIVABLE:
-            return DEAD_LETTER_NOT_REDRIVABLE
-        case RefusalCode.NOT_CLAIMABLE:
-            return NOT_CLAIMABLE
-        case RefusalCode.BEHIND_DEAD_LETTER:
-            return BEHIND_DEAD_LETTER
-        case _:
-            assert_never(code)
+_BY_CODE: Final = {each.code: each for each in KINDS}
+# The field that a refusal is about, where the request could be right with another value there.
+_POINTERS: Final = {
+    RefusalCode.CURRENCY_NOT_SUPPORTED: "/currency",
+    RefusalCode.AMOUNT_NOT_SUPPORTED: "/amount",
+    RefusalCode.PAYMENT_METHOD_NOT_FOUND: f"/metadata/{METHOD_KEY}",
+}
+
+
+def kind_of(code: RefusalCode) -> ProblemKind:
+    """How a business refusal is answered: by the kind of the same code."""
+    return _BY_CODE[code]
 
 
 def refusal(refused: Refused) -> Problem:
-    """The problem a business refusal is."""
-    return Problem(kind_of(refused.code), refused.detail, present=_present(refused.present))
+    """The problem a business refusal is, and which field it is about, if it is about one."""
+    pointer = _POINTERS.get(refused.code)
+    errors = (FieldError(refused.detail, pointer),) if pointer else ()
+    present = _present(refused.present)
+    return Problem(kind_of(refused.code), refused.detail, errors=errors, present=present)
 
 
 def _present(row: Account | Payment | Refund | DeadLetter | None) -> dict[str, str | int]:

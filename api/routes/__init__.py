@@ -9,6 +9,7 @@ from api.routes import (
     documentation,
     health,
     payment_details,
+    payment_methods,
     payments,
     reconciliation,
     refunds,
@@ -20,6 +21,7 @@ from api.routes import (
 ROUTES: Final = (
     *health.ROUTES,
     *accounts.ROUTES,
+    *payment_methods.ROUTES,
     *transfers.ROUTES,
     *payments.ROUTES,
     *payment_details.ROUTES,

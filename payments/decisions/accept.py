@@ -11,6 +11,8 @@ from payments.account import Account, AccountStatus, world
 from payments.change import work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.account_checks import Side, exceeds_turnover, lacks_funds, unusable
+from payments.decisions.payment_methods import chosen
+from payments.decisions.provider_checks import unsupported
 from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
@@ -69,11 +71,7 @@ def create_payment(command: CreatePayment, state: State, at: Context) -> Decisio
         return source
     if command.payment_type is PaymentType.INTERNAL:
         return _transfer(command, source, state, at)
-    return (
-        lacks_funds(source, command.amount)
-        or exceeds_turnover(source, command.amount, by=Side.DEBIT)
-        or _accept_external(command, source, at)
-    )
+    return _external(command, source, state, at)
 
 
 def _debited(state: State, command: CreatePayment) -> Account | Refused:
@@ -140,9 +138,30 @@ def _transfer(
     )
 
 
-def _accept_external(command: CreatePayment, source: Account, at: Context) -> Decision:
+def _external(
+    command: CreatePayment, source: Account, state: State, at: Context
+) -> Decision | Refused:
     automatic = command.capture_method is CaptureMethod.AUTOMATIC
-    payment = _payment(command, at, Operation.CHARGE if automatic else Operation.AUTHORIZE)
+    operation = Operation.CHARGE if automatic else Operation.AUTHORIZE
+    if refused := unsupported(command.provider, operation, command.amount, at):
+        return refused
+    method = chosen(command.method_named, command.provider, source.id, state, at)
+    if isinstance(method, Refused):
+        return method
+    refused = lacks_funds(source, command.amount) or exceeds_turnover(
+        source, command.amount, by=Side.DEBIT
+    )
+    if refused is not None:
+        return refused
+    payment = replace(
+        _payment(command, at, operation),
+        payment_method=method.reference,
+        customer_reference=method.customer_reference,
+    )
+    return _held(payment, source, at)
+
+
+def _held(payment: Payment, source: Account, at: Context) -> Decision:
     moved = holds.reserve(payment, source, at)
     payment = replace(payment, hold_id=moved.transfer.entry.id)
     created = Event(at.new_id(), EventType.PAYMENT_CREATED, payment, at.now)

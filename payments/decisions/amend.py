@@ -10,6 +10,7 @@ from payments import holds, ledger
 from payments.change import changed, work_for
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.account_checks import lacks_funds, unusable
+from payments.decisions.provider_checks import unsupported
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation
@@ -65,6 +66,8 @@ def capture_payment(command: CapturePayment, state: State, at: Context) -> Decis
             RefusalCode.CAPTURE_EXCEEDS_AUTHORIZATION,
             f"{amount} is more than the authorized {payment.amount}",
         )
+    if refused := unsupported(payment.provider, Operation.CAPTURE, amount, at):
+        return refused
     asked = owing(payment, Operation.CAPTURE, amount, at)
     change = changed(asked, EventType.CAPTURE_REQUESTED, at)
     return Decision(
@@ -94,6 +97,8 @@ def refund_payment(command: RefundPayment, state: State, at: Context) -> Decisio
         return Refused(
             RefusalCode.REFUND_EXCEEDS_PAYMENT, f"{left} of payment {payment.id} can be refunded"
         )
+    if refused := unsupported(payment.provider, Operation.REFUND, amount, at):
+        return refused
     refund = _refund(command, payment, amount, at)
     if payment.payment_type is PaymentType.INTERNAL:
         return _return_transfer(refund, payment, state, at)

@@ -17,6 +17,8 @@ from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions import dead_letter_queue
 from payments.decisions.account_checks import Side, exceeds_turnover, lacks_funds, unusable
 from payments.decisions.amend import owing
+from payments.decisions.payment_methods import chosen
+from payments.decisions.provider_checks import unsupported
 from payments.decisions.provider_work.refund import touched
 from payments.events import EventType
 from payments.operator_action import Action, OperatorAction
@@ -120,15 +122,18 @@ def _asked_anew(progress: Progress, until: datetime) -> Progress:
 def _charge_again(payment: Payment, state: State, at: Context) -> Decision | Refused:
     """From the start, with a new hold: the old one was released when the payment failed."""
     source = state.accounts[payment.source_account_id]
+    manual = payment.capture_method is CaptureMethod.MANUAL
+    operation = Operation.AUTHORIZE if manual else Operation.CHARGE
+    method = chosen(payment.method_named, payment.provider, source.id, state, at)
     refused = (
         unusable(source, payment.amount)
+        or unsupported(payment.provider, operation, payment.amount, at)
+        or (method if isinstance(method, Refused) else None)
         or lacks_funds(source, payment.amount)
         or exceeds_turnover(source, payment.amount, by=Side.DEBIT)
     )
     if refused is not None:
         return refused
-    manual = payment.capture_method is CaptureMethod.MANUAL
-    operation = Operation.AUTHORIZE if manual else Operation.CHARGE
     pending = replace(
         owing(payment, operation, payment.amount, at),
         status=PaymentStatus.PENDING,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from payments import commands, resolution
-from payments.decisions import accept, amend, authorization, dead_letter, notification
+from payments.decisions import (
+    accept,
+    amend,
+    authorization,
+    dead_letter,
+    notification,
+    payment_methods,
+)
 from payments.decisions.provider_work.decide import decide_provider_work
 
 if TYPE_CHECKING:
@@ -19,6 +26,10 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
     match command:
         case commands.OpenAccount():
             return accept.open_account(command, state, at)
+        case commands.AttachPaymentMethod():
+            return payment_methods.attach_payment_method(command, state, at)
+        case commands.DetachPaymentMethod():
+            return payment_methods.detach_payment_method(command, state, at)
         case commands.CreatePayment():
             return accept.create_payment(command, state, at)
         case commands.CancelPayment():

@@ -11,5 +11,6 @@ from providers.paypal.events import EVENT_TYPES
 from providers.paypal.gateway import PayPalGateway as Gateway
 from providers.paypal.notifications import PayPalWebhooks as Notifications
 from providers.paypal.objects import REFERENCE
+from providers.paypal.rules import RULES
 
-__all__ = ["EVENT_TYPES", "NAME", "REFERENCE", "Config", "Gateway", "Notifications"]
+__all__ = ["EVENT_TYPES", "NAME", "REFERENCE", "RULES", "Config", "Gateway", "Notifications"]

@@ -60,6 +60,7 @@ from providers.paypal.orders import (
     request_id,
     segment,
 )
+from providers.paypal.rules import RULES
 from providers.transport import CONNECTIONS, Answer, Exchange, vendor_text
 
 _AUTHORIZATIONS: Final = "/v2/payments/authorizations"
@@ -70,8 +71,7 @@ _HARMLESS_IN_CREATE: Final = frozenset(
     {Trouble.NO_ANSWER, Trouble.SERVER_ERROR, Trouble.UNREADABLE}
 )
 
-# An amount or a currency that PayPal cannot take it refuses itself.
-CAPABILITIES: Final = Capabilities(title="PayPal", key_window_s=KEY_WINDOW_S)
+CAPABILITIES: Final = Capabilities(rules=RULES, key_window_s=KEY_WINDOW_S)
 
 Judge = Callable[[Order], Finding]
 Json = Mapping[str, object]
@@ -184,8 +184,10 @@ class PayPalGateway:
         )
 
     def _source(self, request: ChargeRequest) -> Json:
-        vault_id = request.chosen_payment_method or self._default_vault_id
-        return {"payment_source": {"paypal": {"vault_id": vault_id}}}
+        wallet: dict[str, object] = {"vault_id": request.payment_method or self._default_vault_id}
+        if request.customer:
+            wallet["attributes"] = {"customer": {"id": request.customer}}
+        return {"payment_source": {"paypal": wallet}}
 
     async def _settled(
         self, request: AnyRequest, order_id: str, outcome: Finding | Retriable, judge: Judge

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from payments.money import AmountError, CurrencyError, Money, parse_amount
 from payments.outcome import Unknown
+from providers.paypal.rules import WHOLE_UNITS_ONLY
 from providers.transport import Answer, unreadable
 
 
@@ -29,8 +30,6 @@ class Kind(StrEnum):
 
 # As `Reference` writes it.
 REFERENCE: Final = r"[^/]+/(authorization|capture)/[^/]+"
-# ISO 4217 gives them two digits, PayPal none. Source: .../api/rest/reference/currency-codes.
-_WHOLE_UNITS_ONLY: Final = frozenset({"HUF", "TWD"})
 _CAPTURE_PATH: Final = re.compile(r"/v2/payments/captures/([A-Za-z0-9]{1,100})$")
 # Reasons that only a capture which was made can have, whatever its status is by then.
 # Source: .../docs/api/payments/v2/#definition-capture_status_details.
@@ -225,9 +224,9 @@ def capture_linked(links: Sequence[Link]) -> str | None:
 
 
 def to_paypal(money: Money) -> Amount:
-    """The amount as PayPal wants it written; one it cannot take, it refuses itself."""
+    """The amount as PayPal wants it written: a multiple of its currency's step."""
     value = money.decimal
-    if money.currency in _WHOLE_UNITS_ONLY:
+    if money.currency in WHOLE_UNITS_ONLY:
         value = value.removesuffix(".00")
     return Amount(currency_code=money.currency, value=value)
 

@@ -10,5 +10,6 @@ from providers.stripe.events import EVENT_TYPES
 from providers.stripe.gateway import StripeGateway as Gateway
 from providers.stripe.notifications import StripeWebhooks as Notifications
 from providers.stripe.objects import REFERENCE
+from providers.stripe.rules import RULES
 
-__all__ = ["EVENT_TYPES", "NAME", "REFERENCE", "Config", "Gateway", "Notifications"]
+__all__ = ["EVENT_TYPES", "NAME", "REFERENCE", "RULES", "Config", "Gateway", "Notifications"]

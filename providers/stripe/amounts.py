@@ -33,7 +33,7 @@ class StripeAmount:
 def to_stripe(money: Money) -> StripeAmount:
     """The same amount at Stripe: a multiple of its currency's step."""
     currency, value = money.currency, money.amount_minor
-    assert value % STEPS.get(currency, 1) == 0, "the capabilities refuse it"
+    assert value % STEPS.get(currency, 1) == 0, "the rules refuse it"
     if currency in _WHOLE_UNITS_ONLY:
         value //= STEPS[currency]
     elif currency in _TWO_DIGITS_BY_CUSTOM:

@@ -34,7 +34,7 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
-from providers.stripe.amounts import STEPS, StripeAmount, to_stripe
+from providers.stripe.amounts import StripeAmount, to_stripe
 from providers.stripe.answers import (
     CONTRADICTIONS,
     ObjectT,
@@ -56,6 +56,7 @@ from providers.stripe.inquiry import (
     read_intent,
 )
 from providers.stripe.objects import Intent, Refund
+from providers.stripe.rules import RULES
 from providers.stripe.standing import look
 from providers.stripe.unconfirmed import settled
 from providers.transport import CONNECTIONS
@@ -68,12 +69,8 @@ _METADATA_VALUE_LENGTH_MAX: Final = 500
 _DESCRIPTION_LENGTH_MAX: Final = 1000
 _REFUND_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
-CAPABILITIES: Final = Capabilities(
-    title="Stripe",
-    # "At least 24 hours", docs.stripe.com/api/idempotent_requests.
-    key_window_s=24 * 3600.0,
-    steps=STEPS,
-)
+# "At least 24 hours", docs.stripe.com/api/idempotent_requests.
+CAPABILITIES: Final = Capabilities(rules=RULES, key_window_s=24 * 3600.0)
 
 
 class StripeGateway:
@@ -160,16 +157,26 @@ class StripeGateway:
             "amount": asked.value,
             "currency": asked.currency,
             "confirm": "true",
-            # The customer is not here: a card that wants authentication is a decline, at once.
-            "error_on_requires_action": "true",
+            **_absent(request),
             "capture_method": "automatic" if request.capture else "manual",
-            "payment_method": request.chosen_payment_method or self._default_payment_method,
+            "payment_method": request.payment_method or self._default_payment_method,
             "payment_method_types[0]": "card",
             **_metadata(request.metadata, {"payment_id": str(request.payment_id)}),
         }
         if request.description:
             fields["description"] = request.description[:_DESCRIPTION_LENGTH_MAX]
         return fields
+
+
+def _absent(request: ChargeRequest) -> dict[str, str | int]:
+    """That the payer is not here: a card that wants authentication is a decline, at once.
+
+    A method that is attached to a customer needs that customer, and is charged off session.
+    Source: docs.stripe.com/api/payment_intents/create.
+    """
+    if request.customer is None:
+        return {"error_on_requires_action": "true"}
+    return {"customer": request.customer, "off_session": "true"}
 
 
 def _refund_fields(request: RefundRequest, asked: StripeAmount) -> dict[str, str | int]:

@@ -19,7 +19,8 @@ SUPPORTED: Final = frozenset(
     ).split()
 )
 _NO_DECIMALS: Final = frozenset({"HUF", "JPY", "TWD"})
-_VALUE: Final = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,10}))?")
+# "Up to 15 digits preceding the decimal".
+_VALUE: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,10}))?")
 _VALUE_LENGTH_MAX: Final = 32
 
 

@@ -1,4 +1,4 @@
-"""Stripe's own rules on amounts: smallest units, minimums, the eight-digit limit.
+"""Stripe's own rules on amounts: smallest units, minimums, the twelve digits of cards.
 
 Stripe's units are ISO 4217's but for three currencies: MGA has none, ISK and UGX are written
 with two decimals that must be zero. Source: docs.stripe.com/currencies.
@@ -17,15 +17,16 @@ _ZERO_DECIMAL: Final = frozenset(
 _WRITTEN_WITH_TWO: Final = frozenset({"ISK", "UGX"})
 _THREE_DECIMAL: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 # Sanctioned or unserved places: Stripe has no such presentment currency.
-_UNSUPPORTED: Final = frozenset("CUP IRR IQD KPW LYD SDG SSP SYP VED VES ZWG ERN SVC".split())
+_UNSUPPORTED: Final = frozenset(
+    "BTN CUP ERN GHS IQD IRR KPW LYD MRU SDG SSP STN SVC SYP TMT VED VES ZWG".split()
+)
 _MINIMUMS: Final = {
-    "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250,
-    "EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000,
-    "MYR": 200, "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50,
-    "THB": 1000, "USD": 50,
+    "AED": 200, "ARS": 50, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "COP": 50, "CZK": 1500,
+    "DKK": 250, "EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500, "IDR": 50, "ILS": 50, "INR": 50,
+    "JPY": 50, "KRW": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50, "PHP": 50, "PLN": 200,
+    "RON": 200, "RUB": 50, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50, "ZAR": 50,
 }  # fmt: skip
-_AMOUNT_MAX: Final = 99_999_999
-_AMOUNT_MAX_OF: Final = {"IDR": 999_999_999_999, "COP": 9_999_999_999, "LBP": 999_999_999_999}
+_AMOUNT_MAX: Final = 999_999_999_999
 
 
 def check_currency(currency: str) -> str:
@@ -56,17 +57,23 @@ def check_amount(amount: int, currency: str) -> None:
             param="amount",
             code="amount_too_small",
         )
-    if amount > _AMOUNT_MAX_OF.get(code, _AMOUNT_MAX):
+    if amount > _AMOUNT_MAX:
         raise failures.invalid(
-            f"Amount must be no more than {_AMOUNT_MAX_OF.get(code, _AMOUNT_MAX)} {currency}",
+            f"Amount must be no more than {_AMOUNT_MAX} {currency}",
             param="amount",
             code="amount_too_large",
         )
+    check_digits(amount, currency)
+
+
+def check_digits(amount: int, currency: str, param: str = "amount") -> None:
+    """Refuse digits that the currency does not have; a capture or a refund has no minimum."""
+    code = currency.upper()
     step = 10 if code in _THREE_DECIMAL else 100 if code in _WRITTEN_WITH_TWO else 1
     if amount % step:
         raise failures.invalid(
             f"Invalid amount: {currency} amounts must be divisible by {step}.",
-            param="amount",
+            param=param,
             code="parameter_invalid_integer",
         )
 

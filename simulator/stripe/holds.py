@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from simulator.faults import FaultKind
-from simulator.stripe import cards, failures, parameters
+from simulator.stripe import cards, currencies, failures, parameters
 from simulator.stripe.context import StripeContext, changed, found, moved, wrong_state
 from simulator.stripe.forms import Form
 from simulator.stripe.records import Charge, Intent
@@ -46,6 +46,7 @@ def take(
             param="amount_to_capture",
             code="amount_too_large" if amount > 0 else "parameter_invalid_integer",
         )
+    currencies.check_digits(amount, intent.currency, "amount_to_capture")
     after = replace(intent, metadata={**intent.metadata, **metadata})
     if is_pending(context, intent):
         return pending(after, replace(charge, pending=amount), ())

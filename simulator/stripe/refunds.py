@@ -78,6 +78,7 @@ def give(
             param="amount",
             code="parameter_invalid_integer",
         )
+    currencies.check_digits(amount, intent.currency)
     if amount > left:
         message = (
             f"Refund amount ({amount} {intent.currency}) is greater than unrefunded amount on "

@@ -1,6 +1,6 @@
 -- What a batch of commands must see before it decides. Rows are locked in one
--- order everywhere: payments, dead letters, accounts, each by id; so no two batches
--- can wait for each other. NO KEY: ids never change, so foreign keys need not wait.
+-- order everywhere: payments, dead letters, accounts, payment methods, each by id; so no
+-- two batches can wait for each other. NO KEY: ids never change, so foreign keys need not wait.
 
 -- name: payments_of_refunds
 SELECT id, payment_id FROM refunds
@@ -54,6 +54,22 @@ SELECT taken.provider, taken.event_id
 FROM unnest(:providers::text[], :event_ids::text[]) AS asked (provider, event_id)
 INNER JOIN provider_events AS taken
     ON asked.provider = taken.provider AND asked.event_id = taken.event_id;
+
+-- name: lock_payment_methods
+SELECT * FROM payment_methods
+WHERE id = any($1::uuid[])
+ORDER BY id
+FOR NO KEY UPDATE;
+
+-- name: active_payment_methods
+-- Not locked: a payment that sees one before it is detached was accepted before.
+SELECT method.*
+FROM unnest(:providers::text[], :refs::text[]) AS asked (provider, reference)
+INNER JOIN payment_methods AS method
+    ON
+        asked.provider = method.provider
+        AND asked.reference = method.reference
+        AND method.state = 'active';
 
 -- name: idempotency_answers
 SELECT

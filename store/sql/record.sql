@@ -40,6 +40,30 @@ FROM (
 ) AS new
 WHERE accounts.id = new.id AND accounts.version = new.version_before;
 
+-- name: insert_payment_methods
+INSERT INTO payment_methods (
+    id, tenant_id, account_id, provider, reference, customer_reference, state, version,
+    created_at, updated_at
+)
+SELECT
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:account_id::uuid[]),
+    unnest(:provider::text[]), unnest(:reference::text[]), unnest(:customer_reference::text[]),
+    unnest(:state::text[]), unnest(:version::integer[]), unnest(:created_at::timestamptz[]),
+    unnest(:updated_at::timestamptz[]);
+
+-- name: update_payment_methods
+UPDATE payment_methods SET
+    state = new.state,
+    version = new.version,
+    updated_at = new.updated_at
+FROM (
+    SELECT
+        unnest(:id::uuid[]) AS id, unnest(:version_before::integer[]) AS version_before,
+        unnest(:state::text[]) AS state, unnest(:version::integer[]) AS version,
+        unnest(:updated_at::timestamptz[]) AS updated_at
+) AS new
+WHERE payment_methods.id = new.id AND payment_methods.version = new.version_before;
+
 -- name: insert_payments
 INSERT INTO payments (
     id, tenant_id, idempotency_key, payment_type, source_account_id, destination_account_id,
@@ -47,7 +71,8 @@ INSERT INTO payments (
     created_at, status, provider_reference, hold_id, captured_minor, refunded_minor,
     refund_pending_minor, operation, operation_minor, due_at, lease_id, attempt_count,
     inquiry_count, retry_count, last_error_code, last_error, version, sequence, updated_at,
-    completed_at, authorization_expires_at, asked_operation, first_asked_at, disputed_minor
+    completed_at, authorization_expires_at, asked_operation, first_asked_at, disputed_minor,
+    payment_method, customer_reference
 )
 SELECT
     unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:idempotency_key::text[]),
@@ -66,7 +91,8 @@ SELECT
     unnest(:sequence::integer[]), unnest(:updated_at::timestamptz[]),
     unnest(:completed_at::timestamptz[]), unnest(:authorization_expires_at::timestamptz[]),
     unnest(:asked_operation::text[]), unnest(:first_asked_at::timestamptz[]),
-    unnest(:disputed_minor::bigint[]);
+    unnest(:disputed_minor::bigint[]), unnest(:payment_method::text[]),
+    unnest(:customer_reference::text[]);
 
 -- name: update_payments
 UPDATE payments SET

@@ -138,6 +138,10 @@ WHERE
             SELECT 1 FROM dead_letters
             WHERE dead_letters.id = answered.id
         )
+        OR EXISTS (
+            SELECT 1 FROM payment_methods
+            WHERE payment_methods.id = answered.id
+        )
     );
 
 -- name: verify_keys

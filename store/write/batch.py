@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from payments.decision import State
 from store.queries import bound, query
-from store.rows import account_from, dead_letter_from, dispute_from, payment_from, refund_from
+from store.rows import (
+    account_from,
+    dead_letter_from,
+    dispute_from,
+    payment_from,
+    payment_method_from,
+    refund_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +33,8 @@ if TYPE_CHECKING:
     from payments.decision import Decision
     from payments.dispute import Dispute
     from payments.needs import Needs
-    from payments.payment import Payment
+    from payments.payment import Payment, Provider
+    from payments.payment_method import PaymentMethod
     from payments.refund import Refund
 
 
@@ -40,16 +48,20 @@ class Working:
     dead_letters: dict[UUID, DeadLetter] = field(default_factory=dict)
     provider_events: set[tuple[str, str]] = field(default_factory=set)
     disputes: dict[UUID, Dispute] = field(default_factory=dict)
+    payment_methods: dict[UUID, PaymentMethod] = field(default_factory=dict)
+    active_methods: dict[tuple[Provider, str], PaymentMethod] = field(default_factory=dict)
 
     def state(self) -> State:
         """A view of these rows, not a copy."""
         return State(
-            self.accounts,
-            self.payments,
-            self.refunds,
-            self.dead_letters,
-            self.provider_events,
-            self.disputes,
+            accounts=self.accounts,
+            payments=self.payments,
+            refunds=self.refunds,
+            dead_letters=self.dead_letters,
+            provider_events=self.provider_events,
+            disputes=self.disputes,
+            payment_methods=self.payment_methods,
+            active_methods=self.active_methods,
         )
 
     def apply(self, decision: Decision) -> None:
@@ -61,6 +73,12 @@ class Working:
         self.dead_letters.update((each.id, each) for each in decision.dead_letters)
         self.provider_events.update(each.event.key for each in decision.provider_events)
         self.disputes.update((each.id, each) for each in decision.disputes)
+        for method in decision.payment_methods:
+            self.payment_methods[method.id] = method
+            if method.is_active:
+                self.active_methods[method.name] = method
+            else:
+                self.active_methods.pop(method.name, None)
 
 
 async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> Working:
@@ -100,6 +118,7 @@ async def load(connection: PoolConnectionProxy, commands: Sequence[Command]) -> 
     if account_ids:
         rows = await connection.fetch(query("lock_accounts"), list(account_ids))
         working.accounts = {row["id"]: account_from(row) for row in rows}
+    await _load_methods(connection, working, needs)
     return working
 
 
@@ -114,6 +133,29 @@ async def _load_standing(
     working.refunds.update((row["id"], refund_from(row)) for row in refunds)
     disputes = await connection.fetch(query("disputes_of_payments"), payment_ids)
     working.disputes = {row["id"]: dispute_from(row) for row in disputes}
+
+
+async def _load_methods(
+    connection: PoolConnectionProxy, working: Working, needs: Iterable[Needs]
+) -> None:
+    """Those that are asked for by id, and the active ones that are asked for by name."""
+    method_ids = {each for need in needs for each in need.method_ids}
+    names = {each for need in needs for each in need.methods}
+    if any(need.methods_named for need in needs):
+        names |= {
+            (payment.provider, payment.method_named)
+            for payment in working.payments.values()
+            if payment.provider and isinstance(payment.method_named, str)
+        }
+    if method_ids:
+        rows = await connection.fetch(query("lock_payment_methods"), list(method_ids))
+        working.payment_methods = {row["id"]: payment_method_from(row) for row in rows}
+    if names:
+        providers, references = zip(*names, strict=True)
+        named = bound("active_payment_methods", providers=providers, refs=references)
+        for row in await connection.fetch(*named):
+            method = payment_method_from(row)
+            working.active_methods[method.name] = method
 
 
 async def _letters(

@@ -56,6 +56,7 @@ async def record(connection: PoolConnectionProxy, batch: Sequence[Recorded]) -> 
     systems = {each.id: each for decision in decisions for each in decision.system_accounts}
     await write.insert("insert_system_accounts", [systems[each] for each in sorted(systems)])
     await write.versioned("accounts", _all(each.accounts for each in decisions))
+    await write.versioned("payment_methods", _all(each.payment_methods for each in decisions))
     await write.versioned("payments", _all(each.payments for each in decisions))
     # As the last decision left it, like the rest of the row.
     blocked = {each.id: each for decision in decisions for each in decision.blocked}

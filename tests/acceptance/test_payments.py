@@ -44,6 +44,49 @@ async def test_a_declined_payment_fails_and_gives_the_money_back(
     assert (await simulator_api.report(payment["id"]))["charges"] == 0
 
 
+async def test_an_amount_its_provider_cannot_take_is_refused_at_the_door(client: Client) -> None:
+    """With the provider's own rule; the same amount goes through one that takes it."""
+    account = await client.account("100000", "HUF")
+    body = {
+        "payment_type": "external_payment",
+        "source_account_id": account,
+        "amount": "500.50",
+        "currency": "HUF",
+        "provider": "paypal",
+    }
+    refused = await client.post("/api/v1/payments", body)
+    assert (refused.status, refused.body["code"]) == (422, "amount_not_supported")
+    assert "multiple of 1.00 HUF" in refused.body["detail"]
+    payment = await client.pay(account, "500.50", currency="HUF")
+    assert (await client.ended(payment["id"]))["status"] == "completed"
+
+
+async def test_a_payment_is_charged_to_its_own_accounts_method(
+    client: Client, simulator_api: Simulator
+) -> None:
+    """Which another account can neither have nor charge."""
+    account, stranger = await client.account(), await client.account()
+    card = {"provider": "paypal", "reference": "8kk8451t"}
+    attached = await client.post(f"/api/v1/accounts/{account}/payment-methods", card)
+    assert attached.status == 201, attached.body
+    taken = await client.post(f"/api/v1/accounts/{stranger}/payment-methods", card)
+    assert (taken.status, taken.body["code"]) == (409, "payment_method_taken")
+    chosen = {"payment_method": "8kk8451t"}
+    payment = await client.pay(account, provider="paypal", metadata=chosen)
+    assert (await client.ended(payment["id"]))["status"] == "completed"
+    assert (await simulator_api.report(payment["id"]))["charges"] == 1
+    body = {
+        "payment_type": "external_payment",
+        "source_account_id": stranger,
+        "amount": "50.00",
+        "currency": "USD",
+        "provider": "paypal",
+        "metadata": chosen,
+    }
+    refused = await client.post("/api/v1/payments", body)
+    assert (refused.status, refused.body["code"]) == (422, "payment_method_not_found")
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_payment_is_refunded_in_parts_and_never_more(
     client: Client, simulator_api: Simulator, provider: str

@@ -26,7 +26,7 @@ from api.contract.requests.fields import (
     one_of,
 )
 from api.http.problems import FieldError, invalid
-from payments.commands import CreatePayment, OpenAccount
+from payments.commands import AttachPaymentMethod, CreatePayment, OpenAccount
 from payments.money import AmountError, Money, parse_amount
 from payments.payment import CaptureMethod, PaymentType
 from payments.resolution import Captured, DidNotHappen, Happened, Verdict
@@ -48,6 +48,35 @@ class CreateAccountBody(BaseModel):
         """The command. Raises Problem for a balance its currency cannot have."""
         balance = amount_in(self.currency, self.initial_balance, "/initial_balance")
         return OpenAccount(tenant_id=tenant_id, user_id=self.user_id, initial_balance=balance)
+
+
+class AttachPaymentMethodBody(BaseModel):
+    """A payment method of the account's customer, as its provider names it."""
+
+    model_config = _STRICT
+
+    provider: KnownProvider
+    reference: Annotated[
+        ProviderReference,
+        Field(description="Stripe's PaymentMethod (`pm_...`), PayPal's vault id."),
+    ]
+    customer: Annotated[
+        ProviderReference | None,
+        Field(
+            description="The provider's customer that it is attached to (Stripe's `cus_...`): "
+            "payments with it are made for that customer, who is not there to confirm them."
+        ),
+    ] = None
+
+    def command(self, tenant_id: str, account_id: UUID) -> AttachPaymentMethod:
+        """The command."""
+        return AttachPaymentMethod(
+            tenant_id=tenant_id,
+            account_id=account_id,
+            provider=self.provider,
+            reference=self.reference,
+            customer_reference=self.customer,
+        )
 
 
 class CreateTransferBody(BaseModel):

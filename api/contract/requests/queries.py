@@ -19,6 +19,7 @@ from api.contract.requests.fields import (
 )
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.payment import PaymentStatus
+from payments.payment_method import PaymentMethodState
 from payments.reconciliation.breaks import BreakState
 from payments.reconciliation.differences import BreakType
 from payments.standing import DisputeState
@@ -91,6 +92,12 @@ class BalanceQuery(BaseModel):
     as_of: Annotated[
         Instant | None, Field(description="The balance as it was then; left out, as it is.")
     ] = None
+
+
+class PaymentMethodsQuery(PageQuery):
+    """Which payment methods of an account."""
+
+    state: Annotated[PaymentMethodState, one_of(PaymentMethodState)] | None = None
 
 
 class DeadLettersQuery(PageQuery):

@@ -3,7 +3,6 @@
 The matrix is made from the router, so that a route nobody thought of here is tested too.
 """
 
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from api.access.scopes import Everyone, Scope
 from api.routes import ROUTES
 from store.write.api_keys import revoke_api_key
 from tests.support.api.ingress import Ingress
-from tests.support.api.possessions import Possessions, possessions
+from tests.support.api.possessions import Possessions, nobodys, possessions
 
 GUARDED = [route for route in ROUTES if not isinstance(route.scope, Everyone)]
 
@@ -53,11 +52,11 @@ async def test_every_route_needs_a_valid_key(guarded: Ingress, owned: Possession
 async def test_another_tenants_things_are_not_found(guarded: Ingress, owned: Possessions) -> None:
     """Every route with an id answers 404 for another tenant's, exactly as for no one's."""
     thief = await guarded.tenant("other")
-    nobodys = Possessions(*(str(uuid.uuid4()) for _ in range(5)))
+    absent_ids = nobodys()
     with_id = [route for route in GUARDED if "{id}" in route.path]
     assert len(with_id) >= 11
     for route in with_id:
-        stolen, absent = await owned.ask(thief, route), await nobodys.ask(thief, route)
+        stolen, absent = await owned.ask(thief, route), await absent_ids.ask(thief, route)
         assert stolen.status == absent.status == 404, route.path
         assert stolen.code == absent.code
     honest = await guarded.tenant("acme")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from api.access.scopes import Everyone
 from api.routes import ROUTES
 from store.write.group_commit import Limits
 from tests.support.api.ingress import Options, running
-from tests.support.api.possessions import Possessions, possessions
+from tests.support.api.possessions import nobodys, possessions
 from tests.support.factories import TENANT
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WRITING: Final = [route for route in GUARDED if route.method == "POST"]
 # It shows what was measured, and asks nobody.
 NOT_OF_THE_DATABASE: Final = {"/api/v1/streams"}
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-NOBODYS: Final = Possessions(*(str(uuid.uuid4()) for _ in range(5)))
+NOBODYS: Final = nobodys()
 
 
 def _methods() -> dict[str, set[str]]:
@@ -41,7 +42,7 @@ async def test_another_method_is_405_and_says_what_is_taken(client: Client) -> N
     """`Allow` lists the methods of the address, HEAD with GET, whatever else was sent."""
     for path, taken in _methods().items():
         for method in set(METHODS) - taken:
-            address = path.replace("{id}", "x").replace("{name}", "x")
+            address = re.sub(r"\{\w+\}", "x", path)
             reply = await client.send(method, address, body=b"{" if method == "PUT" else None)
             assert (reply.status, reply.headers["Allow"]) == (405, ", ".join(sorted(taken))), path
             assert method == "HEAD" or reply.code == "method_not_allowed"

@@ -96,7 +96,7 @@ async def _pay_until_refused(client: Client, account: str, sent: asyncio.Semapho
     while True:
         sent.release()
         try:
-            replies.append(await client.pay(account, "0.01"))
+            replies.append(await client.pay(account, "0.50"))
         except (aiohttp.ClientError, ConnectionError):
             return replies
 

@@ -34,6 +34,11 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "events_of_payment_page": (OF_PAYMENT | {"before_version": 9}, {"payment_events_pkey"}),
     "payments_page": (PAGE | NO_FILTERS | {"first_id": FIRST_ID}, {"payments_by_tenant"}),
     "settled_payments": ({"ids": [ID], "statuses": ["completed"]}, {"payments_"}),
+    "payment_method_by_id": (OF_TENANT | {"account_id": ID}, {"payment_methods_"}),
+    "payment_methods_page": (
+        PAGE | {"account_id": ID, "state": None},
+        {"payment_methods_by_account"},
+    ),
     "refund_by_id": (OF_TENANT, {"refunds_pkey"}),
     "statement_page": (PAGE | {"account_id": ID}, {"ledger_debits", "ledger_credits"}),
     "balance_at": (

@@ -140,3 +140,17 @@ async def test_a_hot_account_is_spent_once_whichever_ingress_is_asked(
     refused = {reply.code for reply in replies if reply.status == 422}
     assert refused == {"insufficient_funds"}
     assert await pending(client, account) == "100.00"
+
+
+async def test_a_payment_method_that_two_accounts_want_is_ones(ingresses: list[Ingress]) -> None:
+    """Whoever is second is refused for it, by either ingress; none of them fails."""
+    accounts = [await each.client.account() for each in ingresses]
+    for number in range(20):
+        body = {"provider": "stripe", "reference": f"pm_{number}"}
+        replies = await asyncio.gather(
+            *(
+                ingress.client.post(f"/api/v1/accounts/{account}/payment-methods", body)
+                for ingress, account in zip(ingresses, accounts, strict=True)
+            )
+        )
+        assert sorted(each.status for each in replies) == [201, 409]

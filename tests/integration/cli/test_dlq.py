@@ -11,13 +11,15 @@ from click.testing import CliRunner, Result
 
 from cli.__main__ import main
 from payments.account import Account
-from payments.commands import ParkMessage
+from payments.commands import CreatePayment, ParkMessage
 from payments.dead_letter import DeadLetterReason
 from payments.ids import dead_letter_id
+from payments.outcome import Retriable
 from payments.payment import Payment
 from process.addresses import DatabaseAddress
 from store.write.group_commit import GroupCommitter, Submission
-from tests.support.factories import SOURCE, TENANT, open_account, pay
+from tests.support.api.stage import settle
+from tests.support.factories import SOURCE, TENANT, open_account, pay, usd
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -122,6 +124,34 @@ async def test_a_dry_run_foretells_a_refusal(pool: Pool, committer: GroupCommitt
     assert rehearsed.exit_code == 1
     assert "cannot be redriven: its bytes cannot be read" in rehearsed.output
     assert await states(pool) == {unreadable: "parked"}
+
+
+async def test_a_redrive_asks_what_the_provider_takes_and_a_dry_run_foretells_it(
+    pool: Pool, committer: GroupCommitter
+) -> None:
+    """Of a payment accepted before there was a rule; a test token may be charged by anybody."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    small = await given_up(committer, pay(account.id, usd(40)))
+    fine = await given_up(committer, pay(account.id))
+    # As a release from before would have left it.
+    named = """UPDATE payments SET metadata = '{"payment_method": "pm_card_visa"}'"""
+    await pool.execute(f"{named} WHERE amount_minor > 40")
+    for option in (("--dry-run",), ()):
+        told = await redrive("--stage", "charge", *option)
+        assert told.exit_code == 1
+        assert "0.40 USD is not at least 0.50 USD, as Stripe wants it" in told.output
+        assert f"{fine} is redriven." in told.output
+    assert await states(pool) == {small: "parked", fine: "redriven"}
+
+
+async def given_up(committer: GroupCommitter, command: CreatePayment) -> str:
+    """The letter of a payment whose provider was never reached."""
+    payment = (await committer.submit(Submission(command))).result
+    assert isinstance(payment, Payment)
+    for attempt in range(1, 6):
+        payment = await settle(committer, str(payment.id), Retriable("503", "busy"), attempt)
+    return str(dead_letter_id("charge", f"{payment.id}/5/retries_exhausted"))
 
 
 async def test_a_limit_takes_the_oldest(pool: Pool, committer: GroupCommitter) -> None:

@@ -65,11 +65,14 @@ async def test_a_decline_is_an_answer(provider: Provider) -> None:
     assert provider.report(payment).charges == 0
 
 
-async def test_a_payment_names_its_payment_method(provider: Provider) -> None:
-    """In its metadata, as a client of the API does."""
-    metadata = {"payment_method": _DECLINING[provider.gateway.name]}
-    outcome = await provider.gateway.charge(Payment().charge(metadata=metadata))
+async def test_a_payment_is_charged_to_the_method_it_names(provider: Provider) -> None:
+    """And to no other, whatever its metadata say."""
+    declining = _DECLINING[provider.gateway.name]
+    outcome = await provider.gateway.charge(Payment().charge(payment_method=declining))
     assert isinstance(outcome, Declined)
+    metadata = {"payment_method": declining}
+    outcome = await provider.gateway.charge(Payment().charge(metadata=metadata))
+    assert isinstance(outcome, Succeeded)
 
 
 @pytest.mark.parametrize(

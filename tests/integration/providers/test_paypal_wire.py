@@ -68,6 +68,21 @@ async def test_a_charge_is_an_order_and_its_capture() -> None:
         assert seen.headers["traceparent"] == _TRACE
 
 
+async def test_a_customers_vaulted_method_is_charged_as_theirs() -> None:
+    """By the vault id that was chosen, with PayPal's id of the customer; metadata have no say."""
+    request = Payment().charge(
+        payment_method="8kk8451t", customer="C7", metadata={"payment_method": "stolen"}
+    )
+    async with wire.serving() as server, paypal_at(server.url) as paypal:
+        server.route(token=token(), orders=wire.reply(201, CREATED), capture=wire.reply(201, DONE))
+        await paypal.charge(request)
+    assert json.loads(server.seen[-1].body) == {
+        "payment_source": {
+            "paypal": {"vault_id": "8kk8451t", "attributes": {"customer": {"id": "C7"}}}
+        }
+    }
+
+
 @pytest.mark.parametrize(
     "behaviour", [wire.close, wire.raw(b"\x00"), wire.reply(500, {}), wire.reply(200, b"<html>")]
 )

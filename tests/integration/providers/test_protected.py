@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from payments.money import Money
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
+from payments.provider_rules import ProviderRules
 from providers.gateway import Capabilities, Gateway
 from providers.health import Clocks
 from providers.paypal.config import PayPalConfig
@@ -114,36 +115,40 @@ class _Limited(StripeGateway):
     """Charges, and says what became of a charge; no more."""
 
     capabilities = Capabilities(  # type: ignore[misc]  # Final in the real one
-        title="Limited",
+        rules=ProviderRules(
+            title="Limited",
+            operations=frozenset({Operation.CHARGE}),
+            currencies=frozenset({"USD", "KWD"}),
+            steps={"KWD": 10},
+            least={"USD": 50},
+            greatest={"USD": 10_000},
+        ),
         key_window_s=60.0,
-        operations=frozenset({Operation.CHARGE}),
         inquiries=frozenset({Operation.CHARGE}),
-        currencies=frozenset({"USD", "KWD"}),
-        steps={"KWD": 10},
     )
 
 
 async def test_what_a_provider_cannot_do_it_is_never_asked() -> None:
     """A rounded amount would not be the ledger's; and what it cannot tell is not known."""
     payment, odd, foreign = Payment(), Payment(Money(1234, "KWD")), Payment(Money(1230, "EUR"))
+    small, large = Payment(Money(49, "USD")), Payment(Money(10_001, "USD"))
     refused = {"amount_not_representable", "operation_not_offered"}
     async with watched(_DECLINED, kind=_Limited) as limited:
         gateway = limited.gateway
         outcomes = [
             await gateway.charge(odd.charge()),
             await gateway.charge(foreign.charge()),
+            await gateway.charge(small.charge()),
+            await gateway.charge(large.charge()),
             await gateway.charge(payment.charge(capture=False)),
             await gateway.capture(payment.capture("pi_1")),
             await gateway.void(payment.void("pi_1")),
             await gateway.refund(payment.refund("pi_1")),
         ]
+        assert all(isinstance(each, Declined) for each in outcomes)
         assert {each.code for each in outcomes if isinstance(each, Declined)} == refused
         # That it cannot be asked is no answer: it may have been asked when it could be.
-        for each, operation in (
-            (payment, Operation.REFUND),
-            (odd, Operation.CHARGE),
-            (foreign, Operation.CHARGE),
-        ):
+        for each, operation in ((payment, Operation.REFUND), (odd, Operation.CHARGE)):
             assert isinstance(await gateway.inquire(each.inquiry(operation, "pi_1")), Unknown)
         assert not limited.server.seen
         assert limited.sample("calls_total", operation="void", outcome="declined") == 1

@@ -71,23 +71,30 @@ async def test_a_charge_is_one_confirmed_payment_intent() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("metadata", "argument", "sent"),
-    [
-        ({}, None, "pm_card_visa"),
-        ({"payment_method": "pm_meta"}, None, "pm_meta"),
-        ({"payment_method": "pm_meta"}, "pm_argument", "pm_argument"),
-    ],
-)
-async def test_the_payment_method_is_chosen(
-    metadata: dict[str, str], argument: str | None, sent: str
-) -> None:
-    """The request's own wins over its metadata's, which wins over the configured one."""
-    payment = Payment()
+@pytest.mark.parametrize(("chosen", "sent"), [(None, "pm_card_visa"), ("pm_chosen", "pm_chosen")])
+async def test_the_payment_method_is_what_was_chosen(chosen: str | None, sent: str) -> None:
+    """Or the configured one; the metadata have no say, and are not told either."""
+    payment, metadata = Payment(), {"payment_method": "pm_meta"}
     async with wire.serving(wire.reply(200, intent(payment))) as server, stripe_at(server.url) as s:
-        await s.charge(payment.charge(metadata=metadata, payment_method=argument))
+        await s.charge(payment.charge(metadata=metadata, payment_method=chosen))
     assert server.seen[0].form["payment_method"] == sent
     assert "metadata[payment_method]" not in server.seen[0].form
+
+
+async def test_a_customers_method_is_charged_off_session() -> None:
+    """With the customer it is attached to, and as Stripe wants to know that nobody is there."""
+    payment = Payment()
+    request = payment.charge(payment_method="pm_1", customer="cus_1")
+    async with wire.serving(wire.reply(200, intent(payment))) as server, stripe_at(server.url) as s:
+        await s.charge(request)
+    form = server.seen[0].form
+    assert {name: form.get(name) for name in ("payment_method", "customer", "confirm")} == {
+        "payment_method": "pm_1",
+        "customer": "cus_1",
+        "confirm": "true",
+    }
+    assert form["off_session"] == "true"
+    assert "error_on_requires_action" not in form
 
 
 async def test_a_refund_names_itself() -> None:

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 
 from payments.account import Account
-from payments.commands import CancelPayment, CreatePayment, NotifyPayment
+from payments.commands import AttachPaymentMethod, CancelPayment, CreatePayment, NotifyPayment
 from payments.notification import Reported
 from payments.payment import Payment
 from store.queries import query
 from store.write.group_commit import Submission
-from tests.support.factories import TENANT, open_account, pay, said
+from tests.support.factories import STRIPE, TENANT, open_account, pay, said
 from topics.names import TOPICS
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ _REFUSED: Final = {
     ),
     "an event taken twice": "INSERT INTO provider_events SELECT * FROM provider_events",
     "owed and never due": "UPDATE payments SET due_at = NULL WHERE operation IS NOT NULL",
+    "a payment method of two accounts": (
+        "INSERT INTO payment_methods SELECT (jsonb_populate_record(payment_methods,"
+        " jsonb_build_object('id', gen_random_uuid()))).* FROM payment_methods"
+    ),
     "a lease on what is not owed": (
         "UPDATE payments SET lease_id = gen_random_uuid() WHERE operation IS NULL"
     ),
@@ -46,6 +50,8 @@ async def books(
     """A database in which somebody has paid, thought better of it once, and a provider spoke."""
     account = (await committer.submit(Submission(open_account()))).result
     assert isinstance(account, Account)
+    card = AttachPaymentMethod(TENANT, account.id, STRIPE, "pm_1")
+    await committer.submit(Submission(card))
     kept, cancelled = [await _accepted(committer, pay(account.id)) for _ in range(2)]
     await committer.submit(Submission(NotifyPayment(kept.id, said(Reported.DONE))))
     await committer.submit(Submission(CancelPayment(TENANT, cancelled.id)))

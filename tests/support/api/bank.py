@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RETRIES_MAX: Final = 1
 INQUIRIES_MAX: Final = 2
 DIGITS: Final = {"USD": 2, "JPY": 0, "KWD": 3}
+# What the providers take of these currencies.
+_NOT_TAKEN: Final = {("paypal", "KWD")}
+_LEAST: Final[Mapping[tuple[str | None, str], int]] = {("stripe", "USD"): 50, ("stripe", "JPY"): 50}
+_STEP: Final[Mapping[tuple[str | None, str], int]] = {("stripe", "KWD"): 10}
 
 
 @dataclass(slots=True, eq=False)
 class Errand:
     """What a provider is owed a call for (`owed`, of `asking`), and how far it has got."""
 
-    id: str
+    id: str = ""
     status: str = "pending"
     owed: str | None = None
     asking: int = 0
@@ -35,6 +42,7 @@ class Errand:
 class Payment(Errand):
     source: str
     destination: str | None = None
+    provider: str | None = None
     amount: int = 0
     captured: int = 0
     refunded: int = 0
@@ -69,16 +77,21 @@ class Bank:
 
     # What is refused
 
-    def refuses_payment(
-        self, source: str, destination: str | None, amount: int, currency: str
-    ) -> str | None:
+    def refuses_payment(self, asked: Payment, currency: str) -> str | None:
+        source, destination = asked.source, asked.destination
         if self.currency[source] != currency:
             return "currency_mismatch"
         if destination == source:
             return "same_account"
         if destination and self.currency[destination] != currency:
             return "currency_mismatch"
-        return "insufficient_funds" if amount > self.available(source) else None
+        if (asked.provider, currency) in _NOT_TAKEN:
+            return "currency_not_supported"
+        if asked.amount < _LEAST.get((asked.provider, currency), 0):
+            return "amount_not_supported"
+        if asked.amount % _STEP.get((asked.provider, currency), 1):
+            return "amount_not_supported"
+        return "insufficient_funds" if asked.amount > self.available(source) else None
 
     def refuses_cancel(self, payment: Payment) -> str | None:
         unasked = payment.status == "pending" and not payment.attempts
@@ -95,6 +108,8 @@ class Bank:
             return "payment_not_refundable"
         if not 0 < amount <= payment.refundable:
             return "refund_exceeds_payment"
+        if amount % _STEP.get((payment.provider, self.currency[payment.source]), 1):
+            return "amount_not_supported"
         giver = payment.destination
         return "insufficient_funds" if giver and amount > self.available(giver) else None
 

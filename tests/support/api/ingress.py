@@ -23,7 +23,7 @@ from api.handling.opening import Resources, opened
 from api.http.server import Listen, serving
 from lag.report import StreamsReport
 from payments.progress import Policy
-from providers.registry import NAMES, REFERENCES
+from providers.registry import NAMES, REFERENCES, RULES
 from store import redis
 from store.read.api_keys import ApiKey
 from store.write.api_keys import insert_api_key
@@ -186,7 +186,7 @@ async def running(
     metrics = Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         committer = await stack.enter_async_context(
-            GroupCommitter(pool, live(options.policy, REFERENCES), metrics, options.commits)
+            GroupCommitter(pool, live(options.policy, REFERENCES, RULES), metrics, options.commits)
         )
         resources = Resources(
             reads=pool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from payments.commands import ParkMessage
@@ -25,13 +25,15 @@ class Possessions:
     completed: str
     refund: str
     letter: str
+    method: str
 
     def path_of(self, route: AnyRoute) -> str:
         """The route's address, leading to something."""
         kind = route.path.removeprefix("/api/v1/").split("/")[0]
         named = {"accounts": self.account, "refunds": self.refund, "dead-letters": self.letter}
         payment = self.completed if "refund" in route.path else self.payment
-        return route.path.replace("{id}", named.get(kind, payment))
+        path = route.path.replace("{id}", named.get(kind, payment))
+        return path.replace("{method_id}", self.method)
 
     def body_of(self, route: AnyRoute) -> dict[str, object] | None:
         """A body that the route would accept, None where it takes none."""
@@ -39,6 +41,7 @@ class Possessions:
             return None
         money = {"source_account_id": self.account, "amount": "1.00", "currency": "USD"}
         bodies: dict[str, dict[str, object]] = {
+            "AttachPaymentMethodBody": {"provider": "stripe", "reference": f"pm_{uuid.uuid4()}"},
             "CreateAccountBody": {"user_id": "u", "currency": "USD"},
             "CreateTransferBody": {**money, "destination_account_id": str(uuid.uuid4())},
             "CreatePaymentBody": {
@@ -53,13 +56,13 @@ class Possessions:
 
     async def ask(self, client: Client, route: AnyRoute) -> Reply:
         """The answer to such a request."""
-        if route.method == "GET":
-            return await client.get(self.path_of(route))
+        if route.method != "POST":
+            return await client.send(route.method, self.path_of(route))
         return await client.post(self.path_of(route), self.body_of(route))
 
 
 async def possessions(ingress: Ingress, client: Client, tenant: str) -> Possessions:
-    """An account, a pending and a completed payment, a refund, a parked letter."""
+    """An account, a pending and a completed payment, a refund, a parked letter, a method."""
     account = await client.account()
     payment = (await client.pay(account)).text("id")
     completed = (await client.pay(account)).text("id")
@@ -71,4 +74,13 @@ async def possessions(ingress: Ingress, client: Client, tenant: str) -> Possessi
     )
     letter = (await ingress.committer.submit(Submission(park))).result
     assert isinstance(letter, DeadLetter)
-    return Possessions(account, payment, completed, refund.text("id"), str(letter.id))
+    card = {"provider": "stripe", "reference": f"pm_{uuid.uuid4()}"}
+    method = await client.post(f"/api/v1/accounts/{account}/payment-methods", card)
+    return Possessions(
+        account, payment, completed, refund.text("id"), str(letter.id), method.text("id")
+    )
+
+
+def nobodys() -> Possessions:
+    """Ids of nothing."""
+    return Possessions(*(str(uuid.uuid4()) for _ in fields(Possessions)))

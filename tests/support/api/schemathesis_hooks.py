@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 # The present state says no, which no schema can foresee.
 _STATE_SAID_NO: Final = {
+    "amount_not_supported": "the amount is drawn, and each provider has its rules of it",
     "capture_exceeds_authorization": "the amount is drawn",
+    "currency_not_supported": "the currency is drawn, and each provider has its own",
     "currency_mismatch": "the currency is drawn, and the account has its own",
     "idempotency_key_reused": "keys are drawn from few",
     "insufficient_funds": "the amount is drawn",
+    "payment_method_not_found": "the metadata are drawn, and may name a method that nobody has",
     "precondition_failed": "the tag is drawn, and the account has its own",
     "refund_exceeds_payment": "the amount is drawn",
     "same_account": "both ids are drawn from few",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from payments.money import Money
     from payments.payment import Payment
+    from payments.provider_rules import ProviderRules
     from payments.refund import Refund
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +42,7 @@ class Desk:
     now: datetime = START
     jitter: float = 0.0
     references: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, ProviderRules] = field(default_factory=dict)
     working: Working = field(default_factory=Working)
     decided: list[Decision] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -50,7 +52,13 @@ class Desk:
 
     def context(self) -> Context:
         return Context(
-            self.now, self.new_id, self.jitter, self.policy, channels.ALL, self.references
+            self.now,
+            self.new_id,
+            self.jitter,
+            self.policy,
+            channels.ALL,
+            self.references,
+            self.rules,
         )
 
     def ask(self, command: Command) -> Decision | Refused:

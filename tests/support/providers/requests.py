@@ -31,6 +31,7 @@ class Payment:
         *,
         capture: bool = True,
         payment_method: str | None = None,
+        customer: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ChargeRequest:
         return ChargeRequest(
@@ -41,6 +42,7 @@ class Payment:
             metadata=metadata or {},
             description="Two books",
             payment_method=payment_method,
+            customer=customer,
         )
 
     def capture(self, reference: str, amount: Money | None = None) -> CaptureRequest:

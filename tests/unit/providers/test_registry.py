@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from payments.payment import Provider
+from payments.provider_rules import ProviderRules
 from process.sections import ProviderSection
 from providers.registry import NAMES, PROVIDERS, Registration
 from simulator.identifiers import Identifiers
@@ -48,4 +49,4 @@ def test_a_name_is_small_letters(name: str) -> None:
         raise AssertionError(name)
 
     with pytest.raises(ValueError, match="is no name"):
-        Registration(Provider(name), ProviderSection, gateway)
+        Registration(Provider(name), ProviderSection, gateway, ProviderRules(title=name))

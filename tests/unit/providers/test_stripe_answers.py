@@ -368,7 +368,7 @@ def test_of_several_refunds_under_one_id_each_that_gave_money_back_is_named() ->
         (1250, "MGA", None),
         (5120, "KWD", 5120),
         (5124, "KWD", None),
-        (1050, "HUF", 1050),
+        (20_050, "HUF", 20_050),
         (500, "XAF", 500),
     ],
 )

@@ -16,10 +16,16 @@ STATUS = {
     RefusalCode.PAYMENT_NOT_FOUND: 404,
     RefusalCode.REFUND_NOT_FOUND: 404,
     RefusalCode.DEAD_LETTER_NOT_FOUND: 404,
+    RefusalCode.NOT_FOUND: 404,
     RefusalCode.PRECONDITION_FAILED: 412,
     RefusalCode.SAME_ACCOUNT: 422,
     RefusalCode.ACCOUNT_NOT_ACTIVE: 422,
     RefusalCode.CURRENCY_MISMATCH: 422,
+    RefusalCode.OPERATION_NOT_SUPPORTED: 422,
+    RefusalCode.CURRENCY_NOT_SUPPORTED: 422,
+    RefusalCode.AMOUNT_NOT_SUPPORTED: 422,
+    RefusalCode.PAYMENT_METHOD_NOT_FOUND: 422,
+    RefusalCode.PAYMENT_METHOD_TAKEN: 409,
     RefusalCode.PAYMENT_NOT_CANCELLABLE: 409,
     RefusalCode.PAYMENT_NOT_CAPTURABLE: 409,
     RefusalCode.CAPTURE_EXCEEDS_AUTHORIZATION: 422,
@@ -84,6 +90,13 @@ def test_a_problem_says_everything_there_is_to_say() -> None:
         "errors": [],
         "error": "too little",
     }
+
+
+def test_a_refusal_about_one_field_points_at_it() -> None:
+    """As what is wrong with the field alone does, so that a form can show it there."""
+    problem = refusal(Refused(RefusalCode.AMOUNT_NOT_SUPPORTED, "too little for Stripe"))
+    assert problem.errors == (FieldError("too little for Stripe", "/amount"),)
+    assert refusal(Refused(RefusalCode.INSUFFICIENT_FUNDS, "too little")).errors == ()
 
 
 def test_who_is_refused_for_a_state_is_told_it() -> None:
