@@ -61,18 +61,21 @@ async def test_an_amount_its_provider_cannot_take_is_refused_at_the_door(client:
     assert (await client.ended(payment["id"]))["status"] == "completed"
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_payment_is_charged_to_its_own_accounts_method(
-    client: Client, simulator_api: Simulator
+    client: Client, simulator_api: Simulator, provider: str
 ) -> None:
-    """Which another account can neither have nor charge."""
+    """With its customer, and which another account can neither have nor charge."""
     account, stranger = await client.account(), await client.account()
-    card = {"provider": "paypal", "reference": "8kk8451t"}
+    vaulted = {"reference": "8kk8451t"}
+    card = vaulted if provider == "paypal" else await simulator_api.customers_card()
+    card = {"provider": provider, **card}
     attached = await client.post(f"/api/v1/accounts/{account}/payment-methods", card)
     assert attached.status == 201, attached.body
     taken = await client.post(f"/api/v1/accounts/{stranger}/payment-methods", card)
     assert (taken.status, taken.body["code"]) == (409, "payment_method_taken")
-    chosen = {"payment_method": "8kk8451t"}
-    payment = await client.pay(account, provider="paypal", metadata=chosen)
+    chosen = {"payment_method": card["reference"]}
+    payment = await client.pay(account, provider=provider, metadata=chosen)
     assert (await client.ended(payment["id"]))["status"] == "completed"
     assert (await simulator_api.report(payment["id"]))["charges"] == 1
     body = {
@@ -80,7 +83,7 @@ async def test_a_payment_is_charged_to_its_own_accounts_method(
         "source_account_id": stranger,
         "amount": "50.00",
         "currency": "USD",
-        "provider": "paypal",
+        "provider": provider,
         "metadata": chosen,
     }
     refused = await client.post("/api/v1/payments", body)

@@ -33,3 +33,17 @@ class Simulator:
             known = (await answer.json())["payments"]
         nothing = dict.fromkeys(("charges", "charged_minor", "refunded_minor", "voids"), 0)
         return known[0] if known else nothing
+
+    async def customers_card(self) -> dict[str, str]:
+        """A card that is attached to a customer at Stripe, who alone is charged by it."""
+        customer = await self._stripe("customers", email="payer@example.com")
+        card = await self._stripe(
+            "payment_methods/pm_card_mastercard/attach", customer=customer["id"]
+        )
+        return {"reference": card["id"], "customer": customer["id"]}
+
+    async def _stripe(self, path: str, **fields: str) -> Json:
+        key = {"Authorization": "Bearer sk_test_simulator"}
+        async with self.http.post(f"/v1/{path}", data=fields, headers=key) as answer:
+            assert answer.ok, await answer.text()
+            return await answer.json()
