@@ -51,7 +51,10 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCharge:
-    """What a provider should have done for a payment, in minor units."""
+    """What a provider should have done for a payment, in minor units.
+
+    `is_named`: an open dead letter or reconciliation break says that something is different.
+    """
 
     version: int
     provider: str
@@ -60,6 +63,9 @@ class ExpectedCharge:
     captured_minor: int
     refunded_minor: int
     refund_pending_minor: int
+    disputed_minor: int = 0
+    owes_void: bool = False
+    is_named: bool = False
 
 
 async def read_baseline(connection: Connection, *, outbox_retention_s: float) -> Baseline:
@@ -131,6 +137,9 @@ async def expected_charges(
             captured_minor=row["captured_minor"],
             refunded_minor=row["refunded_minor"],
             refund_pending_minor=row["refund_pending_minor"],
+            disputed_minor=row["disputed_minor"],
+            owes_void=row["owes_void"],
+            is_named=row["is_named"],
         )
         for row in await connection.fetch(query("verify_charges"), ids)
     }

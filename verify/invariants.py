@@ -87,6 +87,7 @@ INVARIANTS: Final = (
     Invariant("I12", "what has ended stays ended", {"verify_ends": "payment_events"}),
     Invariant("I13", "nobody lags behind"),
     Invariant("I14", "no secret stands on a topic"),
+    Invariant("I15", "nothing is held or kept at a provider that neither books nor letters name"),
 )
 
 

@@ -18,7 +18,7 @@ from topics.names import PUBLIC_TOPICS, SLOTS, TOPICS
 from verify.database import read_baseline
 from verify.invariants import CheckResult
 from verify.messages import compare
-from verify.provider import check_charges
+from verify.provider import JUDGES, check_charges
 from verify.quiescence import Quiescence, lag_result
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def verified(
     results = [
         *baseline.results,
         *await _compared(sources, baseline, behind),
-        await _charged(sources, baseline),
+        *await _charged(sources, baseline),
         lag_result(await sources.exporter.refresh(), behind),
     ]
     if wait_s is not None:
@@ -95,11 +95,12 @@ async def _compared(
     return results
 
 
-async def _charged(sources: Sources, baseline: Baseline) -> CheckResult:
+async def _charged(sources: Sources, baseline: Baseline) -> list[CheckResult]:
     if sources.journal is None:
-        return CheckResult("I4", "provider", unchecked="no simulator is asked", excused=True)
+        why = "no simulator is asked"
+        return [CheckResult(each, "provider", unchecked=why, excused=True) for each in JUDGES]
     try:
         return await check_charges(sources.connection, sources.journal, baseline.charges)
     except (aiohttp.ClientError, OSError) as error:
         away = f"the simulator does not answer: {error}"
-        return CheckResult("I4", "provider", unchecked=away)
+        return [CheckResult(each, "provider", unchecked=away) for each in JUDGES]

@@ -93,9 +93,21 @@ SELECT id FROM refunds
 WHERE id = any($1::uuid[]);
 
 -- name: verify_charges
--- What a provider should have done for each external payment, or for those of $1 alone.
+-- What a provider should have done for each external payment, or for those of $1 alone; and
+-- whether a letter or a break that is open names a difference.
 SELECT
-    id, version, provider, status, currency, captured_minor, refunded_minor, refund_pending_minor
+    id, version, provider, status, currency, captured_minor, refunded_minor, refund_pending_minor,
+    disputed_minor, coalesce(operation = 'void', false) AS owes_void,
+    EXISTS (
+        SELECT 1 FROM dead_letters
+        WHERE dead_letters.payment_id = payments.id AND dead_letters.state = 'parked'
+    )
+    OR EXISTS (
+        SELECT 1 FROM reconciliation_breaks
+        WHERE
+            reconciliation_breaks.payment_id = payments.id
+            AND reconciliation_breaks.state = 'open'
+    ) AS is_named
 FROM payments
 WHERE payment_type = 'external_payment' AND ($1::uuid[] IS NULL OR id = any($1::uuid[]));
 

@@ -13,7 +13,13 @@ from store.pool import long_reading
 from tests.support.simulator.clients import card_charge, stripe_client
 from tests.support.verify.world import World
 from verify.database import ExpectedCharge, expected_charges
-from verify.provider import ProviderEffects, ProviderJournal, check_charges, disagreement
+from verify.provider import (
+    ProviderEffects,
+    ProviderJournal,
+    check_charges,
+    disagreement,
+    unexplained,
+)
 
 if TYPE_CHECKING:
     from process.addresses import DatabaseAddress
@@ -22,14 +28,33 @@ if TYPE_CHECKING:
     from verify.invariants import CheckResult
 
 
-def charge(
-    status: str, captured: int = 0, refunded: int = 0, promised: int = 0, currency: str = "USD"
+def charge(  # noqa: PLR0913 - a row of the tables below
+    status: str,
+    captured: int = 0,
+    refunded: int = 0,
+    promised: int = 0,
+    currency: str = "USD",
+    *,
+    disputed: int = 0,
+    named: bool = False,
 ) -> ExpectedCharge:
-    return ExpectedCharge(1, "stripe", status, currency, captured, refunded, promised)
+    return ExpectedCharge(
+        1,
+        "stripe",
+        status,
+        currency,
+        captured,
+        refunded,
+        promised,
+        disputed_minor=disputed,
+        is_named=named,
+    )
 
 
-def effects(charges: int = 0, charged: int = 0, refunded: int = 0) -> ProviderEffects:
-    return ProviderEffects("USD", charges, charged, refunded)
+def effects(
+    charges: int = 0, charged: int = 0, refunded: int = 0, *, withdrawn: int = 0, held: int = 0
+) -> ProviderEffects:
+    return ProviderEffects("USD", charges, charged, refunded, withdrawn, held)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +119,49 @@ async def test_a_real_journal_is_compared_with_real_payments(
     }
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (charge("authorized"), effects(held=50)),
+        (charge("review"), effects(held=50)),
+        (charge("completed", 50), effects(1, 50)),
+        (charge("completed", 50, disputed=50), effects(1, 50, withdrawn=50)),
+        (charge("partially_refunded", 50, 20, 10), effects(1, 50, 30)),
+        (charge("completed", 50, named=True), effects(1, 50, held=50)),
+        (charge("failed", named=True), effects(1, 50)),
+    ],
+)
+def test_what_is_held_and_kept_for_a_reason_is_sound(
+    ours: ExpectedCharge, theirs: ProviderEffects
+) -> None:
+    """The books have it, somebody works on it, or somebody has been told."""
+    assert unexplained(ours, theirs) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (charge("cancelled"), effects(held=50)),
+        (charge("completed", 40), effects(1, 40, held=10)),
+        (charge("completed", 50), effects(1, 50, withdrawn=50)),
+        (charge("completed", 50, disputed=50), effects(1, 50)),
+        (charge("completed", 50), effects(1, 50, 20)),
+        (charge("failed"), effects(1, 50)),
+    ],
+)
+def test_what_is_held_or_kept_without_a_word_is_found(
+    ours: ExpectedCharge, theirs: ProviderEffects
+) -> None:
+    """Captured, given back, disputed or held there, and nobody knows."""
+    assert unexplained(ours, theirs)
+
+
 async def _result(database: DatabaseAddress, simulator: SimulatorProcess) -> CheckResult:
     async with (
         long_reading(database, application_name="payments-verify") as connection,
         aiohttp.ClientSession() as http,
     ):
         known = await expected_charges(connection)
-        return await check_charges(connection, ProviderJournal(http, simulator.url), known)
+        journal = ProviderJournal(http, simulator.url)
+        charged, _ = await check_charges(connection, journal, known)
+        return charged
