@@ -54,9 +54,9 @@ async def pay_until(over: asyncio.Event, balancer: Balancer, account: str) -> li
     replies = []
     async with aiohttp.ClientSession() as kept:
         while not over.is_set():
-            replies.append(await Client(kept, balancer.address).pay(account, "0.01"))
+            replies.append(await Client(kept, balancer.address).pay(account, "0.50"))
             async with aiohttp.ClientSession() as new:
-                replies.append(await Client(new, balancer.address).pay(account, "0.01"))
+                replies.append(await Client(new, balancer.address).pay(account, "0.50"))
     return replies
 
 
@@ -71,7 +71,7 @@ async def test_a_rolling_restart_under_load_loses_no_request(
     async with balanced(*ingresses) as balancer:
         await eventually(lambda: balancer.ready == set(ingresses), within=60)
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-            account = await Client(session, balancer.address).account()
+            account = await Client(session, balancer.address).account("1000000.00")
             paying = [
                 tasks.create_task(pay_until(over, balancer, account)) for _ in range(_CLIENTS)
             ]
