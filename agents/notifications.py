@@ -117,11 +117,15 @@ class Receiver:
         if hinted is None or hinted.effect is not NotificationEffect.DOUBTED:
             return hinted.effect if hinted else None
         payment = hinted.payment
+        if payment.operation is not None:
+            return hinted.effect  # delivered again, when that has ended
         assert payment.provider is not None, "a notification is about an external payment"
         found = await looked_at(self.gateways[payment.provider], payment.id, hinted.references)
         if found is None:
             return hinted.effect
-        observed = await self._submit(ObservePayment(payment.id, notification.event, found))
+        observed = await self._submit(
+            ObservePayment(payment.id, notification.event, found, payment.version)
+        )
         return observed.effect if observed else None
 
     async def _identified(self, told: ReferenceNotification) -> NotificationEffect | None:

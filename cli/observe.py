@@ -29,7 +29,7 @@ from store.read.subjects import subject_by_id
 from telemetry.metrics import Metrics
 
 _TOLD = {
-    NotificationEffect.NOTHING: "is being worked on, which will learn more",
+    NotificationEffect.DOUBTED: "is being worked on: observe it again when that has ended",
     NotificationEffect.CONFIRMED: "stands at its provider as it does here",
     NotificationEffect.RECORDED: "follows its provider now",
     NotificationEffect.CONTRADICTION: "contradicts its provider: see its dead letter",
@@ -71,7 +71,7 @@ async def _one(pool: Pool, opened: Mapping[str, Gateway], payment_id: UUID) -> t
     event = ProviderNotification(
         subject.provider, f"observe:{uuid4()}", f"observed by {actor()}", Reported.CHANGED
     )
-    (result,) = await submitted(pool, [ObservePayment(payment_id, event, found)])
+    (result,) = await submitted(pool, [ObservePayment(payment_id, event, found, subject.version)])
     if not isinstance(result, NotificationTaken):
         return f"was not recorded: {result}", False
     return f"({result.payment.status.value}) {_TOLD[result.effect]}", True

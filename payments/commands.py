@@ -273,12 +273,14 @@ class NotifyRefund:
 class ObservePayment:
     """Record how the payment stands at its provider, because of what `event` said.
 
-    `Unknown` is found where the provider will never tell.
+    `Unknown` is found where the provider will never tell. `seen_version` is the payment's from
+    before it was looked at.
     """
 
     payment_id: UUID
     event: ProviderNotification
     found: Standing | NotFound | Unknown
+    seen_version: int
 
     def needs(self) -> Needs:
         """The payment with all there is of it, and whether the event is known."""

@@ -53,7 +53,7 @@ class NotificationEffect(StrEnum):
     NOTHING = "nothing"
     # It was taken before.
     DUPLICATE = "duplicate"
-    # What it is about is closed, and differently: the provider must be asked first.
+    # The provider must be looked at first: now, or when who works on the payment has ended.
     DOUBTED = "doubted"
     # The provider was asked, and agrees with us.
     CONFIRMED = "confirmed"

@@ -55,10 +55,10 @@ def notify_payment(command: NotifyPayment, state: State, at: Context) -> Decisio
         return _noted(event, NotificationEffect.NOTHING, at, payment)
     until = _sooner(payment.progress, at, is_open=payment.status in OPEN)
     if until is None:
-        return _noted(event, NotificationEffect.NOTHING, at, payment)
+        return _kept(_noted(event, NotificationEffect.NOTHING, at, payment))
     hinted = replace(payment, progress=replace(payment.progress, due_at=until))
     change = changed(hinted, EventType.HINTED, at)
-    noted = _noted(event, NotificationEffect.ASKED, at, change.payment)
+    noted = _kept(_noted(event, NotificationEffect.ASKED, at, change.payment))
     return replace(noted, payments=(change.payment,), events=(change.event,))
 
 
@@ -90,9 +90,9 @@ def observe_payment(command: ObservePayment, state: State, at: Context) -> Decis
         return payment
     if event.key in state.provider_events:
         return Decision(NotificationTaken(NotificationEffect.DUPLICATE, payment))
-    if payment.operation is not None:
-        # Redriven while the provider was asked: whoever works on it now will learn more.
-        return _noted(event, NotificationEffect.NOTHING, at, payment)
+    if payment.operation is not None or payment.version != command.seen_version:
+        # It went on while it was looked at: what was seen may be older than what is known.
+        return Decision(NotificationTaken(NotificationEffect.DOUBTED, payment))
     if isinstance(command.found, Unknown):
         problems = [f"{command.found.code}: {command.found.message}"]
         noted = _noted(event, NotificationEffect.UNRESOLVED, at, payment)
@@ -120,6 +120,19 @@ def _sooner(progress: Progress, at: Context, *, is_open: bool) -> datetime | Non
     else:
         return None
     return until if progress.due_at is None or until < progress.due_at else None
+
+
+def _kept(noted: Decision) -> Decision:
+    """Not taken yet, if it says that more has changed than whoever works on it will ask about.
+
+    Delivered again when that has ended, it is looked at.
+    """
+    (record,) = noted.provider_events
+    assert isinstance(noted.result, NotificationTaken), "a note says what was taken"
+    if record.event.reported is not Reported.CHANGED:
+        return noted
+    doubted = replace(noted.result, effect=NotificationEffect.DOUBTED)
+    return replace(noted, result=doubted, provider_events=())
 
 
 def _doubted(

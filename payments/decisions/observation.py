@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.payment import Payment
+    from payments.standing import FoundRefund
 
 
 def observed(
@@ -74,7 +75,8 @@ def _followed(
     """The refunds and the disputes, each seeing what those before it changed."""
     decision, problems = so_far
     steps = (
-        *((follow_refund, each) for each in standing.refunds),
+        # What came back first: it may be what was made again.
+        *((follow_refund, each) for each in sorted(standing.refunds, key=_is_over)),
         *((follow_dispute, each) for each in standing.disputes),
     )
     for follow, each in steps:
@@ -86,8 +88,14 @@ def _followed(
     return decision, problems
 
 
+def _is_over(refund: FoundRefund) -> bool:
+    return refund.state is not FoundState.FAILED
+
+
 def _captures(payment: Payment, standing: Standing) -> Iterator[str]:
     ours = Money(payment.captured_minor, payment.currency)
+    if standing.is_held:
+        yield "the rest of its authorization is held still"
     if not standing.captures:
         if not standing.is_pending:
             yield "nothing of it was captured"

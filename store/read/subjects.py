@@ -24,6 +24,7 @@ class Subject:
     currency: str
     provider: Provider | None
     provider_reference: str | None
+    version: int
 
 
 async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Subject | None:
@@ -32,7 +33,9 @@ async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Su
     if row is None:
         return None
     provider = Provider(row["provider"]) if row["provider"] else None
-    return Subject(row["is_refund"], row["currency"], provider, row["provider_reference"])
+    return Subject(
+        row["is_refund"], row["currency"], provider, row["provider_reference"], row["version"]
+    )
 
 
 async def known_subjects(pool: asyncpg.Pool[asyncpg.Record], ids: Iterable[UUID]) -> set[UUID]:

@@ -275,7 +275,12 @@ def _not_ours(
     if not work.has_ended:
         return _left_to_a_person(work, Unknown("captured_elsewhere", error), command.source, at)
     letter = _contradiction(work, error, found.reference, command.source, at)
-    return replace(work.given_up(), dead_letters=(letter,))
+    ended = work.given_up()
+    if found.is_held and work.progress.inquiry_count < at.policy.max_inquiries:
+        # What is held there still it is told again to let go.
+        delay = inquiry_delay(work.progress, at.policy, at.jitter)
+        ended = work.stepped(Step.WAITING, work.progress.inquiring(at.now + delay))
+    return replace(ended, dead_letters=(letter,))
 
 
 def _doubled(

@@ -188,7 +188,9 @@ def _hinting(what: Reported) -> Callable[[Scene], Command]:
 
 
 def _observing(found: Standing | NotFound | Unknown) -> Callable[[Scene], Command]:
-    return lambda scene: ObservePayment(scene.payment_id, said(Reported.CHANGED), found)
+    return lambda scene: ObservePayment(
+        scene.payment_id, said(Reported.CHANGED), found, scene.payment.version
+    )
 
 
 def _resolving(scene: Scene, verdict: Verdict) -> Command:

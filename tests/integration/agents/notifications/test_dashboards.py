@@ -188,7 +188,7 @@ class Town:
             found = await looked_at(self.desk.gateways[provider], row["id"], references)
             if found is not None:
                 event = ProviderNotification(provider, str(uuid4()), "test", Reported.CHANGED)
-                await self.asks(ObservePayment(row["id"], event, found))
+                await self.asks(ObservePayment(row["id"], event, found, row["version"]))
 
     # How
 

@@ -133,7 +133,9 @@ def test_what_the_provider_holds_beyond_a_capture_elsewhere_is_to_be_let_go() ->
 def observed(scene: Scene) -> Decision:
     """What follows when the provider, looked at because of a notification, holds nothing more."""
     expired = Standing(None, why_released="authorization_expired")
-    command = ObservePayment(scene.payment_id, said(Reported.NOT_DONE), expired)
+    command = ObservePayment(
+        scene.payment_id, said(Reported.NOT_DONE), expired, scene.payment.version
+    )
     return granted(scene.desk.ask(command))
 
 

@@ -392,7 +392,11 @@ class Lives(RuleBasedStateMachine):
         assert isinstance(taken, NotificationTaken)
         if taken.effect is NotificationEffect.DOUBTED:
             found = self.provider.look(taken.payment.id)
-            granted(self._ask(ObservePayment(taken.payment.id, command.event, found)))
+            granted(
+                self._ask(
+                    ObservePayment(taken.payment.id, command.event, found, taken.payment.version)
+                )
+            )
 
     def _meet(self, flight: Flight, fate: Fate) -> None:
         match fate:

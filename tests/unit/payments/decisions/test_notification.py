@@ -42,7 +42,11 @@ def hint(scene: Scene, what: Reported, event_id: str = "evt_1") -> NotificationE
 
 
 def observe(scene: Scene, found: Standing | NotFound | Unknown) -> Decision:
-    return granted(scene.desk.ask(ObservePayment(scene.payment_id, said(Reported.CHANGED), found)))
+    return granted(
+        scene.desk.ask(
+            ObservePayment(scene.payment_id, said(Reported.CHANGED), found, scene.payment.version)
+        )
+    )
 
 
 def test_an_unknown_payment_is_asked_after_at_once() -> None:
@@ -85,13 +89,21 @@ def test_a_second_hint_does_not_hasten_what_is_due() -> None:
     assert scene.payment.version == version
 
 
-@pytest.mark.parametrize("situation", ["processing", "unknown", "completed", "failed"])
-def test_an_event_is_taken_once(situation: str) -> None:
+@pytest.mark.parametrize(
+    ("situation", "what"),
+    [
+        ("processing", Reported.DONE),
+        ("unknown", Reported.DONE),
+        ("completed", Reported.CHANGED),
+        ("failed", Reported.CHANGED),
+    ],
+)
+def test_an_event_is_taken_once(situation: str, what: Reported) -> None:
     """Delivered again it says nothing, whatever happened to the payment since."""
     scene = scene_of(situation)
-    if hint(scene, Reported.CHANGED) is NotificationEffect.DOUBTED:
+    if hint(scene, what) is NotificationEffect.DOUBTED:
         observe(scene, STANDINGS["captured"])
-    again = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(Reported.CHANGED))))
+    again = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(what))))
     assert effect_of(again) is NotificationEffect.DUPLICATE
     assert again == Decision(again.result)
 
@@ -136,9 +148,32 @@ def test_an_event_about_a_second_charge_has_both_looked_at() -> None:
 
 
 def test_a_payment_redriven_while_the_provider_was_asked_is_left_to_its_worker() -> None:
-    """The answer is about an earlier life of it."""
+    """The answer is about an earlier life of it: it is looked at again when that has ended."""
     scene = scene_of("redriven")
-    assert effect_of(observe(scene, STANDINGS["captured"])) is NotificationEffect.NOTHING
+    decision = observe(scene, STANDINGS["captured"])
+    assert effect_of(decision) is NotificationEffect.DOUBTED
+    assert decision == Decision(decision.result)
+
+
+@pytest.mark.parametrize("situation", ["processing", "unknown", "retrying", "voiding"])
+def test_a_change_is_not_taken_while_somebody_works_on_the_payment(situation: str) -> None:
+    """Who asks after the charge asks for no refund: it is told again, and then looked at."""
+    scene = scene_of(situation)
+    for _ in range(2):
+        decision = granted(scene.desk.ask(NotifyPayment(scene.payment_id, said(Reported.CHANGED))))
+        assert effect_of(decision) is NotificationEffect.DOUBTED
+        assert decision.provider_events == ()
+
+
+def test_a_look_that_is_older_than_the_payment_says_nothing() -> None:
+    """It went on meanwhile: what was seen then would undo what is known now."""
+    scene = scene_of("completed")
+    command = ObservePayment(
+        scene.payment_id, said(Reported.CHANGED), STANDINGS["refunded"], scene.payment.version - 1
+    )
+    decision = granted(scene.desk.ask(command))
+    assert effect_of(decision) is NotificationEffect.DOUBTED
+    assert decision == Decision(decision.result)
 
 
 def test_the_letter_names_the_event_and_holds_nothing_else_of_it() -> None:

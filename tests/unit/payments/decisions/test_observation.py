@@ -56,7 +56,9 @@ def disputing(**changes: object) -> Standing:
 
 
 def observe(scene: Scene | RefundScene, found: Standing, event: str = "evt_1") -> Decision:
-    command = ObservePayment(scene.payment.id, said(Reported.CHANGED, event), found)
+    command = ObservePayment(
+        scene.payment.id, said(Reported.CHANGED, event), found, scene.payment.version
+    )
     return granted(scene.desk.ask(command))
 
 
