@@ -184,10 +184,11 @@ async def test_of_capture_and_cancel_one_wins(rivals: Rivals) -> None:
     results = await rivals.raced(payments, commands)
     for turn, payment in enumerate(payments):
         ours = results[turn * 4 : turn * 4 + 4]
-        assert codes(ours)["accepted"] == 1
         row = await rivals.pool.fetchrow("SELECT * FROM payments WHERE id = $1", payment.id)
         assert row is not None
         won = next(each for each in ours if isinstance(each, Payment))
+        # To cancel again what is being cancelled changes nothing, and is no mistake.
+        assert codes(ours)["accepted"] == (2 if won.operation is Operation.VOID else 1)
         assert (row["status"], row["operation"]) == (won.status, won.operation)
         assert won.operation in {Operation.CAPTURE, Operation.VOID}
     await rivals.assert_fair()
