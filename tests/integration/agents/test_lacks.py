@@ -48,6 +48,7 @@ LACKS: Final[Mapping[str, tuple[Refusal | None, str, str]]] = {
     "proxy": (Refusal(407), "unreachable", "ProviderUnreachable"),
     "broken": (Refusal(500), "circuit_open", "BreakerOpen"),
 }
+OFTEN: Final = {("revoked", STRIPE), ("quota", PAYPAL), ("nobody there", STRIPE)}
 # However long it was so: the next trial is due in fifteen seconds, or in half a minute.
 _HEALED_WITHIN_S: Final = 90.0
 # More than a lane holds of one provider's payments.
@@ -129,8 +130,15 @@ async def site(
             await worker.drain()
 
 
-@pytest.mark.parametrize("vendor", NAMES)
-@pytest.mark.parametrize("lack", LACKS)
+@pytest.mark.parametrize(
+    ("lack", "vendor"),
+    [
+        # Each takes as long as a provider's trial: those of one kind are told apart for long.
+        pytest.param(lack, vendor, marks=() if (lack, vendor) in OFTEN else pytest.mark.long)
+        for lack in LACKS
+        for vendor in NAMES
+    ],
+)
 async def test_work_waits_says_why_and_goes_on_by_itself(
     site: Site, lack: str, vendor: Provider
 ) -> None:
