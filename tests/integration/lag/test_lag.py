@@ -385,7 +385,7 @@ async def test_a_source_that_is_away_hides_no_other(
         for sample in family.samples
     }
     assert {source for source, value in up.items() if value == 0} == unavailable
-    assert len(up) == 4
+    assert len(up) == 5
 
 
 async def test_the_exporter_keeps_the_report_and_the_gauges_fresh(
