@@ -169,6 +169,7 @@ async def test_work_waits_says_why_and_goes_on_by_itself(
     await site.shop.assert_right(customer)
 
 
+@pytest.mark.long
 async def test_a_key_that_is_rolled_is_taken_up_by_a_restart(
     site: Site, platform: Platform
 ) -> None:
