@@ -135,12 +135,13 @@ ROUTES: Final = (
         successes={200: Success("The payment method.", PaymentMethodResponse)},
     ),
     Route(
-        method="DELETE",
-        path=_COLLECTION + "/{method_id}",
+        method="POST",
+        path=_COLLECTION + "/{method_id}/detach",
         handler=detach_payment_method,
         scope=Scope.ACCOUNTS_WRITE,
         summary="Detach a payment method: no payment is accepted with it from now on.",
         tag="Payment methods",
+        key_use=KeyUse.ACCEPTED,
         successes={200: Success("The detached payment method.", PaymentMethodResponse)},
     ),
 )

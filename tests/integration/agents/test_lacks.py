@@ -263,7 +263,8 @@ async def test_a_lane_that_overflows_holds_up_no_other(site: Site, platform: Pla
     await site.is_shown(STRIPE, "well")
     # Two minutes later.
     await site.shop.pool.execute(
-        "UPDATE payments SET due_at = now() WHERE status = 'pending' AND source_account_id = $1",
+        "UPDATE payments SET due_at = now()"
+        " WHERE due_at IS NOT NULL AND lease_id IS NULL AND source_account_id = $1",
         customer.id,
     )
     await site.shop.settles(stuck, within=_HEALED_WITHIN_S)

@@ -17,8 +17,9 @@ async def test_with_few_files_no_attempt_is_lost(
     """More calls than sockets: they wait for each other, and each payment is charged at once."""
     if crew.is_running:
         await crew.drain()
-    # A claim must outlive its call, which is to hold its socket for a while.
-    few = platform.charge("few", PAYMENTS_PAYMENT_LEASE="60s", PAYMENTS_PAYMENT_LOCK_TTL="60s")
+    # In the crew's place, for which the group need not wait. A claim must outlive its call, which
+    # is to hold its socket for a while.
+    few = platform.charge("one", PAYMENTS_PAYMENT_LEASE="60s", PAYMENTS_PAYMENT_LOCK_TTL="60s")
     few.prefix = ("prlimit", "--nofile=256:256")
     customer = await shop.customer()
     shop.provider.arm("latency", operation="charge", milliseconds=2000)
