@@ -44,7 +44,7 @@ from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.protected import Limits as ProviderLimits
-from providers.registry import SECTIONS, gateways, notification_sources
+from providers.registry import NAMES, SECTIONS, gateways, notification_sources
 from store import pool, redis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
@@ -164,7 +164,15 @@ class StageProcess:
         self, opened: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
     ) -> None:
         retention_s = self.settings.outbox.retention_seconds
-        schedule = Schedule(opened, committer, self.metrics, lambda: datetime.now(UTC), retention_s)
+        schedule = Schedule(
+            opened,
+            committer,
+            self.metrics,
+            lambda: datetime.now(UTC),
+            retention_s,
+            patience_s=Policy().patience_s,
+            providers=NAMES,
+        )
         self._is_ready()
         await schedule.run(self.life.stopping)
 

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import structlog
 
 from agents.durably import submit_durably
+from agents.resending import Resending
 from payments.commands import ExpireAuthorization
 from payments.decision import Refused
+from payments.payment import Payment
+from payments.refund import Refund
 from store.housekeeping import keep_house
 from store.read.due import due_payments, due_refunds
 from store.write.group_commit import Submission
 from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from payments.commands import WakePayment, WakeRefund
+    from payments.payment import Provider
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
 
@@ -35,6 +41,10 @@ log = structlog.get_logger()
 STAGE: Final = "schedule"
 # Retries wait a second at the least; a quarter of it is late enough to be cheap.
 _LOOK_EVERY_S: Final = 0.25
+# Looking through what waits for its stage, many thousands after an outage, takes a tenth of a
+# core at most.
+_LOOK_SHARE: Final = 0.1
+_SEND_AGAIN_EVERY_S: Final = 1.0
 _DUE_MAX: Final = 500
 _KEEP_HOUSE_EVERY_S: Final = 3600.0
 # A row waits for its seal as long as clocks may differ anyway; a few seconds more are nothing.
@@ -43,47 +53,74 @@ _SEAL_EVERY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Wakes what is due by `clock`; the outbox is kept for `outbox_retention_s` seconds."""
+    """Wakes what is due by `clock`; the outbox is kept for `outbox_retention_s` seconds.
+
+    What has waited for its stage for `patience_s` seconds is sent again if it is of one of
+    `providers`.
+    """
 
     pool: asyncpg.Pool[asyncpg.Record]
     committer: GroupCommitter
     metrics: Metrics
     clock: Callable[[], datetime]
     outbox_retention_s: float
+    patience_s: float
+    providers: Sequence[Provider]
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look, wake, look again, until `stopping` is set."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
+            resending = Resending(self.pool, self.sent_again, self.providers, self._patience)
+            send_again = partial(self._send_again, resending)
+            tasks.create_task(self._every(_SEND_AGAIN_EVERY_S, send_again, stopping))
             tasks.create_task(self._every(_KEEP_HOUSE_EVERY_S, self._keep_house, stopping))
             seal = partial(self._seal, stopping)
             tasks.create_task(self._every(_SEAL_EVERY_S, seal, stopping))
 
-    async def wake_due(self) -> None:
-        """Wake all that is due; a full page means there is more."""
-        full = True
+    async def wake_due(self) -> float:
+        """Wake all that is due; a full page means there is more. Returns when to look again."""
+        full, looked_s = True, 0.0
         while full:
-            now = self.clock()
-            payments = await due_payments(self.pool, now, _DUE_MAX)
-            refunds = await due_refunds(self.pool, now, _DUE_MAX)
-            woken = await asyncio.gather(*map(self._wake, [*payments, *refunds]))
+            now, began_at = self.clock(), monotonic()
+            payments = await due_payments(self.pool, now, self._patience, _DUE_MAX)
+            refunds = await due_refunds(self.pool, now, self._patience, _DUE_MAX)
+            looked_s = monotonic() - began_at
+            due = [*payments, *refunds]
+            woken = await asyncio.gather(*(self._wake(each, "woken") for each in due))
             # A page of refusals only would come back unchanged.
             full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
+        return looked_s / _LOOK_SHARE
 
-    async def _wake(self, command: WakePayment | ExpireAuthorization | WakeRefund) -> bool:
+    @property
+    def _patience(self) -> timedelta:
+        return timedelta(seconds=self.patience_s)
+
+    async def _send_again(self, resending: Resending) -> None:
+        await resending.look(self.clock())
+
+    async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
+        """What was sent to its stage again, if it was due."""
+        return await self._wake(command, "sent_again")
+
+    async def _wake(
+        self, command: WakePayment | ExpireAuthorization | WakeRefund, what: str
+    ) -> Payment | Refund | None:
+        """What it is now, if it was due."""
         try:
             outcome = await submit_durably(self.committer, Submission(command))
         except Exception:
             # One that cannot be woken must keep nobody else asleep; it stays due, and overdue.
             log.exception("a wake failed", command=command)
             self.metrics.stage.processed.labels(STAGE, "failed").inc()
-            return False
+            return None
         if isinstance(outcome, Refused):
             self.metrics.stage.processed.labels(STAGE, "not_due").inc()
-            return False
-        what = "expired" if isinstance(command, ExpireAuthorization) else "woken"
-        self.metrics.stage.processed.labels(STAGE, what).inc()
-        return True
+            return None
+        assert isinstance(outcome, Payment | Refund), "a wake changes what it wakes"
+        said = "expired" if isinstance(command, ExpireAuthorization) else what
+        self.metrics.stage.processed.labels(STAGE, said).inc()
+        return outcome
 
     async def _keep_house(self) -> None:
         await keep_house(self.pool, self.clock(), self.outbox_retention_s)
@@ -104,15 +141,17 @@ class Schedule:
             full = sum(each.row_count for each in seals) == ROWS_MAX
 
     async def _every(
-        self, seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event
+        self, seconds: float, work: Callable[[], Awaitable[float | None]], stopping: asyncio.Event
     ) -> None:
+        """With so many seconds in between, or more if the work says so."""
         while not stopping.is_set():
+            pause_s = seconds
             try:
-                await work()
+                pause_s = max(seconds, await work() or 0.0)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the schedule waits for Postgres", error=repr(error))
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(pause_s):
                     await stopping.wait()
             except TimeoutError:
                 continue

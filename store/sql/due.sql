@@ -2,9 +2,12 @@
 
 -- name: due_payments
 -- Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
--- letter is let be: another message would only join the queue.
+-- letter is let be: another message would only join the queue. So is who was sent to a stage, and
+-- has not been taken: it is sent again by and by (untaken_payments).
 SELECT id, operation IS NULL AS has_expired FROM payments
-WHERE due_at <= :now AND (charge_blocked_by IS NULL OR operation IS NULL)
+WHERE
+    due_at <= :now AND (charge_blocked_by IS NULL OR operation IS NULL)
+    AND (operation IS NULL OR lease_id IS NOT NULL OR due_at < updated_at + :patience)
 ORDER BY due_at
 LIMIT :rows_max;
 
@@ -12,6 +15,61 @@ LIMIT :rows_max;
 SELECT refunds.id
 FROM refunds
 INNER JOIN payments ON refunds.payment_id = payments.id
-WHERE refunds.due_at <= :now AND payments.refund_blocked_by IS NULL
+WHERE
+    refunds.due_at <= :now AND payments.refund_blocked_by IS NULL
+    AND (refunds.lease_id IS NOT NULL OR refunds.due_at < refunds.updated_at + :patience)
 ORDER BY refunds.due_at
 LIMIT :rows_max;
+
+-- name: untaken_payments
+-- Sent a patience ago or longer and not taken since: so many of each provider's, the newest first.
+SELECT
+    asked.provider,
+    found.id
+FROM unnest(:providers::text[], :counts::int[]) AS asked (provider, count)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT payments.id FROM payments
+    WHERE
+        payments.provider = asked.provider
+        AND payments.due_at <= :now
+        AND payments.charge_blocked_by IS NULL
+        AND payments.operation IS NOT NULL
+        AND payments.lease_id IS NULL
+        AND payments.due_at >= payments.updated_at + :patience
+    ORDER BY payments.due_at DESC
+    LIMIT asked.count
+) AS found;
+
+-- name: untaken_refunds
+SELECT
+    asked.provider,
+    found.id
+FROM unnest(:providers::text[], :counts::int[]) AS asked (provider, count)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT refunds.id
+    FROM refunds
+    INNER JOIN payments ON refunds.payment_id = payments.id
+    WHERE
+        payments.provider = asked.provider
+        AND refunds.due_at <= :now
+        AND payments.refund_blocked_by IS NULL
+        AND refunds.lease_id IS NULL
+        AND refunds.due_at >= refunds.updated_at + :patience
+    ORDER BY refunds.due_at DESC
+    LIMIT asked.count
+) AS found;
+
+-- name: sent_payments
+-- Which of these are as they were when they were sent again, and not due once more.
+SELECT payments.id
+FROM payments
+INNER JOIN unnest(:ids::uuid[], :versions::int[]) AS sent (id, version)
+    ON payments.id = sent.id AND payments.version = sent.version
+WHERE payments.due_at > :now;
+
+-- name: sent_refunds
+SELECT refunds.id
+FROM refunds
+INNER JOIN unnest(:ids::uuid[], :versions::int[]) AS sent (id, version)
+    ON refunds.id = sent.id AND refunds.version = sent.version
+WHERE refunds.due_at > :now;

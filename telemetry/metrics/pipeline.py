@@ -85,8 +85,8 @@ class StageMetrics:
         self.processed = declare.counters(
             "stage_processed_total",
             "Work done: a provider's outcome (succeeded, declined, retriable, deferred, unknown,"
-            " unresolvable, unrecorded), a letter (filed), what was due (woken, expired, not_due,"
-            " failed).",
+            " unresolvable, unrecorded), a letter (filed), what was due (woken, sent_again,"
+            " expired, not_due, failed).",
             "stage",
             "outcome",
         )

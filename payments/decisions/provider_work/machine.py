@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from payments.outcome import Outcome
     from payments.progress import Progress
 
-# Work that nobody takes is sent again after ever longer pauses: its stage stands, or lags.
-_PATIENCE_MAX: Final = timedelta(hours=1)
 _LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
 
 
@@ -122,7 +120,7 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
     if work.operation is None or progress.due_at is None or progress.due_at > at.now:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"{name_of(work)} is not due")
     if progress.lease_id is None:
-        return _sent_again(work, Step.WOKEN, progress.waiting(_longer_patience(work, at)), at)
+        return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
     return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
 
 
@@ -325,9 +323,3 @@ def _text(error: Failure) -> str:
 
 def _patience(at: Context) -> datetime:
     return at.now + timedelta(seconds=at.policy.patience_s)
-
-
-def _longer_patience(work: ProviderWork, at: Context) -> datetime:
-    """Twice as long as it has waited since it was sent last."""
-    waited = at.now - (work.refund or work.payment).updated_at
-    return at.now + max(timedelta(seconds=at.policy.patience_s), min(2 * waited, _PATIENCE_MAX))

@@ -26,6 +26,7 @@ from payments.outcome import Succeeded
 from payments.payment import CaptureMethod
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
+from providers.registry import NAMES
 from store.pool import connect, long_reading
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
@@ -47,7 +48,15 @@ _TTL: Final = timedelta(seconds=Policy().authorization_ttl_s)
 @pytest.fixture
 def schedule(idle_shop: Shop, committer: GroupCommitter, metrics: Metrics) -> Schedule:
     """One that looks at the test's database by the wall clock."""
-    return Schedule(idle_shop.pool, committer, metrics, lambda: datetime.now(UTC), _WEEK_S)
+    return Schedule(
+        idle_shop.pool,
+        committer,
+        metrics,
+        lambda: datetime.now(UTC),
+        _WEEK_S,
+        Policy().patience_s,
+        NAMES,
+    )
 
 
 async def all_fall_due(shop: Shop) -> None:
@@ -198,11 +207,9 @@ async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
     assert await was_woken(idle_shop, payment.id)
 
 
-async def test_two_schedules_wake_a_payment_once(
-    idle_shop: Shop, schedule: Schedule, committer: GroupCommitter, metrics: Metrics
-) -> None:
+async def test_two_schedules_wake_a_payment_once(idle_shop: Shop, schedule: Schedule) -> None:
     """Whoever comes second is refused, and changes nothing."""
-    twin = Schedule(idle_shop.pool, committer, metrics, schedule.clock, _WEEK_S)
+    twin = replace(schedule)
     await idle_shop.bought_many(await idle_shop.customer(), 20)
     await all_fall_due(idle_shop)
     await asyncio.gather(schedule.wake_due(), twin.wake_due())

@@ -13,6 +13,7 @@ import pytest
 from agents.schedule import Schedule
 from payments.journal.seals import JournalRow
 from payments.progress import Policy
+from providers.registry import NAMES
 from store.write import seals as seals_module
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
@@ -205,7 +206,15 @@ async def test_the_schedule_seals(books: Books, metrics: Metrics) -> None:
     await books.write(3)
     stopping = asyncio.Event()
     async with GroupCommitter(books.pool, live(Policy()), metrics) as committer:
-        schedule = Schedule(books.pool, committer, metrics, lambda: datetime.now(UTC), 7 * 86_400.0)
+        schedule = Schedule(
+            books.pool,
+            committer,
+            metrics,
+            lambda: datetime.now(UTC),
+            7 * 86_400.0,
+            Policy().patience_s,
+            NAMES,
+        )
         running = asyncio.ensure_future(schedule.run(stopping))
 
         async def is_sealed() -> bool:

@@ -77,14 +77,3 @@ def test_each_success_beyond_the_first_is_told_by_its_name(late: bool) -> None: 
         "charge took effect as pi_1 and as pi_3",
     ]
     assert len({each.id for each in decision.dead_letters}) == 2
-
-
-def test_work_that_nobody_takes_is_sent_again_after_ever_longer_pauses() -> None:
-    """Its stage stands, or is far behind: to say it again and again makes that no better."""
-    scene = scene_of("pending")
-    pauses = []
-    for _ in range(8):
-        granted(scene.desk.ask(scene.command("wake")))
-        assert scene.payment.progress.due_at is not None
-        pauses.append((scene.payment.progress.due_at - scene.desk.now).total_seconds())
-    assert pauses == [240, 480, 960, 1_920, 3_600, 3_600, 3_600, 3_600]
