@@ -10,10 +10,11 @@ applied is refused: history is corrected by a new migration.
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,14 @@ _LOCK_TIMEOUT_ONLINE: Final = "SET lock_timeout = '2s'"
 _ONLINE: Final = "-- Online:"
 # Statements of an online migration hold no function bodies: none has a semicolon within it.
 _STATEMENT_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+# Who gave up lets everybody by that waited behind it, and tries again, for half a minute.
+_TRIES: Final = 12
+_AGAIN_AFTER_S: Final = 0.5
+_LONGEST_TRANSACTION: Final = """
+    SELECT pid, application_name, now() - xact_start AS age FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    ORDER BY xact_start LIMIT 1
+"""
 # How often one that waits for another's migrations asks whether they are done.
 _PAUSE_SECONDS: Final = 0.1
 
@@ -76,31 +85,41 @@ class Applied:
 
 
 async def migrate_up(
-    connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration]
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    known: Sequence[Migration],
+    *,
+    tries: int = _TRIES,
 ) -> list[Migration]:
-    """Apply whatever is pending, one after the other; what was applied."""
+    """Apply whatever is pending, one after the other; what was applied.
+
+    Raises MigrationError where somebody holds a lock it needs in each of so many `tries`.
+    """
     async with _alone(connection):
         applied = await history(connection)
         _require_same(known, applied)
         waiting = [step for step in known if step.version not in applied]
         for step in waiting:
-            await _apply(connection, step)
+            await _apply(connection, step, tries)
         return waiting
 
 
 async def migrate_down(
-    connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration]
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    known: Sequence[Migration],
+    *,
+    tries: int = _TRIES,
 ) -> Migration | None:
-    """Take the newest version back; None when there is nothing to take back."""
-    async with _alone(connection), connection.transaction():
+    """Take the newest version back; None when there is nothing to take back.
+
+    Raises MigrationError likewise.
+    """
+    async with _alone(connection):
         applied = await history(connection)
         _require_same(known, applied)
         if not applied:
             return None
         newest = next(step for step in known if step.version == max(applied))
-        await connection.execute(_LOCK_TIMEOUT)
-        await connection.execute(newest.down)
-        await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.version)
+        await _unless_blocked(connection, partial(_take_back, connection, newest), tries)
         return newest
 
 
@@ -175,31 +194,67 @@ async def _alone(connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncItera
             await connection.fetchval("SELECT pg_advisory_unlock($1)", _ADVISORY_LOCK)
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+async def _apply(
+    connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration, tries: int
+) -> None:
     try:
-        await _apply_online(connection, migration.online_statements)
-        async with connection.transaction():
-            await connection.execute(_LOCK_TIMEOUT)
-            if not migration.online_statements:
-                await connection.execute(migration.up)
-            await _write_down(connection, migration)
-    except asyncpg.PostgresError as error:
+        await _apply_online(connection, migration.online_statements, tries)
+        await _unless_blocked(connection, partial(_apply_at_once, connection, migration), tries)
+    except (asyncpg.PostgresError, MigrationError) as error:
         error.add_note(f"while applying {migration.label}.up.sql")
         raise
 
 
+async def _take_back(connection: "asyncpg.Connection[asyncpg.Record]", newest: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(_LOCK_TIMEOUT)
+        await connection.execute(newest.down)
+        await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.version)
+
+
+async def _apply_at_once(
+    connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration
+) -> None:
+    async with connection.transaction():
+        await connection.execute(_LOCK_TIMEOUT)
+        if not migration.online_statements:
+            await connection.execute(migration.up)
+        await _write_down(connection, migration)
+
+
 async def _apply_online(
-    connection: "asyncpg.Connection[asyncpg.Record]", statements: Sequence[str]
+    connection: "asyncpg.Connection[asyncpg.Record]", statements: Sequence[str], tries: int
 ) -> None:
     if not statements:
         return
     await connection.execute(_LOCK_TIMEOUT_ONLINE)
     try:
         for statement in statements:
-            await connection.execute(statement)
+            await _unless_blocked(connection, partial(connection.execute, statement), tries)
     finally:
         if not connection.is_closed():
             await connection.execute("RESET lock_timeout")
+
+
+async def _unless_blocked(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    work: Callable[[], Awaitable[object]],
+    tries: int,
+) -> None:
+    """Raises MigrationError if somebody holds the lock it needs for all that time, and says who."""
+    for _ in range(tries):
+        with suppress(asyncpg.LockNotAvailableError):
+            await work()
+            return
+        await asyncio.sleep(_AGAIN_AFTER_S)
+    found = await connection.fetchrow(_LONGEST_TRANSACTION)
+    who = (
+        f" (the oldest transaction is of process {found['pid']}, {found['application_name']!r},"
+        f" {found['age'].total_seconds():.0f} s old)"
+        if found
+        else ""
+    )
+    raise MigrationError(f"somebody holds a lock it needs{who}: try again when that has ended")
 
 
 async def _write_down(

@@ -129,16 +129,43 @@ async def test_processes_that_start_together_migrate_once(
 async def test_a_migration_gives_up_on_a_lock_rather_than_block_clients(
     empty_database: DatabaseAddress, connection: Connection, files: Path
 ) -> None:
-    """A table somebody holds makes it fail within seconds, and a later run succeeds."""
+    """A table somebody holds makes it fail and say who it may be; a later run succeeds."""
     known = read_migrations(files)
     await migrate_up(connection, known[:1])
-    holder = await connect_single(empty_database, application_name="payments migrate")
+    holder = await connect_single(empty_database, application_name="nightly dump")
     async with holder.transaction():
         await holder.execute("LOCK TABLE ledger IN ACCESS SHARE MODE")
-        with pytest.raises(asyncpg.LockNotAvailableError):
-            await migrate_up(connection, known)
+        with pytest.raises(MigrationError, match=r"a lock it needs .*nightly dump"):
+            await migrate_up(connection, known, tries=1)
+        with pytest.raises(MigrationError, match="nightly dump"):
+            await migrate_down(connection, known, tries=1)
     await holder.close()
     assert [step.version for step in await migrate_up(connection, known)] == [2]
+
+
+async def test_a_migration_outwaits_who_is_done_soon(
+    empty_database: DatabaseAddress, connection: Connection, files: Path
+) -> None:
+    """It lets go of the queue at the lock now and then, and has it when the other has ended."""
+    known = read_migrations(files)
+    await migrate_up(connection, known[:1])
+    holder = await connect_single(empty_database, application_name="nightly dump")
+    migrating = await connect_single(empty_database, application_name="migrating")
+    async with asyncio.TaskGroup() as tasks, holder.transaction():
+        await holder.execute("LOCK TABLE ledger IN ACCESS SHARE MODE")
+        applied = tasks.create_task(migrate_up(migrating, known))
+        await eventually(lambda: _gave_up(connection))
+    assert [step.version for step in applied.result()] == [2]
+    for each in (holder, migrating):
+        await each.close()
+
+
+async def _gave_up(connection: Connection) -> bool:
+    """Whether it was refused once, and so has rolled back."""
+    state = await connection.fetchval(
+        "SELECT query FROM pg_stat_activity WHERE application_name = 'migrating'"
+    )
+    return str(state).startswith("ROLLBACK")
 
 
 ONLINE = """-- Online: an index.
