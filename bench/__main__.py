@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import psutil
 
-from bench import accepted, completed, isolation, latency, memory, stage
+from bench import accepted, completed, isolation, latency, memory, neighbours, stage
 from bench.target import started
 from local.program import CODE, StartError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BENCHMARKS: Final = {
     "latency": latency.measure,
     "isolation": isolation.measure,
+    "neighbours": neighbours.measure,
     "stage": stage.measure,
     "completed": completed.measure,
     "accepted": accepted.measure,

@@ -43,7 +43,10 @@ _BODY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send; `rate` a second makes an open loop; `kafka` adds waiting for the end."""
+    """What to send; `rate` a second makes an open loop; `kafka` adds waiting for the end.
+
+    `key` is an API key, where the ingress asks for one.
+    """
 
     url: str
     accounts: list[str]
@@ -53,6 +56,7 @@ class Load:
     rate: float | None = None
     kafka: str | None = None
     provider: str = "stripe"
+    key: str | None = None
     seed: int = 1
 
 
@@ -185,7 +189,8 @@ class _Generator:
 async def _main() -> None:
     load = Load(**json.loads(sys.stdin.read()))
     connector = aiohttp.TCPConnector(limit=0 if load.rate else load.connections)
-    async with aiohttp.ClientSession(load.url, connector=connector) as http:
+    headers = {"Authorization": f"Bearer {load.key}"} if load.key else {}
+    async with aiohttp.ClientSession(load.url, connector=connector, headers=headers) as http:
         generator = _Generator(load, http, Random(load.seed))
         seconds = await generator.run()
     answers = sorted(generator.answers_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,11 @@ _READY_WITHIN_S: Final = 180.0
 _STOP_WITHIN_S: Final = 90.0
 _AT_REST_WITHIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 0.05
+_UNLIMITED: Final = {
+    "PAYMENTS_RATE_LIMIT_WRITES_PER_SECOND": "0",
+    "PAYMENTS_RATE_LIMIT_READS_PER_SECOND": "0",
+    "PAYMENTS_RATE_LIMIT_ACCOUNT_PER_SECOND": "0",
+}
 _IN_FLIGHT: Final = (
     "SELECT EXISTS (SELECT FROM payments WHERE due_at IS NOT NULL AND operation IS NOT NULL)"
 )
@@ -57,10 +63,15 @@ class Target:
             database=variables["PAYMENTS_DATABASE_DATABASE"],
         )
 
-    async def accounts(self, count: int) -> list[str]:
-        """Ids of new accounts that no benchmark can empty."""
+    async def accounts(
+        self, count: int, url: str | None = None, key: str | None = None
+    ) -> list[str]:
+        """Ids of new accounts that no benchmark can empty, of the tenant of the `key` if any."""
         body = {"user_id": "bench", "initial_balance": "9000000000.00", "currency": "USD"}
-        async with aiohttp.ClientSession(self.url, raise_for_status=True) as http:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with aiohttp.ClientSession(
+            url or self.url, raise_for_status=True, headers=headers
+        ) as http:
             opened = []
             for _ in range(count):
                 async with http.post("/api/v1/accounts", json=body) as answer:
@@ -75,6 +86,40 @@ class Target:
             yield connection
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def guarded_ingress(self, folder: Path) -> AsyncIterator[str]:
+        """The address of one more ingress, which asks for keys and limits nobody's rate."""
+        port, metrics_port = free_port(), free_port()
+        url = f"http://127.0.0.1:{port}"
+        own = {
+            "PAYMENTS_AUTH_MODE": "keys",
+            "PAYMENTS_SERVER_PORT": str(port),
+            "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port),
+        }
+        program = Program(
+            name="guarded ingress",
+            command=(sys.executable, "-m", "api"),
+            directory=CODE,
+            log=folder / "guarded-ingress",
+            address=url,
+            is_ready=lambda: _is_ready(url),
+            environment={**os.environ, **self.record.environment, **_UNLIMITED, **own},
+        )
+        async with running(program):
+            yield url
+
+    async def key(self, tenant: str) -> str:
+        """A new API key of the tenant."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "keys", "create", "--json", "--name", "bench"),
+            *("--tenant", tenant),
+            cwd=CODE,
+            env={**os.environ, **self.record.environment},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        return str(json.loads(printed)["key"])
 
     @contextmanager
     def stopped(self, names: Collection[str]) -> Iterator[None]:
@@ -107,6 +152,14 @@ class Target:
         async with self.connected() as connection, asyncio.timeout(_AT_REST_WITHIN_S):
             while await connection.fetchval(_IN_FLIGHT):  # noqa: ASYNC110 - other processes do it
                 await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _is_ready(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession(url) as http, http.get("/health/ready") as answer:
+            return answer.ok
+    except aiohttp.ClientError:
+        return False
 
 
 @asynccontextmanager

@@ -64,6 +64,8 @@ async def _one(pool: Pool, opened: Mapping[str, Gateway], payment_id: UUID) -> t
         subject = await subject_by_id(connection, payment_id)
     if subject is None or subject.is_refund or subject.provider is None:
         return "is no payment at a provider", False
+    if subject.provider not in opened:
+        return f"is of {subject.provider}, a provider this release does not know", False
     references = (subject.provider_reference,) if subject.provider_reference else ()
     found = await looked_at(opened[subject.provider], payment_id, references)
     if found is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import accepted, completed, isolation, latency, memory, stage
+from bench import accepted, completed, isolation, latency, memory, neighbours, stage
 from bench.figures import Figure, percentile
 from bench.target import Target
 
@@ -68,6 +68,15 @@ async def test_one_provider_is_measured_beside_another_that_hangs(target: Target
     found = figures(await isolation.measure(target, _SECONDS))
     assert found["completed late or never"] == 0
     assert found["POST to completed, p50, other hangs"] > 0
+
+
+@pytest.mark.long
+async def test_an_innocent_tenant_is_measured_beside_guilty_ones(target: Target) -> None:
+    """With an ingress that tells them apart; each of the guilty does what it is there for."""
+    found = figures(await neighbours.measure(target, _SECONDS))
+    ratios = [name for name in found if name.startswith("ratio beside")]
+    assert len(ratios) == 4
+    assert all(found[name] > 0 for name in ratios)
 
 
 async def test_memory_is_that_of_our_own_processes(target: Target) -> None:
