@@ -1,27 +1,59 @@
-"""Stands before a server, and goes dark: connections stay, and nothing comes through any more."""
+"""Stands before a server, and does what networks and servers do on their bad days."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+# Each way, each piece: a statement takes a quarter of a second.
+_SLOW_S: Final = 0.125
+
+
+class Way(StrEnum):
+    """What a front does with what it hears.
+
+    `gone`: whoever comes is turned away at once. `dark`: a cable is pulled, connections stay, and
+    nothing comes through any more. `mute`: all gets through to the server, and no answer back.
+    """
+
+    OPEN = "open"
+    GONE = "gone"
+    DARK = "dark"
+    MUTE = "mute"
+    SLOW = "slow"
+
 
 class Front:
-    """Passes everything on until `go_dark`; listens on `port`."""
+    """Passes everything on until it is told otherwise; listens on `port`."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
-        self.is_dark = False
         self.behind = (host, port)
         self.ends: set[asyncio.Transport] = set()
+        self.way = Way.OPEN
+        # What is answered to whatever is asked, in place of the server.
+        self.answer: bytes | None = None
+
+    @property
+    def is_dark(self) -> bool:
+        return self.way is Way.DARK
 
     def go_dark(self) -> None:
         """As when a cable is pulled: nothing is heard, and nobody is told."""
-        self.is_dark = True
+        self.way = Way.DARK
+
+    def go(self, way: Way, answer: bytes | None = None) -> None:
+        """Go another way; connections from before a change that both ends cannot miss are cut."""
+        was, self.way, self.answer = self.way, way, answer
+        # What was lost on the way is not sent again: no connection outlives that.
+        if Way.GONE in {was, way} or was in {Way.DARK, Way.MUTE}:
+            for each in tuple(self.ends):
+                each.abort()
 
 
 class _End(asyncio.Protocol):
@@ -29,14 +61,18 @@ class _End(asyncio.Protocol):
 
     def __init__(self, front: Front, other: _End | None = None) -> None:
         self._front = front
+        self._is_servers = other is not None
         self._other = other
         self._transport: asyncio.Transport | None = None
         self._heard = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._front.ends.add(transport)
         self._transport = transport
+        if self._front.way is Way.GONE:
+            transport.abort()
+            return
+        self._front.ends.add(transport)
         if self._other is None and not self._front.is_dark:
             reached = asyncio.get_running_loop().create_connection(
                 lambda: _End(self._front, self), *self._front.behind
@@ -50,10 +86,15 @@ class _End(asyncio.Protocol):
         other.send(self._heard)
 
     def data_received(self, data: bytes) -> None:
-        if self._front.is_dark:
+        way = self._front.way
+        if self._front.answer is not None:
+            self.send(b"" if self._is_servers else self._front.answer)
+        elif way is Way.DARK or (way is Way.MUTE and self._is_servers):
             return
-        if self._other is None:
+        elif self._other is None:
             self._heard += data
+        elif way is Way.SLOW:
+            asyncio.get_running_loop().call_later(_SLOW_S, self._other.send, data)
         else:
             self._other.send(data)
 
