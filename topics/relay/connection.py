@@ -8,6 +8,8 @@ from psycopg.conninfo import make_conninfo
 from topics.relay.failures import SourceFailure
 
 _CONNECT_SECONDS_MAX: Final = 10
+# What was sent and is not acknowledged by the other kernel for so long: its machine is gone.
+_UNHEARD_MS_MAX: Final = 15_000
 # What the decoder and the envelope rely on, whatever the server's defaults are.
 _SESSION: Final = "-c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
 
@@ -25,6 +27,7 @@ async def connect(
         keepalives_idle=20,
         keepalives_interval=10,
         keepalives_count=3,
+        tcp_user_timeout=_UNHEARD_MS_MAX,
     )
     try:
         connection = await psycopg.AsyncConnection.connect(

@@ -44,7 +44,8 @@ _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 class RelayOptions:
     """What one relay reads. `window_seconds` is how far back a recovery compares at least.
 
-    `drain_seconds` is how long, told to stop, it waits for its sink.
+    `drain_seconds` is how long, told to stop, it waits for its sink; `silence_seconds` after how
+    long a Postgres that answers nothing is given up.
     """
 
     conninfo: str
@@ -52,6 +53,7 @@ class RelayOptions:
     publication: str = "payments_outbox"
     window_seconds: float = 60.0
     drain_seconds: float = 20.0
+    silence_seconds: float = 15.0
 
 
 class Relay:
@@ -113,7 +115,12 @@ class Relay:
             self._slot_is_unproven |= origin is not SlotOrigin.KEPT
             if origin is SlotOrigin.REPLACED:
                 self._figures.restarted(SlotLost.reason)
-            slot = open_slot(options.conninfo, slot=options.slot, publication=options.publication)
+            slot = open_slot(
+                options.conninfo,
+                slot=options.slot,
+                publication=options.publication,
+                silence_seconds=options.silence_seconds,
+            )
             async with slot as wal, asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(wal.run())
                 self._figures.active.set(1)

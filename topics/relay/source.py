@@ -3,7 +3,7 @@
 The slot is a lock: while this connection lives nobody else reads it. The server hears from us
 once a second whatever else happens, so a slow sink never looks like a dead relay, and it is told
 only positions that were confirmed. Reading stops when nobody asks for more, and TCP slows the
-server down.
+server down. A server that says nothing while it is listened to, though it is asked to, is gone.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ _REPORT_EVERY_SECONDS: Final = 1.0
 # The server writes the slot to disk when positions move: 20 times a second is often enough.
 _REPORT_PAUSE_SECONDS: Final = 0.05
 _FINISH_SECONDS_MAX: Final = 2.0
+# Of a server that is silent, before it is given up; one that lives answers within milliseconds.
+_ASKS_PER_SILENCE: Final = 3
 _COPY_DONE: Final = -1
 
 
@@ -35,14 +37,17 @@ class Clock(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def open_slot(conninfo: str, *, slot: str, publication: str) -> AsyncIterator["WalStream"]:
+async def open_slot(
+    conninfo: str, *, slot: str, publication: str, silence_seconds: float
+) -> AsyncIterator["WalStream"]:
     """The stream of a slot nobody else reads.
 
-    Raises `SlotActive` while another process does.
+    Raises `SlotActive` while another process does, and `SourceFailure` once the server has not
+    answered for `silence_seconds`.
     """
     connection = await connect(conninfo, replication="database")
     try:
-        stream = WalStream(connection.pgconn)
+        stream = WalStream(connection.pgconn, silence_seconds)
         await stream.start(slot, publication)
         yield stream
     finally:
@@ -52,8 +57,9 @@ async def open_slot(conninfo: str, *, slot: str, publication: str) -> AsyncItera
 class WalStream:
     """Events of the WAL; `run` must run beside whoever reads."""
 
-    def __init__(self, pgconn: pq.abc.PGconn) -> None:
+    def __init__(self, pgconn: pq.abc.PGconn, silence_seconds: float) -> None:
         self._pgconn = pgconn
+        self._silence_seconds = silence_seconds
         self._decoder = Decoder("outbox")
         self._peeked: deque[WalEvent] = deque()
         # Zero means "nothing to say" to the server, which keeps its own position then.
@@ -133,8 +139,20 @@ class WalStream:
             events = self._arrived(limit)
             if events:
                 return events
-            await self._readable()
+            await self._heard()
             self._consume()
+
+    async def _heard(self) -> None:
+        """Wait for the server, and ask it whether it is there when it is silent for long.
+
+        Only while somebody listens: what nobody reads says nothing of the server.
+        """
+        for _ in range(_ASKS_PER_SILENCE):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._silence_seconds / _ASKS_PER_SILENCE):
+                    return await self._readable()
+            self._report(reply_requested=True)
+        raise SourceFailure(f"Postgres has said nothing for {self._silence_seconds:g} s")
 
     def _arrived(self, limit: int) -> list[WalEvent]:
         """What has arrived and was not taken yet."""

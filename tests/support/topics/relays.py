@@ -36,9 +36,14 @@ class Relays:
     database: DatabaseAddress
     destination: Destination
     slot: str = field(default_factory=lambda: f"test_{uuid4().hex}")
+    silence_seconds: float = 15.0
 
     def options(self) -> RelayOptions:
-        return RelayOptions(conninfo=self.database.conninfo("tests-relay"), slot=self.slot)
+        return RelayOptions(
+            conninfo=self.database.conninfo("tests-relay"),
+            slot=self.slot,
+            silence_seconds=self.silence_seconds,
+        )
 
     @asynccontextmanager
     async def running(self, *, is_standby: bool = False) -> AsyncIterator[RunningRelay]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from local.program import free_port
 from process.addresses import DatabaseAddress
 from store.migrations import migrate_up, read_migrations
 from store.pool import connect, connect_single
+from tests.support.front import Way, front_of
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import Relays
 from tests.support.waiting import eventually
@@ -97,6 +99,46 @@ async def test_a_restarted_postgres_is_read_on(
             ids |= set(await Outbox(pool).write_many(50))
             await _assert_mirrored(relays, ids)
             await stack.aclose()
+
+
+async def test_a_connection_that_goes_dark_is_given_up_and_made_anew(
+    server: Server, redis_streams: RedisDestination
+) -> None:
+    """No answer, no error, as when a cable is pulled: it is not taken for a quiet Postgres."""
+    address = server.address
+    async with server.running() as pool, front_of(address.host, address.port) as front:
+        there = replace(address, port=front.port)
+        relays = Relays(there, redis_streams, silence_seconds=1.5)
+        async with relays.running() as relay:
+            ids = set(await Outbox(pool).write_many(20))
+            await _assert_mirrored(relays, ids)
+            front.go(Way.DARK)
+            ids |= set(await Outbox(pool).write_many(20))
+            await eventually(lambda: relay.value("restarts_total", reason="source") >= 1)
+            assert not relay.is_active()
+            front.go(Way.OPEN)
+            await _assert_mirrored(relays, ids)
+
+
+async def test_a_quiet_postgres_is_not_given_up(
+    server: Server, redis_streams: RedisDestination
+) -> None:
+    """It has nothing to say for many times as long, and answers when it is asked."""
+    async with server.running() as pool:
+        relays = Relays(server.address, redis_streams, silence_seconds=0.3)
+        async with relays.running() as relay:
+            ids = set(await Outbox(pool).write_many(5))
+            await _assert_mirrored(relays, ids)
+            began_at = await pool.fetchval("SELECT now()")
+
+            async def is_long_quiet() -> bool:
+                told = await pool.fetchval(
+                    "SELECT max(reply_time) - $1 FROM pg_stat_replication", began_at
+                )
+                return bool(told and told > timedelta(seconds=2))
+
+            await eventually(is_long_quiet)
+            assert relay.value("restarts_total", reason="source") == 0
 
 
 async def test_a_lost_slot_is_made_anew_and_the_gap_read_from_the_table(
