@@ -101,9 +101,12 @@ class IngressProcess:
         await shown(self._life, self._metrics, where, lambda: self._is_ready)
         limits = Limits()
         # Apart, so that no number of readers keeps a batch from its connection.
-        reading = self._settings.database.pool_size - limits.in_flight
-        writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
-        reads = await self._pool(stack, "payments-api-read", max(1, reading))
+        size = self._settings.database.pool_size
+        writing = max(1, min(limits.connections, size - 1))
+        writes = await self._pool(stack, "payments-api-commit", writing, pool.BATCH_LOCK_TIMEOUT)
+        reads = await self._pool(
+            stack, "payments-api-read", max(1, size - writing), pool.LOCK_TIMEOUT
+        )
         policy = Policy(**self._settings.payment.policy())
         context = live(policy, REFERENCES, RULES)
         committer = GroupCommitter(writes, context, self._metrics, limits)
@@ -111,12 +114,14 @@ class IngressProcess:
         await stack.enter_async_context(committer)
         await self._serve(deps)
 
-    async def _pool(self, stack: AsyncExitStack, name: str, size: int) -> Pool:
+    async def _pool(self, stack: AsyncExitStack, name: str, size: int, lock_timeout: str) -> Pool:
         """A pool once Postgres answers. Raises CannotRun."""
         address = self._settings.database.address()
         opened = await until_reached(
             "Postgres",
-            lambda: pool.connect(address, application_name=name, size=size),
+            lambda: pool.connect(
+                address, application_name=name, size=size, lock_timeout=lock_timeout
+            ),
             away=pool.AWAY,
             refused=pool.REFUSED,
         )
