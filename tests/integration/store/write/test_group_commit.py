@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -202,6 +203,31 @@ async def test_a_full_queue_says_when_to_come_back(
         )
     assert any(isinstance(each, Overloaded) and each.retry_after_s >= 0 for each in outcomes)
     assert any(isinstance(each, Account) for each in outcomes)
+
+
+async def test_a_flood_of_one_tenant_is_refused_and_nobody_else_is(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """While nothing is recorded: the flood at its bound, a quiet tenant not at all."""
+    limits = Limits(queue_max=40, in_flight=1, batch_max=4)
+    async with GroupCommitter(pool, live(Policy()), metrics, limits) as committer:
+
+        def asked(tenant_id: str, count: int) -> list[asyncio.Future[Result | Refused]]:
+            commands = [replace(open_account(), tenant_id=tenant_id) for _ in range(count)]
+            return [asyncio.ensure_future(submitted(committer, each)) for each in commands]
+
+        async with pool.acquire() as holder, holder.transaction():
+            await holder.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+            flood = asked("flood", 100)
+            await eventually(lambda: sum(each.done() for each in flood) > 70)
+            quiet = asked("quiet", 15)
+            await eventually(lambda: is_blocked(pool))
+            assert not any(each.done() for each in quiet)
+        assert all(isinstance(each, Account) for each in await asyncio.gather(*quiet))
+        outcomes = await asyncio.gather(*flood, return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, Overloaded)]
+    assert len(refused) in range(71, 90)
+    assert all(each.retry_after_s >= 0 for each in refused)
 
 
 async def test_leaving_drains_what_was_submitted(
