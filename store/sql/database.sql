@@ -17,3 +17,12 @@ SELECT
     )
 FROM pg_database
 WHERE datname = current_database();
+
+-- name: write_probe
+-- The cheapest write that is one: it needs no table and no lock, is in the WAL, and is committed.
+-- NULL where nothing may be written, which no message in the WAL is refused for.
+SELECT
+    CASE
+        WHEN current_setting('transaction_read_only') = 'off'
+            THEN pg_logical_emit_message(TRUE, 'payments', 'ready?')
+    END;

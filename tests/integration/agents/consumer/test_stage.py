@@ -124,11 +124,13 @@ async def test_a_message_that_waits_for_a_row_holds_up_none_after_it(
     for key in (b"a", b"held", b"b", b"held"):
         topic.deliver(work(uuid4()), headers_of_work(), key)
     async with at_work(Stage(handler, committer, metrics), topic):
-        await eventually(lambda: handler.begun == [0, 1, 2])
-        topic.deliver(work(uuid4()), headers_of_work(), b"c")
-        await eventually(lambda: handler.begun == [0, 1, 2, 4])
-        assert topic.acked == [0]
-        let_go.set()
+        try:
+            await eventually(lambda: handler.begun == [0, 1, 2])
+            topic.deliver(work(uuid4()), headers_of_work(), b"c")
+            await eventually(lambda: handler.begun == [0, 1, 2, 4])
+            assert topic.acked == [0]
+        finally:
+            let_go.set()
         await eventually(lambda: topic.acked == [0, 1, 2, 3, 4])
 
 
