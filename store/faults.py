@@ -28,7 +28,7 @@ class Fault(Enum):
     AWAY = "away"
     # Somebody else holds what was to be locked. It may be had in a moment.
     HELD = "held"
-    # Another transaction was faster: decided again, the command sees what it did.
+    # Another transaction, or a migration, was faster: tried again, it is seen what it did.
     RACE = "race"
     # The command cannot be recorded, by a mistake of ours.
     BUG = "bug"
@@ -45,6 +45,9 @@ _RACE: Final = (
     VersionConflictError,
     asyncpg.UniqueViolationError,
     asyncpg.SerializationError,
+    # A table has another shape than when the statement was prepared on this session.
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
 )
 # A value that asyncpg cannot send is an error of the interface to it, and a bug to us.
 _BUG: Final = (asyncpg.DataError,)

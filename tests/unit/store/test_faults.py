@@ -38,6 +38,8 @@ def of_postgres(sqlstate: str) -> asyncpg.PostgresError:
         (KeyHeldError(), Fault.HELD),
         (of_postgres("23505"), Fault.RACE),  # unique_violation
         (of_postgres("40001"), Fault.RACE),  # serialization_failure
+        (of_postgres("0A000"), Fault.BUG),  # feature_not_supported
+        (asyncpg.InvalidCachedStatementError("another shape"), Fault.RACE),
         (VersionConflictError(), Fault.RACE),
         (of_postgres("22021"), Fault.BUG),  # character_not_in_repertoire
         (of_postgres("23514"), Fault.BUG),  # check_violation
