@@ -13,9 +13,6 @@ from payments.account import Account
 from payments.commands import CancelPayment
 from payments.decision import Refused, Result
 from payments.payment import Payment, PaymentStatus
-from payments.progress import Policy
-from store.pool import BATCH_LOCK_TIMEOUT, connect
-from store.write.context import live
 from store.write.group_commit import (
     Answer,
     GroupCommitter,
@@ -42,15 +39,9 @@ _LONG_S = 60.0
 
 
 @pytest.fixture
-async def committer(database: DatabaseAddress, metrics: Metrics) -> AsyncIterator[GroupCommitter]:
-    """On a pool such as a process writes with."""
-    async with (
-        await connect(
-            database, application_name="writes", size=3, lock_timeout=BATCH_LOCK_TIMEOUT
-        ) as writes,
-        GroupCommitter(writes, live(Policy()), metrics) as opened,
-    ):
-        yield opened
+def committer(brisk_committer: GroupCommitter) -> GroupCommitter:
+    """As a process has one."""
+    return brisk_committer
 
 
 @asynccontextmanager
@@ -212,7 +203,7 @@ async def test_a_primary_that_takes_no_writes_is_away(
     """Nothing is wrong with what was asked; recorded as soon as a session may write again."""
     account = await opened(committer)
     before = await pool.fetchval(
-        "SELECT array_agg(pid) FROM pg_stat_activity WHERE application_name = 'writes'"
+        "SELECT array_agg(pid) FROM pg_stat_activity WHERE application_name = 'brisk'"
         " AND datname = current_database()"
     )
     # As those of a primary that was demoted: they stay what they are, whatever comes after it.
