@@ -131,12 +131,15 @@ class StageProcess:
         """Until told to stop and all is recorded."""
         parts = self.life.parts
         await shown(self.life, self.metrics, self.settings.observability, self._is_healthy)
-        opened = await self._pool()
-        parts.push_async_callback(pool.close, opened)
         context = live(Policy(**self.settings.payment.policy()))
         limits = CommitLimits(pace_s=self.stage.pace_s)
+        # Apart, so that no batch waits for what is read, told or kept in order beside it.
+        size = self.settings.database.pool_size
+        writing = max(1, min(limits.connections, size - 1))
+        writes = await self._pool("commit", writing, pool.BATCH_LOCK_TIMEOUT)
+        opened = await self._pool("upkeep", max(1, size - writing), pool.LOCK_TIMEOUT)
         committer = await parts.enter_async_context(
-            GroupCommitter(opened, context, self.metrics, limits)
+            GroupCommitter(writes, context, self.metrics, limits)
         )
         match self.stage.does:
             case Does.SCHEDULE:
@@ -148,17 +151,19 @@ class StageProcess:
             case understands:
                 await self._work(understands, opened, committer)
 
-    async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
-        database = self.settings.database
-        name = f"payments-agents-{self.stage.name}"
-        return await until_reached(
+    async def _pool(self, use: str, size: int, lock_timeout: str) -> asyncpg.Pool[asyncpg.Record]:
+        """A pool once Postgres answers. Raises CannotRun."""
+        address, name = self.settings.database.address(), f"payments-agents-{self.stage.name}-{use}"
+        opened = await until_reached(
             "Postgres",
             lambda: pool.connect(
-                database.address(), application_name=name, size=database.pool_size
+                address, application_name=name, size=size, lock_timeout=lock_timeout
             ),
             away=pool.AWAY,
             refused=pool.REFUSED,
         )
+        self.life.parts.push_async_callback(pool.close, opened)
+        return opened
 
     async def _schedule(
         self, opened: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter

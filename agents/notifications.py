@@ -49,6 +49,8 @@ log = structlog.get_logger()
 _BODY_BYTES_MAX: Final = 256 * 1024
 _BODY_WITHIN_S: Final = 10.0
 _RETRY_AFTER: Final = {"Retry-After": "10"}
+# Providers give up after ten seconds or more, and then count a failure.
+_PATIENCE_S: Final = 6.0
 _TROUBLE: Final = frozenset({NotificationEffect.CONTRADICTION, NotificationEffect.UNRESOLVED})
 # The provider did not say what it knows. Any other `Unknown` is all that it will ever say.
 _TELLS_LATER: Final = PROVIDER_FAULTS | {Trouble.IN_PROGRESS, Trouble.PENDING}
@@ -140,7 +142,7 @@ class Receiver:
         return await self._effect(PaymentNotification(told.event, found.payment_id))
 
     async def _submit(self, command: Command) -> NotificationTaken | None:
-        result = (await self.committer.submit(Submission(command))).result
+        result = (await self.committer.submit(Submission(command), _PATIENCE_S)).result
         if isinstance(result, Refused):
             log.info("webhook is not about ours", detail=result.detail)
             return None

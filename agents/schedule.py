@@ -24,7 +24,7 @@ from payments.payment import Payment
 from payments.refund import Refund
 from store.housekeeping import keep_house
 from store.read.due import due_payments, due_refunds
-from store.write.group_commit import Submission
+from store.write.group_commit import Held, Submission
 from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _LOOK_EVERY_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1
 _SEND_AGAIN_EVERY_S: Final = 1.0
 _DUE_MAX: Final = 500
+# A row that somebody has locked must not make all that is due wait for it.
+_PATIENCE_S: Final = 1.0
 _KEEP_HOUSE_EVERY_S: Final = 3600.0
 # A row waits for its seal as long as clocks may differ anyway; a few seconds more are nothing.
 _SEAL_EVERY_S: Final = 5.0
@@ -108,7 +110,11 @@ class Schedule:
     ) -> Payment | Refund | None:
         """What it is now, if it was due."""
         try:
-            outcome = await submit_durably(self.committer, Submission(command))
+            outcome = await submit_durably(self.committer, Submission(command), _PATIENCE_S)
+        except Held:
+            # It stays due, and is looked at again with the others that are due by then.
+            self.metrics.stage.processed.labels(STAGE, "held").inc()
+            return False
         except Exception:
             # One that cannot be woken must keep nobody else asleep; it stays due, and overdue.
             log.exception("a wake failed", command=command)

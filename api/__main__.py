@@ -40,7 +40,6 @@ from telemetry.tracing import configure as configure_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from contextlib import AsyncExitStack
 
     import asyncpg
     from opentelemetry.trace import Tracer
@@ -100,33 +99,34 @@ class IngressProcess:
         stack, where = self._life.parts, self._settings.observability
         await shown(self._life, self._metrics, where, lambda: self._is_ready)
         limits = Limits()
-        # Apart, so that no number of readers keeps a batch from its connection.
-        reading = self._settings.database.pool_size - limits.in_flight
-        writes = await self._pool(stack, "payments-api-commit", limits.in_flight)
-        reads = await self._pool(stack, "payments-api-read", max(1, reading))
+        # Apart, so that no use of them waits for another: no number of readers keeps a batch, a
+        # key or readiness from its connection. Sized by the one setting, but for one of each.
+        size = self._settings.database.pool_size
+        writing = max(1, min(limits.connections, size - 3))
+        writes = await self._pool("commit", writing, pool.BATCH_LOCK_TIMEOUT)
         policy = Policy(**self._settings.payment.policy())
         context = live(policy, REFERENCES, RULES)
         committer = GroupCommitter(writes, context, self._metrics, limits)
-        deps = await self._dependencies(stack, reads, committer)
+        deps = await self._dependencies(max(1, size - writing - 2), committer)
         await stack.enter_async_context(committer)
         await self._serve(deps)
 
-    async def _pool(self, stack: AsyncExitStack, name: str, size: int) -> Pool:
+    async def _pool(self, use: str, size: int, lock_timeout: str = pool.LOCK_TIMEOUT) -> Pool:
         """A pool once Postgres answers. Raises CannotRun."""
-        address = self._settings.database.address()
+        address, name = self._settings.database.address(), f"payments-api-{use}"
         opened = await until_reached(
             "Postgres",
-            lambda: pool.connect(address, application_name=name, size=size),
+            lambda: pool.connect(
+                address, application_name=name, size=size, lock_timeout=lock_timeout
+            ),
             away=pool.AWAY,
             refused=pool.REFUSED,
         )
-        stack.push_async_callback(pool.close, opened)
+        self._life.parts.push_async_callback(pool.close, opened)
         return opened
 
-    async def _dependencies(
-        self, stack: AsyncExitStack, reads: Pool, committer: GroupCommitter
-    ) -> Dependencies:
-        settings = self._settings
+    async def _dependencies(self, reading: int, committer: GroupCommitter) -> Dependencies:
+        settings, stack = self._settings, self._life.parts
         cache = await stack.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
             await redis.refuse_wrong_credentials(cache)
@@ -137,7 +137,9 @@ class IngressProcess:
         )
         lag = await stack.enter_async_context(LagExporter(targets, self._metrics).running())
         resources = Resources(
-            reads=reads,
+            reads=await self._pool("read", reading),
+            lookups=await self._pool("lookup", 1),
+            upkeep=await self._pool("upkeep", 1),
             committer=committer,
             redis=cache,
             keys=settings.auth.mode == "keys",

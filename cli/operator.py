@@ -7,7 +7,7 @@ import getpass
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 import click
@@ -21,8 +21,11 @@ from providers.registry import REFERENCES, RULES
 from store.pool import connect
 from store.write.commit import Reply
 from store.write.context import live
-from store.write.group_commit import GroupCommitter, Limits, StoreUnavailable, Submission
+from store.write.group_commit import GroupCommitter, Held, Limits, StoreUnavailable, Submission
 from telemetry.metrics import Metrics
+
+# Longer than a batch of anybody's, and no test of patience.
+_PATIENCE_S: Final = 20.0
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -63,6 +66,8 @@ def told(reply: Reply) -> Result | str:
 
 async def _outcome(committer: GroupCommitter, command: Command) -> Result | str:
     try:
-        return told(await committer.submit(Submission(command)))
+        return told(await committer.submit(Submission(command), _PATIENCE_S))
+    except Held as error:
+        return f"somebody else holds what it needs: {error}"
     except StoreUnavailable as error:
         return f"the database is away: {error}"

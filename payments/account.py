@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # the largest. A 64-bit column holds nine times as much, so that whatever was accepted can still
 # be settled, and given back.
 TURNOVER_MINOR_MAX: Final = 10**18
+# How often an account may have changed before it takes no new payment. Its version is a 32-bit
+# column, which holds a hundred million more: whatever was accepted changes it once or twice again.
+CHANGES_MAX: Final = 2 * 10**9
 
 
 class AccountStatus(StrEnum):

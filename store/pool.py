@@ -1,7 +1,8 @@
 """The one place that connects to Postgres with asyncpg: pools, and single connections.
 
 Every connection says who it is and runs in UTC. Those of a pool give up rather than wait without
-end for a statement, a lock or a client that forgot its transaction.
+end for a statement, a lock or a client that forgot its transaction, and a COMMIT of theirs is on
+disk, whatever the server does for others.
 """
 
 import asyncio
@@ -26,7 +27,10 @@ _STATEMENT_TIMEOUT: Final = "15s"
 # For a server that is there and does not answer: it cannot time out its own statements.
 _COMMAND_TIMEOUT_S: Final = 20.0
 # A lock is held for the length of one short transaction; five seconds is a deadlock or a dead peer.
-_LOCK_TIMEOUT: Final = "5s"
+LOCK_TIMEOUT: Final = "5s"
+# A batch of many waits for others' batches, some tens of milliseconds each, and for nothing longer:
+# who needs what is held for longer is set aside.
+BATCH_LOCK_TIMEOUT: Final = "250ms"
 # Nothing of ours waits for the network inside a transaction.
 _IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
 # A fold over all there ever was takes as long as it takes.
@@ -38,6 +42,14 @@ _GOODBYE_S: Final = 1.0
 # database they are so short that reading them whole is cheap, and whole they are read until the
 # first ANALYZE: a minute later, when a payment cost Postgres half as much again.
 _BY_INDEX: Final = {"enable_seqscan": "off"}
+
+# A COMMIT that is answered before it is on disk is none to us; what the server waits for beyond
+# that is its operator's matter. For the session, so that no reload changes it.
+_COMMIT_DURABLY: Final = """
+SELECT set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), FALSE)
+FROM pg_settings
+WHERE name = 'synchronous_commit'
+"""
 
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
@@ -55,21 +67,27 @@ class _Session(TypedDict):
 
 
 async def connect(
-    address: DatabaseAddress, *, application_name: str, size: int
+    address: DatabaseAddress, *, application_name: str, size: int, lock_timeout: str = LOCK_TIMEOUT
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """Open a pool of `size` connections, all of them before the first request needs one."""
     limits = {
         "statement_timeout": _STATEMENT_TIMEOUT,
-        "lock_timeout": _LOCK_TIMEOUT,
+        "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
     }
     return await asyncpg.create_pool(
         min_size=size,
         max_size=size,
         connection_class=_Connection,
+        init=_commit_durably,
         command_timeout=_COMMAND_TIMEOUT_S,
         **_session(address, application_name, limits | _BY_INDEX),
     )
+
+
+async def _commit_durably(connection: _Single) -> None:
+    """Pin what the server has for its sessions, unless it does not wait for its own disk."""
+    await connection.execute(_COMMIT_DURABLY)
 
 
 async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -94,7 +112,7 @@ async def long_reading(
     """A connection for statements over all there ever was, which holds no lock up."""
     limits = {
         "statement_timeout": _LONG_STATEMENT_TIMEOUT,
-        "lock_timeout": _LOCK_TIMEOUT,
+        "lock_timeout": LOCK_TIMEOUT,
         "idle_in_transaction_session_timeout": "0",
     }
     connection = await asyncpg.connect(**_session(address, application_name, limits))

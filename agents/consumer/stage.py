@@ -49,6 +49,10 @@ log = structlog.get_logger()
 
 # As many as the group committer puts into one transaction.
 _BATCH_MAX: Final = 256
+# What is not recorded within this time waits for somebody who holds its rows, or for Postgres: what
+# came after it goes on, but for its own key's, while so many are behind at the most.
+_HELD_S: Final = 0.5
+_BEHIND_MAX: Final = 256
 # Until a lane that stands still is seen to, and looked at again.
 _LEAVE_EVERY_S: Final = 0.5
 # Where a message without a readable tenant is parked: its finder is an operator.
@@ -162,16 +166,21 @@ class Stage:
 
     async def _work(self, name: str, lane: Lane) -> None:
         stage = self._handler.stage
+        behind: set[asyncio.Task[None]] = set()
         while batch := await self._batch(name, lane):
             self._metrics.taken.labels(stage).inc(len(batch))
             self._metrics.batch_size.labels(stage).observe(len(batch))
             # All at once, so that their commands share a transaction.
-            recorded = await asyncio.gather(*map(self._recorded, batch))
-            self._acknowledge(
-                each.delivery
-                for each, is_recorded in zip(batch, recorded, strict=True)
-                if is_recorded and not each.is_left
-            )
+            working = {self._tasks.create_task(self._worked_on(each)) for each in batch}
+            _, held = await asyncio.wait(working, timeout=_HELD_S)
+            behind = {each for each in behind | held if not each.done()}
+            while len(behind) >= _BEHIND_MAX:
+                _, behind = await asyncio.wait(behind, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _worked_on(self, waiting: Waiting) -> None:
+        """See it recorded, and then acknowledge it."""
+        if await self._recorded(waiting) and not waiting.is_left:
+            self._acknowledge([waiting.delivery])
 
     def _acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         acknowledged = sum(self._acknowledger.done(each.event) for each in deliveries)

@@ -27,6 +27,7 @@ from telemetry.tracing import current_traceparent, remote_parent
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from uuid import UUID
 
     from opentelemetry.trace import Tracer
 
@@ -44,6 +45,10 @@ log = structlog.get_logger()
 
 # Whoever holds it is at its call, and done with it within seconds.
 _LOCKED_RETRY_S: Final = 1.0
+# An answer that is not recorded within this time waits for somebody who holds its account, or for
+# Postgres: it takes up no call's room any more, while so many wait like it at the most.
+_HELD_S: Final = 1.0
+_BEHIND_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class ProviderCalls:
         self._tasks = asyncio.TaskGroup()
         self._by_provider: Counter[str] = Counter()
         self._by_circuit: Counter[tuple[str, str]] = Counter()
+        # Attempts with an answer that is not recorded yet, and that take up no room.
+        self._behind: set[UUID] = set()
         self._changed = asyncio.Event()
         self._gauge = tools.metrics.stage.in_flight.labels(stage)
         for name, gateway in tools.gateways.items():
@@ -120,14 +127,29 @@ class ProviderCalls:
         """Make the call and record its outcome, in a task of its own."""
         self._count(claimed, +1)
         task = self._tasks.create_task(self._made(claimed, source))
-        task.add_done_callback(lambda _: self._count(claimed, -1))
+        task.add_done_callback(lambda _: self._ended(claimed))
+
+    def _ended(self, claimed: Claimed) -> None:
+        if claimed.attempt.id not in self._behind:
+            self._count(claimed, -1)
+        self._behind.discard(claimed.attempt.id)
+        self._show()
+
+    def _leave_behind(self, claimed: Claimed) -> None:
+        """Make room for others: its call is over."""
+        if len(self._behind) < _BEHIND_MAX:
+            self._behind.add(claimed.attempt.id)
+            self._count(claimed, -1)
 
     def _count(self, claimed: Claimed, change: int) -> None:
         attempt = claimed.attempt
         self._by_provider[attempt.provider] += change
         self._by_circuit[attempt.provider, circuit_of(attempt.operation)] += change
-        self._gauge.set(self._by_provider.total())
         self._changed.set()
+        self._show()
+
+    def _show(self) -> None:
+        self._gauge.set(self._by_provider.total() + len(self._behind))
 
     async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
         started = perf_counter()
@@ -138,7 +160,12 @@ class ProviderCalls:
             self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
         ):
             span.set_attribute("payment.id", str(payment_id))
-            kind = await self._recorded(claimed, await self._locked(claimed), source)
+            answer = await self._locked(claimed)
+            recording = asyncio.get_running_loop().call_later(_HELD_S, self._leave_behind, claimed)
+            try:
+                kind = await self._recorded(claimed, answer, source)
+            finally:
+                recording.cancel()
             log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
         self._tools.metrics.stage.processed.labels(stage, kind).inc()
         seconds = perf_counter() - started

@@ -1,7 +1,8 @@
 """Who asks: an API key `pk_<id>_<secret>`, or in open mode the one tenant there is.
 
 A key is looked up by its id and its secret compared by SHA-256 in constant time. What was
-looked up is believed for a few seconds, which is how long a revocation takes to be seen.
+looked up is believed for a few seconds, which is how long a revocation takes to be seen; that
+there is no such key, for half a second.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from api.access.scopes import Scope
 from api.http.problems import UNAUTHORIZED, Problem
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 
     from store.read.api_keys import ApiKey
 
+ValueT = TypeVar("ValueT")
+
 OPEN_TENANT: Final = "default"
 # How long a revocation may take to be seen; half a minute would be too long for a stolen key.
 BELIEVED_SECONDS: Final = 5.0
+# Strangers try again at once, and whoever was just given a key does not.
+UNKNOWN_SECONDS: Final = 0.5
 # Keys in use at once, with ample room; beyond that those unused for longest are looked up anew.
 _KNOWN_MAX: Final = 10_000
 
@@ -100,6 +106,7 @@ class ApiKeys:
         self._now = now
         self._monotonic = monotonic
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Lock] = {}
 
     async def principal(self, authorization: str | None) -> Principal:
@@ -125,20 +132,27 @@ class ApiKeys:
     async def _looked_up(self, key_id: str) -> _Known | None:
         """The stored key, asked for once however many requests wait for it."""
         async with self._asking.setdefault(key_id, asyncio.Lock()):
-            if known := self._believed(key_id):
-                return known
             try:
+                if known := self._believed(key_id):
+                    return known
+                if self._unknown.get(key_id, -inf) >= self._monotonic():
+                    return None
                 key = await self._find(key_id)
             finally:
                 self._asking.pop(key_id, None)
             if key is None:
+                _remember(self._unknown, key_id, self._monotonic() + UNKNOWN_SECONDS)
                 return None
             known = _Known(key, _principal_of(key), self._monotonic() + BELIEVED_SECONDS)
-            self._known[key_id] = known
-            self._known.move_to_end(key_id)
-            if len(self._known) > _KNOWN_MAX:
-                self._known.popitem(last=False)
+            _remember(self._known, key_id, known)
             return known
+
+
+def _remember(table: OrderedDict[str, ValueT], key_id: str, value: ValueT) -> None:
+    table[key_id] = value
+    table.move_to_end(key_id)
+    if len(table) > _KNOWN_MAX:
+        table.popitem(last=False)
 
 
 def _principal_of(key: ApiKey) -> Principal:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Committer(Protocol):
     """What handlers need of the group committer."""
 
-    async def submit(self, submission: Submission) -> Reply:
+    async def submit(self, submission: Submission, patience_s: float | None = None) -> Reply:
         """See `store.write.group_commit.GroupCommitter.submit`."""
         ...
 

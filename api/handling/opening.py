@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.access.authentication import ApiKeys, Authenticator, Open
+from api.access.key_lookup import KeyLookup
 from api.access.rate_limits import RateLimiter
 from api.handling.dependencies import Dependencies
 from api.handling.readiness import Readiness
@@ -18,7 +19,7 @@ from api.idempotency.known_database import KnownDatabase
 from api.idempotency.replay_cache import ReplayCache
 from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
-from store.read.api_keys import ApiKey, api_key_by_id
+from store.read.api_keys import ApiKey, api_keys_by_id
 from store.read.payments import settled_payments
 
 if TYPE_CHECKING:
@@ -39,13 +40,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a process hands its ingress; `reads` are connections that no commit waits for.
+    """What a process hands its ingress.
 
-    With `keys` a request needs one; without, everybody is the one tenant there is. `streams` is
-    the lag as it was measured last.
+    Connections by use, so that none of these waits for another, and no commit for any of them:
+    `reads` are the clients', with `lookups` keys and the database's identity are read, and with
+    `upkeep` readiness asks. With `keys` a request needs one; without, everybody is the one tenant
+    there is. `streams` is the lag as it was measured last.
     """
 
     reads: asyncpg.Pool[asyncpg.Record]
+    lookups: asyncpg.Pool[asyncpg.Record]
+    upkeep: asyncpg.Pool[asyncpg.Record]
     committer: Committer
     redis: Redis
     keys: bool
@@ -60,13 +65,13 @@ class Resources:
 async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     """All of it, until the stack is closed."""
     batched = await stack.enter_async_context(BatchedRedis(given.redis).running())
-    database = await stack.enter_async_context(KnownDatabase(given.reads).running())
+    database = await stack.enter_async_context(KnownDatabase(given.lookups).running())
     watch = PaymentWatch(_settled_in(given.reads))
-    readiness = Readiness(given.reads, given.redis, read_migrations())
+    readiness = Readiness(given.upkeep, given.redis, read_migrations())
     return Dependencies(
         pool=given.reads,
         committer=given.committer,
-        authenticator=_key_reader(given.reads) if given.keys else Open(),
+        authenticator=_key_reader(given.lookups) if given.keys else Open(),
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),
         replay_cache=ReplayCache(batched, database, given.metrics),
         watch=await stack.enter_async_context(watch.running()),
@@ -92,11 +97,11 @@ def _settled_in(
 
 
 def _key_reader(pool: asyncpg.Pool[asyncpg.Record]) -> Authenticator:
-    async def find(key_id: str) -> ApiKey | None:
+    async def read(key_ids: Sequence[str]) -> Mapping[str, ApiKey]:
         async with reading(pool) as connection:
-            return await api_key_by_id(connection, key_id)
+            return await api_keys_by_id(connection, key_ids)
 
-    return ApiKeys(find, lambda: datetime.now(UTC), time.monotonic)
+    return ApiKeys(KeyLookup(read).find, lambda: datetime.now(UTC), time.monotonic)
 
 
 def _request_ids() -> Callable[[], str]:

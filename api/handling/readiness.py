@@ -1,4 +1,8 @@
-"""Whether the ingress can do its work: what it needs, asked all at once, each with a deadline."""
+"""Whether the ingress can do its work now: what it needs, asked all at once, each with a deadline.
+
+It asks on connections of its own, so that no load of the process's is taken for an outage; and a
+no is asked for twice, on another connection, before it is given.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ import asyncpg
 from api.contract.responses.operations import CheckResponse, CheckStatus, HealthResponse
 from process.closing import end
 from store.migrations import pending
+from store.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 # Shorter than the second or more an orchestrator waits, so that it gets an answer, not silence.
 _SECONDS_MAX: Final = 0.9
+# What was well and says nothing for so long is not well any more; a busy server takes a while.
+_SILENT_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -34,10 +41,13 @@ class _Check:
     otherwise: CheckStatus
     # The question under way: one that hangs is not asked again beside it.
     asking: asyncio.Task[CheckResponse] | None = None
+    asked_at: float = 0.0
+    # As it was answered last.
+    answered: CheckResponse | None = None
 
 
 class Readiness:
-    """Asks Postgres, for its migrations too, and Redis, without which the ingress is degraded."""
+    """Asks Postgres to write, and for its migrations; and Redis, without which it is degraded."""
 
     def __init__(
         self,
@@ -82,15 +92,16 @@ class Readiness:
         asked = list(self._checks.values())
         for check in asked:
             if check.asking is None or check.asking.done():
-                check.asking = self._tasks.create_task(_answer(check))
+                check.asked_at = perf_counter()
+                check.asking = self._tasks.create_task(self._answer(check))
         # Not by cancelling: a driver may take long to let go of what it was cancelled in.
         await asyncio.wait([each.asking for each in asked if each.asking], timeout=_SECONDS_MAX)
         return [_answered(check) for check in asked]
 
     async def _postgres(self) -> str | None:
         async with self._pool.acquire() as connection:
-            await connection.fetchval("SELECT 1")
-        return None
+            written = await connection.fetchval(query("write_probe"))
+        return "takes no writes" if written is None else None
 
     async def _migrated(self) -> str | None:
         async with self._pool.acquire() as connection:
@@ -101,18 +112,29 @@ class Readiness:
         await self._redis.ping()
         return None
 
+    async def _answer(self, check: _Check) -> CheckResponse:
+        started = perf_counter()
+        detail = await _asked(check)
+        if detail is not None:
+            # It may be the session that is not well: one of a primary that was demoted, say.
+            await self._pool.expire_connections()
+            detail = await _asked(check)
+        status = CheckStatus.OK if detail is None else check.otherwise
+        seconds = round(perf_counter() - started, 6)
+        check.answered = CheckResponse(status=status, seconds=seconds, detail=detail)
+        return check.answered
 
-async def _answer(check: _Check) -> CheckResponse:
-    started = perf_counter()
+
+async def _asked(check: _Check) -> str | None:
     try:
-        detail = await check.ask()
+        return await check.ask()
     except Exception as error:  # noqa: BLE001 - a check that fails in a new way has failed
-        detail = f"does not answer ({type(error).__name__})"
-    status = CheckStatus.OK if detail is None else check.otherwise
-    return CheckResponse(status=status, seconds=round(perf_counter() - started, 6), detail=detail)
+        return f"does not answer ({type(error).__name__})"
 
 
 def _answered(check: _Check) -> CheckResponse:
     if check.asking is not None and check.asking.done():
         return check.asking.result()
+    if check.answered is not None and perf_counter() - check.asked_at < _SILENT_S:
+        return check.answered
     return CheckResponse(status=check.otherwise, seconds=_SECONDS_MAX, detail="does not answer")

@@ -27,6 +27,7 @@ from api.idempotency.key import fingerprint
 from payments.decision import Refused
 from store.write.group_commit import (
     Answer,
+    Held,
     Idempotency,
     KeyInFlight,
     KeyReused,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 Rendering = Callable[["Result"], Answer]
 
+# Nobody waits longer for a commit: clients give up after ten seconds or so, knowing nothing.
+_PATIENCE_S: Final = 6.0
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
@@ -68,7 +71,8 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
             call.headers |= _REPLAYED
             call.deps.metrics.idempotency.replays.labels("cache").inc()
             return Answered(first)
-        reply = await call.deps.committer.submit(_submission(call, command, asked, render))
+        submission = _submission(call, command, asked, render)
+        reply = await call.deps.committer.submit(submission, _PATIENCE_S)
     except KeyReused:
         call.deps.metrics.idempotency.conflicts.labels("reused").inc()
         raise Problem(
@@ -84,7 +88,8 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
             OVERLOADED, "more requests are waiting than is useful", headers=wait
         ) from None
     except StoreUnavailable as error:
-        detail = "the database is away; try again with the same Idempotency-Key"
+        what = "what it needs is held" if isinstance(error, Held) else "the database is away"
+        detail = f"{what}; try again with the same Idempotency-Key"
         raise Problem(UNAVAILABLE, detail, headers=RETRY_SOON) from error
     return _answered(call, asked, reply)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from payments.account import TURNOVER_MINOR_MAX, Account, AccountStatus
+from payments.account import CHANGES_MAX, TURNOVER_MINOR_MAX, Account, AccountStatus
 from payments.decision import RefusalCode, Refused
 
 if TYPE_CHECKING:
@@ -43,12 +43,17 @@ def lacks_funds(account: Account, amount: Money) -> Refused | None:
 
 
 def exceeds_turnover(account: Account, amount: Money, *, by: Side) -> Refused | None:
-    """Why the account has moved too much to move more.
+    """Why the account has moved too much to move more, or too often.
 
     Not asked of what gives money back: whatever was accepted can be returned.
     """
     is_debit = by is Side.DEBIT
     moved = account.debits_posted + account.debits_pending if is_debit else account.credits_posted
+    if account.version >= CHANGES_MAX:
+        return Refused(
+            RefusalCode.ACCOUNT_TURNOVER_EXCEEDED,
+            f"account {account.id} has changed as often as an account can: open another",
+        )
     if moved + amount.amount_minor <= TURNOVER_MINOR_MAX:
         return None
     return Refused(

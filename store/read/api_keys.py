@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from store.queries import query
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from asyncpg import Record
@@ -36,6 +37,14 @@ async def api_key_by_id(connection: PoolConnectionProxy, key_id: str) -> ApiKey 
     """The key, valid or not, or None."""
     row = await connection.fetchrow(query("api_key_by_id"), key_id)
     return api_key_from(row) if row else None
+
+
+async def api_keys_by_id(
+    connection: PoolConnectionProxy, key_ids: Sequence[str]
+) -> dict[str, ApiKey]:
+    """Those of the keys that there are, valid or not, by their ids."""
+    rows = await connection.fetch(query("api_keys_by_id"), key_ids)
+    return {row["id"]: api_key_from(row) for row in rows}
 
 
 async def api_keys(connection: PoolConnectionProxy, tenant_id: str | None) -> list[ApiKey]:

@@ -4,6 +4,10 @@
 SELECT * FROM api_keys
 WHERE id = :id;
 
+-- name: api_keys_by_id
+SELECT * FROM api_keys
+WHERE id = any($1::text[]);
+
 -- name: api_keys
 SELECT * FROM api_keys
 WHERE $1::text IS NULL OR tenant_id = $1

@@ -1,4 +1,4 @@
--- Which database this is, beyond its name.
+-- The database itself: which one it is beyond its name, and whether it takes a write.
 
 -- name: database_identity
 -- A server's run, a database of it and a table's file: no backup that was restored has all
@@ -10,3 +10,12 @@ SELECT
     )
 FROM pg_database
 WHERE datname = current_database();
+
+-- name: write_probe
+-- The cheapest write that is one: it needs no table and no lock, is in the WAL, and is committed.
+-- NULL where nothing may be written, which no message in the WAL is refused for.
+SELECT
+    CASE
+        WHEN current_setting('transaction_read_only') = 'off'
+            THEN pg_logical_emit_message(TRUE, 'payments', 'ready?')
+    END;

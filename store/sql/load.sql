@@ -1,6 +1,7 @@
 -- What a batch of commands must see before it decides. Rows are locked in one
 -- order everywhere: payments, dead letters, accounts, payment methods, each by id; so no
 -- two batches can wait for each other. NO KEY: ids never change, so foreign keys need not wait.
+-- What a batch does that has waited for long enough is in load_free.sql.
 
 -- name: payments_of_refunds
 SELECT id, payment_id FROM refunds

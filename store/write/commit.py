@@ -6,21 +6,24 @@ effect, refusals included, so it is never lost and never there without it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import asyncpg
 import orjson
 import structlog
 
 from payments.decision import Refused
 from payments.decisions.decide import decide
+from store.faults import KeyHeldError
 from store.queries import bound
 from store.rows import columns
 from store.write.batch import Working, load
 from store.write.record import Recorded, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from asyncpg import Record
@@ -38,6 +41,10 @@ class KeyReused(Exception):
 
 class KeyInFlight(Exception):
     """Another request with this key has been at work for as long as we wait."""
+
+
+class RowHeld(Exception):
+    """Somebody else holds a row that the command needs: nothing was decided, nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,13 @@ class Submission:
     traceparent: str | None = None
     idempotency: Idempotency | None = None
     render: Callable[[Result | Refused], Answer] | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is; empty where the command does not say."""
+        if self.idempotency is not None:
+            return self.idempotency.tenant_id
+        return getattr(self.command, "tenant_id", None) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +129,33 @@ async def commit(
     connection: PoolConnectionProxy,
     submissions: Sequence[Submission],
     context: Callable[[], Context],
+    *,
+    skips_held: bool = False,
 ) -> Committed:
-    """Decide and record the submissions in order.
+    """Decide and record the submissions in order; RowHeld for those that it `skips_held`.
 
     To be called inside a transaction; what it returns counts only once that is committed.
     """
     known = await _known_answers(connection, submissions)
     new = [each for each in submissions if not _replayed(each, known)]
-    working = await load(connection, [each.command for each in new])
+    commands = [each.command for each in new]
+    working = await load(connection, commands, skips_held=skips_held)
     batch = _Batch(working, known)
     replies = [batch.reply(each, context) for each in submissions]
     await record(connection, batch.recorded)
     if batch.keys:
-        await connection.execute(*columns("insert_idempotency_keys", batch.keys))
+        with _naming_keys():
+            await connection.execute(*columns("insert_idempotency_keys", batch.keys))
     return Committed(replies, batch.outcomes)
+
+
+@contextmanager
+def _naming_keys() -> Iterator[None]:
+    """Say of a lock that a key is what it is waited for: another request with it is at work."""
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        raise KeyHeldError(str(error)) from error
 
 
 class _Batch:
@@ -145,6 +172,8 @@ class _Batch:
         earlier = _replayed(submission, self._known)
         if earlier is not None:
             return earlier
+        if self._working.is_held(submission.command):
+            return RowHeld()
         at = context()
         try:
             outcome = decide(submission.command, self._working.state(), at)

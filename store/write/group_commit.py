@@ -1,26 +1,26 @@
 """Group commit: concurrent commands share one transaction, and each gets its own outcome.
 
-A command waits in a bounded queue, is decided with the others of its batch under
-one set of row locks, and its caller is answered only after the COMMIT that backs
+A command waits in a bounded queue in which tenants take turns, is decided with the others of its
+batch under one set of row locks, and its caller is answered only after the COMMIT that backs
 the answer. A batch is whatever came in while the one before it was being committed,
 and goes beside that one only if it is slow; who comes to an idle committer waits for
-nobody. A command that cannot be recorded fails alone, since a batch that fails is run
-again one by one.
+nobody. Nobody stops anybody: a command that cannot be recorded fails alone, since a batch that
+fails is run again in halves; one that needs what somebody else holds is set aside, and the others
+of its batch go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self, assert_never
 
-import asyncpg
 import structlog
 
+from store.faults import Fault, KeyHeldError, fault_of
 from store.write.commit import (
     Answer,
     Committed,
@@ -28,16 +28,21 @@ from store.write.commit import (
     KeyInFlight,
     KeyReused,
     Reply,
+    RowHeld,
     Submission,
     commit,
     is_kept,
 )
 from store.write.counting import count
-from store.write.record import VersionConflictError
+from store.write.fair_queue import FairQueue, has_room
+from store.write.set_aside import SetAside
+from store.write.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    import asyncpg
 
     from payments.decision import Context
     from telemetry.metrics import Metrics
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "GroupCommitter",
+    "Held",
     "Idempotency",
     "KeyInFlight",
     "KeyReused",
@@ -58,29 +64,18 @@ __all__ = [
 
 log = structlog.get_logger()
 
-# The database is away, going away or coming back: nothing is wrong with the command.
-_UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InsufficientResourcesError,
-)
-# Another transaction was faster; decided again, the command sees what it did.
-_CONFLICT = (
-    asyncpg.UniqueViolationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    VersionConflictError,
-)
 # Twice is a race lost twice; three times is a bug that must be seen.
-_TRIES = 3
+_TRIES: Final = 3
+# Beside the batches in flight: what was set aside is tried on a connection of its own.
+_CONNECTIONS_ASIDE: Final = 1
 
 
 class StoreUnavailable(Exception):
     """Postgres is away. If it left during COMMIT, the command may be recorded."""
+
+
+class Held(StoreUnavailable):
+    """The command has waited for as long as its caller does. It may still be recorded."""
 
 
 class Overloaded(Exception):
@@ -110,12 +105,10 @@ class Limits:
     pace_s: float = 0.005
     queue_max: int = 4096
 
-
-@dataclass(slots=True)
-class _Waiting:
-    submission: Submission
-    answer: asyncio.Future[Reply]
-    since: float
+    @property
+    def connections(self) -> int:
+        """As many of them a committer uses at once."""
+        return self.in_flight + _CONNECTIONS_ASIDE
 
 
 class GroupCommitter:
@@ -133,7 +126,9 @@ class GroupCommitter:
         self._all_metrics = metrics
         self._metrics = metrics.group_commit
         self._limits = limits
-        self._queue: deque[_Waiting] = deque()
+        self._queue = FairQueue()
+        self._aside = SetAside(self._again)
+        self._metrics.set_aside.set_function(lambda: len(self._aside))
         self._arrived = asyncio.Event()
         self._closing = False
         self._begun: list[float] = []  # when each batch in flight was
@@ -148,6 +143,7 @@ class GroupCommitter:
         await self._tasks.__aenter__()
         for number in range(self._limits.in_flight):
             self._tasks.create_task(self._work(), name=f"group-commit-{number}")
+        self._tasks.create_task(self._aside.run(), name="group-commit-aside")
         return self
 
     async def __aexit__(
@@ -159,21 +155,40 @@ class GroupCommitter:
         """Commit what is queued, then stop."""
         self._closing = True
         self._arrived.set()
+        self._aside.close()
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def submit(self, submission: Submission) -> Reply:
+    async def submit(self, submission: Submission, patience_s: float | None = None) -> Reply:
         """The command's own outcome, after its commit.
 
-        Raises Overloaded (nothing was done), StoreUnavailable, KeyReused, KeyInFlight.
+        Raises Overloaded (nothing was done), StoreUnavailable, KeyReused; after `patience_s`
+        seconds Held, or KeyInFlight where another request with the key is what it waits for.
         A cancelled caller's command may still be recorded.
         """
-        if len(self._queue) >= self._limits.queue_max or self._closing:
-            raise Overloaded(len(self._queue) / self._drain_rate)
+        self._admit(submission.tenant_id)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(submission, answer, perf_counter()))
+        waiting = Waiting(submission, answer, perf_counter())
+        self._queue.put(waiting)
         self._metrics.queue_depth.set(len(self._queue))
         self._arrived.set()
-        return await answer
+        if patience_s is None:
+            return await answer
+        try:
+            async with asyncio.timeout(patience_s):
+                return await answer
+        except TimeoutError:
+            if waiting.key_is_held:
+                raise KeyInFlight from None
+            raise Held(f"not recorded within {patience_s:g} s") from None
+
+    def _admit(self, tenant_id: str) -> None:
+        """Raises Overloaded where the tenant, or all of them together, have enough waiting."""
+        own = self._queue.of(tenant_id) + self._aside.of(tenant_id)
+        total = len(self._queue) + len(self._aside)
+        tenants = self._queue.tenants + (not self._queue.of(tenant_id))
+        room = has_room(own=own, total=total, tenants=tenants, total_max=self._limits.queue_max)
+        if self._closing or not room:
+            raise Overloaded(own * tenants / self._drain_rate)
 
     async def _work(self) -> None:
         while self._queue or not self._closing:
@@ -194,84 +209,113 @@ class GroupCommitter:
         pace_s = max(self._limits.pace_s, 2 * min(self._last_took_s, self._limits.slow_s))
         return max(slow_at, self._last_begun + pace_s) - perf_counter()
 
-    async def _in_flight(self, batch: Sequence[_Waiting]) -> None:
+    async def _in_flight(self, batch: Sequence[Waiting]) -> None:
         begun = self._last_begun = perf_counter()
         self._begun.append(begun)
         try:
-            await self._run(batch)
+            # While somebody waits for what is held, nobody waits for it once more.
+            await self._run(batch, skips_held=len(self._aside) > 0)
         finally:
             self._begun.remove(begun)
             self._last_took_s = perf_counter() - begun if len(batch) > 1 else 0.0
             self._ended.set()
 
-    def _take(self) -> list[_Waiting]:
-        size = min(self._limits.batch_max, len(self._queue))
-        taken = [self._queue.popleft() for _ in range(size)]
+    def _take(self) -> list[Waiting]:
+        taken = self._queue.take(self._limits.batch_max)
         self._metrics.queue_depth.set(len(self._queue))
-        self._metrics.queue_age.set(perf_counter() - taken[0].since if taken else 0.0)
+        oldest = min((each.since for each in taken), default=None)
+        self._metrics.queue_age.set(0.0 if oldest is None else perf_counter() - oldest)
         return [each for each in taken if not each.answer.done()]
 
-    async def _run(self, batch: Sequence[_Waiting]) -> None:
-        started = perf_counter()
-        try:
-            committed = await self._commit(batch)
-        except Exception as error:  # noqa: BLE001 - every waiting caller gets the failure as its own
-            await self._failed(batch, error)
+    async def _again(self, batch: Sequence[Waiting]) -> None:
+        await self._run(batch, skips_held=True)
+
+    async def _run(self, batch: Sequence[Waiting], *, skips_held: bool) -> None:
+        """Answer each, but for those that are set aside."""
+        remaining = _TRIES
+        while True:
+            remaining -= 1
+            try:
+                await self._recorded(batch, skips_held=skips_held)
+            except Exception as error:  # noqa: BLE001 - every waiting caller gets the failure as its own
+                fault = fault_of(error)
+                self._metrics.retries.labels(_reason(error, fault)).inc()
+                match fault:
+                    case Fault.AWAY:
+                        _unavailable(batch, error)
+                    case Fault.HELD if not skips_held:
+                        skips_held = True
+                        continue
+                    case Fault.HELD:
+                        self._hold(batch, error)
+                    case Fault.RACE if remaining:
+                        continue
+                    case Fault.RACE | Fault.BUG:
+                        await self._apart(batch, error, skips_held=skips_held)
+                    case never:
+                        assert_never(never)
             return
+
+    async def _recorded(self, batch: Sequence[Waiting], *, skips_held: bool) -> None:
+        started = perf_counter()
+        committed = await self._commit(batch, skips_held=skips_held)
         seconds = perf_counter() - started
         self._metrics.batch_size.observe(len(batch))
         self._metrics.seconds.observe(seconds)
         self._drain_rate += (len(batch) / seconds - self._drain_rate) / 16
         self._answered(batch, committed)
 
-    def _answered(self, batch: Sequence[_Waiting], committed: Committed) -> None:
+    def _answered(self, batch: Sequence[Waiting], committed: Committed) -> None:
+        held = []
         for waiting, reply in zip(batch, committed.replies, strict=True):
-            _answer(waiting, reply)
+            if isinstance(reply, RowHeld):
+                held.append(waiting)
+            else:
+                waiting.give(reply)
         for command, outcome in committed.outcomes:
             count(command, outcome, self._all_metrics)
+        # Of those that wait for rows any number can be tried at once.
+        self._aside.put(held, self._limits.batch_max)
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> Committed:
-        async with self._pool.acquire() as connection, connection.transaction():
-            submissions = [each.submission for each in batch]
-            return await commit(connection, submissions, self._context)
-
-    async def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        """Nothing of the batch was committed: find out whose fault it is, if anybody's."""
-        if isinstance(error, _UNAVAILABLE):
-            self._metrics.retries.labels("unavailable").inc()
-            log.warning("postgres is away", error=repr(error), commands=len(batch))
-            for waiting in batch:
-                _answer(waiting, StoreUnavailable(str(error)))
-            return
-        self._metrics.retries.labels(type(error).__name__).inc()
-        for waiting in batch:
-            await self._alone(waiting)
-
-    async def _alone(self, waiting: _Waiting) -> None:
-        for remaining in reversed(range(_TRIES)):
+    async def _commit(self, batch: Sequence[Waiting], *, skips_held: bool) -> Committed:
+        submissions = [each.submission for each in batch]
+        async with self._pool.acquire() as connection:
             try:
-                committed = await self._commit([waiting])
-            except asyncpg.LockNotAvailableError as error:
-                in_flight = KeyInFlight() if waiting.submission.idempotency else None
-                _answer(waiting, in_flight or StoreUnavailable(str(error)))
-            except _UNAVAILABLE as error:
-                _answer(waiting, StoreUnavailable(str(error)))
-            except _CONFLICT as error:
-                if remaining:
-                    continue
-                _answer(waiting, error)
+                async with connection.transaction():
+                    return await commit(
+                        connection, submissions, self._context, skips_held=skips_held
+                    )
             except Exception as error:
-                log.exception("a command could not be recorded", command=waiting.submission.command)
-                _answer(waiting, error)
-            else:
-                self._answered([waiting], committed)
+                if fault_of(error) is Fault.AWAY:
+                    # It, and the idle ones, may be those of a server that is the primary no more.
+                    connection.terminate()
+                    await self._pool.expire_connections()
+                raise
+
+    def _hold(self, batch: Sequence[Waiting], error: Exception) -> None:
+        """Set all aside: what holds them up together is found by asking for fewer at once."""
+        for waiting in batch:
+            waiting.key_is_held = isinstance(error, KeyHeldError) and len(batch) == 1
+        self._aside.put(batch, len(batch) // 2)
+
+    async def _apart(self, batch: Sequence[Waiting], error: Exception, *, skips_held: bool) -> None:
+        """Nothing of the batch was committed: find out whose fault it is, half by half."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._run(batch[:middle], skips_held=skips_held)
+            await self._run(batch[middle:], skips_held=skips_held)
             return
+        for waiting in batch:
+            command = waiting.submission.command
+            log.error("a command could not be recorded", command=command, exc_info=error)
+            waiting.give(error)
 
 
-def _answer(waiting: _Waiting, reply: Reply | Exception) -> None:
-    if waiting.answer.done():  # its caller went away
-        return
-    if isinstance(reply, Exception):
-        waiting.answer.set_exception(reply)
-    else:
-        waiting.answer.set_result(reply)
+def _reason(error: Exception, fault: Fault) -> str:
+    return "unavailable" if fault is Fault.AWAY else type(error).__name__
+
+
+def _unavailable(batch: Sequence[Waiting], error: Exception) -> None:
+    log.warning("postgres is away", error=repr(error), commands=len(batch))
+    for waiting in batch:
+        waiting.give(StoreUnavailable(str(error)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from store.faults import VersionConflictError
 from store.queries import query
 from store.rows import columns
 from store.write.outbox import event_payload, messages, superseded
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from payments.decision import Decision
     from payments.events import Event
     from store.write.outbox import OutboxValues
-
-
-class VersionConflictError(Exception):
-    """A row is not as it was when it was read, though it was locked: nothing may be committed."""
 
 
 class _Versioned(Protocol):

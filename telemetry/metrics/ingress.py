@@ -75,9 +75,12 @@ class GroupCommitMetrics:
         self.queue_age = declare.gauge(
             "group_commit_queue_age_seconds", "Seconds the oldest waiting command has waited."
         )
+        self.set_aside = declare.gauge(
+            "group_commit_set_aside", "Commands that wait for what somebody else holds."
+        )
         self.retries = declare.counters(
             "group_commit_retries_total",
-            "Batches that failed (unavailable, or an error's class: run again one by one).",
+            "Batches that failed (unavailable, or an error's class: run again, at last in halves).",
             "reason",
         )
 

@@ -92,6 +92,25 @@ async def test_a_claim_whose_worker_fell_silent_is_asked_after(
     assert claim.attempt.provider_key == f"charge-{payment.id}"
 
 
+async def test_a_payment_that_somebody_has_locked_keeps_nobody_else_asleep(
+    idle_shop: Shop, schedule: Schedule, brisk_committer: GroupCommitter
+) -> None:
+    """It stays due, and is woken when it is free."""
+    schedule = replace(schedule, committer=brisk_committer)
+    customer = await idle_shop.customer()
+    locked, *others = [await idle_shop.bought(customer) for _ in range(4)]
+    for each in (locked, *others):
+        await idle_shop.did(ClaimPayment(each.id, 1, "silent"))
+    await all_fall_due(idle_shop)
+    async with idle_shop.locked(locked):
+        async with asyncio.timeout(30):
+            await schedule.wake_due()
+        assert {await idle_shop.status(each) for each in others} == {"unknown"}
+        assert await idle_shop.status(locked) == "processing"
+    await schedule.wake_due()
+    assert await idle_shop.status(locked) == "unknown"
+
+
 async def authorized(shop: Shop) -> Payment:
     """A payment whose money is held, by us and by its provider."""
     customer = await shop.customer()

@@ -7,6 +7,9 @@ import pytest
 
 from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, running
+from tests.support.api.launch import launch
+
+__all__ = ["client", "guarded", "ingress", "launch"]
 
 
 @pytest.fixture

@@ -9,16 +9,14 @@ import subprocess
 import sys
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 import pytest
 
-from local.program import Program, free_port, running, start, stop, until_ready
-from tests.support.api.ingress import Client, Reply
+from local.program import free_port, running, start, stop, until_ready
+from tests.support.api.launch import ROOT, Launch, client_of, is_ready
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -26,68 +24,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from process.addresses import DatabaseAddress, RedisAddress
-
-ROOT = Path(__file__).parents[3]
-# Readiness promises an answer within a second; a busy machine may need some more.
-_PATIENCE = aiohttp.ClientTimeout(total=5)
-
-
-@dataclass
-class Launch:
-    """How to start an ingress of this test."""
-
-    environment: dict[str, str]
-    directory: Path
-
-    def program(self, port: int, **settings: str) -> Program:
-        return Program(
-            name="api",
-            command=(sys.executable, "-m", "api"),
-            directory=ROOT,
-            log=self.directory / "api.log",
-            address=f"127.0.0.1:{port}",
-            is_ready=lambda: _is_ready(port),
-            environment=self.environment | {"PAYMENTS_SERVER_PORT": str(port)} | settings,
-        )
-
-
-@pytest.fixture
-def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Path) -> Launch:
-    """On the test's own database and Valkey, in open mode, without a broker."""
-    inherited = {
-        name: text for name, text in os.environ.items() if not name.startswith("PAYMENTS_")
-    }
-    ours = {
-        "PAYMENTS_AUTH_MODE": "open",
-        "PAYMENTS_DATABASE_HOST": database.host,
-        "PAYMENTS_DATABASE_PORT": str(database.port),
-        "PAYMENTS_DATABASE_USER": database.user,
-        "PAYMENTS_DATABASE_PASSWORD": database.password,
-        "PAYMENTS_DATABASE_DATABASE": database.database,
-        "PAYMENTS_REDIS_HOST": redis_address.host,
-        "PAYMENTS_REDIS_PORT": str(redis_address.port),
-        "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "PAYMENTS_SERVER_SHUTDOWN_DELAY": "0",
-    }
-    return Launch(inherited | ours, tmp_path)
-
-
-async def _is_ready(port: int) -> bool:
-    try:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{port}/health/ready", timeout=_PATIENCE) as response,
-        ):
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
-
-
-@asynccontextmanager
-async def _client(port: int) -> AsyncIterator[Client]:
-    async with aiohttp.ClientSession() as session:
-        yield Client(session, f"http://127.0.0.1:{port}")
+    from tests.support.api.ingress import Client, Reply
 
 
 async def _pay_until_refused(client: Client, account: str, sent: asyncio.Semaphore) -> list[Reply]:
@@ -109,7 +46,7 @@ async def test_whoever_was_let_in_is_answered_before_the_process_ends(
     program = launch.program(port)
     process = await start(program)
     await until_ready(program, process, within_seconds=30)
-    async with _client(port) as client:
+    async with client_of(port) as client:
         account = await client.account()
         sent = asyncio.Semaphore(0)
         async with asyncio.TaskGroup() as tasks:
@@ -138,7 +75,7 @@ async def test_who_waits_for_a_payment_does_not_hold_up_the_end(launch: Launch) 
     program = launch.program(port)
     process = await start(program)
     await until_ready(program, process, within_seconds=30)
-    async with _client(port) as client, asyncio.timeout(15):
+    async with client_of(port) as client, asyncio.timeout(15):
         body = {
             "payment_type": "external_payment",
             "source_account_id": await client.account(),
@@ -160,7 +97,7 @@ async def test_an_answer_nobody_was_given_is_given_after_a_crash(launch: Launch)
     program = launch.program(port)
     process = await start(program)
     await until_ready(program, process, within_seconds=30)
-    async with _client(port) as client:
+    async with client_of(port) as client:
         body = {
             "payment_type": "external_payment",
             "source_account_id": await client.account(),
@@ -176,7 +113,7 @@ async def test_an_answer_nobody_was_given_is_given_after_a_crash(launch: Launch)
         await process.wait()
         with pytest.raises(aiohttp.ClientError):
             await waiting
-    async with running(launch.program(port)), _client(port) as client:
+    async with running(launch.program(port)), client_of(port) as client:
         replies = [
             await client.post("/api/v1/payments", body, key=key, Prefer=f"wait={seconds}")
             for seconds in (0, 1, 0)
@@ -194,7 +131,7 @@ async def test_two_processes_share_a_port_and_one_key_is_one_payment(launch: Lau
     """The kernel spreads connections over both; what they share is the database."""
     port = free_port()
     async with running(launch.program(port)), _running_beside(launch, port) as second:
-        async with _client(port) as client:
+        async with client_of(port) as client:
             account, key = await client.account(), str(uuid.uuid4())
         replies = await asyncio.gather(*(_pay_alone(port, account, key) for _ in range(20)))
         assert {reply.status for reply in replies} == {202}
@@ -206,7 +143,7 @@ async def test_a_log_line_names_request_trace_and_payment(launch: Launch) -> Non
     """One JSON line a request, with the ids its answer had; and the lag is measured."""
     port = free_port()
     program = launch.program(port)
-    async with running(program), _client(port) as client:
+    async with running(program), client_of(port) as client:
         reply = await client.pay(await client.account())
         streams = await client.get("/api/v1/streams")
     lines = [orjson.loads(line) for line in program.log.read_bytes().splitlines()]
@@ -227,7 +164,7 @@ async def _running_beside(launch: Launch, port: int) -> AsyncIterator[Process]:
     beside = launch.program(port, **settings)
     process = await start(beside)
     try:
-        while not await _is_ready(metrics_port):
+        while not await is_ready(metrics_port):
             assert process.returncode is None
             await asyncio.sleep(0.05)
         yield process
@@ -237,7 +174,7 @@ async def _running_beside(launch: Launch, port: int) -> AsyncIterator[Process]:
 
 async def _pay_alone(port: int, account: str, key: str) -> Reply:
     """On a connection of its own, so that the kernel chooses a process."""
-    async with _client(port) as client:
+    async with client_of(port) as client:
         return await client.pay(account, key=key)
 
 

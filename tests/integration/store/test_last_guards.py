@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import pytest
 
-from payments.account import Account
+from payments.account import CHANGES_MAX, Account
 from payments.commands import AttachPaymentMethod, CancelPayment, CreatePayment, NotifyPayment
+from payments.decision import RefusalCode, Refused
 from payments.notification import Reported
 from payments.payment import Payment
 from store.queries import query
@@ -71,6 +72,22 @@ async def test_postgres_refuses_what_no_decision_may_say(
     """Each as a hand or a bad release could write it, past every decision."""
     with pytest.raises((asyncpg.CheckViolationError, asyncpg.UniqueViolationError)):
         await books.execute(_REFUSED[what])
+
+
+async def test_an_account_at_its_last_version_is_told_so(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Before the column ends: nothing of it is taken for a database that is away."""
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    taken = await _accepted(committer, pay(account.id))
+    await pool.execute("UPDATE accounts SET version = $1", CHANGES_MAX)
+    refused = (await committer.submit(Submission(pay(account.id)))).result
+    assert isinstance(refused, Refused)
+    assert refused.code is RefusalCode.ACCOUNT_TURNOVER_EXCEEDED
+    cancelled = (await committer.submit(Submission(CancelPayment(TENANT, taken.id)))).result
+    assert isinstance(cancelled, Payment)
+    assert await pool.fetchval("SELECT version FROM accounts") == CHANGES_MAX + 1
 
 
 # The days of the daily partitions and one that only the default one takes, by their distance.

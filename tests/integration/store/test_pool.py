@@ -26,6 +26,21 @@ async def test_a_session_gives_up_rather_than_wait_without_end(
     assert settings == ["tests", "UTC", "15s", "5s", "10s"]
 
 
+async def test_a_commit_is_on_disk_whatever_the_server_does_for_others(
+    database: DatabaseAddress,
+) -> None:
+    """What is stronger than that stays as it is."""
+    administrator = await connect_single(database, application_name="payments migrate")
+    found = []
+    for configured in ("off", "local", "remote_apply"):
+        name = f"ALTER DATABASE {database.database} SET synchronous_commit = '{configured}'"
+        await administrator.execute(name)
+        async with await connect(database, application_name="tests", size=1) as single:
+            found.append(await single.fetchval("SHOW synchronous_commit"))
+    await administrator.close()
+    assert found == ["on", "local", "remote_apply"]
+
+
 async def test_a_transaction_that_was_left_open_does_not_reach_the_next_user(
     database: DatabaseAddress,
 ) -> None:

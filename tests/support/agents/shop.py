@@ -150,8 +150,8 @@ class Shop:
         finally:
             await self.pool.execute("DROP FUNCTION meet_a_bug CASCADE")
 
-    async def is_kept_waiting(self, who: str = "payments-agents-charge") -> bool:
-        """Whether a statement of theirs, the charge stage's unless said, stands before a lock."""
+    async def is_kept_waiting(self, who: str) -> bool:
+        """Whether a statement of theirs stands before a lock."""
         return bool(
             await self.pool.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

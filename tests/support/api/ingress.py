@@ -190,6 +190,8 @@ async def running(
         )
         resources = Resources(
             reads=pool,
+            lookups=pool,
+            upkeep=pool,
             committer=committer,
             redis=await stack.enter_async_context(redis.client(redis_address)),
             keys=options.keys,

@@ -214,7 +214,7 @@ async def test_what_is_not_recorded_yet_comes_again(
     await eventually(charges.is_read)
     kept = await shop.bought(customer)
     async with shop.locked(kept):
-        await eventually(shop.is_kept_waiting)
+        await eventually(worker.waits_for_a_row)
         others = [await shop.bought(customer, Provider("paypal")) for _ in range(20)]
         await shop.settles(others)
 

@@ -110,6 +110,30 @@ async def test_a_handler_that_raises_parks_its_message_and_the_stage_goes_on(
     assert (letter["reason"], letter["message_value"]) == (reason, value)
 
 
+async def test_a_message_that_waits_for_a_row_holds_up_none_after_it(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """But those of its own key; it is acknowledged when it is recorded, and they after it."""
+    let_go = asyncio.Event()
+
+    async def held(offset: int) -> None:
+        if offset == 1:
+            await let_go.wait()
+
+    topic, handler = Topic(), Handler(held)
+    for key in (b"a", b"held", b"b", b"held"):
+        topic.deliver(work(uuid4()), headers_of_work(), key)
+    async with at_work(Stage(handler, committer, metrics), topic):
+        try:
+            await eventually(lambda: handler.begun == [0, 1, 2])
+            topic.deliver(work(uuid4()), headers_of_work(), b"c")
+            await eventually(lambda: handler.begun == [0, 1, 2, 4])
+            assert topic.acked == [0]
+        finally:
+            let_go.set()
+        await eventually(lambda: topic.acked == [0, 1, 2, 3, 4])
+
+
 async def test_poison_that_comes_again_is_parked_once(
     pool: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter, metrics: Metrics
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
     from process.addresses import DatabaseAddress
     from store.write.group_commit import GroupCommitter
 
-RECEIVERS_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-    AND application_name = 'payments-agents-webhooks'
-"""
+WAITS = re.compile(r"^payments_group_commit_set_aside [1-9]", re.MULTILINE)
 
 
 @pytest.fixture
@@ -85,6 +82,11 @@ async def claimed_payment(committer: GroupCommitter) -> Claimed:
     return claimed
 
 
+async def page(url: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
 async def deliver(address: str, event: object) -> tuple[int, str]:
     body = orjson.dumps(event)
     headers = {"Stripe-Signature": signature(body, SECRET, time.time())}
@@ -111,7 +113,8 @@ async def test_killed_while_it_records_it_has_taken_nothing(
             delivery = asyncio.ensure_future(deliver(program.address, event))
 
             async def is_recording() -> bool:
-                return bool(await pool.fetchval(RECEIVERS_WAITING))
+                port = program.environment["PAYMENTS_OBSERVABILITY_METRICS_PORT"]
+                return bool(WAITS.search(await page(f"http://127.0.0.1:{port}/metrics")))
 
             await eventually(is_recording)
             process.send_signal(signal.SIGKILL)

@@ -14,11 +14,12 @@ from payments.decisions.decide import decide
 from payments.outcome import Operation, Retriable
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
+from store.faults import VersionConflictError
 from store.pool import connect
 from store.write.batch import load
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
-from store.write.record import Recorded, VersionConflictError, record
+from store.write.record import Recorded, record
 from tests.support.factories import SOURCE
 from tests.support.waiting import eventually
 

@@ -39,7 +39,7 @@ async def test_before_the_claim_is_saved_nothing_was_begun(shop: Shop, worker: O
     payment = await shop.bought(customer)
     async with shop.locked(payment):
         worker.thaw()
-        await eventually(shop.is_kept_waiting)
+        await eventually(worker.waits_for_a_row)
         await worker.kill()
     await worker.start()
     await shop.becomes(payment, "completed")
@@ -108,7 +108,7 @@ async def test_an_answer_that_was_not_recorded_is_asked_for_again(
     await claimed(shop, payment)
     async with shop.locked(payment):
         await eventually(lambda: shop.charges(payment) == 1)
-        await eventually(shop.is_kept_waiting)
+        await eventually(worker.waits_for_a_row)
         await worker.kill()
     await worker.start()
     await shop.becomes(payment, "completed")

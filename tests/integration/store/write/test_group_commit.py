@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -202,6 +203,70 @@ async def test_a_full_queue_says_when_to_come_back(
         )
     assert any(isinstance(each, Overloaded) and each.retry_after_s >= 0 for each in outcomes)
     assert any(isinstance(each, Account) for each in outcomes)
+
+
+async def test_a_key_that_was_taken_meanwhile_has_its_batch_run_once_more(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """As a whole, in which it is replayed: not one by one."""
+    account = await opened(committer)
+    key = Idempotency(TENANT, "key", b"same")
+    asked = Submission(pay(account.id, usd(1)), idempotency=key, render=rendered)
+    async with pool.acquire() as rival, rival.transaction():
+        await rival.execute(
+            "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body,"
+            " recorded_at) VALUES ($1, 'key', 'same', 202, '{}', 'theirs', now())",
+            TENANT,
+        )
+        batch = [committer.submit(asked)]
+        batch += [committer.submit(Submission(pay(account.id, usd(1)))) for _ in range(7)]
+        replies = asyncio.gather(*batch)
+        await eventually(lambda: is_blocked(pool))
+    first, *others = await replies
+    assert first.replayed
+    assert first.answer is not None
+    assert first.answer.body == b"theirs"
+    assert all(isinstance(each.result, Payment) for each in others)
+    sample = metrics.registry.get_sample_value
+    reason = {"reason": "UniqueViolationError"}
+    assert sample("payments_group_commit_retries_total", reason) == 1
+    assert sample("payments_group_commit_batch_size_count") == 2  # the account's, and this one
+
+
+async def test_a_migration_beside_it_costs_no_command(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """A statement that was prepared for the table as it was is prepared again."""
+    account = await opened(committer)
+    for number in range(3):
+        assert isinstance(await submitted(committer, pay(account.id, usd(1))), Payment)
+        await pool.execute(f"ALTER TABLE accounts ADD COLUMN added_{number} text")
+        assert isinstance(await submitted(committer, pay(account.id, usd(1))), Payment)
+
+
+async def test_a_flood_of_one_tenant_is_refused_and_nobody_else_is(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """While nothing is recorded: the flood at its bound, a quiet tenant not at all."""
+    limits = Limits(queue_max=40, in_flight=1, batch_max=4)
+    async with GroupCommitter(pool, live(Policy()), metrics, limits) as committer:
+
+        def asked(tenant_id: str, count: int) -> list[asyncio.Future[Result | Refused]]:
+            commands = [replace(open_account(), tenant_id=tenant_id) for _ in range(count)]
+            return [asyncio.ensure_future(submitted(committer, each)) for each in commands]
+
+        async with pool.acquire() as holder, holder.transaction():
+            await holder.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+            flood = asked("flood", 100)
+            await eventually(lambda: sum(each.done() for each in flood) > 70)
+            quiet = asked("quiet", 15)
+            await eventually(lambda: is_blocked(pool))
+            assert not any(each.done() for each in quiet)
+        assert all(isinstance(each, Account) for each in await asyncio.gather(*quiet))
+        outcomes = await asyncio.gather(*flood, return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, Overloaded)]
+    assert len(refused) in range(71, 90)
+    assert all(each.retry_after_s >= 0 for each in refused)
 
 
 async def test_leaving_drains_what_was_submitted(

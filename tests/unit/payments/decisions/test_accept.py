@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from payments.account import Account, AccountStatus
+from payments.account import CHANGES_MAX, Account, AccountStatus
 from payments.commands import RefundPayment
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import AccountEventType
@@ -110,6 +110,22 @@ def test_an_account_moves_no_more_than_a_column_holds() -> None:
         granted(desk.ask(RefundPayment(TENANT, payment.id, None)))
     for account in desk.working.accounts.values():
         assert account.debits_posted <= account.credits_posted < 2**63
+
+
+def test_an_account_changes_no_more_often_than_its_version_counts() -> None:
+    """On either side it takes no new payment, and what it took is still given back."""
+    desk = Desk()
+    here, there = desk.open_account(), desk.open_account()
+    payment = granted(desk.ask(transfer(here.id, there.id, usd(2)))).result
+    assert isinstance(payment, Payment)
+    for each in (here, there):
+        account = desk.working.accounts[each.id]
+        desk.working.accounts[each.id] = replace(account, version=CHANGES_MAX)
+        new = desk.open_account()
+        for command in (transfer(each.id, new.id, usd(1)), transfer(new.id, each.id, usd(1))):
+            assert refusal(desk, command) is RefusalCode.ACCOUNT_TURNOVER_EXCEEDED
+        assert refusal(desk, pay(here.id, usd(1))) is RefusalCode.ACCOUNT_TURNOVER_EXCEEDED
+    granted(desk.ask(RefundPayment(TENANT, payment.id, None)))
 
 
 @pytest.mark.parametrize(
