@@ -114,7 +114,7 @@ class Schedule:
         except Held:
             # It stays due, and is looked at again with the others that are due by then.
             self.metrics.stage.processed.labels(STAGE, "held").inc()
-            return False
+            return None
         except Exception:
             # One that cannot be woken must keep nobody else asleep; it stays due, and overdue.
             log.exception("a wake failed", command=command)

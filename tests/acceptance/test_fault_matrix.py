@@ -39,7 +39,7 @@ _PROCESSES: Final = (
 # Of all pairs of a fault and a process that is told to stop during it, every day these.
 _SEED: Final = 3
 _PAIRS: Final = [(fault, process) for fault in FAULTS for process in _PROCESSES]
-_OFTEN: Final = {*Random(_SEED).sample(_PAIRS, 2)}
+_OFTEN: Final = {*Random(_SEED).sample(_PAIRS, 2), ("postgres read-only", "charge")}
 # Ten seconds of clients: longer than anybody waits for anything.
 _TRIES: Final = 40
 
