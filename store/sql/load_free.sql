@@ -1,5 +1,6 @@
--- As load.sql, in its order, for a batch that has waited for long enough: it locks what is free, and
--- asks what else is there. That is held by somebody else, and what it does not find does not exist.
+-- As load.sql, in its order, for a batch that has waited for long enough: it locks what is free,
+-- and asks what else is there. That is held by somebody else, and what it does not find does not
+-- exist.
 
 -- name: lock_free_payments
 SELECT * FROM payments
