@@ -14,7 +14,6 @@ from typing import Final, TypeAlias, TypedDict, TypeVar, cast
 import asyncpg
 
 from process.addresses import DatabaseAddress
-from store.queries import query
 
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 REFUSED: Final = (
@@ -43,6 +42,14 @@ _GOODBYE_S: Final = 1.0
 # database they are so short that reading them whole is cheap, and whole they are read until the
 # first ANALYZE: a minute later, when a payment cost Postgres half as much again.
 _BY_INDEX: Final = {"enable_seqscan": "off"}
+
+# A COMMIT that is answered before it is on disk is none to us; what the server waits for beyond
+# that is its operator's matter. For the session, so that no reload changes it.
+_COMMIT_DURABLY: Final = """
+SELECT set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), FALSE)
+FROM pg_settings
+WHERE name = 'synchronous_commit'
+"""
 
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
@@ -80,7 +87,7 @@ async def connect(
 
 async def _commit_durably(connection: _Single) -> None:
     """Pin what the server has for its sessions, unless it does not wait for its own disk."""
-    await connection.execute(query("commit_durably"))
+    await connection.execute(_COMMIT_DURABLY)
 
 
 async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -1,11 +1,4 @@
--- The database itself: which one it is beyond its name, and what a session of ours makes of it.
-
--- name: commit_durably
--- A COMMIT that is answered before it is on disk is none to us; what the server waits for beyond
--- that is its operator's matter. For the session, so that no reload changes it.
-SELECT set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), FALSE)
-FROM pg_settings
-WHERE name = 'synchronous_commit';
+-- The database itself: which one it is beyond its name, and whether it takes a write.
 
 -- name: database_identity
 -- A server's run, a database of it and a table's file: no backup that was restored has all

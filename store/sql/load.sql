@@ -1,8 +1,7 @@
 -- What a batch of commands must see before it decides. Rows are locked in one
 -- order everywhere: payments, dead letters, accounts, payment methods, each by id; so no
 -- two batches can wait for each other. NO KEY: ids never change, so foreign keys need not wait.
--- A batch that has waited for long enough locks what is free, and asks what else is there: that is
--- held by somebody else, and what it does not find does not exist.
+-- What a batch does that has waited for long enough is in load_free.sql.
 
 -- name: payments_of_refunds
 SELECT id, payment_id FROM refunds
@@ -17,16 +16,6 @@ SELECT * FROM payments
 WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
-
--- name: lock_free_payments
-SELECT * FROM payments
-WHERE id = any($1::uuid[])
-ORDER BY id
-FOR NO KEY UPDATE SKIP LOCKED;
-
--- name: present_payments
-SELECT id FROM payments
-WHERE id = any($1::uuid[]);
 
 -- name: refunds_by_id
 -- Not locked: whoever changes a refund holds its payment.
@@ -54,31 +43,11 @@ WHERE id = any(:ids::uuid[]) OR (queued_for = any(:queues::uuid[]) AND state = '
 ORDER BY id
 FOR NO KEY UPDATE;
 
--- name: lock_free_dead_letters
-SELECT * FROM dead_letters
-WHERE id = any(:ids::uuid[]) OR (queued_for = any(:queues::uuid[]) AND state = 'parked')
-ORDER BY id
-FOR NO KEY UPDATE SKIP LOCKED;
-
--- name: present_dead_letters
-SELECT id FROM dead_letters
-WHERE id = any(:ids::uuid[]) OR (queued_for = any(:queues::uuid[]) AND state = 'parked');
-
 -- name: lock_accounts
 SELECT * FROM accounts
 WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
-
--- name: lock_free_accounts
-SELECT * FROM accounts
-WHERE id = any($1::uuid[])
-ORDER BY id
-FOR NO KEY UPDATE SKIP LOCKED;
-
--- name: present_accounts
-SELECT id FROM accounts
-WHERE id = any($1::uuid[]);
 
 -- name: known_provider_events
 -- Asked after the payments are locked: whoever took one of these before us held its payment.
@@ -92,16 +61,6 @@ SELECT * FROM payment_methods
 WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
-
--- name: lock_free_payment_methods
-SELECT * FROM payment_methods
-WHERE id = any($1::uuid[])
-ORDER BY id
-FOR NO KEY UPDATE SKIP LOCKED;
-
--- name: present_payment_methods
-SELECT id FROM payment_methods
-WHERE id = any($1::uuid[]);
 
 -- name: active_payment_methods
 -- Not locked: a payment that sees one before it is detached was accepted before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ async def test_what_cannot_be_recorded_takes_up_no_others_room(
             for claim in claims[:-1]:
                 calls.start(claim, SOURCE)
             await eventually(lambda: all(idle_shop.charges(each) for each in waiting))
-            assert await calls.room("stripe", Operation.CHARGE) > 0
+            async with asyncio.timeout(30):
+                assert await calls.room("stripe", Operation.CHARGE) > 0
             calls.start(claims[-1], SOURCE)
             await idle_shop.becomes(payment, "completed")
             assert {await idle_shop.status(each) for each in waiting} == {"processing"}
