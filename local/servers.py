@@ -4,6 +4,7 @@ Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST`, `PAYMENTS_RED
 `PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -49,13 +50,15 @@ async def prepare_stack(
     home: Home, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> Stack:
     """Fetch what is missing, make data directories ready, choose ports. Raises `StartError`."""
-    database, database_address = await _database(home, settings, environment)
-    return Stack(
-        database=database,
-        database_address=database_address,
-        redis=await _redis(home, settings, environment),
-        kafka=await _kafka(home, settings, environment, say),
-    )
+    # At the first start one waits for the network, the other for the disk.
+    broker = asyncio.create_task(_kafka(home, settings, environment, say))
+    try:
+        database, database_address = await _database(home, settings, environment)
+        redis = await _redis(home, settings, environment)
+        return Stack(database, database_address, redis, await broker)
+    finally:
+        broker.cancel()
+        await asyncio.wait({broker})
 
 
 async def _database(

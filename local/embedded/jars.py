@@ -22,6 +22,8 @@ from typing import Final, TypeAlias
 
 from local.program import CODE, StartError
 
+# What the environment may say of where the jars come from and where they are kept.
+VARIABLES: Final = frozenset({"PAYMENTS_CACHE", "PAYMENTS_KAFKA_JARS", "PAYMENTS_MAVEN_URL"})
 _LIST: Final = Path(__file__).with_name("kafka-jars.txt")
 # Each takes longer to ask for than to receive.
 _AT_ONCE: Final = 8

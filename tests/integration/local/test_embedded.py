@@ -116,7 +116,8 @@ async def test_the_broker_lives_in_any_folder_and_starts_over_a_half_made_one(
 ) -> None:
     """Its path may have spaces, commas and more than ASCII; what a kill left is thrown away."""
     place = tmp_path / "data, of Zoë"
-    (place / "log.new" / "__cluster_metadata-0").mkdir(parents=True)
+    (place / "log.new").mkdir(parents=True)
+    (place / "log.new" / "meta.properties").write_text("version=1\n")
     async with kafka.broker(place, free_port(), log=tmp_path / "log"):
         assert (place / "log" / "meta.properties").exists()
     assert not (place / "log.new").exists()
