@@ -10,11 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Extra arguments of a command: make run ARGS=--demo, make test ARGS="-k refund".
 ARGS ?=
 
-# Where the jars of Apache Kafka live; tests/support/fixtures/apache_kafka.py looks there.
-KAFKA := .cache/kafka
-
-.PHONY: help deps lock build check format test test-unit test-integration test-long test-kafka \
-	test-all ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
+.PHONY: help deps lock build check format test test-unit test-integration test-long test-all \
+	ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
 	bench clean
 
 help: ## Show this list
@@ -46,7 +43,7 @@ format: $(VENV)/.deps ## Format the code and repair what ruff can
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-test: $(VENV)/.deps ## Run every test but those marked long or kafka
+test: $(VENV)/.deps ## Run every test but those marked long
 	$(BIN)/pytest $(ARGS)
 
 test-unit: $(VENV)/.deps ## Run the tests that need no server
@@ -58,13 +55,7 @@ test-integration: $(VENV)/.deps ## Run the tests on embedded servers and on the 
 test-long: $(VENV)/.deps ## Run the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)
 
-test-kafka: $(VENV)/.deps $(KAFKA)/.fetched ## Run acceptance and stages on Apache Kafka (JDK 17+, Maven)
-	PAYMENTS_TEST_KAFKA=apache $(BIN)/pytest -m "not long" tests/acceptance tests/kafka \
-		tests/integration/agents $(ARGS)
-
-test-all: test test-long ## Run all tests; those on Apache Kafka where a JDK and Maven are
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) test-kafka; \
-	else echo "test-kafka left out: it needs a JDK 17+ (java) and Maven (mvn)."; fi
+test-all: test test-long ## Run all tests
 
 ablations: $(VENV)/.deps ## Remove each safeguard from a copy and see a test fail (ARGS chooses some)
 	$(BIN)/python -m tests.ablations $(ARGS)
@@ -130,16 +121,4 @@ $(VENV)/.made:
 		exit 1; \
 	fi; \
 	"$$python" -m venv $(VENV)
-	@touch $@
-
-$(KAFKA)/.fetched: deploy/kafka/pom.xml
-	@for tool in java mvn; do \
-		if ! command -v $$tool >/dev/null; then \
-			echo "test-kafka runs Apache Kafka and needs a JDK 17+ and Maven; '$$tool' is not on the PATH." >&2; \
-			exit 1; \
-		fi; \
-	done
-	rm -rf $(KAFKA)/libs
-	mvn --batch-mode --quiet --file deploy/kafka/pom.xml dependency:copy-dependencies \
-		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(KAFKA)/libs
 	@touch $@

@@ -37,7 +37,7 @@ def run(*, demo: bool) -> None:
             killed = asyncio.run(_run(home, settings, demo=demo))
     except StartError as error:
         _tell(f"payments run: {error}", err=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     if killed:
         _tell(f"Not drained in time, and killed: {', '.join(killed)}.", err=True)
         sys.exit(1)
@@ -51,7 +51,7 @@ async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
             home=home,
             settings=settings,
             environment=environment,
-            prepare=lambda: prepare_stack(home, settings, environment),
+            prepare=lambda: prepare_stack(home, settings, environment, _tell),
             processes=lambda context: programs(context, demo=demo),
             say=_say,
         )

@@ -75,8 +75,6 @@ class Platform:
         self._variables = stack.variables | providers
         await self._start(tasks, stack.programs)
         await _migrate(stack.database_address)
-        if stack.kafka.settle is not None:
-            await stack.kafka.settle()
         environment = {**given.environment, **self._variables}
         context = RunContext(given.home, given.settings, environment, http)
         await self._start(tasks, given.processes(context))

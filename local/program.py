@@ -20,7 +20,7 @@ from typing import Final, TypedDict
 # Where `python -m` finds our packages: the clone, or the folder they are installed in.
 CODE: Final = Path(__file__).parent.parent
 POLL_SECONDS: Final = 0.05
-_LOG_TAIL_BYTES: Final = 8192
+_LOG_TAIL_BYTES: Final = 16_384
 _LOG_TAIL_LINES: Final = 8
 
 
@@ -43,6 +43,8 @@ class StopGroup(IntEnum):
 
 class StartError(Exception):
     """Something cannot be started; the message is one sentence for whoever ran the command."""
+
+    exit_code: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +167,14 @@ def known_cause(name: str, log: str, directory: Path, address: str = "") -> str 
 
 
 def last_lines(log: Path, count: int = _LOG_TAIL_LINES) -> list[str]:
+    """The end of a log, without the frames of Java's stack traces: they bury what was said."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            return file.read().decode(errors="replace").splitlines()[-count:]
+            lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
+    return [line for line in lines if not line.startswith("\t")][-count:]
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

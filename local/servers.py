@@ -4,7 +4,8 @@ Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST`, `PAYMENTS_RED
 `PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,6 @@ from local.home import Home
 from local.program import Program
 from process.addresses import DatabaseAddress
 from process.settings import Settings
-from topics.names import TOPICS
 
 _KAFKA_PORT: Final = 9092
 
@@ -25,7 +25,6 @@ class Server:
     address: str
     programs: tuple[Program, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    settle: Callable[[], Awaitable[None]] | None = None  # once it is ready, before it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +46,19 @@ class Stack:
         return {**self.database.variables, **self.redis.variables, **self.kafka.variables}
 
 
-async def prepare_stack(home: Home, settings: Settings, environment: Mapping[str, str]) -> Stack:
-    """Make data directories ready, choose ports. Raises `StartError`."""
-    database, database_address = await _database(home, settings, environment)
-    return Stack(
-        database=database,
-        database_address=database_address,
-        redis=await _redis(home, settings, environment),
-        kafka=await _kafka(home, settings, environment),
-    )
+async def prepare_stack(
+    home: Home, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+) -> Stack:
+    """Fetch what is missing, make data directories ready, choose ports. Raises `StartError`."""
+    # At the first start one waits for the network, the other for the disk.
+    broker = asyncio.create_task(_kafka(home, settings, environment, say))
+    try:
+        database, database_address = await _database(home, settings, environment)
+        redis = await _redis(home, settings, environment)
+        return Stack(database, database_address, redis, await broker)
+    finally:
+        broker.cancel()
+        await asyncio.wait({broker})
 
 
 async def _database(
@@ -94,15 +97,13 @@ async def _redis(home: Home, settings: Settings, environment: Mapping[str, str])
     return Server(f"redis://127.0.0.1:{port}", (program,), variables)
 
 
-async def _kafka(home: Home, settings: Settings, environment: Mapping[str, str]) -> Server:
+async def _kafka(
+    home: Home, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+) -> Server:
     if environment.get("PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"):
         return Server(settings.kafka.bootstrap_servers)
+    installation = await kafka.installed(environment, say)
     port = home.port("kafka", _KAFKA_PORT)
-    programs = await kafka.prepare(home.data("kafka"), port, log=home.log("kafka"))
+    program = await kafka.prepare(installation, home.data("kafka"), port, log=home.log("kafka"))
     bootstrap = f"127.0.0.1:{port}"
-    return Server(
-        bootstrap,
-        programs,
-        {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": bootstrap},
-        settle=lambda: kafka.create_bounded(bootstrap, TOPICS),
-    )
+    return Server(bootstrap, (program,), {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": bootstrap})

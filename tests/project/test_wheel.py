@@ -9,7 +9,7 @@ from zipfile import ZipFile
 from tests.support.project.tree import PACKAGES, ROOT, tracked_files
 
 DATA = frozenset(
-    {".py", ".sql", ".lua", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".typed"}
+    {".py", ".sql", ".lua", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".txt", ".typed"}
 )
 FOLDERS = (*PACKAGES, "migrations")
 

@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 import pytest
 
+from local.embedded import jars
 from local.program import CODE, free_port, kill_group
 from tests.support.waiting import eventually
 
@@ -46,7 +47,10 @@ class Started:
 async def payments(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     """Exit code and words of a command."""
     asked = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", *arguments), env=environment, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "cli", *arguments),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     answer, _ = await asked.communicate()
     assert asked.returncode is not None
@@ -61,7 +65,11 @@ async def status(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, 
 
 def own_home(directory: Path) -> dict[str, str]:
     """The environment of a run of its own."""
-    environment = {name: value for name, value in os.environ.items() if "PAYMENTS_" not in name}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if "PAYMENTS_" not in name or name in jars.VARIABLES
+    }
     environment["PAYMENTS_HOME"] = str(directory / ".payments")
     environment["PAYMENTS_SERVER_PORT"] = str(free_port())
     return environment
@@ -138,6 +146,24 @@ async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) ->
         code, processes = await run.status()
         assert code == 3
         assert {one["pid"] for one in processes.values()} == {None}
+
+
+async def test_without_the_broker_s_files_a_run_ends_with_a_sentence(tmp_path: Path) -> None:
+    """It says what to set, exits with 2, and leaves nothing running."""
+    environment = own_home(tmp_path)
+    environment |= {
+        "PAYMENTS_CACHE": str(tmp_path / "cache"),
+        "PAYMENTS_MAVEN_URL": f"http://127.0.0.1:{free_port()}",
+        "PAYMENTS_DATABASE_HOST": "127.0.0.1",
+    }
+    environment.pop("PAYMENTS_KAFKA_JARS", None)
+    code, said = await payments(environment, "run")
+    assert code == 2, said
+    assert "Traceback" not in said
+    (complaint,) = (line for line in said.splitlines() if line.startswith("payments run: "))
+    assert (
+        "set PAYMENTS_MAVEN_URL to a mirror of Maven Central, PAYMENTS_KAFKA_JARS to" in complaint
+    )
 
 
 @pytest.mark.long

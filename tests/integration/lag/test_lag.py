@@ -21,10 +21,10 @@ from rich.console import Console
 
 from cli.lag import tables
 from lag import GroupLag, GroupState, LagExporter, LagTargets, StreamsReport
-from local.embedded import kafka
 from local.program import free_port
 from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from telemetry.metrics import Metrics
+from tests.support.fixtures.kafka import broker
 from tests.support.waiting import eventually
 
 MINUTE: Final = 60.0
@@ -423,5 +423,5 @@ async def test_a_broker_that_comes_back_is_measured_again(
     async with exporter.running():
         for _ in range(2):
             await eventually(is_away)
-            async with kafka.broker(tmp_path / "data", port, log=tmp_path / "log"):
+            async with broker(tmp_path / "kafka", port):
                 await eventually(lambda: not is_away(), within=30.0)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from local.embedded import jars
 from local.home import Home
 from local.program import CODE, free_port, kill_group
 from local.run_record import RunRecord, read_record
@@ -195,11 +196,15 @@ class Installation:
         return self.directory / "output"
 
     def _environment(self, *, servers: bool = True) -> dict[str, str]:
-        """Ours alone: variables of the surroundings lead to other servers.
+        """Ours alone: most variables of the surroundings lead to other servers.
 
         Commands find the servers of a run by its record, unless a variable names one.
         """
-        theirs = {name: value for name, value in os.environ.items() if "PAYMENTS_" not in name}
+        theirs = {
+            name: value
+            for name, value in os.environ.items()
+            if "PAYMENTS_" not in name or name in jars.VARIABLES
+        }
         own = dict(self.variables)
         if not servers:
             for name in ("DATABASE_PORT", "REDIS_PORT", "SIMULATOR_PORT"):

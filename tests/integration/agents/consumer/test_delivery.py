@@ -1,6 +1,6 @@
 """What a broker may do to a stage and Faust gets wrong: no message is lost, none works twice.
 
-The workers are real processes on a real broker; `make test-kafka` runs the same on Apache Kafka.
+The workers are real processes on a real broker.
 """
 
 from __future__ import annotations
@@ -301,8 +301,6 @@ async def test_told_to_stop_while_it_starts_a_worker_ends(
     assert await starting.drain() == 0
 
 
-# The embedded broker never gives up a member that does not leave.
-@pytest.mark.kafka
 async def test_a_frozen_worker_s_partitions_move_when_its_session_is_over(
     platform: Platform, shop: Shop, worker: OurProcess, charges: Charges
 ) -> None:
