@@ -162,6 +162,8 @@ Metadata = Annotated[
     WithJsonSchema(
         {
             "type": "object",
+            # The rule when nothing is said, but some generators then make no map of it.
+            "additionalProperties": True,
             "maxProperties": KEYS_MAX,
             "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH_MAX},
             "description": "The client's own; kept and returned as it is, 8 KiB at most.",
