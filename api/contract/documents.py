@@ -45,8 +45,9 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The OpenAPI document, the page to try it on, and what the problems mean."""
+    """The way in, the OpenAPI document, the page to try it on, and what the problems mean."""
 
+    start: bytes
     openapi: bytes
     page: bytes
     problems: bytes
@@ -63,6 +64,7 @@ def documents_of(routes: Iterable[AnyRoute], providers: Sequence[str]) -> Docume
         name: Asset(Path(str(swagger_ui_path)) / name, kind) for name, kind in _BUNDLED.items()
     }
     return Documents(
+        start=(ours / "start.html").read_bytes(),
         openapi=orjson.dumps(document(routes, providers)),
         page=(ours / "index.html").read_bytes(),
         problems=_problems_page((ours / "problems.html").read_text("utf-8")),

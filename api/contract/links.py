@@ -110,12 +110,15 @@ def _next_page(route: AnyRoute) -> Iterator[tuple[str, Json]]:
 
 
 def _debits(routes: Sequence[AnyRoute]) -> dict[str, Json]:
-    """What takes money out of the account shown, while it is as it is shown."""
+    """What takes money out of the account shown, while it is as it is shown.
+
+    A link's `requestBody` is a whole body or an expression for one, which these fields are not.
+    """
     body = {"source_account_id": f"{_BODY}/{_ID_FIELD}", "currency": f"{_BODY}/currency"}
     return {
         f"{target.operation_id}.source_account_id": {
             **_link(target, {IF_MATCH: "$response.header.ETag"}),
-            "requestBody": body,
+            "x-request-body": body,
         }
         for target in routes
         if target.takes_if_match

@@ -6,6 +6,7 @@ of the routes, so it says what the router does.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = "1.0.0"
 _REFERENCE: Final = "#/components/schemas/{model}"
+_NAMES: Final = re.compile('"#/components/schemas/([^"]+)"')
 _DESCRIPTION: Final = """\
 Payments that are durable when they are answered, and charged at most once.
 
@@ -120,12 +122,14 @@ class _Schemas:
                 if success.model:
                     wanted[success.model, "serialization"] = None
         self._references, whole = models_json_schema(list(wanted), ref_template=_REFERENCE)
-        queries = {route.query.__name__ for route in routes if route.query}
+        queries = {route.query for route in routes if route.query}
         definitions: dict[str, Json] = with_providers(whole.get("$defs", {}), providers)
         self._all = definitions
-        # A query's model is spread over parameters; nobody refers to it.
+        shown = [self._references[each] for each in wanted if each[0] not in queries]
+        referred = set(_NAMES.findall(json.dumps([shown, definitions])))
+        # Nobody refers to a query's model: it is spread over parameters.
         self.definitions = {
-            name: schema for name, schema in definitions.items() if name not in queries
+            name: schema for name, schema in definitions.items() if name in referred
         }
 
     def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> Json:

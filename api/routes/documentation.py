@@ -1,4 +1,4 @@
-"""The API's own description: the document, a page to try it on, what each problem means."""
+"""The API's own description: a way in, the document, a page to try it on, the problems' meaning."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
     from api.handling.call import Call
+
+
+async def get_start(call: Call) -> Answer:
+    return Answer(200, PAGE_HEADERS, call.request.app[DOCUMENTS].start)
 
 
 async def get_openapi(call: Call) -> Answer:
@@ -38,6 +42,17 @@ async def get_asset(call: Call) -> Answer:
 
 
 ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/",
+        handler=get_start,
+        scope=Everyone.EVERYONE,
+        summary="Where to go from here.",
+        tag="Documentation",
+        successes={200: Success("The page.", media_type="text/html")},
+        documented=False,
+        quiet=True,
+    ),
     Route(
         method="GET",
         path="/openapi.json",

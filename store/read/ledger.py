@@ -30,6 +30,7 @@ class StatementLine:
     """One movement of an account's money; amounts in minor units of `currency`."""
 
     id: UUID
+    account_id: UUID
     transaction_type: TransactionType
     direction: Direction
     amount_minor: int
@@ -67,7 +68,7 @@ async def statement(
         before_id=before or LAST_ID,
         rows_max=limit,
     )
-    return [_line(row) for row in await connection.fetch(*page)]
+    return [_line(account_id, row) for row in await connection.fetch(*page)]
 
 
 async def balance_at(
@@ -90,9 +91,10 @@ async def balance_at(
     return Balance(row["currency"], row["created_at"], row["posted_minor"], row["held_minor"])
 
 
-def _line(row: Record) -> StatementLine:
+def _line(account_id: UUID, row: Record) -> StatementLine:
     return StatementLine(
         id=row["id"],
+        account_id=account_id,
         transaction_type=TransactionType(row["transaction_type"]),
         direction=Direction(row["direction"]),
         amount_minor=row["amount_minor"],

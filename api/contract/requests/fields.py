@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from api.contract.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
 from api.http.strict_json import Number
@@ -123,7 +124,7 @@ def _amount_schema(lowest: str) -> WithJsonSchema:
     text = rf"^{some}[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{{1,4}})?$"
     return WithJsonSchema(
         {
-            "anyOf": [
+            "oneOf": [
                 {"type": "number", lowest: 0, "maximum": AMOUNT_MINOR_MAX},
                 {"type": "string", "pattern": text, "maxLength": _AMOUNT_LENGTH_MAX},
             ],
@@ -137,8 +138,13 @@ def _amount_schema(lowest: str) -> WithJsonSchema:
 
 # One of the providers there are; their names are in the context of the validation.
 KnownProvider = Annotated[Provider, BeforeValidator(_known_provider)]
-BalanceText = Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
-AmountText = Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
+# Aliases by name, so that a client's generator makes one type of each.
+OpeningBalance = TypeAliasType(
+    "OpeningBalance", Annotated[str, BeforeValidator(_amount), _amount_schema("minimum")]
+)
+Amount = TypeAliasType(
+    "Amount", Annotated[str, BeforeValidator(_amount), _amount_schema("exclusiveMinimum")]
+)
 Currency = Annotated[
     str,
     AfterValidator(_currency),
@@ -156,6 +162,8 @@ Metadata = Annotated[
     WithJsonSchema(
         {
             "type": "object",
+            # The rule when nothing is said, but some generators then make no map of it.
+            "additionalProperties": True,
             "maxProperties": KEYS_MAX,
             "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH_MAX},
             "description": "The client's own; kept and returned as it is, 8 KiB at most.",

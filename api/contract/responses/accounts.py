@@ -106,6 +106,7 @@ class TransactionResponse(BaseModel):
     model_config = FROZEN
 
     id: UUID
+    account_id: UUID
     transaction_type: TransactionType
     direction: Direction
     amount: str
@@ -123,6 +124,7 @@ class TransactionResponse(BaseModel):
         """The line as its owner sees it."""
         return cls(
             id=line.id,
+            account_id=line.account_id,
             transaction_type=line.transaction_type,
             direction=line.direction,
             amount=format_amount(line.amount_minor, line.currency),

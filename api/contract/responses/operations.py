@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from api.contract.responses.answers import FROZEN
 from lag import StreamsReport
@@ -40,3 +42,11 @@ class HealthResponse(BaseModel):
 
 class StreamsResponse(RootModel[StreamsReport]):
     """Lag of every stage and group, replication slot and stream; null means not known."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The report's fields: a schema that only names another is no type to some generators."""
+        report = handler.resolve_ref_schema(handler(core_schema))
+        return {**report, "title": cls.__name__, "description": cls.__doc__}

@@ -94,6 +94,7 @@ async def test_what_needs_no_key_works_without(guarded: Ingress) -> None:
     """Health, metrics and documentation, and nothing else, are for everyone."""
     everyone = [route.path for route in ROUTES if isinstance(route.scope, Everyone)]
     assert set(everyone) == {
+        "/",
         "/health",
         "/health/live",
         "/health/ready",

@@ -108,6 +108,7 @@ async def test_a_statement_explains_the_balance(ingress: Ingress) -> None:
         ("transfer", "debit", "10.00", "90.00"),
         ("opening_balance", "credit", "100.00", "100.00"),
     ]
+    assert {each["account_id"] for each in lines} == {account}
     assert lines[0]["payment_id"] == payment
     assert lines[3]["payment_id"] is None
 

@@ -32,7 +32,7 @@ async def test_the_document_is_equal_to_the_router(ingress: Ingress) -> None:
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
     assert documented == served
-    assert hidden == {"/docs/assets/{name}"}
+    assert hidden == {"/", "/docs/assets/{name}"}
 
 
 async def test_answers_are_as_documented(ingress: Ingress) -> None:
@@ -90,6 +90,17 @@ async def test_the_pages_need_no_other_host(ingress: Ingress) -> None:
     refused = await ingress.client.get("/api/v1/payments?limit=0")
     anchor = refused.text("type").removeprefix("/docs/problems#")
     assert f'<tr id="{anchor}">' in problems
+
+
+async def test_the_first_page_leads_on(ingress: Ingress) -> None:
+    """Whoever opens the address alone finds the documentation, the document and the health."""
+    page = await ingress.client.get("/")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    links = re.findall(r'href="([^"]+)"', page.body.decode())
+    assert {"/docs", "/docs/problems", "/openapi.json", "/health/ready"} == set(links)
+    for link in links:
+        assert (await ingress.client.get(link)).status == 200
+    assert "/api/v1" in page.body.decode()
 
 
 async def test_ready_says_what_it_found_and_how_long_it_took(ingress: Ingress) -> None:

@@ -53,6 +53,20 @@ _CONDITIONS: Final = ("If-Match", "If-None-Match")
 
 
 @schemathesis.hook
+def before_load_schema(
+    context: HookContext,  # noqa: ARG001 - the hook's signature
+    raw_schema: dict[str, Any],  # Any: JSON, whose shape is the document's
+) -> None:
+    """Let links fill the fields of a body that they name; the tool knows them as `requestBody`."""
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                for link in answer.get("links", {}).values():
+                    if "x-request-body" in link:
+                        link["requestBody"] = link.pop("x-request-body")
+
+
+@schemathesis.hook
 def filter_failure(
     context: HookContext,  # noqa: ARG001 - the hook's signature
     failure: Failure,

@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.access.scopes import Everyone
 from api.contract.openapi import document
-from api.contract.requests.bodies import CreatePaymentBody
+from api.contract.requests.bodies import CreatePaymentBody, ResolveBody
 from api.contract.requests.reading import parse_body, read_body
 from api.contract.route import AnyRoute, Route
 from api.http.problems import Problem
@@ -25,6 +26,15 @@ DOCUMENTED = [route for route in ROUTES if route.documented]
 def _operation(route: AnyRoute) -> dict[str, Any]:  # Any: JSON, whose shape is what is tested
     operation: dict[str, Any] = DOCUMENT["paths"][route.path][route.method.lower()]
     return operation
+
+
+def _schema(name: str) -> dict[str, Any]:  # Any: likewise
+    schema: dict[str, Any] = DOCUMENT["components"]["schemas"][name]
+    return schema
+
+
+def _validator(schema: dict[str, Any]) -> Draft202012Validator:  # Any: likewise
+    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
 
 
 def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
@@ -87,12 +97,9 @@ def test_every_link_leads_to_an_operation_by_parameters_it_has() -> None:
 
 def test_amounts_are_documented_as_they_are_taken() -> None:
     """A number or a decimal string of more than nothing; an account may open with nothing."""
-    balance = DOCUMENT["components"]["schemas"]["CreateAccountBody"]["properties"][
-        "initial_balance"
-    ]
-    assert all(Draft202012Validator(balance).is_valid(value) for value in (0, "0", "0.00"))
-    amount = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]["properties"]["amount"]
-    taken = Draft202012Validator(amount)
+    balance = _schema("CreateAccountBody")["properties"]["initial_balance"]
+    assert all(_validator(balance).is_valid(value) for value in (0, "0", "0.00"))
+    taken = _validator(_schema("CreatePaymentBody")["properties"]["amount"])
     assert all(taken.is_valid(value) for value in (50, 50.0, "50.00", "1e2", "0.5"))
     refused: tuple[object, ...] = (-1, "-1", 0, "0", "0.0", "0e5", "", "x", "1,0", None, True, [])
     assert not any(taken.is_valid(value) for value in refused)
@@ -119,8 +126,7 @@ def test_what_goes_together_is_documented_as_it_is_taken(
         "provider": provider,
         "destination_account_id": destination,
     }
-    schema = DOCUMENT["components"]["schemas"]["CreatePaymentBody"]
-    documented = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    documented = _validator(_schema("CreatePaymentBody"))
     try:
         read_body(CreatePaymentBody, parse_body(orjson.dumps(body)), NAMES).command("tenant", "key")
     except Problem:
@@ -128,6 +134,46 @@ def test_what_goes_together_is_documented_as_it_is_taken(
     else:
         taken = True
     assert documented.is_valid(body) is taken
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "captured", "failed"])
+@pytest.mark.parametrize("amount", [None, 1, "1.00"])
+@pytest.mark.parametrize("reference", [None, "pi_1"])
+def test_what_an_operator_finds_is_documented_as_it_is_taken(
+    outcome: str, amount: object, reference: str | None
+) -> None:
+    """What succeeded has an amount and a reference, what failed has neither."""
+    body = {"outcome": outcome, "amount": amount, "provider_reference": reference, "reason": "seen"}
+    try:
+        read_body(ResolveBody, parse_body(orjson.dumps(body)), NAMES).verdict("USD")
+    except Problem:
+        taken = False
+    else:
+        taken = True
+    assert _validator(_schema("ResolveBody")).is_valid(body) is taken
+
+
+def test_generators_of_clients_find_what_they_can_make_types_of() -> None:
+    """No body of alternatives, no schema that only names another, or stands unused; no null alone.
+
+    A link's `requestBody` is a text to them, and a default of one of two types does not compile.
+    """
+    schemas = DOCUMENT["components"]["schemas"]
+    for name, schema in schemas.items():
+        assert "$ref" not in schema, name
+        assert "properties" not in schema or not {"oneOf", "anyOf"} & schema.keys(), name
+        for field in schema.get("properties", {}).values():
+            assert field.get("type") != "null"
+            assert not ("default" in field and "$ref" in field and field["default"] == "0")
+        assert f'"#/components/schemas/{name}"' in orjson.dumps(DOCUMENT).decode(), name
+    for route in DOCUMENTED:
+        for answer in _operation(route)["responses"].values():
+            assert not any("requestBody" in link for link in answer.get("links", {}).values())
+
+
+def test_openapis_own_validator_takes_it() -> None:
+    """The specification's JSON Schema, and what it says in words of operations and parameters."""
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
 def test_unknown_fields_are_documented_as_refused() -> None:
