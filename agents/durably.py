@@ -33,9 +33,9 @@ async def submit_durably(
     while True:
         try:
             return (await committer.submit(submission, patience_s)).result
-        except Held:
-            raise
         except (StoreUnavailable, Overloaded) as error:
+            if isinstance(error, Held) and patience_s is not None:
+                raise
             log.warning("waiting for the store", reason=str(error), seconds=wait_s)
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

@@ -176,7 +176,8 @@ class ProviderCalls:
         unrecordable = Unknown("unrecordable_outcome", type(answer.outcome).__name__)
         for each in (answer.outcome, unrecordable):
             command = settling(claimed, each, source, is_of_inquiry=answer.is_of_inquiry)
-            submission = Submission(command, traceparent=current_traceparent())
+            tenant = claimed.payment.tenant_id
+            submission = Submission(command, traceparent=current_traceparent(), tenant=tenant)
             try:
                 await submit_durably(self._tools.committer, submission)
             except Exception:

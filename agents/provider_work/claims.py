@@ -86,7 +86,9 @@ class ClaimHandler:
 
     async def handle(self, message: Message, source: SourceMessage) -> None:
         """Claim, then start the call; a claim refused means that somebody else did or has."""
-        submission = Submission(self._claim(message), traceparent=message.traceparent)
+        submission = Submission(
+            self._claim(message), traceparent=message.traceparent, tenant=message.tenant_id
+        )
         outcome = await self._visible(submission)
         match outcome:
             case Claimed():

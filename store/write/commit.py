@@ -72,19 +72,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A command to decide and record; with a key, also how its answer reads."""
+    """A command to decide and record; with a key, also how its answer reads.
+
+    `tenant` is whose turn it takes, where the command itself does not say.
+    """
 
     command: Command
     traceparent: str | None = None
     idempotency: Idempotency | None = None
     render: Callable[[Result | Refused], Answer] | None = None
+    tenant: str = ""
 
     @property
     def tenant_id(self) -> str:
-        """Whose it is; empty where the command does not say."""
-        if self.idempotency is not None:
-            return self.idempotency.tenant_id
-        return getattr(self.command, "tenant_id", None) or ""
+        """Whose turn it takes; empty where nobody says."""
+        return getattr(self.command, "tenant_id", None) or self.tenant
 
 
 @dataclass(frozen=True, slots=True)

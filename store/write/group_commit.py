@@ -36,7 +36,7 @@ from store.write.commit import (
 from store.write.counting import count
 from store.write.fair_queue import FairQueue, has_room
 from store.write.set_aside import SetAside
-from store.write.waiting import Waiting
+from store.write.waiting import Held, Overloaded, StoreUnavailable, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,22 +68,6 @@ log = structlog.get_logger()
 _TRIES: Final = 3
 # Beside the batches in flight: what was set aside is tried on a connection of its own.
 _CONNECTIONS_ASIDE: Final = 1
-
-
-class StoreUnavailable(Exception):
-    """Postgres is away. If it left during COMMIT, the command may be recorded."""
-
-
-class Held(StoreUnavailable):
-    """The command has waited for as long as its caller does. It may still be recorded."""
-
-
-class Overloaded(Exception):
-    """The queue is full; `retry_after_s` is how long it needs to drain at its present rate."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"the queue is full, try again in {retry_after_s:.0f} s")
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,8 @@ class GroupCommitter:
         self._metrics = metrics.group_commit
         self._limits = limits
         self._queue = FairQueue()
-        self._aside = SetAside(self._again)
+        # As in the queue, and beside it: who waits here takes nobody's place there.
+        self._aside = SetAside(self._again, tenant_max=(limits.queue_max + 1) // 2)
         self._metrics.set_aside.set_function(lambda: len(self._aside))
         self._arrived = asyncio.Event()
         self._closing = False
@@ -136,12 +121,14 @@ class GroupCommitter:
         self._last_took_s = 0.0
         self._ended = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
+        self._workers = 0
         self._drain_rate = 1000.0  # commands a second, a moving average
 
     async def __aenter__(self) -> Self:
         """Start the workers."""
         await self._tasks.__aenter__()
-        for number in range(self._limits.in_flight):
+        self._workers = self._limits.in_flight
+        for number in range(self._workers):
             self._tasks.create_task(self._work(), name=f"group-commit-{number}")
         self._tasks.create_task(self._aside.run(), name="group-commit-aside")
         return self
@@ -155,14 +142,14 @@ class GroupCommitter:
         """Commit what is queued, then stop."""
         self._closing = True
         self._arrived.set()
-        self._aside.close()
         await self._tasks.__aexit__(kind, error, trace)
 
     async def submit(self, submission: Submission, patience_s: float | None = None) -> Reply:
         """The command's own outcome, after its commit.
 
         Raises Overloaded (nothing was done), StoreUnavailable, KeyReused; after `patience_s`
-        seconds Held, or KeyInFlight where another request with the key is what it waits for.
+        seconds Held, or KeyInFlight where another request with the key is what it waits for;
+        Held at once where too many of its tenant's wait for what is held.
         A cancelled caller's command may still be recorded.
         """
         self._admit(submission.tenant_id)
@@ -183,9 +170,8 @@ class GroupCommitter:
 
     def _admit(self, tenant_id: str) -> None:
         """Raises Overloaded where the tenant, or all of them together, have enough waiting."""
-        own = self._queue.of(tenant_id) + self._aside.of(tenant_id)
-        total = len(self._queue) + len(self._aside)
-        tenants = self._queue.tenants + (not self._queue.of(tenant_id))
+        own, total = self._queue.of(tenant_id), len(self._queue)
+        tenants = self._queue.tenants + (not own)
         room = has_room(own=own, total=total, tenants=tenants, total_max=self._limits.queue_max)
         if self._closing or not room:
             raise Overloaded(own * tenants / self._drain_rate)
@@ -202,6 +188,9 @@ class GroupCommitter:
                         await self._ended.wait()
             elif batch := self._take():
                 await self._in_flight(batch)
+        self._workers -= 1
+        if not self._workers:  # nobody sets anything aside any more
+            self._aside.close()
 
     def _patience_s(self) -> float:
         """For how long to gather before another batch begins."""

@@ -3,7 +3,8 @@
 They are tried again with growing pauses, until they are recorded or nobody waits for them any
 more. A try takes what is free and waits for no row. What kept several waiting together (a table
 that is locked, a statement that is cut off) is asked of the halves of them next time, so that one
-command's trouble does not stay that of all.
+command's trouble does not stay that of all. So many of one tenant's may wait, and the next are told
+at once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import structlog
+
+from store.write.waiting import Held
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,8 +45,11 @@ class _Aside:
 class SetAside:
     """Tries `again` with what is due, one transaction after the other, while `run` runs."""
 
-    def __init__(self, again: Callable[[Sequence[Waiting]], Awaitable[None]]) -> None:
+    def __init__(
+        self, again: Callable[[Sequence[Waiting]], Awaitable[None]], tenant_max: int
+    ) -> None:
         self._again = again
+        self._tenant_max = tenant_max
         self._asides: list[_Aside] = []
         self._by_tenant: Counter[str] = Counter()
         self._trying: dict[Waiting, _Aside] = {}
@@ -53,22 +59,17 @@ class SetAside:
     def __len__(self) -> int:
         return len(self._asides) + len(self._trying)
 
-    def of(self, tenant_id: str) -> int:
-        """How many of a tenant's wait here."""
-        return self._by_tenant[tenant_id]
-
     def put(self, batch: Sequence[Waiting], together_max: int) -> None:
         """Set them aside, to be tried with fewer than `together_max` others at once."""
         for waiting in batch:
             tried = self._trying.pop(waiting, None)
-            pause_s = min(2 * tried.pause_s, _LONGEST_PAUSE_S) if tried else _FIRST_PAUSE_S
-            at_once = max(1, min(together_max, tried.together_max) if tried else together_max)
-            self._asides.append(_Aside(waiting, at_once, pause_s, monotonic() + pause_s))
-            if tried is None:
+            if tried is not None:
+                self._again_later(tried, together_max)
+            elif self._by_tenant[waiting.tenant_id] < self._tenant_max:
                 self._by_tenant[waiting.tenant_id] += 1
-            elif pause_s == _LONGEST_PAUSE_S > tried.pause_s:
-                command = type(waiting.submission.command).__name__
-                log.warning("waiting for what somebody else holds", command=command)
+                self._wait(waiting, max(1, together_max), _FIRST_PAUSE_S)
+            else:
+                waiting.give(Held("too many wait for what somebody else holds"))
         self._changed.set()
 
     def close(self) -> None:
@@ -88,6 +89,16 @@ class SetAside:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._changed.wait()
+
+    def _again_later(self, tried: _Aside, together_max: int) -> None:
+        pause_s = min(2 * tried.pause_s, _LONGEST_PAUSE_S)
+        if pause_s == _LONGEST_PAUSE_S > tried.pause_s:
+            command = type(tried.waiting.submission.command).__name__
+            log.warning("waiting for what somebody else holds", command=command)
+        self._wait(tried.waiting, max(1, min(together_max, tried.together_max)), pause_s)
+
+    def _wait(self, waiting: Waiting, together_max: int, pause_s: float) -> None:
+        self._asides.append(_Aside(waiting, together_max, pause_s, monotonic() + pause_s))
 
     async def _try(self) -> None:
         for each in (due := self._due()):

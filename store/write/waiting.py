@@ -1,4 +1,4 @@
-"""One caller who waits for the outcome of a command."""
+"""One caller who waits for the outcome of a command, and how that can end without one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ if TYPE_CHECKING:
     import asyncio
 
     from store.write.commit import Reply, Submission
+
+
+class StoreUnavailable(Exception):
+    """Postgres is away. If it left during COMMIT, the command may be recorded."""
+
+
+class Held(StoreUnavailable):
+    """The command has waited for as long as its caller does. It may still be recorded."""
+
+
+class Overloaded(Exception):
+    """The queue is full; `retry_after_s` is how long it needs to drain at its present rate."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"the queue is full, try again in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(slots=True, eq=False)

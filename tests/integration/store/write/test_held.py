@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -19,10 +20,12 @@ from store.write.group_commit import (
     Held,
     Idempotency,
     KeyInFlight,
+    Limits,
     StoreUnavailable,
     Submission,
 )
 from tests.support.factories import TENANT, open_account, pay, usd
+from tests.support.fixtures.committer import brisk
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -120,6 +123,29 @@ async def test_who_waits_for_too_long_is_told_and_its_key_is_free(
     reply = await committer.submit(submission, _LONG_S)
     assert not reply.replayed
     assert await pool.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_who_waits_takes_nobodys_place_and_the_next_are_told(
+    database: DatabaseAddress, pool: Pool, metrics: Metrics
+) -> None:
+    """Four of a tenant's may wait here: the others are told at once, and what is free goes on."""
+    async with brisk(database, metrics, Limits(queue_max=8)) as committer:
+        held, free = await opened(committer), await opened(committer)
+        async with holding(pool, "SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id):
+            waiting = []
+            for number in range(1, 7):
+                waiting.append(asyncio.ensure_future(done(committer, pay(held.id, usd(1)))))
+                await eventually(partial(_are_aside, metrics, min(number, 4)))
+            told = waiting[4:]
+            await eventually(lambda: all(each.done() for each in told))
+            assert all(isinstance(each.exception(), Held) for each in told)
+            for _ in range(10):
+                assert isinstance(await done(committer, pay(free.id, usd(1))), Payment)
+        assert all(isinstance(each, Payment) for each in await asyncio.gather(*waiting[:4]))
+
+
+async def _are_aside(metrics: Metrics, count: int) -> bool:
+    return metrics.registry.get_sample_value("payments_group_commit_set_aside") == count
 
 
 async def test_a_key_is_in_flight_where_another_session_is_at_work_with_it(
