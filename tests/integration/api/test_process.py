@@ -19,6 +19,7 @@ import pytest
 
 from local.program import Program, free_port, running, start, stop, until_ready
 from tests.support.api.ingress import Client, Reply
+from tests.support.environment import bare
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -55,9 +56,6 @@ class Launch:
 @pytest.fixture
 def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Path) -> Launch:
     """On the test's own database and Valkey, in open mode, without a broker."""
-    inherited = {
-        name: text for name, text in os.environ.items() if not name.startswith("PAYMENTS_")
-    }
     ours = {
         "PAYMENTS_AUTH_MODE": "open",
         "PAYMENTS_DATABASE_HOST": database.host,
@@ -70,7 +68,7 @@ def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Pat
         "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "PAYMENTS_SERVER_SHUTDOWN_DELAY": "0",
     }
-    return Launch(inherited | ours, tmp_path)
+    return Launch(bare() | ours, tmp_path)
 
 
 async def _is_ready(port: int) -> bool:
