@@ -66,6 +66,7 @@ async def _run(
     names: tuple[str, ...], seconds: float, *, verify: bool
 ) -> tuple[list[Figure], bool]:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
+    theirs["PAYMENTS_ENV_FILE"] = ""
     found: list[Figure] = []
     with TemporaryDirectory(prefix="payments-bench-") as folder:
         async with started(Path(folder), theirs) as target:

@@ -1,7 +1,7 @@
 """The `payments` command: one subcommand a module, imported when it is called.
 
 Commands other than `run` find the embedded servers of a run in this folder by themselves, unless
-the environment names servers.
+the environment or `.env` names servers.
 """
 
 import os
@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Final
 
 import click
+
+from process.env_file import take_env_file
 
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
@@ -55,6 +57,8 @@ class _Commands(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """A payments platform: run it, look at it, mend it."""
+    # What is wrong with it is said by whoever reads the settings.
+    take_env_file(os.environ)
     if context.invoked_subcommand != "run":
         from local.run_record import variables_of_run  # noqa: PLC0415 # `run` starts sooner without it
 

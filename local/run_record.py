@@ -1,7 +1,8 @@
 """The record of a run: what `payments run` writes at every change and `payments status` reads.
 
 It also carries the `PAYMENTS_*` variables of the embedded servers, so that the other commands
-find them without being told.
+find them without being told. What the run itself was told is asked of the kernel, so that the
+password of a real server is in no file of ours.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from local.supervisor import ProcessState, ProcessStatus
 
 # The kernel counts a process's start in hundredths of a second from a boot time it rounds.
 _CLOCK_TOLERANCE_SECONDS: Final = 1.0
+# The kinds of variables that lead to servers.
+_SERVERS: Final = {("PAYMENTS", name) for name in ("DATABASE", "REDIS", "KAFKA")}
 
 
 class Addresses(BaseModel):
@@ -100,9 +103,21 @@ def variables_of_run(environment: Mapping[str, str]) -> dict[str, str]:
     if record is None or not (is_running(record) or left_behind(record)):
         return {}
     taken = {_section(name) for name in environment}
+    told = _told(record.pid) if is_running(record) else {}
+    known = {name: value for name, value in told.items() if _section(name) in _SERVERS}
     return {
-        name: value for name, value in record.environment.items() if _section(name) not in taken
+        name: value
+        for name, value in (known | record.environment).items()
+        if _section(name) not in taken
     }
+
+
+def _told(pid: int) -> dict[str, str]:
+    """The environment a process was started with; nothing when it is another user's, or gone."""
+    try:
+        return psutil.Process(pid).environ()
+    except psutil.Error:
+        return {}
 
 
 def _section(variable: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ A payment provider's are in its folder, and those of all in `providers.registry.
 entry point calls `read_settings()`, which turns wrong values into a sentence each and exit code 2.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
+from process.env_file import take_env_file
 from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
@@ -282,13 +284,14 @@ class Settings:
 def read_settings(
     providers: Mapping[str, Callable[[], ProviderSection]] = _NO_PROVIDERS,
 ) -> Settings:
-    """Settings from the environment, or one sentence a wrong variable on stderr and exit 2.
+    """Settings from the environment, `.env` added, or a sentence a wrong one on stderr and exit 2.
 
     `providers` are the sections of payment providers, by name, for a process that asks any.
     """
     ours = (each.default_factory for each in fields(Settings))
     sections = [section for section in (*ours, *providers.values()) if callable(section)]
-    wrong = [line for section in sections for line in complaints(section)]
+    wrong = take_env_file(os.environ)
+    wrong += [line for section in sections for line in complaints(section)]
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")
         raise SystemExit(EXIT_INVALID_SETTINGS)

@@ -20,6 +20,7 @@ def _example() -> dict[str, str]:
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PAYMENTS_ENV_FILE", "")
 
 
 def test_the_example_names_every_variable_and_no_other() -> None:

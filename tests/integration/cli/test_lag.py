@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from process.addresses import DatabaseAddress, RedisAddress
+from tests.support.environment import NO_ENV_FILE
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def variables(
 ) -> dict[str, str]:
     """The environment of somebody whose servers these are."""
     return {
+        **NO_ENV_FILE,
         "PATH": os.environ["PATH"],
         "PAYMENTS_DATABASE_HOST": database.host,
         "PAYMENTS_DATABASE_PORT": str(database.port),

@@ -16,8 +16,8 @@ from typing import Final
 import aiohttp
 import pytest
 
-from local.embedded import jars
 from local.program import CODE, free_port, kill_group
+from tests.support.environment import bare
 from tests.support.waiting import eventually
 
 # Many interpreters start at once, on a machine that may have two busy cores.
@@ -65,11 +65,7 @@ async def status(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, 
 
 def own_home(directory: Path) -> dict[str, str]:
     """The environment of a run of its own."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if "PAYMENTS_" not in name or name in jars.VARIABLES
-    }
+    environment = bare()
     environment["PAYMENTS_HOME"] = str(directory / ".payments")
     environment["PAYMENTS_SERVER_PORT"] = str(free_port())
     return environment

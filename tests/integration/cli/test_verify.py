@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.program import CODE, free_port
+from tests.support.environment import bare
 from tests.support.verify.world import live
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def test_a_database_that_is_away_is_one_sentence(where: dict[str, str]) ->
 def _environment(
     database: DatabaseAddress, cache: RedisAddress, kafka: str, directory: Path
 ) -> dict[str, str]:
-    theirs = {name: value for name, value in os.environ.items() if "PAYMENTS_" not in name}
+    theirs = bare()
     return {
         **theirs,
         "PAYMENTS_HOME": str(directory),

@@ -23,6 +23,8 @@ from local.run_record import (
     left_behind,
     looked_at,
     read_record,
+    variables_of_run,
+    write_record,
 )
 from local.servers import Server, Stack
 from local.supervisor import ProcessState, ProcessStatus
@@ -180,6 +182,30 @@ async def test_leftovers_of_a_killed_run_are_ended_and_strangers_are_not(home: H
     end_leftovers([found], within_seconds=5)
     await left.wait()
     assert (home.directory / "ended").read_text() == "ingress\n"
+
+
+async def test_commands_find_the_servers_that_a_run_was_told_of(home: Home) -> None:
+    """Embedded ones by its record, real ones by its environment, which is in no file."""
+    told = {
+        "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
+        "PAYMENTS_DATABASE_PASSWORD": "of the real one",
+        "PAYMENTS_SERVER_PORT": "81",
+    }
+    run = await asyncio.create_subprocess_exec(
+        *program(home, "ingress").command, env=told, process_group=0
+    )
+    await eventually((home.directory / "ingress.ready").exists)
+    embedded = {"PAYMENTS_DATABASE_PASSWORD": "of the embedded one"}
+    record = recorded(run.pid, datetime.now(UTC)).model_copy(update={"environment": embedded})
+    write_record(home, record)
+    here = {"PAYMENTS_HOME": str(home.directory)}
+    kafka = {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092"}
+    assert variables_of_run(here) == kafka | embedded
+    assert variables_of_run({**here, "PAYMENTS_DATABASE_HOST": "another.example"}) == kafka
+    assert "kafka.example" not in home.record.read_text()
+    run.terminate()
+    await run.wait()
+    assert variables_of_run(here) == {}
 
 
 def recorded(pid: int, since: datetime) -> RunRecord:

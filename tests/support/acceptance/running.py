@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from local.embedded import jars
 from local.home import Home
 from local.program import CODE, free_port, kill_group
 from local.run_record import RunRecord, read_record
 from local.supervisor import ProcessState, ProcessStatus
+from tests.support.environment import bare
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -200,11 +200,7 @@ class Installation:
 
         Commands find the servers of a run by its record, unless a variable names one.
         """
-        theirs = {
-            name: value
-            for name, value in os.environ.items()
-            if "PAYMENTS_" not in name or name in jars.VARIABLES
-        }
+        theirs = bare()
         own = dict(self.variables)
         if not servers:
             for name in ("DATABASE_PORT", "REDIS_PORT", "SIMULATOR_PORT"):

@@ -1,6 +1,5 @@
 """`python -m api`, started by a test on its own database and Valkey."""
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import pytest
 from local.program import Program
 from process.addresses import DatabaseAddress, RedisAddress
 from tests.support.api.ingress import Client
+from tests.support.environment import bare
 
 ROOT = Path(__file__).parents[3]
 # Readiness promises an answer within a second; a busy machine may need some more.
@@ -41,9 +41,6 @@ class Launch:
 @pytest.fixture
 def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Path) -> Launch:
     """On the test's own database and Valkey, in open mode, without a broker."""
-    inherited = {
-        name: text for name, text in os.environ.items() if not name.startswith("PAYMENTS_")
-    }
     ours = {
         "PAYMENTS_AUTH_MODE": "open",
         "PAYMENTS_DATABASE_HOST": database.host,
@@ -56,7 +53,7 @@ def launch(database: DatabaseAddress, redis_address: RedisAddress, tmp_path: Pat
         "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "PAYMENTS_SERVER_SHUTDOWN_DELAY": "0",
     }
-    return Launch(inherited | ours, tmp_path)
+    return Launch(bare() | ours, tmp_path)
 
 
 async def is_ready(port: int) -> bool:

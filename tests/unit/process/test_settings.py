@@ -1,6 +1,7 @@
 """Settings: names, defaults, durations as Go writes them, and what a wrong value is answered."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No `PAYMENTS_*` of the machine decides a test."""
     for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PAYMENTS_ENV_FILE", "")
 
 
 @pytest.mark.parametrize(
@@ -171,3 +173,19 @@ def test_log_levels_are_taken_as_people_spell_them(
 ) -> None:
     monkeypatch.setenv("PAYMENTS_OBSERVABILITY_LOG_LEVEL", given_level)
     assert Settings().observability.log_level == level
+
+
+def test_a_file_in_the_current_folder_sets_what_the_environment_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For every process, since each reads its settings here; what is wrong in it ends each."""
+    monkeypatch.setattr(os, "environ", {"PAYMENTS_SERVER_HOST": "::1"})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("PAYMENTS_SERVER_HOST=::2\nPAYMENTS_SERVER_PORT=81\n")
+    server = read_settings().server
+    assert (server.host, server.port) == ("::1", 81)
+    (tmp_path / ".env").write_text("PAYMENTS_SERVER_PORT\n")
+    with pytest.raises(SystemExit) as stopped:
+        read_settings()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == ".env, line 1: expected NAME=value.\n"
