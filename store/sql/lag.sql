@@ -33,4 +33,8 @@ WHERE state = 'parked' AND reason <> 'waits_behind'
 UNION ALL
 SELECT 'breaks', count(*), min(occurred_at)
 FROM reconciliation_breaks
-WHERE state = 'open';
+WHERE state = 'open'
+UNION ALL
+SELECT 'housekeeping', count(*), min(done_at)
+FROM housekeeping
+WHERE done_at < $1 - interval '2 hours';
