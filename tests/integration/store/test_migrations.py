@@ -8,6 +8,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
+from bench.grown import copy_payments
 from process.addresses import DatabaseAddress
 from store.migrations import (
     MigrationError,
@@ -19,7 +20,6 @@ from store.migrations import (
 )
 from store.pool import connect_single
 from store.queries import query
-from tests.support.store.grown import BUSY, PAYMENTS
 from tests.support.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -375,7 +375,7 @@ async def test_what_is_open_is_taken_in_while_payments_are_made_and_changed(
     """From a database with many payments, under load: none is missed, and none is stale."""
     known = read_migrations()
     await migrate_up(connection, known[:14])
-    await connection.execute(PAYMENTS, 20_000, BUSY, 10)
+    await copy_payments(connection, 20_000, rare_every=10)
     stopping = asyncio.Event()
     changing = asyncio.create_task(_changed(empty_database, stopping))
     await migrate_up(connection, known)
