@@ -7,6 +7,7 @@ may run: a wake that comes second is refused by the decision, and changes nothin
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -49,6 +50,9 @@ _DUE_MAX: Final = 500
 # A row that somebody has locked must not make all that is due wait for it.
 _PATIENCE_S: Final = 1.0
 _KEEP_HOUSE_EVERY_S: Final = 3600.0
+# What was refused is tried again soon, and less and less often while it is.
+_REFUSED_AGAIN_S: Final = 1.0
+_REFUSED_AGAIN_MAX_S: Final = 300.0
 # A row waits for its seal as long as clocks may differ anyway; a few seconds more are nothing.
 _SEAL_EVERY_S: Final = 5.0
 
@@ -76,7 +80,7 @@ class Schedule:
             resending = Resending(self.pool, self.sent_again, self.providers, self._patience)
             send_again = partial(self._send_again, resending)
             tasks.create_task(self._every(_SEND_AGAIN_EVERY_S, send_again, stopping))
-            tasks.create_task(self._every(_KEEP_HOUSE_EVERY_S, self._keep_house, stopping))
+            tasks.create_task(self._keep_house(stopping))
             seal = partial(self._seal, stopping)
             tasks.create_task(self._every(_SEAL_EVERY_S, seal, stopping))
 
@@ -128,8 +132,18 @@ class Schedule:
         self.metrics.stage.processed.labels(STAGE, said).inc()
         return outcome
 
-    async def _keep_house(self) -> None:
-        await keep_house(self.pool, self.clock(), self.outbox_retention_s)
+    async def _keep_house(self, stopping: asyncio.Event) -> None:
+        again_s = _REFUSED_AGAIN_S
+        while not stopping.is_set():
+            refused = False
+            for kept in await keep_house(self.pool, self.clock(), self.outbox_retention_s):
+                outcome = "refused" if kept.refusal else "done"
+                self.metrics.stage.housekeeping.labels(kept.step, outcome).inc()
+                if kept.refusal:
+                    refused = True
+                    log.warning("house-keeping is refused", step=kept.step, cause=kept.refusal)
+            await _pause(again_s if refused else _KEEP_HOUSE_EVERY_S, stopping)
+            again_s = min(2 * again_s, _REFUSED_AGAIN_MAX_S) if refused else _REFUSED_AGAIN_S
 
     async def _seal(self, stopping: asyncio.Event) -> None:
         """Seal what has come to rest. The log is one place where digests are kept elsewhere."""
@@ -156,8 +170,10 @@ class Schedule:
                 pause_s = max(seconds, await work() or 0.0)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the schedule waits for Postgres", error=repr(error))
-            try:
-                async with asyncio.timeout(pause_s):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+            await _pause(pause_s, stopping)
+
+
+async def _pause(seconds: float, stopping: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()

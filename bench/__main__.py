@@ -8,15 +8,26 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 import psutil
 
-from bench import accepted, completed, isolation, latency, memory, neighbours, stage
+from bench import (
+    accepted,
+    completed,
+    growth,
+    isolation,
+    latency,
+    memory,
+    neighbours,
+    stage,
+)
 from bench.target import started
 from local.program import CODE, StartError
 
@@ -24,8 +35,9 @@ if TYPE_CHECKING:
     from bench.figures import Figure
     from bench.target import Target
 
+_Benchmark: TypeAlias = Callable[["Target", float], Awaitable[list["Figure"]]]
 # Light before heavy: what comes first finds short tables and an idle machine.
-_BENCHMARKS: Final = {
+_BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
     "latency": latency.measure,
     "isolation": isolation.measure,
     "neighbours": neighbours.measure,
@@ -33,15 +45,21 @@ _BENCHMARKS: Final = {
     "completed": completed.measure,
     "accepted": accepted.measure,
     "memory": memory.measure,
+    "growth": growth.measure,
 }
 
 
 @click.command()
 @click.option("--seconds", default=20.0, show_default=True, help="How long each one sends.")
 @click.option("--only", type=click.Choice([*_BENCHMARKS]), multiple=True, help="Not all of them.")
+@click.option(
+    "--rows", default=growth.ROWS, show_default=True, help="Payments in the database that grows."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-verify", is_flag=True, help="Leave out `payments verify` at the end.")
-def main(*, seconds: float, only: tuple[str, ...], as_json: bool, no_verify: bool) -> None:
+def main(
+    *, seconds: float, only: tuple[str, ...], rows: int, as_json: bool, no_verify: bool
+) -> None:
     """Measure the whole platform; what it says is as good as the machine is idle."""
     # Told to stop, it ends the platform it started, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -51,7 +69,10 @@ def main(*, seconds: float, only: tuple[str, ...], as_json: bool, no_verify: boo
             f"This machine is busy (load {load:.1f}): the figures will be too low.", err=True
         )
     try:
-        found, sound = asyncio.run(_run(only or tuple(_BENCHMARKS), seconds, verify=not no_verify))
+        benchmarks = {name: _BENCHMARKS[name] for name in only or _BENCHMARKS}
+        if "growth" in benchmarks:
+            benchmarks["growth"] = partial(growth.measure, rows=rows)
+        found, sound = asyncio.run(_run(benchmarks, seconds, verify=not no_verify))
     except StartError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -63,16 +84,16 @@ def main(*, seconds: float, only: tuple[str, ...], as_json: bool, no_verify: boo
 
 
 async def _run(
-    names: tuple[str, ...], seconds: float, *, verify: bool
+    benchmarks: Mapping[str, _Benchmark], seconds: float, *, verify: bool
 ) -> tuple[list[Figure], bool]:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
     theirs["PAYMENTS_ENV_FILE"] = ""
     found: list[Figure] = []
     with TemporaryDirectory(prefix="payments-bench-") as folder:
         async with started(Path(folder), theirs) as target:
-            for name in names:
+            for name, measure in benchmarks.items():
                 click.echo(f"measuring {name} ...", err=True)
-                found += await _BENCHMARKS[name](target, seconds)
+                found += await measure(target, seconds)
             sound = not verify or await _is_sound(target)
     return found, sound
 

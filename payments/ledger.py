@@ -80,6 +80,7 @@ class LedgerTransfer:
     releases_minor: int
     debit_balance_after: int | None
     credit_balance_after: int | None
+    debit_held_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,5 +202,6 @@ def _moved(
         releases_minor=hold.amount_minor if hold else 0,
         debit_balance_after=debit.balance if isinstance(debit, Account) else None,
         credit_balance_after=credit.balance if isinstance(credit, Account) else None,
+        debit_held_after=debit.debits_pending if isinstance(debit, Account) else None,
     )
     return Moved(row, tuple(party for party in (debit, credit) if isinstance(party, Account)))

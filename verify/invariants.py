@@ -39,6 +39,7 @@ INVARIANTS: Final = (
             "verify_account_totals": "accounts",
             "verify_overdrawn": "accounts",
             "verify_holds": "accounts",
+            "verify_held_after": "ledger_transfers",
         },
     ),
     Invariant(
@@ -46,6 +47,7 @@ INVARIANTS: Final = (
         "every payment has ended, or somebody will look at it in time",
         {
             "verify_unowned": "payments",
+            "verify_open": "payments",
             "verify_forgotten": "payments",
             "verify_queues": "dead_letters",
         },

@@ -15,19 +15,22 @@ from asyncpg.pool import PoolConnectionProxy
 from api.contract.requests.queries import FiltersT, PageQuery
 from api.contract.responses.answers import Page, RowT, json_answer
 from api.handling.cursors import Order, PositionT
+from store.read.found import Found
 
 if TYPE_CHECKING:
     from api.handling.call import Call
     from store.write.group_commit import Answer
 
 FiltersT_contra = TypeVar("FiltersT_contra", contravariant=True)
-PositionT_contra = TypeVar("PositionT_contra", contravariant=True)
 ItemT = TypeVar("ItemT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
 
 
-class Reader(Protocol[FiltersT_contra, PositionT_contra, ItemT_co]):
-    """Reads at most `limit` of a tenant's items that are older than the position `before`."""
+class Reader(Protocol[FiltersT_contra, PositionT, ItemT_co]):
+    """Reads at most `limit` of a tenant's items that are older than the position `before`.
+
+    One that gives up on its filters after so much says how far it came (`Found`).
+    """
 
     def __call__(
         self,
@@ -36,9 +39,9 @@ class Reader(Protocol[FiltersT_contra, PositionT_contra, ItemT_co]):
         filters: FiltersT_contra,
         /,
         *,
-        before: PositionT_contra | None,
+        before: PositionT | None,
         limit: int,
-    ) -> Awaitable[Sequence[ItemT_co]]: ...
+    ) -> Awaitable[Sequence[ItemT_co] | Found[ItemT_co, PositionT]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,12 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
             found = await self.read(
                 connection, call.tenant_id, filters, before=before, limit=query.limit + 1
             )
+        read_to = None
+        if isinstance(found, Found):
+            read_to, found = found.read_to, found.items
         shown, more = self.shown(found, query.limit, filters)
+        if more is None and read_to is not None:
+            more = self.order.cursor_after(read_to, repr(filters))
         data = [self.row(each) for each in shown]
         return json_answer(200, self.page(data=data, next_cursor=more))
 

@@ -76,19 +76,22 @@ async def balance_at(
 ) -> Balance | None:
     """What the account had at a past instant, or None if there is no such account.
 
-    Costs as much as was recorded since. Before the account was opened it had nothing.
+    Before the account was opened it had nothing.
     """
-    past = bound(
-        "balance_at",
-        tenant_id=tenant_id,
-        account_id=account_id,
-        instant=instant,
-        first_id=first_id_of(instant),
-    )
-    row = await connection.fetchrow(*past)
+    past = {
+        "tenant_id": tenant_id,
+        "account_id": account_id,
+        "instant": instant,
+        "first_id": first_id_of(instant),
+    }
+    row = await connection.fetchrow(*bound("balance_at", **past))
     if row is None:
         return None
-    return Balance(row["currency"], row["created_at"], row["posted_minor"], row["held_minor"])
+    held_minor = row["held_minor"]
+    if held_minor is None:
+        # Two statements: what is held changes in both of them, by rows since the instant alone.
+        held_minor = await connection.fetchval(*bound("held_at", **past))
+    return Balance(row["currency"], row["created_at"], row["posted_minor"], held_minor)
 
 
 def _line(account_id: UUID, row: Record) -> StatementLine:

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from payments.payment import TERMINAL
-from store.queries import bound
+from payments.payment import TERMINAL, PaymentStatus
+from store.queries import bound, queries
+from store.read.found import Found
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 from store.read.payment_history import attempt_from, event_from
 from store.rows import payment_from, refund_from
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from asyncpg.pool import PoolConnectionProxy
 
-    from payments.payment import Payment, PaymentStatus, Provider
+    from payments.payment import Payment, Provider
     from payments.refund import Refund
     from store.read.payment_history import AttemptRecord, StoredEvent
 
 # An id is made a little after the time its payment bears; far more than that is let through.
 _ID_DELAY_MAX: Final = timedelta(minutes=1)
+# A page's patience with its filters: some tens of milliseconds.
+READ_MAX: Final = 5_000
 _TERMINAL: Final = sorted(status.value for status in TERMINAL)
 
 
@@ -51,6 +54,18 @@ class PaymentFilters:
     currency: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+
+    @property
+    def is_for_few(self) -> bool:
+        """Whether a state is asked for that has an index: any but the one in which payments end."""
+        is_open = self.status not in {None, PaymentStatus.COMPLETED}
+        return is_open and self.account_id is None
+
+    @property
+    def leave_out(self) -> bool:
+        """Whether anything is asked for by which payments are not found, but left out."""
+        is_left_out = self.status is not None and not self.is_for_few
+        return is_left_out or self.provider is not None or self.currency is not None
 
 
 async def payment_by_id(
@@ -99,21 +114,32 @@ async def payments_page(
     *,
     before: UUID | None,
     limit: int,
-) -> list[Payment]:
-    """The tenant's payments, newest first, older than the payment `before`."""
-    arguments: dict[str, object] = {
-        "tenant_id": tenant_id,
+) -> Found[Payment, UUID]:
+    """The tenant's payments, newest first, older than the payment `before`.
+
+    However few pass the filters, it reads no more than some thousand, and then says how far.
+    """
+    between: dict[str, object] = {
         "before_id": _upper_bound(before, filters.created_before),
         "first_id": first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
-        **asdict(filters),
-        "rows_max": limit,
     }
-    name = "payments_page_of_account"
+    sought = asdict(filters)
     if filters.account_id is None:
-        name = "payments_page"
-        del arguments["account_id"]
-    rows = await connection.fetch(*bound(name, **arguments))
-    return [payment_from(row) for row in rows]
+        way = "_in_state" if filters.is_for_few else ""
+        del sought["account_id"]
+    else:
+        way = "_of_account"
+    read_to: UUID | None = None
+    if filters.leave_out:
+        name = f"payments_floor{way}"
+        by = {each: sought[each] for each in queries()[name].parameters if each in sought}
+        floor = bound(name, tenant_id=tenant_id, **by, **between, read_max=READ_MAX)
+        read_to = await connection.fetchval(*floor)
+    if read_to is not None:
+        between["first_id"] = read_to
+    page = {"tenant_id": tenant_id, **between, **sought, "rows_max": limit}
+    rows = await connection.fetch(*bound(f"payments_page{way}", **page))
+    return Found([payment_from(row) for row in rows], read_to)
 
 
 async def settled_payments(

@@ -4,11 +4,18 @@
 -- Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
 -- letter is let be: another message would only join the queue. So is who was sent to a stage, and
 -- has not been taken: it is sent again by and by (untaken_payments).
-SELECT id, operation IS NULL AS has_expired FROM payments
+SELECT payments.id, payments.operation IS NULL AS has_expired
+FROM open_payments
+INNER JOIN payments ON open_payments.payment_id = payments.id
 WHERE
-    due_at <= :now AND (charge_blocked_by IS NULL OR operation IS NULL)
-    AND (operation IS NULL OR lease_id IS NOT NULL OR due_at < updated_at + :patience)
-ORDER BY due_at
+    open_payments.due_at <= :now
+    AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
+    AND (
+        payments.operation IS NULL
+        OR payments.lease_id IS NOT NULL
+        OR payments.due_at < payments.updated_at + :patience
+    )
+ORDER BY open_payments.due_at
 LIMIT :rows_max;
 
 -- name: due_refunds
@@ -28,15 +35,17 @@ SELECT
     found.id
 FROM unnest(:providers::text[], :counts::int[]) AS asked (provider, count)
 CROSS JOIN LATERAL ( -- noqa: ST05
-    SELECT payments.id FROM payments
+    SELECT payments.id
+    FROM open_payments
+    INNER JOIN payments ON open_payments.payment_id = payments.id
     WHERE
         payments.provider = asked.provider
-        AND payments.due_at <= :now
+        AND open_payments.due_at <= :now
         AND payments.charge_blocked_by IS NULL
         AND payments.operation IS NOT NULL
         AND payments.lease_id IS NULL
         AND payments.due_at >= payments.updated_at + :patience
-    ORDER BY payments.due_at DESC
+    ORDER BY open_payments.due_at DESC
     LIMIT asked.count
 ) AS found;
 

@@ -1,7 +1,23 @@
 -- What has been kept long enough, and the partitions of the days to come.
 
--- name: create_outbox_partition
-SELECT outbox_create_partition($1);
+-- name: limit_housekeeping
+-- An insert that comes behind DDL waits for as long as the DDL waits for a reader.
+SELECT
+    set_config('lock_timeout', '100ms', TRUE),
+    set_config('statement_timeout', '30min', TRUE);
+
+-- name: alone_in_housekeeping
+-- Who does this at the same time takes the same one.
+SELECT pg_try_advisory_xact_lock(hashtext('payments housekeeping'));
+
+-- name: make_partition
+SELECT
+    partition_make(
+        :parent::text::regclass, :first_at::timestamptz, :end_at::timestamptz, :rows_max::integer
+    );
+
+-- name: drop_partition
+SELECT partition_drop(:parent::text::regclass, :dropped::text);
 
 -- name: outbox_partitions
 SELECT child.relname AS name
@@ -9,8 +25,61 @@ FROM pg_inherits
 INNER JOIN pg_class AS child ON pg_inherits.inhrelid = child.oid
 WHERE pg_inherits.inhparent = 'outbox'::regclass AND child.relname LIKE 'outbox\_p%';
 
--- name: drop_outbox_partition
-SELECT outbox_drop_partition($1);
+-- name: days_in_outbox_default
+-- One look-up by the key a day, and not one row a row.
+WITH RECURSIVE days AS (
+    (
+        SELECT (outbox_default.recorded_at AT TIME ZONE 'UTC')::date AS day
+        FROM outbox_default
+        ORDER BY outbox_default.recorded_at
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT (caught.recorded_at AT TIME ZONE 'UTC')::date
+        FROM outbox_default AS caught
+        WHERE caught.recorded_at >= (days.day + 1)::timestamp AT TIME ZONE 'UTC'
+        ORDER BY caught.recorded_at
+        LIMIT 1
+    ) AS day
+    FROM days
+    WHERE days.day IS NOT NULL
+)
+
+SELECT day FROM days
+WHERE day IS NOT NULL
+ORDER BY day DESC
+LIMIT :days_max;
+
+-- name: holders_of_tables
+-- Whose transaction has held a lock on one of the tables for a second: whoever asks for a strong
+-- one would wait for it, and all others behind. Who may not see a transaction's age fears it.
+SELECT
+    activity.pid,
+    coalesce(nullif(activity.application_name, ''), activity.backend_type) AS application,
+    activity.xact_start AS since,
+    string_agg(DISTINCT locks.relation::regclass::text, ', ') AS tables
+FROM pg_locks AS locks
+INNER JOIN pg_stat_activity AS activity ON locks.pid = activity.pid
+WHERE
+    locks.locktype = 'relation' AND locks.granted
+    AND activity.datname = current_database()
+    AND locks.relation IN (SELECT to_regclass(unnest(:tables::text[])))
+    AND activity.pid <> pg_backend_pid()
+    AND coalesce(activity.xact_start < clock_timestamp() - interval '1 second', TRUE)
+GROUP BY activity.pid, application, activity.xact_start
+ORDER BY activity.xact_start;
+
+-- name: note_housekeeping
+INSERT INTO housekeeping AS kept (step, done_at, refused_at, refusal)
+VALUES (
+    :step::text, :now::timestamptz,
+    CASE WHEN :refusal::text IS NOT NULL THEN :now::timestamptz END, :refusal::text
+)
+ON CONFLICT (step) DO UPDATE SET
+    done_at = CASE WHEN excluded.refusal IS NULL THEN excluded.done_at ELSE kept.done_at END,
+    refused_at = excluded.refused_at,
+    refusal = excluded.refusal;
 
 -- name: forget_idempotency_keys
 -- Whichever are old enough, in the order they lie: to sort them would read them all.

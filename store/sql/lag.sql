@@ -18,9 +18,12 @@ ORDER BY slot_name;
 
 -- name: waiting_work
 -- What waits behind a dead letter is that letter's matter: it alone is counted.
-SELECT 'payments' AS kind, count(*) AS count, min(due_at) AS oldest_at
-FROM payments
-WHERE due_at < $1 AND (charge_blocked_by IS NULL OR operation IS NULL)
+SELECT 'payments' AS kind, count(*) AS count, min(open_payments.due_at) AS oldest_at
+FROM open_payments
+INNER JOIN payments ON open_payments.payment_id = payments.id
+WHERE
+    open_payments.due_at < $1
+    AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
 UNION ALL
 SELECT 'refunds', count(*), min(refunds.due_at)
 FROM refunds
@@ -33,4 +36,8 @@ WHERE state = 'parked' AND reason <> 'waits_behind'
 UNION ALL
 SELECT 'breaks', count(*), min(occurred_at)
 FROM reconciliation_breaks
-WHERE state = 'open';
+WHERE state = 'open'
+UNION ALL
+SELECT 'housekeeping', count(*), min(done_at)
+FROM housekeeping
+WHERE done_at < $1 - interval '2 hours';

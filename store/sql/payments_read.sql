@@ -72,6 +72,67 @@ WHERE
 ORDER BY id DESC
 LIMIT :rows_max;
 
+-- name: payments_page_in_state
+-- As payments_page, for a state other than `completed`: in these are few.
+SELECT payments.* FROM open_payments
+INNER JOIN payments ON open_payments.payment_id = payments.id
+WHERE
+    open_payments.tenant_id = :tenant_id
+    AND open_payments.status = :status
+    AND open_payments.payment_id < :before_id
+    AND open_payments.payment_id >= :first_id
+    AND payments.status = :status
+    AND (:provider::text IS NULL OR payments.provider = :provider)
+    AND (:currency::text IS NULL OR payments.currency = :currency)
+    AND (:created_from::timestamptz IS NULL OR payments.created_at >= :created_from)
+    AND (:created_before::timestamptz IS NULL OR payments.created_at < :created_before)
+ORDER BY open_payments.payment_id DESC
+LIMIT :rows_max;
+
+-- name: payments_floor
+-- The id at which a page that finds little stops reading, if there are so many before it. From the
+-- index alone, so that a filter which nothing passes costs a known time.
+SELECT id FROM payments
+WHERE tenant_id = :tenant_id AND id < :before_id AND id >= :first_id
+ORDER BY id DESC
+LIMIT 1 OFFSET :read_max - 1;
+
+-- name: payments_floor_in_state
+SELECT payment_id AS id FROM open_payments
+WHERE
+    tenant_id = :tenant_id
+    AND status = :status
+    AND payment_id < :before_id
+    AND payment_id >= :first_id
+ORDER BY payment_id DESC
+LIMIT 1 OFFSET :read_max - 1;
+
+-- name: payments_floor_of_account
+-- Of the two sides the one whose payments are the more in number.
+SELECT max(floors.id::text)::uuid AS id FROM (
+    (
+        SELECT id FROM payments
+        WHERE
+            source_account_id = :account_id
+            AND tenant_id = :tenant_id
+            AND id < :before_id
+            AND id >= :first_id
+        ORDER BY id DESC
+        LIMIT 1 OFFSET :read_max - 1
+    )
+    UNION ALL
+    (
+        SELECT id FROM payments
+        WHERE
+            destination_account_id = :account_id
+            AND tenant_id = :tenant_id
+            AND id < :before_id
+            AND id >= :first_id
+        ORDER BY id DESC
+        LIMIT 1 OFFSET :read_max - 1
+    )
+) AS floors;
+
 -- name: payments_page_of_account
 -- As payments_page, for the account :account_id on either side: no payment has it on both.
 SELECT * FROM (

@@ -248,7 +248,7 @@ WHERE disputes.id = new.id AND disputes.version = new.version_before;
 INSERT INTO ledger_transfers (
     id, tenant_id, state, pending_id, debit_account_id, credit_account_id, amount_minor,
     releases_minor, currency, transaction_type, description, payment_id, refund_id,
-    debit_balance_after, credit_balance_after, recorded_at
+    debit_balance_after, credit_balance_after, debit_held_after, recorded_at
 )
 SELECT
     unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:state::text[]),
@@ -258,7 +258,7 @@ SELECT
     unnest(:transaction_type::text[]), unnest(:description::text[]),
     unnest(:payment_id::uuid[]), unnest(:refund_id::uuid[]),
     unnest(:debit_balance_after::bigint[]), unnest(:credit_balance_after::bigint[]),
-    unnest(:recorded_at::timestamptz[]);
+    unnest(:debit_held_after::bigint[]), unnest(:recorded_at::timestamptz[]);
 
 -- name: insert_attempts
 INSERT INTO attempts (

@@ -157,6 +157,26 @@ FROM accounts
 LEFT JOIN open_payments ON accounts.id = open_payments.source_account_id
 WHERE accounts.debits_pending <> coalesce(open_payments.amount_minor, 0);
 
+-- name: verify_held_after
+-- Each row says what its customer had held after it. Those from before it was kept come first, and
+-- say nothing.
+WITH held AS (
+    SELECT
+        id, debit_held_after,
+        sum(CASE WHEN state = 'pending' THEN amount_minor ELSE -releases_minor END)
+            OVER (PARTITION BY debit_account_id ORDER BY id)
+            AS folded
+    FROM ledger_transfers
+    WHERE debit_balance_after IS NOT NULL
+)
+
+SELECT
+    format('transfer %s', id) AS subject,
+    format('says that %s was held after it, the rows up to it %s', debit_held_after, folded)
+    AS problem
+FROM held
+WHERE debit_held_after <> folded;
+
 -- name: verify_effects_of_payments
 -- A payment moved its captured amount once, if it captured, and reserved it as often as
 -- it released it or still holds it.

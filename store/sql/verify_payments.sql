@@ -34,6 +34,23 @@ WHERE
         WHERE dead_letters.refund_id = refunds.id
     );
 
+-- name: verify_open
+-- What is not simply completed is found where it is looked for, as it is, and nothing else is.
+SELECT
+    format('payment %s', coalesce(payments.id, open_payments.payment_id)) AS subject,
+    format(
+        '%s, due %s, is %s, due %s, among the open ones', payments.status, payments.due_at,
+        coalesce(open_payments.status, 'nothing'), open_payments.due_at
+    ) AS problem
+FROM (
+    SELECT id, tenant_id, status, due_at FROM payments
+    WHERE status <> 'completed' OR due_at IS NOT NULL
+) AS payments
+FULL JOIN open_payments ON payments.id = open_payments.payment_id
+WHERE
+    (payments.tenant_id, payments.status, payments.due_at)
+    IS DISTINCT FROM (open_payments.tenant_id, open_payments.status, open_payments.due_at);
+
 -- name: verify_queues
 -- Who waits behind a dead letter waits behind one that is parked, and who is parked in a queue
 -- is waited for.
@@ -223,8 +240,11 @@ compared AS (
             payments.last_error_code, payments.version::text
         ] AS kept,
         ARRAY[
-            last_events.said ->> 'status', last_events.said ->> 'amount_minor',
-            last_events.said ->> 'currency', last_events.said ->> 'captured_minor',
+            last_events.said ->> 'status',
+            -- What never changes is not said again by an event that is on no topic.
+            coalesce(last_events.said ->> 'amount_minor', payments.amount_minor::text),
+            coalesce(last_events.said ->> 'currency', payments.currency),
+            last_events.said ->> 'captured_minor',
             last_events.said ->> 'refunded_minor',
             last_events.said ->> 'provider_transaction_id',
             last_events.said ->> 'retry_count', last_events.said ->> 'last_error_code',

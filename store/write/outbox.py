@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from payments.events import AccountEventType, WorkType
 from topics.contracts import channels
@@ -28,6 +28,23 @@ if TYPE_CHECKING:
     from payments.events import AccountEvent, Event, Republication, Work
 
 
+_NEVER_CHANGED: Final = {
+    "id",
+    "payment_type",
+    "source_account_id",
+    "destination_account_id",
+    "amount",
+    "amount_minor",
+    "currency",
+    "capture_method",
+    "provider",
+    "description",
+    "metadata",
+    "max_retries",
+    "created_at",
+}
+
+
 class OutboxValues(NamedTuple):
     """A row of the outbox, by its columns."""
 
@@ -45,12 +62,18 @@ class OutboxValues(NamedTuple):
 
 
 def event_payload(event: Event) -> str:
-    """A payment event's JSON, for the outbox and for payment_events alike."""
+    """A payment event's JSON, for the outbox and for payment_events alike.
+
+    One that is on no topic says of the payment what may have changed, and leaves out what is null:
+    the rest is in its first event, and is most of it.
+    """
     refund = RefundData.of(event.refund) if event.refund else None
     dispute = DisputeData.of(event.dispute) if event.dispute else None
     payment = PaymentData.of(event.payment)
     data = PaymentEventData(payment=payment, refund=refund, dispute=dispute)
-    return data.model_dump_json()
+    if event.is_public:
+        return data.model_dump_json()
+    return data.model_dump_json(exclude={"payment": _NEVER_CHANGED}, exclude_none=True)
 
 
 def superseded(decisions: Sequence[Decision]) -> set[UUID]:

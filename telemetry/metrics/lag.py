@@ -46,7 +46,9 @@ class LagMetrics:
             "state",
         )
         self.waiting = declare.gauges(
-            "waiting_work", "Rows past their time (payments, refunds), parked or open.", "kind"
+            "waiting_work",
+            "Past their time (payments, refunds, housekeeping), parked or open.",
+            "kind",
         )
         self.waiting_oldest = declare.gauges(
             "waiting_work_oldest_seconds", "How long the oldest of them is past its time.", "kind"

@@ -115,6 +115,12 @@ class StageMetrics:
         self.dead_letters = declare.counters(
             "stage_dead_letters_total", "Dead letters written.", "stage", "reason"
         )
+        self.housekeeping = declare.counters(
+            "housekeeping_steps_total",
+            "Steps of the schedule's house-keeping (done, refused).",
+            "step",
+            "outcome",
+        )
         self.paused = declare.gauges(
             "stage_paused", "1 while the stage takes no events, on purpose.", "stage"
         )

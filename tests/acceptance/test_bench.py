@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import accepted, completed, isolation, latency, memory, neighbours, stage
+from bench import (
+    accepted,
+    completed,
+    growth,
+    isolation,
+    latency,
+    memory,
+    neighbours,
+    stage,
+)
 from bench.figures import Figure, percentile
 from bench.target import Target
 
@@ -95,3 +104,14 @@ def test_a_percentile_is_one_of_the_values(
 ) -> None:
     """The smallest that so many do not exceed."""
     assert percentile(values, share) == expected
+
+
+async def test_nothing_grows_with_the_table(target: Target) -> None:
+    """Each statement at two sizes, with its plan; ten times the payments, and the same work."""
+    found = await growth.measure(target, _SECONDS, rows=20_000)
+    grown = [each.value for each in found if each.name.endswith("rows touched")]
+    assert len(grown) == len(growth.asked(1))
+    assert all("Index" in each.note for each in found if each.unit == "ms")
+    assert not [each for each in found if "Seq Scan" in each.note]
+    # At two thousand payments a page may not be full yet.
+    assert max(grown) <= 10

@@ -25,7 +25,11 @@ def json_answer(status: int, body: BaseModel, headers: Mapping[str, str] | None 
 
 
 class Page(BaseModel, Generic[RowT]):
-    """A page of a list, newest first; `next_cursor` asks for the next one, null ends the list."""
+    """A page of a list, newest first; `next_cursor` asks for the next one, null ends the list.
+
+    A page may hold fewer rows than its limit, even none, and have a next one: it gives up after so
+    many that its filters leave out.
+    """
 
     model_config = FROZEN
 

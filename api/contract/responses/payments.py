@@ -144,7 +144,10 @@ class AttemptResponse(BaseModel):
 
 
 class PaymentEventResponse(BaseModel):
-    """One change of a payment; `sequence` numbers those that were published."""
+    """One change of a payment; `sequence` numbers those that were published.
+
+    `data` of one that was not has of the payment only what may have changed, without nulls.
+    """
 
     model_config = FROZEN
 

@@ -33,6 +33,10 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     ),
     "events_of_payment_page": (OF_PAYMENT | {"before_version": 9}, {"payment_events_pkey"}),
     "payments_page": (PAGE | NO_FILTERS | {"first_id": FIRST_ID}, {"payments_by_tenant"}),
+    "payments_page_in_state": (
+        PAGE | NO_FILTERS | {"first_id": FIRST_ID, "status": "review"},
+        {"open_payments_by_status", "payments_pkey"},
+    ),
     "settled_payments": ({"ids": [ID], "statuses": ["completed"]}, {"payments_"}),
     "payment_method_by_id": (OF_TENANT | {"account_id": ID}, {"payment_methods_"}),
     "payment_methods_page": (
@@ -40,10 +44,13 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
         {"payment_methods_by_account"},
     ),
     "refund_by_id": (OF_TENANT, {"refunds_pkey"}),
-    "statement_page": (PAGE | {"account_id": ID}, {"ledger_debits", "ledger_credits"}),
+    "statement_page": (
+        PAGE | {"account_id": ID},
+        {"ledger_debits", "ledger_credits_of_customers"},
+    ),
     "balance_at": (
         {"tenant_id": "t", "account_id": ID, "instant": NOW, "first_id": FIRST_ID},
-        {"accounts_", "ledger_debits", "ledger_credits"},
+        {"accounts_", "ledger_debits", "ledger_credits_of_customers"},
     ),
     "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
     "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),

@@ -345,6 +345,11 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
         """,
         [(uuid4(), "undecodable"), (uuid4(), "waits_behind")],
     )
+    await pool.execute(
+        "INSERT INTO housekeeping VALUES"
+        " ('drop_partitions', now() - interval '3 hours', now(), 'pg_dump'),"
+        " ('make_partitions', now() - interval '1 hour', now(), 'pg_dump')"
+    )
     async with exporter_of(targets, metrics) as exporter:
         waiting = {work.kind: work for work in (await exporter.refresh()).waiting}
         assert {kind: work.count for kind, work in waiting.items()} == {
@@ -352,6 +357,7 @@ async def test_work_past_its_time_is_counted_although_nobody_does_it(
             "refunds": 0,
             "dead_letters": 1,
             "breaks": 0,
+            "housekeeping": 1,
         }
         assert waiting["dead_letters"].oldest_seconds == pytest.approx(3600.0, abs=60.0)
 

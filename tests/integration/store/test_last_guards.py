@@ -14,7 +14,7 @@ from payments.commands import AttachPaymentMethod, CancelPayment, CreatePayment,
 from payments.decision import RefusalCode, Refused
 from payments.notification import Reported
 from payments.payment import Payment
-from store.queries import query
+from store.queries import bound
 from store.write.group_commit import Submission
 from tests.support.factories import STRIPE, TENANT, open_account, pay, said
 from topics.names import TOPICS
@@ -99,7 +99,9 @@ async def test_no_message_is_for_a_topic_nobody_declared(
     books: asyncpg.Pool[asyncpg.Record], day: str
 ) -> None:
     """It would hold the relay for good; in a partition made later as in those there are."""
-    await books.execute(query("create_outbox_partition"), _at(_DAYS["a day made ahead"]).date())
+    made = _at(_DAYS["a day made ahead"])
+    range_ = {"first_at": made - timedelta(days=1), "end_at": made + timedelta(days=1)}
+    await books.execute(*bound("make_partition", parent="outbox", rows_max=0, **range_))
     copied = (
         "INSERT INTO outbox SELECT (jsonb_populate_record(outbox, jsonb_build_object("
         "'id', gen_random_uuid(), 'aggregatetype', $1::text, 'recorded_at', $2::timestamptz))).*"

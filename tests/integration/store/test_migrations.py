@@ -8,6 +8,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
+from bench.grown import copy_payments
 from process.addresses import DatabaseAddress
 from store.migrations import (
     MigrationError,
@@ -18,6 +19,7 @@ from store.migrations import (
     read_migrations,
 )
 from store.pool import connect_single
+from store.queries import query
 from tests.support.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -365,3 +367,45 @@ async def test_what_was_asked_before_we_kept_it_is_found_in_the_attempts(
         ("processing", "charge", None),
         ("failed", "charge", 2),
     ]
+
+
+async def test_what_is_open_is_taken_in_while_payments_are_made_and_changed(
+    connection: Connection, empty_database: DatabaseAddress
+) -> None:
+    """From a database with many payments, under load: none is missed, and none is stale."""
+    known = read_migrations()
+    await migrate_up(connection, known[:14])
+    await copy_payments(connection, 20_000, rare_every=10)
+    stopping = asyncio.Event()
+    changing = asyncio.create_task(_changed(empty_database, stopping))
+    await migrate_up(connection, known)
+    stopping.set()
+    assert await changing > 0
+    assert await connection.fetch(query("verify_open")) == []
+    assert await connection.fetchval("SELECT count(*) FROM open_payments") > 1_000
+
+
+async def _changed(database: DatabaseAddress, stopping: asyncio.Event) -> int:
+    """Ends open payments and begins others, one after the other; how many."""
+    client = await connect_single(database, application_name="client")
+    changed = 0
+    try:
+        await client.execute("SET lock_timeout = '5s'")
+        for row in await client.fetch("SELECT id FROM payments WHERE status = 'review'"):
+            if stopping.is_set():
+                break
+            await client.execute(
+                "UPDATE payments SET status = 'completed', operation = NULL, due_at = NULL"
+                " WHERE id = $1",
+                row["id"],
+            )
+            await client.execute(
+                "UPDATE payments SET status = 'refunded' WHERE id = ("
+                " SELECT id FROM payments WHERE status = 'completed' AND id > $1"
+                " ORDER BY id LIMIT 1)",
+                row["id"],
+            )
+            changed += 1
+    finally:
+        await client.close()
+    return changed

@@ -32,6 +32,7 @@ ROW: Final = JournalRow(
     debit_balance_after=95_000,
     credit_balance_after=None,
     recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+    debit_held_after=0,
 )
 
 

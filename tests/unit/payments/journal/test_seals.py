@@ -83,13 +83,15 @@ def test_the_format_is_what_auditors_were_told() -> None:
         f"36:{zeros}01,7:default,6:posted,~36:{zeros}64,36:{zeros}c8,4:5000,1:0,3:USD,8:transfer,"
         f"~36:00000000-0000-0000-0000-00000000012c,~5:95000,~27:2026-01-01T00:00:00.000000Z,"
     )
-    assert canonical(ROW) == text.encode()
+    older = replace(ROW, debit_held_after=None)
+    assert canonical(older) == text.encode()
+    assert canonical(ROW) == f"{text}1:0,".encode()
     head = (
         f"19:payments.journal.v1,7:default,1:1,36:{zeros}01,36:{zeros}01,1:1,"
         f"27:2026-01-02T00:00:00.000000Z,64:{NO_DIGEST},"
     )
     row_sha256 = sha256(text.encode()).digest()
-    first = seal([ROW], None, SEALED_AT)
+    first = seal([older], None, SEALED_AT)
     assert first.digest == sha256(head.encode() + row_sha256).hexdigest()
     assert first.fingerprints == row_sha256.hex()[:16]
 

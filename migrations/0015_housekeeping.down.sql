@@ -1,0 +1,3 @@
+DROP TABLE housekeeping;
+DROP FUNCTION partition_drop(regclass, text);
+DROP FUNCTION partition_make(regclass, timestamptz, timestamptz, integer);

@@ -1,0 +1,12 @@
+CREATE INDEX provider_events_by_age ON provider_events USING brin (received_at);
+DROP INDEX provider_events_received;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys USING brin (recorded_at);
+DROP INDEX idempotency_keys_recorded;
+CREATE INDEX ledger_credits ON ledger_transfers (credit_account_id, id DESC);
+DROP INDEX ledger_credits_of_customers;
+CREATE INDEX payments_due ON payments (due_at) WHERE due_at IS NOT NULL;
+ALTER TABLE attempts RESET (fillfactor);
+ALTER TABLE payments SET (fillfactor = 75);
+ALTER TABLE ledger_transfers DROP COLUMN debit_held_after;
+DROP TRIGGER open_payments_updated ON payments;
+DROP TRIGGER open_payments_inserted ON payments;

@@ -1,0 +1,255 @@
+"""House-keeping on a real Postgres: each step by itself, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from agents.schedule import Schedule
+from store import housekeeping
+from store.housekeeping import keep_house
+from store.pool import connect_single
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import asyncpg
+
+    from process.addresses import DatabaseAddress
+    from store.write.group_commit import GroupCommitter
+    from telemetry.metrics import Metrics
+
+_WEEK_S: Final = 604_800.0
+_NOW: Final = datetime.now(UTC)
+# No partition of these days was made when the database was migrated.
+_LATER: Final = _NOW + timedelta(days=20)
+_MUCH_LATER: Final = _NOW + timedelta(days=50)
+_ALL: Final = {
+    "make_partitions",
+    "move_stray_rows",
+    "drop_partitions",
+    "forget_idempotency_keys",
+    "forget_provider_events",
+    "forget_provider_states",
+}
+_SAID: Final = """
+INSERT INTO outbox
+    (id, aggregatetype, aggregateid, type, payload, tenant_id, occurred_at, recorded_at)
+SELECT gen_random_uuid(), 'payments.events', 'key', 'payment.created', '{}', 'default', $1, $1
+FROM generate_series(1, $2::integer)
+"""
+
+
+async def said(pool: asyncpg.Pool[asyncpg.Record], at: datetime, count: int = 1) -> None:
+    """So many rows of that time."""
+    await pool.execute(_SAID, at, count)
+
+
+async def places(pool: asyncpg.Pool[asyncpg.Record]) -> dict[str, int]:
+    """How many rows of the outbox lie where."""
+    rows = await pool.fetch(
+        "SELECT tableoid::regclass::text AS place, count(*) FROM outbox GROUP BY place"
+    )
+    return {row["place"]: row["count"] for row in rows}
+
+
+async def kept(pool: asyncpg.Pool[asyncpg.Record], now: datetime) -> dict[str, str | None]:
+    """Each step and what refused it."""
+    return {each.step: each.refusal for each in await keep_house(pool, now, _WEEK_S)}
+
+
+def refused(outcomes: dict[str, str | None]) -> set[str]:
+    return {step for step, refusal in outcomes.items() if refusal}
+
+
+def place(day: datetime) -> str:
+    return f"outbox_p{day:%Y%m%d}"
+
+
+@asynccontextmanager
+async def reader(
+    database: DatabaseAddress, pool: asyncpg.Pool[asyncpg.Record], name: str = "pg_dump"
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Somebody who has read the outbox for more than a second, and goes on."""
+    connection = await connect_single(database, application_name=name)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT FROM outbox")
+            await eventually(lambda: _is_old(pool, name))
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def _is_old(pool: asyncpg.Pool[asyncpg.Record], name: str) -> bool:
+    query = (
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = $1 AND xact_start < clock_timestamp() - interval '1.1 seconds'"
+    )
+    return bool(await pool.fetchval(query, name))
+
+
+async def test_after_weeks_without_a_schedule_all_is_put_right(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """Rows of days without a partition are moved into their own; the next days have one."""
+    for at in (_LATER - timedelta(days=1), _LATER, _LATER + timedelta(days=1)):
+        await said(pool, at, 3)
+    assert await places(pool) == {"outbox_default": 9}
+    assert await kept(pool, _LATER) == dict.fromkeys(_ALL)
+    assert await places(pool) == {place(_LATER + timedelta(days=days)): 3 for days in (-1, 0, 1)}
+    await said(pool, _LATER + timedelta(days=7))
+    assert place(_LATER + timedelta(days=7)) in await places(pool)
+
+
+async def test_rows_of_a_clock_ahead_get_their_day(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Each stray day, however far; the rest of the house is kept as always."""
+    await said(pool, _NOW)
+    await said(pool, _LATER)
+    await said(pool, _MUCH_LATER)
+    assert not refused(await kept(pool, _NOW))
+    assert await places(pool) == {place(at): 1 for at in (_NOW, _LATER, _MUCH_LATER)}
+
+
+async def test_a_row_that_is_moved_is_not_published_again(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """The relay's slot sees each row once, when it was said."""
+    await pool.fetch("SELECT pg_create_logical_replication_slot('watched', 'pgoutput')")
+    await said(pool, _LATER, 5)
+    assert not refused(await kept(pool, _NOW))
+    async with pool.acquire() as connection, connection.transaction():
+        # The slot is read up to what is flushed.
+        await connection.execute("SET LOCAL synchronous_commit = on")
+        await connection.execute(_SAID, _LATER, 2)
+    assert await places(pool) == {place(_LATER): 7}
+    inserts = await pool.fetchval(
+        "SELECT count(*) FROM pg_logical_slot_get_binary_changes('watched', NULL, NULL,"
+        " 'proto_version', '1', 'publication_names', 'payments_outbox')"
+        " WHERE get_byte(data, 0) = ascii('I')"
+    )
+    assert inserts == 7
+
+
+async def test_one_refused_step_neither_ends_nor_hides_another(
+    pool: asyncpg.Pool[asyncpg.Record], database: DatabaseAddress
+) -> None:
+    """A reader is in the way of DDL: it is named, keys expire, and when it ends all is done."""
+    await said(pool, _LATER)
+    await pool.execute(
+        "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body,"
+        " recorded_at) VALUES ('default', 'old', '', 202, '{}', '', $1)",
+        _NOW,
+    )
+    async with reader(database, pool) as other:
+        outcomes = await kept(pool, _LATER + timedelta(days=30))
+        pid = other.get_server_pid()
+    assert refused(outcomes) == {"make_partitions", "move_stray_rows", "drop_partitions"}
+    for step in refused(outcomes):
+        assert f"pid {pid} (pg_dump) holds" in str(outcomes[step])
+    assert await pool.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+    noted = await pool.fetch("SELECT step, refusal FROM housekeeping")
+    assert {row["step"]: row["refusal"] for row in noted} == outcomes
+    assert not refused(await kept(pool, _LATER + timedelta(days=30)))
+    assert await pool.fetchval("SELECT count(refusal) FROM housekeeping") == 0
+
+
+async def test_one_partition_refused_does_not_keep_the_others(
+    pool: asyncpg.Pool[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day that grows too fast to be moved waits until it is over; the days after it do not."""
+    monkeypatch.setattr(housekeeping, "_MOVED_MAX", 2)
+    await said(pool, _LATER, 3)
+    await said(pool, _LATER - timedelta(days=1))
+    outcomes = await kept(pool, _LATER)
+    assert refused(outcomes) == {"make_partitions", "move_stray_rows"}
+    assert "when the day is over" in str(outcomes["make_partitions"])
+    await said(pool, _LATER + timedelta(days=1))
+    assert await places(pool) == {
+        "outbox_default": 3,
+        place(_LATER - timedelta(days=1)): 1,
+        place(_LATER + timedelta(days=1)): 1,
+    }
+
+
+async def test_a_day_that_is_over_is_moved_whole(
+    pool: asyncpg.Pool[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows it has: nobody inserts into it any more."""
+    monkeypatch.setattr(housekeeping, "_MOVED_MAX", 2)
+    before = _NOW - timedelta(days=3)
+    await said(pool, before, 5)
+    assert await places(pool) == {"outbox_default": 5}
+    assert not refused(await kept(pool, _NOW))
+    assert await places(pool) == {place(before): 5}
+
+
+async def test_who_writes_does_not_wait_behind_a_reader(
+    pool: asyncpg.Pool[asyncpg.Record], database: DatabaseAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DDL that meets a reader it did not see coming gives up long before anybody's patience ends.
+
+    A statement waits behind DDL that waits: these give up after two seconds, which no DDL of ours
+    ever waits, and none does.
+    """
+
+    async def nobody(*_: object) -> list[housekeeping.Holder]:
+        return []
+
+    monkeypatch.setattr(housekeeping, "_holders", nobody)
+    writer = await connect_single(database, application_name="writer")
+    await writer.execute("SET lock_timeout = '2s'")
+    async with reader(database, pool):
+        keeping = asyncio.create_task(kept(pool, _LATER + timedelta(days=30)))
+        while not keeping.done():
+            await writer.execute(_SAID, _NOW, 1)
+    await writer.close()
+    outcomes = await keeping
+    assert "make_partitions" in refused(outcomes)
+    assert "a lock was not to be had" in str(outcomes["drop_partitions"])
+
+
+async def test_what_was_kept_long_enough_is_dropped(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """A day of the outbox goes when its last row has been kept for the whole retention."""
+    await said(pool, _NOW)
+    last = datetime.combine(_NOW.date(), datetime.max.time(), UTC) + timedelta(seconds=_WEEK_S)
+    await keep_house(pool, last - timedelta(hours=1), _WEEK_S)
+    assert await places(pool) == {place(_NOW): 1}
+    await keep_house(pool, last + timedelta(days=1, hours=1), _WEEK_S)
+    assert await places(pool) == {}
+
+
+async def test_what_was_refused_is_tried_again_soon(
+    pool: asyncpg.Pool[asyncpg.Record],
+    database: DatabaseAddress,
+    committer: GroupCommitter,
+    metrics: Metrics,
+) -> None:
+    """Not in an hour: the reader ends, and the schedule does what it could not."""
+    schedule = Schedule(pool, committer, metrics, lambda: _LATER, _WEEK_S)
+    stopping = asyncio.Event()
+    async with reader(database, pool):
+        running = asyncio.create_task(schedule.run(stopping))
+        await eventually(lambda: _counted(metrics, "refused") > 0)
+    await eventually(lambda: _counted(metrics, "done") > 0, within=30)
+    stopping.set()
+    await running
+
+
+def _counted(metrics: Metrics, outcome: str) -> float:
+    labels = {"step": "make_partitions", "outcome": outcome}
+    name = "payments_housekeeping_steps_total"
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def test_two_schedules_keep_house_at_once(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Who comes second leaves it to the first."""
+    await said(pool, _LATER, 3)
+    both = await asyncio.gather(kept(pool, _LATER), kept(pool, _LATER))
+    assert [refused(each) for each in both] == [set(), set()]
+    assert await places(pool) == {place(_LATER): 3}
