@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from agents.schedule import Schedule
+from payments.progress import Policy
+from providers.registry import NAMES
 from store import housekeeping
 from store.housekeeping import keep_house
 from store.pool import connect_single
@@ -231,7 +233,9 @@ async def test_what_was_refused_is_tried_again_soon(
     metrics: Metrics,
 ) -> None:
     """Not in an hour: the reader ends, and the schedule does what it could not."""
-    schedule = Schedule(pool, committer, metrics, lambda: _LATER, _WEEK_S)
+    schedule = Schedule(
+        pool, committer, metrics, lambda: _LATER, _WEEK_S, Policy().patience_s, NAMES
+    )
     stopping = asyncio.Event()
     async with reader(database, pool):
         running = asyncio.create_task(schedule.run(stopping))

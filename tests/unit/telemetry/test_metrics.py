@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from local.program import is_free
 from telemetry.metrics import Metrics, serve
 from telemetry.metrics.exposition import CannotListen, health_app
 
@@ -144,7 +145,7 @@ async def test_of_several_ports_the_first_that_is_free_is_taken(
     metrics: Metrics, readiness: Readiness
 ) -> None:
     """So that processes with one environment do not share a port, nor a scrape."""
-    first = unused_port()
+    first = next(port for port in iter(unused_port, 0) if is_free(port + 1))
     async with AsyncExitStack() as stack:
         for expected in (first, first + 1):
             serving = serve(metrics, "127.0.0.1", first, readiness, ports=2)
