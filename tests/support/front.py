@@ -1,4 +1,7 @@
-"""Stands before a server, and goes dark: connections stay, and nothing comes through any more."""
+"""Stands before a server, and goes dark: connections stay, and nothing comes through any more.
+
+When it comes back new connections do; those of before have lost what they said, and stay silent.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,17 @@ class Front:
         self.is_dark = False
         self.behind = (host, port)
         self.ends: set[asyncio.Transport] = set()
+        # Of connections that were there, or were made, while it was dark.
+        self.lost: set[asyncio.BaseTransport] = set()
 
     def go_dark(self) -> None:
         """As when a cable is pulled: nothing is heard, and nobody is told."""
         self.is_dark = True
+        self.lost |= self.ends
+
+    def come_back(self) -> None:
+        """As when the cable is plugged in again, and whoever stood between has forgotten us."""
+        self.is_dark = False
 
 
 class _End(asyncio.Protocol):
@@ -36,6 +46,8 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._front.ends.add(transport)
+        if self._front.is_dark:
+            self._front.lost.add(transport)
         self._transport = transport
         if self._other is None and not self._front.is_dark:
             reached = asyncio.get_running_loop().create_connection(
@@ -50,7 +62,7 @@ class _End(asyncio.Protocol):
         other.send(self._heard)
 
     def data_received(self, data: bytes) -> None:
-        if self._front.is_dark:
+        if self._front.is_dark or self._transport in self._front.lost:
             return
         if self._other is None:
             self._heard += data
