@@ -6,12 +6,13 @@ disk, whatever the server does for others.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import wraps
 from typing import Final, TypeAlias, TypedDict, TypeVar, cast
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from process.addresses import DatabaseAddress
 
@@ -36,6 +37,9 @@ _IDLE_IN_TRANSACTION_TIMEOUT: Final = "10s"
 # A fold over all there ever was takes as long as it takes.
 _LONG_STATEMENT_TIMEOUT: Final = "30min"
 _CONNECT_TIMEOUT_S: Final = 60.0
+# A pool's connection that a network swallowed while it was made must not be waited for for longer
+# than the network was away.
+_RECONNECT_TIMEOUT_S: Final = 5.0
 # A server that is there answers within milliseconds.
 _GOODBYE_S: Final = 1.0
 # Postgres plans a statement once for all its executions, for the tables as they are then. In a new
@@ -80,6 +84,7 @@ async def connect(
         max_size=size,
         connection_class=_Connection,
         init=_commit_durably,
+        timeout=_RECONNECT_TIMEOUT_S,
         command_timeout=_COMMAND_TIMEOUT_S,
         **_session(address, application_name, limits | _BY_INDEX),
     )
@@ -103,6 +108,20 @@ async def connect_single(
 ) -> _Single:
     """Open a connection without the pool's limits: an index may take its time."""
     return await asyncpg.connect(timeout=timeout_s, **_session(address, application_name, {}))
+
+
+@contextmanager
+def hanging_up(connection: PoolConnectionProxy) -> Iterator[None]:
+    """End the session of whoever gives up waiting for it.
+
+    The driver would first tell the server, wait for its answer, and keep the connection from
+    everybody else for as long; a network that swallows everything gives none.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
 
 
 @asynccontextmanager

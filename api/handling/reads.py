@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from api.http.problems import UNAVAILABLE, Problem
+from store.pool import hanging_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,10 +24,13 @@ _AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceE
 
 
 @asynccontextmanager
-async def reading(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[PoolConnectionProxy]:
+async def reading(
+    pool: asyncpg.Pool[asyncpg.Record], within_s: float = _SECONDS_MAX
+) -> AsyncIterator[PoolConnectionProxy]:
     """A connection to read with. Raises Problem (503) when Postgres is away or too slow."""
     try:
-        async with asyncio.timeout(_SECONDS_MAX), pool.acquire() as connection:
-            yield connection
+        async with asyncio.timeout(within_s), pool.acquire() as connection:
+            with hanging_up(connection):
+                yield connection
     except _AWAY as error:
         raise Problem(UNAVAILABLE, "the database cannot be read now", headers=RETRY_SOON) from error

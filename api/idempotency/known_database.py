@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
-from store.pool import AWAY
+from store.pool import AWAY, hanging_up
 from store.queries import query
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class KnownDatabase:
         try:
             async with asyncio.timeout(_INTERVAL_SECONDS), self._pool.acquire() as connection:
                 connection.add_termination_listener(self._doubt)
-                identity = await connection.fetchval(query("database_identity"))
+                with hanging_up(connection):
+                    identity = await connection.fetchval(query("database_identity"))
         except TimeoutError:
             return  # it may be busy: what is known holds for a while
         except AWAY:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Self, assert_never
 import structlog
 
 from store.faults import Fault, KeyHeldError, fault_of
+from store.pool import hanging_up
 from store.write.commit import (
     Answer,
     Committed,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
     from payments.decision import Context
     from telemetry.metrics import Metrics
@@ -267,19 +269,32 @@ class GroupCommitter:
         self._aside.put(held, self._limits.batch_max)
 
     async def _commit(self, batch: Sequence[Waiting], *, skips_held: bool) -> Committed:
-        submissions = [each.submission for each in batch]
         async with self._pool.acquire() as connection:
             try:
-                async with connection.transaction():
-                    return await commit(
-                        connection, submissions, self._context, skips_held=skips_held
-                    )
+                with hanging_up(connection):
+                    return await self._committed(connection, batch, skips_held=skips_held)
             except Exception as error:
                 if fault_of(error) is Fault.AWAY:
                     # It, and the idle ones, may be those of a server that is the primary no more.
                     connection.terminate()
                     await self._pool.expire_connections()
                 raise
+
+    async def _committed(
+        self, connection: PoolConnectionProxy, batch: Sequence[Waiting], *, skips_held: bool
+    ) -> Committed:
+        submissions = [each.submission for each in batch]
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            committed = await commit(connection, submissions, self._context, skips_held=skips_held)
+        except Exception as error:
+            # A server that is away hears of no ROLLBACK, and is not waited for a second time.
+            if fault_of(error) is not Fault.AWAY:
+                await transaction.rollback()
+            raise
+        await transaction.commit()
+        return committed
 
     def _hold(self, batch: Sequence[Waiting], error: Exception) -> None:
         """Set all aside: what holds them up together is found by asking for fewer at once."""

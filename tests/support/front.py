@@ -38,6 +38,8 @@ class Front:
         self.way = Way.OPEN
         # What is answered to whatever is asked, in place of the server.
         self.answer: bytes | None = None
+        # Of connections that were there, or were made, while it was dark, and are not cut.
+        self.lost: set[asyncio.BaseTransport] = set()
 
     @property
     def is_dark(self) -> bool:
@@ -46,6 +48,14 @@ class Front:
     def go_dark(self) -> None:
         """As when a cable is pulled: nothing is heard, and nobody is told."""
         self.way = Way.DARK
+        self.lost |= self.ends
+
+    def come_back(self) -> None:
+        """As when the cable is plugged in again, and whoever stood between has forgotten us.
+
+        New connections get through; those of before have lost what they said, and stay silent.
+        """
+        self.way = Way.OPEN
 
     def go(self, way: Way, answer: bytes | None = None) -> None:
         """Go another way; connections from before a change that both ends cannot miss are cut."""
@@ -73,6 +83,8 @@ class _End(asyncio.Protocol):
             transport.abort()
             return
         self._front.ends.add(transport)
+        if self._front.is_dark:
+            self._front.lost.add(transport)
         if self._other is None and not self._front.is_dark:
             reached = asyncio.get_running_loop().create_connection(
                 lambda: _End(self._front, self), *self._front.behind
@@ -89,7 +101,7 @@ class _End(asyncio.Protocol):
         way = self._front.way
         if self._front.answer is not None:
             self.send(b"" if self._is_servers else self._front.answer)
-        elif way is Way.DARK or (way is Way.MUTE and self._is_servers):
+        elif self._is_lost or way is Way.DARK or (way is Way.MUTE and self._is_servers):
             return
         elif self._other is None:
             self._heard += data
@@ -97,6 +109,10 @@ class _End(asyncio.Protocol):
             asyncio.get_running_loop().call_later(_SLOW_S, self._other.send, data)
         else:
             self._other.send(data)
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._transport in self._front.lost
 
     def send(self, data: bytes) -> None:
         assert self._transport is not None
@@ -106,7 +122,7 @@ class _End(asyncio.Protocol):
         del exc
         assert self._transport is not None
         self._front.ends.discard(self._transport)
-        if self._other is not None and not self._front.is_dark:
+        if self._other is not None and not (self._front.is_dark or self._is_lost):
             self._other.close()
 
     def close(self) -> None:
