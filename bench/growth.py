@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -40,6 +41,7 @@ def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
     """Each statement, and its arguments, among so many payments: by what they ask for."""
     middle = instant(count // 2)
     page, first_id = _PAGE | _ANY, first_id_of(middle)
+    due = {"now": middle, "patience": timedelta(minutes=1)}
     past = {"tenant_id": TENANT, "account_id": BUSY, "instant": middle, "first_id": first_id}
     return {
         "newest payments": ("payments_page", page),
@@ -65,7 +67,8 @@ def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
             {"tenant_id": TENANT, "account_id": UUID(int=4), "before_id": LAST_ID, "rows_max": 21},
         ),
         "a payment": ("payment_by_id", {"tenant_id": TENANT, "id": id_of(count // 2)}),
-        "what is due": ("due_payments", {"now": middle, "rows_max": 500}),
+        "what is due": ("due_payments", due | {"rows_max": 500}),
+        "what is sent again": ("untaken_payments", due | {"providers": ["stripe"], "counts": [99]}),
         "settled between": (
             "settled_payments_between",
             {

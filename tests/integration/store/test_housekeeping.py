@@ -231,7 +231,7 @@ async def test_what_was_refused_is_tried_again_soon(
     metrics: Metrics,
 ) -> None:
     """Not in an hour: the reader ends, and the schedule does what it could not."""
-    schedule = Schedule(pool, committer, metrics, lambda: _LATER, _WEEK_S)
+    schedule = Schedule(pool, committer, metrics, lambda: _LATER, _WEEK_S, 60.0, [])
     stopping = asyncio.Event()
     async with reader(database, pool):
         running = asyncio.create_task(schedule.run(stopping))
