@@ -1,7 +1,7 @@
 """Whether the ingress can do its work now: what it needs, asked all at once, each with a deadline.
 
 It asks on connections of its own, so that no load of the process's is taken for an outage; and a
-no is asked for twice, on another connection, before it is given.
+no of Postgres's is asked for twice, on another connection, before it is given.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Readiness:
     async def _answer(self, check: _Check) -> CheckResponse:
         started = perf_counter()
         detail = await _asked(check)
-        if detail is not None:
+        if detail is not None and check.otherwise is CheckStatus.UNAVAILABLE:
             # It may be the session that is not well: one of a primary that was demoted, say.
             await self._pool.expire_connections()
             detail = await _asked(check)
