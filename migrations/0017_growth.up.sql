@@ -33,6 +33,14 @@ ON ledger_transfers (credit_account_id, id DESC)
 WHERE credit_balance_after IS NOT NULL;
 DROP INDEX CONCURRENTLY IF EXISTS ledger_credits;
 
+-- Letters are listed by their last failure, mostly those that are parked, and kept for ever.
+DROP INDEX CONCURRENTLY IF EXISTS dead_letters_by_failure;
+CREATE INDEX CONCURRENTLY dead_letters_by_failure ON dead_letters (last_failed_at DESC, id DESC);
+DROP INDEX CONCURRENTLY IF EXISTS dead_letters_in_state;
+CREATE INDEX CONCURRENTLY dead_letters_in_state
+ON dead_letters (state, last_failed_at DESC, id DESC);
+DROP INDEX CONCURRENTLY IF EXISTS dead_letters_by_state;
+
 -- What is old is looked for every hour. A BRIN of rows that are deleted and whose room is taken
 -- again ends as one that excludes nothing.
 DROP INDEX CONCURRENTLY IF EXISTS idempotency_keys_recorded;

@@ -82,23 +82,24 @@ ON CONFLICT (step) DO UPDATE SET
     refusal = excluded.refusal;
 
 -- name: forget_idempotency_keys
--- Whichever are old enough, in the order they lie: to sort them would read them all.
+-- The oldest first, a part at a time.
 DELETE FROM idempotency_keys
 WHERE ctid = any(
     array(
         SELECT ctid FROM idempotency_keys
         WHERE recorded_at < :before
-        LIMIT :rows_max -- noqa: AM09
+        ORDER BY recorded_at
+        LIMIT :rows_max
     )
 );
 
 -- name: forget_provider_events
--- As forget_idempotency_keys.
 DELETE FROM provider_events
 WHERE ctid = any(
     array(
         SELECT ctid FROM provider_events
         WHERE received_at < :before
-        LIMIT :rows_max -- noqa: AM09
+        ORDER BY received_at
+        LIMIT :rows_max
     )
 );

@@ -19,6 +19,7 @@ OF_TENANT = {"tenant_id": "t", "id": ID}
 NO_FILTERS = dict.fromkeys(("status", "provider", "currency", "created_from", "created_before"))
 PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21}
 OF_PAYMENT = {"tenant_id": "t", "payment_id": ID, "rows_max": 21}
+FAILED = {"before_time": NOW, "stage": None, "reason": None}
 PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "account_by_id": (OF_TENANT, {"accounts_"}),
     "payment_by_id": (OF_TENANT, {"payments_"}),
@@ -51,6 +52,11 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "balance_at": (
         {"tenant_id": "t", "account_id": ID, "instant": NOW, "first_id": FIRST_ID},
         {"accounts_", "ledger_debits", "ledger_credits_of_customers"},
+    ),
+    "dead_letters_page": (PAGE | FAILED | {"state": None}, {"dead_letters_by_failure"}),
+    "disputes_page": (
+        PAGE | {"before_time": NOW} | dict.fromkeys(("state", "provider", "payment_id")),
+        {"disputes_by_tenant"},
     ),
     "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
     "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),

@@ -35,6 +35,8 @@ STATEMENTS = (
     "update_dead_letters",
     "due_payments",
     "due_refunds",
+    "forget_idempotency_keys",
+    "forget_provider_events",
 )
 
 
