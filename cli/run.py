@@ -45,7 +45,8 @@ def run(*, demo: bool) -> None:
 
 
 async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
-    environment = dict(os.environ)
+    # What `.env` says is in it by now; a process in another folder would look for it there.
+    environment = {**os.environ, "PAYMENTS_ENV_FILE": ""}
     platform = Platform(
         RunSpec(
             home=home,
