@@ -29,6 +29,8 @@ lock: $(VENV)/.deps ## Resolve pyproject.toml anew into the hashed requirements 
 	compile --constraints requirements-dev.txt --output-file requirements.txt
 
 build: $(VENV)/.deps ## Build the wheel into dist/
+	@# What an earlier build left there would be in the wheel, too.
+	@rm -rf build
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 

@@ -18,7 +18,7 @@ from local.home import Home
 from local.platform import Platform, RunSpec
 from local.processes import programs
 from local.program import StartError
-from local.run import clear_the_ground, live, stopped_by_signal
+from local.run import clear_the_ground, live, stopped_by_signal, with_port
 from local.servers import prepare_stack
 from process.settings import Settings, read_settings
 from providers.registry import SECTIONS
@@ -26,7 +26,8 @@ from providers.registry import SECTIONS
 
 @click.command("run")
 @click.option("--demo", is_flag=True, help="Also send a gentle stream of mixed payments.")
-def run(*, demo: bool) -> None:
+@click.option("--free-ports", is_flag=True, help="Take the next free port where one is taken.")
+def run(*, demo: bool, free_ports: bool) -> None:
     """Run the whole platform, supervised, until Ctrl-C."""
     settings = read_settings(SECTIONS)
     home = Home.of(os.environ)
@@ -34,6 +35,7 @@ def run(*, demo: bool) -> None:
         home.prepare()
         with home.locked():
             clear_the_ground(home, settings, _tell)
+            settings = with_port(settings, _tell, may_differ=free_ports)
             killed = asyncio.run(_run(home, settings, demo=demo))
     except StartError as error:
         _tell(f"payments run: {error}", err=True)
@@ -45,7 +47,9 @@ def run(*, demo: bool) -> None:
 
 
 async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
-    environment = dict(os.environ)
+    # What `.env` says is in it by now; a process in another folder would look for it there.
+    environment = {**os.environ, "PAYMENTS_ENV_FILE": ""}
+    environment["PAYMENTS_SERVER_PORT"] = str(settings.server.port)
     platform = Platform(
         RunSpec(
             home=home,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -55,7 +56,8 @@ def ingress_address(settings: Settings) -> str:
     """As a client on this machine reaches it, whatever it listens on."""
     host = settings.server.host
     is_any = host in {"", "0.0.0.0", "::"}  # noqa: S104 # compared, never bound
-    return f"http://{'127.0.0.1' if is_any else host}:{settings.server.port}"
+    named = f"[{host}]" if ":" in host else host
+    return f"http://{'127.0.0.1' if is_any else named}:{settings.server.port}"
 
 
 def simulator_address(environment: Mapping[str, str]) -> str:
@@ -159,6 +161,7 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         is_ready=is_ready,
         environment={**context.environment, **variables, **own},
         stop_group=process.stop_group,
+        port=None if process.is_demo else urlsplit(address).port,
     )
 
 

@@ -60,6 +60,8 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
     stop_group: StopGroup = StopGroup.STORAGE
+    # Where it is that answers when it is ready, and nobody else who has the port.
+    port: int | None = None
     # Only root can start a program as somebody else.
     user_id: int | None = None
 
@@ -157,7 +159,7 @@ def why_it_ended(program: Program, exit_code: int | None) -> str:
 
 def known_cause(name: str, log: str, directory: Path, address: str = "") -> str | None:
     """One sentence for what commonly stops a server, from what it printed."""
-    if "Address already in use" in log:
+    if "address already in use" in log.lower():
         return f"{name} cannot listen on {address}: the port is taken."
     if "No space left on device" in log:
         return f"{name} cannot start: the disk that holds {directory} is full."
@@ -179,7 +181,7 @@ def last_lines(log: Path, count: int = _LOG_TAIL_LINES) -> list[str]:
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there now."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         if sys.platform != "win32":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -7,11 +7,13 @@ whatever had been started by then, and only then says what failed.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 
 import aiohttp
 
 from local.home import Home
 from local.platform import Platform
+from local.ports import next_free, taken
 from local.program import StartError, is_free
 from local.run_record import end_leftovers, left_behind, read_record
 from process.lifecycle import CLEANUP_S, told_to_stop
@@ -19,10 +21,7 @@ from process.settings import Settings
 
 
 def clear_the_ground(home: Home, settings: Settings, say: Callable[[str], None]) -> None:
-    """End what a killed run left behind, and see that the API's port is to be had.
-
-    Raises `StartError` when it is taken.
-    """
+    """End what a killed run left behind."""
     record = read_record(home)
     if record is not None and (left := left_behind(record)):
         names = ", ".join(one.name for one in left)
@@ -34,11 +33,25 @@ def clear_the_ground(home: Home, settings: Settings, say: Callable[[str], None])
         end_leftovers(left, within_seconds=drain_s)
         say(f"Ended what a killed run had left behind: {names}.")
     home.shorten_logs()
-    if not is_free(settings.server.port, settings.server.host):
+
+
+def with_port(settings: Settings, say: Callable[[str], None], *, may_differ: bool) -> Settings:
+    """The settings, with a port that the API can listen on: the next free one, if it may differ.
+
+    Raises `StartError` when it is taken. All other ports of a run may differ always: nobody has
+    written them into a program.
+    """
+    host, port = settings.server.host, settings.server.port
+    if is_free(port, host):
+        return settings
+    if not may_differ:
         raise StartError(
-            f"The API cannot listen on {settings.server.host}:{settings.server.port}: the port is "
-            "taken; set PAYMENTS_SERVER_PORT to another."
+            f"The API cannot listen on {host}:{port}: {taken(port)}; set PAYMENTS_SERVER_PORT to"
+            " another, or give --free-ports (`make run ARGS=--free-ports`)."
         )
+    chosen = next_free(port + 1, host)
+    say(f"The API listens on port {chosen} instead of {port}: {taken(port)}.")
+    return replace(settings, server=settings.server.model_copy(update={"port": chosen}))
 
 
 async def live(platform: Platform, stop: asyncio.Event, up: Callable[[float], None]) -> list[str]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from local.ports import has, taken
 from local.program import (
     POLL_SECONDS,
     Program,
@@ -153,15 +154,22 @@ class Supervised:
 
     async def _until_ready_or_ended(self, process: asyncio.subprocess.Process) -> None:
         while process.returncode is None:
-            if await self.program.is_ready():
+            if await self.program.is_ready() and self._answers_itself(process):
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+    def _answers_itself(self, process: asyncio.subprocess.Process) -> bool:
+        """Whether it is not somebody else, who has its port, that says it is well."""
+        return self.program.port is None or has(process.pid, self.program.port)
 
     def _has_failed(self) -> bool:
         """Whether it died too often without ever having been ready."""
         if self._was_ready or self._restarts + 1 < _FIRST_STARTS_MAX:
             return False
-        self._failure = StartError(why_it_ended(self.program, self._exit_code()))
+        why = why_it_ended(self.program, self._exit_code())
+        if self.program.port is not None:
+            why = why.replace("the port is taken", taken(self.program.port))
+        self._failure = StartError(why)
         return True
 
     def _report_end(self, delay: float) -> None:

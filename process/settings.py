@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from process.env_file import take_env_file
+from process.proxy import proxy_complaints
 from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
@@ -290,7 +291,7 @@ def read_settings(
     """
     ours = (each.default_factory for each in fields(Settings))
     sections = [section for section in (*ours, *providers.values()) if callable(section)]
-    wrong = take_env_file(os.environ)
+    wrong = take_env_file(os.environ) + proxy_complaints(os.environ)
     wrong += [line for section in sections for line in complaints(section)]
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from payments.outcome import Retriable, Unknown
+from process.proxy import proxy_for
 from providers.gateway import Trouble
 from telemetry.redaction import redact_text
 
@@ -48,19 +49,24 @@ class Endpoint:
     """Where a provider is and how long it may take.
 
     `connect_timeout_s` bounds waiting for a free connection and making one; `timeout_s`
-    the whole exchange. `connections` is how many requests can be under way at once.
+    the whole exchange. `connections` is how many requests can be under way at once. All of them
+    go through `proxy`, where there is one.
     """
 
     base_url: str
     timeout_s: float = 10.0
     connect_timeout_s: float = 3.0
     connections: int = CONNECTIONS
+    proxy: str | None = None
 
     @classmethod
     def of(cls, config: ProviderSection, connections: int) -> Self:
-        """Where a provider's settings say that it is."""
+        """Where a provider's settings say that it is, by the proxy that leads there."""
         return cls(
-            base_url=config.base_url, timeout_s=config.timeout_seconds, connections=connections
+            base_url=config.base_url,
+            timeout_s=config.timeout_seconds,
+            connections=connections,
+            proxy=proxy_for(config.base_url, os.environ),
         )
 
 
@@ -134,6 +140,7 @@ class Transport:
             headers={"User-Agent": "payments-pipeline", "Accept-Encoding": "identity"},
             auto_decompress=False,
             trace_configs=[tracing],
+            proxy=endpoint.proxy,
         )
 
     async def exchange(self, call: Call) -> Exchange:
@@ -236,9 +243,13 @@ class _Refusal(BaseModel):
 
 def _reason(error: Exception) -> str:
     """What the system says of it, or its type: the library's own words may quote what was sent."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy: {_reason(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     match error:
+        case aiohttp.ClientHttpProxyError(status=status):
+            return f"the proxy answered {status}"
         case ssl.SSLCertVerificationError():
             return error.verify_message
         case ssl.SSLError():

@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
+from threading import Thread
 from typing import Final
 
 import yaml
@@ -131,6 +133,37 @@ def test_a_stage_waits_for_the_broker_that_brings_its_work() -> None:
     for stage in STAGES:
         waits = "kafka" in COMPOSE.services[stage.name].depends_on
         assert waits == (stage.topic is not None), stage.name
+
+
+def test_no_health_check_asks_a_proxy() -> None:
+    """Docker gives containers its own proxy's variables, and no proxy leads to their loopback."""
+    checks = {
+        tuple(one.healthcheck.test or ()) for one in COMPOSE.services.values() if one.healthcheck
+    }
+    by_http = [one for one in checks if one and "http://127" in one[-1]]
+    ours = [one for one in by_http if one[1] == "python"]
+    assert len(ours) == 3
+    assert all(one[1:4] == ("wget", "-Y", "off") for one in set(by_http) - set(ours))
+    for _, _, *arguments in ours:
+        with HTTPServer(("127.0.0.1", 0), _Healthy) as server:
+            Thread(target=server.handle_request, daemon=True).start()
+            arguments[-1] = re.sub(
+                r"127\.0\.0\.1:\d+", f"127.0.0.1:{server.server_port}", arguments[-1]
+            )
+            nowhere = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+            subprocess.run([sys.executable, *arguments], env=nowhere, check=True)  # noqa: S603 - from the file
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    """Whatever it is asked, it is well."""
+
+    timeout = 30
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
 
 
 def test_each_command_is_one_our_code_accepts() -> None:

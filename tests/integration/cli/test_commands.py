@@ -7,13 +7,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.__main__ import main
 from local.home import Home
-from local.program import free_port
+from local.program import free_port, is_free
+from local.run import with_port
 from process.addresses import DatabaseAddress
+from process.settings import read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,26 @@ def test_a_taken_port_is_one_sentence_that_names_the_variable() -> None:
         result = payments("run")
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
-    assert "the port is taken; set PAYMENTS_SERVER_PORT to another" in result.output
+    holder = f"the port is taken by {psutil.Process().name()} (process {os.getpid()})"
+    assert f"{holder}; set PAYMENTS_SERVER_PORT to another, or give --free-ports" in result.output
+
+
+def test_with_free_ports_the_api_takes_the_next_one_and_says_so() -> None:
+    """Of those behind the one that is taken."""
+    said: list[str] = []
+    settings = read_settings()
+    wanted = settings.server.port
+    assert with_port(settings, said.append, may_differ=True) is settings
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", wanted))
+        taken.listen()
+        chosen = with_port(settings, said.append, may_differ=True).server.port
+    assert chosen > wanted
+    assert is_free(chosen)
+    (line,) = said
+    assert line.startswith(
+        f"The API listens on port {chosen} instead of {wanted}: the port is taken"
+    )
 
 
 def test_a_second_run_in_the_same_folder_is_refused() -> None:

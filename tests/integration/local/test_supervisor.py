@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import psutil
 import pytest
 
-from local.program import Program, StartError
+from local.program import Program, StartError, free_port
 from local.supervisor import ProcessState, Supervised, Watcher, stop_in_order, until_all_ready
 from tests.support.waiting import eventually
 
@@ -59,6 +62,44 @@ def pid_of(supervised: Supervised) -> int:
     pid = supervised.snapshot().pid
     assert pid is not None
     return pid
+
+
+async def test_a_stranger_on_its_port_never_makes_it_ready(
+    child: Callable[..., Supervised], said: list[str]
+) -> None:
+    """However well the stranger is: it has failed, and the sentence says who has the port."""
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        late = child("late", "taken")
+        program = replace(
+            late.program, port=port, address=f"http://127.0.0.1:{port}", is_ready=_is_well
+        )
+        watcher = Watcher(changed=lambda: None, say=said.append)
+        one = Supervised(program, watcher)
+        async with kept(one):
+            with pytest.raises(StartError) as failed:
+                await until_all_ready([one], within_seconds=30)
+    holder = f"by {psutil.Process().name()} (process {os.getpid()})"
+    assert str(failed.value) == (
+        f"late cannot listen on http://127.0.0.1:{port}: the port is taken {holder}."
+    )
+
+
+async def test_what_listens_on_its_port_itself_is_ready(child: Callable[..., Supervised]) -> None:
+    port = free_port()
+    listens = child("listens", "listening", str(port))
+    one = Supervised(
+        replace(listens.program, port=port), Watcher(changed=lambda: None, say=lambda _: None)
+    )
+    async with kept(one):
+        await until_all_ready([one], within_seconds=10)
+        assert one.snapshot().state is ProcessState.READY
+
+
+async def _is_well() -> bool:
+    return True
 
 
 async def test_a_killed_child_is_restarted_and_reported(

@@ -1,10 +1,13 @@
-"""A small program to be supervised: `child.py FOLDER NAME [stubborn|broken|slow-to-stop]`.
+"""A small program to be supervised: `child.py FOLDER NAME [MANNER ...]`.
+
+Its manners: stubborn, broken, slow-to-stop, taken (its port), listening PORT.
 
 It writes its pid to NAME.ready when it is ready, and its name to `ended` when it stops in order.
 """
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -23,6 +26,12 @@ def end(*_: object) -> None:
 
 if "broken" in manner:
     sys.exit("I cannot find my configuration")
+if "taken" in manner:
+    sys.exit("[Errno 98] error while attempting to bind: address already in use")
+if "listening" in manner:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", int(manner[-1])))
+    listener.listen()
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in manner else end)
 (place / f"{name}.ready").write_text(str(os.getpid()))
 while True:

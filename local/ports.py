@@ -1,0 +1,62 @@
+"""Ports that others have: who it is, and which are free behind them."""
+
+from typing import Final
+
+import psutil
+
+from local.program import free_port, is_free
+
+# Whoever looks for a port by hand looks so far.
+_PORTS_TRIED: Final = 100
+
+
+def next_free(port: int, host: str) -> int:
+    """The first free port from this one on."""
+    for candidate in range(port, min(port + _PORTS_TRIED, 65_536)):
+        if is_free(candidate, host):
+            return candidate
+    return free_port(host)
+
+
+def taken(port: int) -> str:
+    """That a port is taken, and by whom, where the system tells us."""
+    pid = _listener(port)
+    if pid is None:
+        return "the port is taken"
+    return f"the port is taken by {_name(pid)} (process {pid})"
+
+
+def has(pid: int, port: int) -> bool:
+    """Whether a process of ours, or a child of it, listens there; True where nobody may ask."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return any(_listens(each, port) for each in family)
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(_is_at(one.status, one.laddr, port) for one in process.net_connections("tcp"))
+
+
+def _listener(port: int) -> int | None:
+    try:
+        everybody = psutil.net_connections("tcp")
+    except psutil.Error:  # only root may ask, as on macOS
+        return None
+    found = (one.pid for one in everybody if _is_at(one.status, one.laddr, port))
+    return next((pid for pid in found if pid is not None), None)
+
+
+def _is_at(status: str, address: object, port: int) -> bool:
+    return status == psutil.CONN_LISTEN and getattr(address, "port", None) == port
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "somebody"
