@@ -1,10 +1,14 @@
-"""The real world as decisions see it: the wall clock, fresh ids, chance."""
+"""The real world as decisions see it: the wall clock, fresh ids, chance.
+
+Ids are of the moment a decision is made at, however long it takes: rows of one account are ordered
+by them, and another host's next row is dated from when the last was decided.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from payments.progress import Policy
     from payments.provider_rules import ProviderRules
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NO_REFERENCES: Final[Mapping[str, str]] = MappingProxyType({})
 NO_RULES: Final[Mapping[str, ProviderRules]] = MappingProxyType({})
 
@@ -26,6 +31,7 @@ def live(
     policy: Policy,
     references: Mapping[str, str] = NO_REFERENCES,
     rules: Mapping[str, ProviderRules] = NO_RULES,
+    clock_ns: Callable[[], int] = time.time_ns,
 ) -> Callable[[], Context]:
     """What a process hands its committer; one per process, since its ids must increase.
 
@@ -33,7 +39,13 @@ def live(
     (`references`) and what they take (`rules`).
     """
     chance = random.Random()  # noqa: S311 - ids must be unique and ordered, not secret
-    new_id = IdSource(time.time_ns, chance.getrandbits)
-    return lambda: Context(
-        datetime.now(UTC), new_id, chance.random(), policy, channels.ALL, references, rules
-    )
+    now_ns = 0
+    new_id = IdSource(lambda: now_ns, chance.getrandbits)
+
+    def context() -> Context:
+        nonlocal now_ns
+        now_ns = clock_ns()
+        now = _EPOCH + timedelta(microseconds=now_ns // 1000)
+        return Context(now, new_id, chance.random(), policy, channels.ALL, references, rules)
+
+    return context

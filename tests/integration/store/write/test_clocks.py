@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from payments.account import Account
-from payments.decision import Context
-from store.ids import IdSource
+from payments.progress import Policy
 from store.read.ledger import Direction, balance_at, statement
+from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import TENANT, open_account, transfer, usd
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from payments.commands import Command
+    from payments.decision import Context
     from telemetry.metrics import Metrics
 
 _AGO_S = 10
@@ -28,9 +28,7 @@ _APART_S = 2
 
 def host(seconds_ago: float) -> Callable[[], Context]:
     """What a host whose clock is behind ours makes decisions with."""
-    chance = random.Random(int(seconds_ago))
-    new_id = IdSource(lambda: time.time_ns() - int(seconds_ago * 1e9), chance.getrandbits)
-    return lambda: Context(datetime.now(UTC) - timedelta(seconds=seconds_ago), new_id)
+    return live(Policy(), clock_ns=lambda: time.time_ns() - int(seconds_ago * 1e9))
 
 
 async def account(committer: GroupCommitter, command: Command) -> Account:
