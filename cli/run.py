@@ -26,7 +26,7 @@ from providers.registry import SECTIONS
 
 @click.command("run")
 @click.option("--demo", is_flag=True, help="Also send a gentle stream of mixed payments.")
-@click.option("--free-ports", is_flag=True, help="Take the next free port where one is taken.")
+@click.option("--free-ports", is_flag=True, help="Take the next free port if the API's is taken.")
 def run(*, demo: bool, free_ports: bool) -> None:
     """Run the whole platform, supervised, until Ctrl-C."""
     settings = read_settings(SECTIONS)

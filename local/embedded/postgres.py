@@ -184,7 +184,9 @@ def _identity(data: Path) -> _Identity:
         )
     change = (f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
     pass_through = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
-    return _Identity(owner_id=nobody, passage=(setpriv, *change, *pass_through, "--"))
+    # Or access(2), by which Postgres's tools look for each other, would not heed the capability.
+    heeded = "--securebits=+no_setuid_fixup"
+    return _Identity(owner_id=nobody, passage=(setpriv, *change, *pass_through, heeded, "--"))
 
 
 def _open_to_others(path: Path) -> bool:

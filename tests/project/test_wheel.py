@@ -59,7 +59,11 @@ async def test_whoever_installs_the_wheel_runs_the_platform(tmp_path: Path) -> N
             *(payments, "run", "--demo"), cwd=folder, env=theirs, stdout=said, stderr=said
         )
     try:
-        await eventually(lambda: "Everything is ready" in output.read_text(), within=180)
+        await eventually(
+            lambda: "Everything is ready" in output.read_text() or run.returncode is not None,
+            within=180,
+        )
+        assert run.returncode is None, output.read_text()
         api = f"http://127.0.0.1:{theirs['PAYMENTS_SERVER_PORT']}/api/v1/payments?status=completed"
 
         async def has_paid() -> bool:
