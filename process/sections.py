@@ -26,7 +26,9 @@ def complaints(section: Callable[[], object]) -> list[str]:
         section()
     except ValidationError as error:
         return [
-            f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}."
+            # What several are wrong in together begins with their names itself.
+            "".join(f"{name}: " for name in problem["loc"][:1])
+            + f"{problem['msg'].removeprefix('Value error, ')}."
             for problem in error.errors()
         ]
     return []

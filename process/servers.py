@@ -1,0 +1,182 @@
+"""How the servers are reached: Postgres, Redis and Kafka, each with what it asks of us.
+
+A section makes the address of its server and is the only one that knows the variables. What cannot
+be meant is refused here, when a process begins: a certificate that is not there, or a password that
+would go over the network for all to read.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from process.addresses import (
+    DatabaseAddress,
+    KafkaAddress,
+    RedisAddress,
+    Sasl,
+    SaslPassword,
+    SaslToken,
+    Tls,
+)
+from process.sections import Port, Section
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    return path
+
+
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL. Few connections are best: batches are what makes it fast."""
+
+    host: str = Field(default="localhost", validation_alias="PAYMENTS_DATABASE_HOST")
+    port: Port = Field(default=5432, validation_alias="PAYMENTS_DATABASE_PORT")
+    user: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_USER")
+    password: SecretStr = Field(
+        default=SecretStr("payments"), validation_alias="PAYMENTS_DATABASE_PASSWORD"
+    )
+    database: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_DATABASE")
+    pool_size: int = Field(default=8, ge=1, validation_alias="PAYMENTS_DATABASE_POOL_SIZE")
+
+    def address(self) -> DatabaseAddress:
+        """What a pool, a replication connection or a migration connects to."""
+        return DatabaseAddress(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password.get_secret_value(),
+            database=self.database,
+        )
+
+
+class RedisSettings(Section):
+    """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams."""
+
+    host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
+    port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
+
+    def address(self) -> RedisAddress:
+        return RedisAddress(self.host, self.port)
+
+
+class KafkaSettings(Section):
+    """`host:port` of one or more brokers, separated by commas, and what they ask of us."""
+
+    bootstrap_servers: str = Field(
+        default="localhost:9092", validation_alias="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", validation_alias="PAYMENTS_KAFKA_SECURITY_PROTOCOL"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        default="SCRAM-SHA-512", validation_alias="PAYMENTS_KAFKA_SASL_MECHANISM"
+    )
+    sasl_user: str = Field(default="", validation_alias="PAYMENTS_KAFKA_SASL_USER")
+    sasl_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_KAFKA_SASL_PASSWORD"
+    )
+    sasl_token_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_KAFKA_SASL_TOKEN_FILE"
+    )
+    ssl_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_KAFKA_SSL_CA_FILE"
+    )
+    ssl_certificate_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_KAFKA_SSL_CERTIFICATE_FILE"
+    )
+    ssl_key_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_KAFKA_SSL_KEY_FILE"
+    )
+    ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_KAFKA_SSL_KEY_PASSWORD"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_way_to_connect(self) -> Self:
+        address = self.address()
+        why = f"with PAYMENTS_KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
+        if address.tls is None:
+            _refuse_what_has_no_use(self, "ssl_", why)
+        if address.sasl is None:
+            _refuse_what_has_no_use(self, "sasl_", why)
+        match address.sasl:
+            case SaslPassword(_, user, password) if not (user and password):
+                raise ValueError(
+                    "PAYMENTS_KAFKA_SASL_USER and PAYMENTS_KAFKA_SASL_PASSWORD are both needed "
+                    f"for {self.sasl_mechanism}"
+                )
+            case SaslToken() if self.sasl_token_file is None:
+                raise ValueError("PAYMENTS_KAFKA_SASL_TOKEN_FILE is needed for OAUTHBEARER")
+            case _:
+                pass
+        if self.security_protocol == "SASL_PLAINTEXT" and self.sasl_mechanism in _SAYS_THE_SECRET:
+            _refuse_to_tell_the_network(address, self.sasl_mechanism)
+        _refuse_unusable(address.tls, "PAYMENTS_KAFKA")
+        return self
+
+    def address(self) -> KafkaAddress:
+        return KafkaAddress(self.bootstrap_servers, self._tls(), self._sasl())
+
+    def _tls(self) -> Tls | None:
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        return Tls(
+            self.ssl_ca_file,
+            self.ssl_certificate_file,
+            self.ssl_key_file,
+            self.ssl_key_password.get_secret_value(),
+        )
+
+    def _sasl(self) -> Sasl | None:
+        if not self.security_protocol.startswith("SASL"):
+            return None
+        if self.sasl_mechanism == "OAUTHBEARER":
+            return SaslToken(self.sasl_token_file or Path())
+        password = self.sasl_password.get_secret_value()
+        return SaslPassword(self.sasl_mechanism, self.sasl_user, password)
+
+
+# What is proved by showing it; SCRAM proves that it is known.
+_SAYS_THE_SECRET: Final = frozenset({"PLAIN", "OAUTHBEARER"})
+
+
+def _refuse_what_has_no_use(section: Section, begins: str, why: str) -> None:
+    """Who sets a password or an authority means to be safe: to ignore it would leave all open."""
+    for name, described in type(section).model_fields.items():
+        if name.startswith(begins) and getattr(section, name) != described.default:
+            raise ValueError(f"{described.validation_alias} has no use {why}")
+
+
+def _refuse_to_tell_the_network(address: KafkaAddress, mechanism: str) -> None:
+    if not all(_is_loopback(host) for host, _ in address.servers):
+        raise ValueError(
+            f"PAYMENTS_KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT with {mechanism} shows the secret to "
+            "the network: use SASL_SSL, or a mechanism of SCRAM"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refuse_unusable(tls: Tls | None, variables: str) -> None:
+    """Files that are there and yet no certificate, no key of it or locked."""
+    if tls is None:
+        return
+    if tls.key is not None and tls.certificate is None:
+        raise ValueError(f"{variables}_SSL_KEY_FILE has no use without its certificate")
+    try:
+        tls.context()
+    except OSError as error:
+        raise ValueError(f"what {variables}_SSL_* name cannot be used ({error})") from None
