@@ -1,7 +1,7 @@
 """The servers under the platform: embedded ones, or those the environment already names.
 
-Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST`, `PAYMENTS_REDIS_HOST` and
-`PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
+Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST` or `_URL`, `PAYMENTS_REDIS_HOST`
+or `_URL`, and `PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ from process.addresses import DatabaseAddress
 from process.settings import Settings
 
 _KAFKA_PORT: Final = 9092
+_DATABASE_ELSEWHERE: Final = (
+    "PAYMENTS_DATABASE_HOST", "PAYMENTS_DATABASE_URL", "PAYMENTS_DATABASE_URL_FILE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ async def prepare_stack(
 async def _database(
     home: Home, settings: Settings, environment: Mapping[str, str]
 ) -> tuple[Server, DatabaseAddress]:
-    if environment.get("PAYMENTS_DATABASE_HOST"):
+    if any(environment.get(each) for each in _DATABASE_ELSEWHERE):
         known = settings.database.address()
         return Server(_url(known)), known
     port = home.port("postgres", settings.database.port)

@@ -8,14 +8,33 @@ it: `store.pool`, `store.redis`, `topics.kafka`, `topics.relay.connection`.
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias
+
+SslMode: TypeAlias = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+# A file that libpq is told of lest it looks for one in somebody's home.
+_NO_FILE: Final = "/dev/null/none"
+
+
+class TlsRefused(OSError):
+    """No TLS is spoken there, or our certificate is not taken."""
+
+
+# What no waiting mends: their certificate is none for us, or ours none for them.
+TLS_REFUSED: Final = (TlsRefused, ssl.SSLCertVerificationError)
+
+
+def refuse_alert(error: ssl.SSLError) -> None:
+    """Raise TlsRefused if the other side says what it has against us, or speaks no TLS."""
+    reason = error.reason or ""
+    if "ALERT" in reason or reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+        raise TlsRefused(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
     """By whose word a server is who it says it is, and by what we are who we say we are.
 
-    Without an authority the machine's own are believed. Its name is checked, always.
+    Without an authority the machine's own are believed.
     """
 
     authority: Path | None = None
@@ -24,7 +43,7 @@ class Tls:
     key_password: str = field(default="", repr=False)
 
     def context(self) -> ssl.SSLContext:
-        """Reads the files, so that what is connected next is told of new ones. Raises OSError."""
+        """Checks certificate and name. Reads the files as they are now. Raises OSError."""
         context = ssl.create_default_context(cafile=self.authority)
         if self.certificate is not None:
             # A password in any case: without one OpenSSL would ask whoever sits at the terminal.
@@ -41,19 +60,32 @@ class DatabaseAddress:
     user: str
     password: str = field(repr=False)
     database: str
+    sslmode: SslMode = "prefer"
+    tls: Tls = Tls()
 
     def conninfo(self, application_name: str) -> str:
-        """As libpq reads it.
+        """As libpq reads it, and all that it would look for elsewhere: in variables and homes.
 
         Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING.
         """
         parameters = {
             "host": self.host,
+            "hostaddr": "",
             "port": str(self.port),
             "user": self.user,
             "password": self.password,
+            "passfile": _NO_FILE,
             "dbname": self.database,
             "application_name": application_name,
+            "target_session_attrs": "any",
+            "gssencmode": "disable",
+            "sslmode": self.sslmode,
+            "sslnegotiation": "postgres",
+            "sslrootcert": str(self.tls.authority or _NO_FILE),
+            "sslcert": str(self.tls.certificate or _NO_FILE),
+            "sslkey": str(self.tls.key or self.tls.certificate or _NO_FILE),
+            "sslpassword": self.tls.key_password,
+            "sslcrl": _NO_FILE,
         }
         return " ".join(f"{name}={_quoted(value)}" for name, value in parameters.items())
 

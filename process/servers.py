@@ -8,6 +8,7 @@ would go over the network for all to read.
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -18,9 +19,11 @@ from process.addresses import (
     Sasl,
     SaslPassword,
     SaslToken,
+    SslMode,
     Tls,
 )
 from process.sections import Port, Section
+from process.urls import UnknownInUrl, with_parts_of_url
 
 
 def _readable(path: Path) -> Path:
@@ -35,8 +38,12 @@ ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
 class DatabaseSettings(Section):
-    """PostgreSQL. Few connections are best: batches are what makes it fast."""
+    """PostgreSQL. Few connections are best: batches are what makes it fast.
 
+    The URL says what the parts say: a part that says something else is an error.
+    """
+
+    url: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_DATABASE_URL")
     host: str = Field(default="localhost", validation_alias="PAYMENTS_DATABASE_HOST")
     port: Port = Field(default=5432, validation_alias="PAYMENTS_DATABASE_PORT")
     user: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_USER")
@@ -45,6 +52,38 @@ class DatabaseSettings(Section):
     )
     database: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_DATABASE")
     pool_size: int = Field(default=8, ge=1, validation_alias="PAYMENTS_DATABASE_POOL_SIZE")
+    sslmode: SslMode = Field(default="prefer", validation_alias="PAYMENTS_DATABASE_SSLMODE")
+    ssl_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_DATABASE_SSL_CA_FILE"
+    )
+    ssl_certificate_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_DATABASE_SSL_CERTIFICATE_FILE"
+    )
+    ssl_key_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_DATABASE_SSL_KEY_FILE"
+    )
+    ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_DATABASE_SSL_KEY_PASSWORD"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_of_the_url(cls, given: dict[str, object]) -> dict[str, object]:
+        return with_parts_of_url(cls, given, _parts_of_database_url)
+
+    @model_validator(mode="after")
+    def _is_one_way_to_connect(self) -> Self:
+        if self.sslmode in {"disable", "prefer"}:
+            why = f"with PAYMENTS_DATABASE_SSLMODE={self.sslmode}"
+            _refuse_what_has_no_use(self, "ssl_", why)
+        if self.sslmode.startswith("verify") and self.ssl_ca_file is None:
+            # The drivers do not agree where a machine keeps whom it believes.
+            raise ValueError(
+                f"PAYMENTS_DATABASE_SSL_CA_FILE is needed for {self.sslmode}: the authority's "
+                "certificate, or the machine's own, such as /etc/ssl/certs/ca-certificates.crt"
+            )
+        _refuse_unusable(self.address().tls, "PAYMENTS_DATABASE")
+        return self
 
     def address(self) -> DatabaseAddress:
         """What a pool, a replication connection or a migration connects to."""
@@ -54,6 +93,8 @@ class DatabaseSettings(Section):
             user=self.user,
             password=self.password.get_secret_value(),
             database=self.database,
+            sslmode=self.sslmode,
+            tls=_tls(self),
         )
 
 
@@ -123,17 +164,8 @@ class KafkaSettings(Section):
         return self
 
     def address(self) -> KafkaAddress:
-        return KafkaAddress(self.bootstrap_servers, self._tls(), self._sasl())
-
-    def _tls(self) -> Tls | None:
-        if not self.security_protocol.endswith("SSL"):
-            return None
-        return Tls(
-            self.ssl_ca_file,
-            self.ssl_certificate_file,
-            self.ssl_key_file,
-            self.ssl_key_password.get_secret_value(),
-        )
+        tls = _tls(self) if self.security_protocol.endswith("SSL") else None
+        return KafkaAddress(self.bootstrap_servers, tls, self._sasl())
 
     def _sasl(self) -> Sasl | None:
         if not self.security_protocol.startswith("SASL"):
@@ -142,6 +174,15 @@ class KafkaSettings(Section):
             return SaslToken(self.sasl_token_file or Path())
         password = self.sasl_password.get_secret_value()
         return SaslPassword(self.sasl_mechanism, self.sasl_user, password)
+
+
+def _tls(section: DatabaseSettings | KafkaSettings) -> Tls:
+    return Tls(
+        section.ssl_ca_file,
+        section.ssl_certificate_file,
+        section.ssl_key_file,
+        section.ssl_key_password.get_secret_value(),
+    )
 
 
 # What is proved by showing it; SCRAM proves that it is known.
@@ -153,6 +194,34 @@ def _refuse_what_has_no_use(section: Section, begins: str, why: str) -> None:
     for name, described in type(section).model_fields.items():
         if name.startswith(begins) and getattr(section, name) != described.default:
             raise ValueError(f"{described.validation_alias} has no use {why}")
+
+
+def _parts_of_database_url(url: SplitResult) -> dict[str, str]:
+    """By the parts' variables. Raises ValueError."""
+    if url.scheme not in {"postgresql", "postgres"}:
+        raise UnknownInUrl("is to begin with postgresql://")
+    parts = {
+        "HOST": unquote(url.hostname or ""),
+        "PORT": str(url.port or ""),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "DATABASE": unquote(url.path.removeprefix("/")),
+    }
+    for name, value in parse_qsl(url.query):
+        if name not in _DATABASE_URL_PARAMETERS:
+            raise UnknownInUrl(f"has a parameter {name}, which nothing here understands")
+        parts[_DATABASE_URL_PARAMETERS[name]] = value
+    return {f"PAYMENTS_DATABASE_{part}": value for part, value in parts.items() if value}
+
+
+_DATABASE_URL_PARAMETERS: Final = {
+    "host": "HOST",  # a folder, where a server listens on a Unix socket
+    "sslmode": "SSLMODE",
+    "sslrootcert": "SSL_CA_FILE",
+    "sslcert": "SSL_CERTIFICATE_FILE",
+    "sslkey": "SSL_KEY_FILE",
+    "sslpassword": "SSL_KEY_PASSWORD",
+}
 
 
 def _refuse_to_tell_the_network(address: KafkaAddress, mechanism: str) -> None:

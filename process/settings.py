@@ -244,8 +244,11 @@ def read_settings(
 ) -> Settings:
     """Settings from the environment, `.env` added, or a sentence a wrong one on stderr and exit 2.
 
-    `providers` are the sections of payment providers, by name, for a process that asks any.
+    `providers` are the sections of payment providers, by name, for a process that asks any. What
+    libpq and asyncpg would read beside it (`PGSSLMODE`, `PGSERVICE`) is taken out of it.
     """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     ours = (each.default_factory for each in fields(Settings))
     sections = [section for section in (*ours, *providers.values()) if callable(section)]
     wrong = take_env_file(os.environ) + proxy_complaints(os.environ)

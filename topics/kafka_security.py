@@ -24,20 +24,21 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from process.addresses import KafkaAddress, SaslPassword, SaslToken, Tls
-
-
-class TlsRefused(OSError):
-    """No TLS is spoken there, or our certificate is not taken."""
-
+from process.addresses import (
+    TLS_REFUSED,
+    KafkaAddress,
+    SaslPassword,
+    SaslToken,
+    Tls,
+    refuse_alert,
+)
 
 # What neither waiting nor another broker of the cluster mends.
 REFUSED: Final = (
-    TlsRefused,
+    *TLS_REFUSED,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     IllegalSaslStateError,
-    ssl.SSLCertVerificationError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
@@ -135,11 +136,6 @@ async def _refuse_alert(host: str, port: int, tls: Tls) -> None:
                 writer.close()
                 await writer.wait_closed()
     except ssl.SSLError as error:
-        if "ALERT" in (error.reason or "") or error.reason in _NO_TLS:
-            raise TlsRefused(str(error)) from error
+        refuse_alert(error)
     except OSError:  # a timeout is one: then it is not TLS that keeps us out
         return
-
-
-# What OpenSSL says of an answer that is no TLS, by version.
-_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})

@@ -79,6 +79,16 @@ async def test_a_database_that_does_not_know_us_ends_the_process(
     assert "Traceback" not in said
 
 
+async def test_a_database_without_the_tls_we_require_ends_the_process(
+    database: DatabaseAddress, redis_address: RedisAddress
+) -> None:
+    """To go on without would show the network what was to be kept from it."""
+    tls = {"DATABASE_SSLMODE": "require"}
+    code, said = await refused(("topics.relay", "--sink", "redis"), database, redis_address, **tls)
+    assert code == 2
+    assert "Postgres refuses us: the server does not speak TLS" in said
+
+
 @pytest.mark.parametrize(
     "command", [("api",), ("agents", "charge"), ("topics.relay", "--sink", "redis")], ids=str
 )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from process.addresses import KafkaAddress, SaslPassword, SaslToken
+from process.addresses import DatabaseAddress, KafkaAddress, SaslPassword, SaslToken, Tls
 from process.sections import complaints
-from process.servers import KafkaSettings
+from process.servers import DatabaseSettings, KafkaSettings
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -132,3 +132,59 @@ def test_a_key_is_of_its_certificate(
     tls.context()
     monkeypatch.setenv("PAYMENTS_KAFKA_SSL_KEY_FILE", str(authority.issue("others").key))
     assert "KEY_VALUES_MISMATCH" in complaints(KafkaSettings)[0]
+
+
+def test_a_database_is_named_by_one_url(
+    monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    """Whatever is no letter is written as a URL has it; variables say what it does not."""
+    monkeypatch.setenv(
+        "PAYMENTS_DATABASE_URL",
+        f"postgresql://o%27hara@db.example/pay?sslmode=verify-full&sslrootcert={authority.authority}",
+    )
+    monkeypatch.setenv("PAYMENTS_DATABASE_PASSWORD", "a b@c")
+    assert DatabaseSettings().address() == DatabaseAddress(
+        host="db.example",
+        port=5432,
+        user="o'hara",
+        password="a b@c",
+        database="pay",
+        sslmode="verify-full",
+        tls=Tls(authority.authority),
+    )
+
+
+def test_a_url_has_the_password_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", "postgres://us:a%40b@[::1]:5433/pay")
+    address = DatabaseSettings().address()
+    assert (address.host, address.port, address.password) == ("::1", 5433, "a@b")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"URL": "mysql://us:hunter2@db/pay"}, "URL is to begin with postgresql://"),
+        ({"URL": "postgresql://us:hunter2/3@db/pay"}, "PAYMENTS_DATABASE_URL is no URL"),
+        ({"URL": "postgresql://us:hunter2@db/pay?fallback=x"}, "has a parameter fallback"),
+        (
+            {"URL": "postgresql://us:hunter2@db/pay", "HOST": "other"},
+            "PAYMENTS_DATABASE_URL and PAYMENTS_DATABASE_HOST are both set",
+        ),
+        ({"SSLMODE": "verify-full"}, "PAYMENTS_DATABASE_SSL_CA_FILE is needed for verify-full"),
+        ({"SSL_CA_FILE": "/etc/hosts"}, "has no use with PAYMENTS_DATABASE_SSLMODE=prefer"),
+        ({"SSLMODE": "allow"}, "PAYMENTS_DATABASE_SSLMODE: Input should be"),
+        (
+            {"SSLMODE": "require", "SSL_CA_FILE": "/etc/hosts"},
+            "what PAYMENTS_DATABASE_SSL_* name cannot be used",
+        ),
+    ],
+)
+def test_what_a_database_cannot_be_told_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    """Which never repeats the URL: it has a password."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"PAYMENTS_DATABASE_{name}", value)
+    (complaint,) = complaints(DatabaseSettings)
+    assert said in complaint
+    assert "hunter2" not in complaint
