@@ -120,22 +120,50 @@ class KafkaAddress:
     @property
     def servers(self) -> tuple[tuple[str, int], ...]:
         """Host and port of each. Raises ValueError."""
-        named = (each.strip().rpartition(":") for each in self.bootstrap_servers.split(","))
-        return tuple((host.strip("[]"), int(port)) for host, _, port in named)
+        return hosts_and_ports(self.bootstrap_servers)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who knows which server is the master of this name, and as whom they are asked."""
+
+    servers: tuple[tuple[str, int], ...]
+    master: str
+    user: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """A Redis or Valkey server."""
+    """A Redis or Valkey server, and who connects to it; a host that is a path is a Unix socket.
+
+    With sentinels they say where it is.
+    """
 
     host: str
     port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+    database: int = 0
+    tls: Tls | None = None
+    sentinels: Sentinels | None = None
 
     @property
     def url(self) -> str:
-        """As redis-py and people read it."""
+        """As people read it: without the user and the password."""
+        if self.host.startswith("/"):
+            return f"unix://{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"redis://{host}:{self.port}"
+        scheme = "redis" if self.tls is None else "rediss"
+        return f"{scheme}://{host}:{self.port}" + (f"/{self.database}" if self.database else "")
+
+
+def hosts_and_ports(text: str) -> tuple[tuple[str, int], ...]:
+    """Of `host:port`, separated by commas. Raises ValueError."""
+    named = [each.strip().rpartition(":") for each in text.split(",")]
+    if not all(host for host, _, _ in named):
+        raise ValueError(f"not host:port, separated by commas: {text}")
+    return tuple((host.strip("[]"), int(port)) for host, _, port in named)
 
 
 def _quoted(value: str) -> str:

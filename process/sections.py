@@ -36,7 +36,7 @@ class Section(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Of pydantic's, those of the environment; and its files."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
 
 class UnusableSecrets(ValueError):
@@ -47,7 +47,7 @@ class UnusableSecrets(ValueError):
         self.sentences = sentences
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
+class SecretFiles(PydanticBaseSettingsSource):
     """Whatever is a secret, from the file that its variable with `_FILE` names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:

@@ -19,8 +19,10 @@ from process.addresses import (
     Sasl,
     SaslPassword,
     SaslToken,
+    Sentinels,
     SslMode,
     Tls,
+    hosts_and_ports,
 )
 from process.sections import Port, Section
 from process.urls import UnknownInUrl, with_parts_of_url
@@ -34,7 +36,16 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _listed(text: str) -> str:
+    try:
+        hosts_and_ports(text or "none:1")
+    except ValueError:
+        raise ValueError("expected host:port, and commas between several") from None
+    return text
+
+
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+HostsAndPorts = Annotated[str, AfterValidator(_listed)]
 
 
 class DatabaseSettings(Section):
@@ -99,19 +110,84 @@ class DatabaseSettings(Section):
 
 
 class RedisSettings(Section):
-    """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams."""
+    """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams.
 
+    The URL says what the parts say, as for Postgres. A host that is a path is a Unix socket.
+    """
+
+    url: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_REDIS_URL")
     host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
     port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
+    user: str = Field(default="", validation_alias="PAYMENTS_REDIS_USER")
+    password: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_REDIS_PASSWORD")
+    database: int = Field(default=0, ge=0, validation_alias="PAYMENTS_REDIS_DATABASE")
+    has_tls: bool = Field(default=False, validation_alias="PAYMENTS_REDIS_TLS")
+    ssl_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_REDIS_SSL_CA_FILE"
+    )
+    ssl_certificate_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_REDIS_SSL_CERTIFICATE_FILE"
+    )
+    ssl_key_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_REDIS_SSL_KEY_FILE"
+    )
+    ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_REDIS_SSL_KEY_PASSWORD"
+    )
+    # host:port of each, separated by commas; they say where the master is.
+    sentinels: HostsAndPorts = Field(default="", validation_alias="PAYMENTS_REDIS_SENTINELS")
+    sentinel_master: str = Field(default="", validation_alias="PAYMENTS_REDIS_SENTINEL_MASTER")
+    sentinel_user: str = Field(default="", validation_alias="PAYMENTS_REDIS_SENTINEL_USER")
+    sentinel_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_REDIS_SENTINEL_PASSWORD"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_of_the_url(cls, given: dict[str, object]) -> dict[str, object]:
+        return with_parts_of_url(cls, given, _parts_of_redis_url)
+
+    @model_validator(mode="after")
+    def _is_one_way_to_connect(self) -> Self:
+        if not self.has_tls:
+            _refuse_what_has_no_use(self, "ssl_", "without PAYMENTS_REDIS_TLS=true")
+        if not self.sentinels:
+            _refuse_what_has_no_use(self, "sentinel_", "without PAYMENTS_REDIS_SENTINELS")
+        elif not self.sentinel_master:
+            raise ValueError(
+                "PAYMENTS_REDIS_SENTINEL_MASTER is needed with PAYMENTS_REDIS_SENTINELS"
+            )
+        if self.user and not self.password.get_secret_value():
+            raise ValueError("PAYMENTS_REDIS_PASSWORD is needed with PAYMENTS_REDIS_USER")
+        _refuse_unusable(self.address().tls, "PAYMENTS_REDIS")
+        return self
 
     def address(self) -> RedisAddress:
-        return RedisAddress(self.host, self.port)
+        return RedisAddress(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password.get_secret_value(),
+            database=self.database,
+            tls=_tls(self) if self.has_tls else None,
+            sentinels=self._sentinels(),
+        )
+
+    def _sentinels(self) -> Sentinels | None:
+        if not self.sentinels:
+            return None
+        return Sentinels(
+            servers=hosts_and_ports(self.sentinels),
+            master=self.sentinel_master,
+            user=self.sentinel_user,
+            password=self.sentinel_password.get_secret_value(),
+        )
 
 
 class KafkaSettings(Section):
     """`host:port` of one or more brokers, separated by commas, and what they ask of us."""
 
-    bootstrap_servers: str = Field(
+    bootstrap_servers: HostsAndPorts = Field(
         default="localhost:9092", validation_alias="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -176,7 +252,7 @@ class KafkaSettings(Section):
         return SaslPassword(self.sasl_mechanism, self.sasl_user, password)
 
 
-def _tls(section: DatabaseSettings | KafkaSettings) -> Tls:
+def _tls(section: DatabaseSettings | RedisSettings | KafkaSettings) -> Tls:
     return Tls(
         section.ssl_ca_file,
         section.ssl_certificate_file,
@@ -222,6 +298,24 @@ _DATABASE_URL_PARAMETERS: Final = {
     "sslkey": "SSL_KEY_FILE",
     "sslpassword": "SSL_KEY_PASSWORD",
 }
+
+
+def _parts_of_redis_url(url: SplitResult) -> dict[str, str]:
+    """By the parts' variables. Raises ValueError."""
+    if url.scheme not in {"redis", "rediss", "unix"}:
+        raise UnknownInUrl("is to begin with redis://, rediss:// or unix://")
+    if url.query:
+        raise UnknownInUrl("has parameters, which nothing here understands")
+    is_socket = url.scheme == "unix"
+    parts = {
+        "HOST": url.path if is_socket else unquote(url.hostname or ""),
+        "PORT": str(url.port or ""),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "DATABASE": "" if is_socket else url.path.removeprefix("/"),
+        "TLS": "True" if url.scheme == "rediss" else "",
+    }
+    return {f"PAYMENTS_REDIS_{part}": value for part, value in parts.items() if value}
 
 
 def _refuse_to_tell_the_network(address: KafkaAddress, mechanism: str) -> None:

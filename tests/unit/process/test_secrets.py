@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from pydantic import SecretStr
 
-from process.sections import Section, complaints
+from process.sections import SecretFiles, Section, complaints
 from process.servers import DatabaseSettings, RedisSettings
 from process.settings import Settings
 from providers.registry import SECTIONS
@@ -26,15 +26,15 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def _secrets() -> dict[str, tuple[type[Section], str]]:
-    """Every variable that is a secret, with its section and its field."""
+def _secrets() -> dict[str, type[Section]]:
+    """Every variable that is a secret, with its section."""
     ours = [each.default_factory for each in Settings.__dataclass_fields__.values()]
     sections = [each for each in (*ours, *SECTIONS.values()) if isinstance(each, type)]
     return {
-        str(field.validation_alias): (section, name)
+        str(field.validation_alias): section
         for section in sections
         if issubclass(section, Section)
-        for name, field in section.model_fields.items()
+        for field in section.model_fields.values()
         if field.annotation is SecretStr
     }
 
@@ -66,13 +66,14 @@ def test_a_file_has_what_its_variable_would(
     secret = "stripe= hunter2 "  # as the simulator's keys are written, too
     file.write_bytes((secret + end).encode())
     monkeypatch.setenv(f"{variable}_FILE", str(file))
-    if variable.startswith("PAYMENTS_KAFKA"):
-        monkeypatch.setenv("PAYMENTS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
-        monkeypatch.setenv("PAYMENTS_KAFKA_SASL_USER", "us")
-        if variable != "PAYMENTS_KAFKA_SASL_PASSWORD":
-            monkeypatch.setenv("PAYMENTS_KAFKA_SASL_PASSWORD", "other")
-    section, field = SECRETS[variable]
-    assert getattr(section(), field).get_secret_value() == secret
+    assert SecretFiles(SECRETS[variable])() == {variable: secret}
+
+
+def test_a_section_reads_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunter2\n")
+    monkeypatch.setenv("PAYMENTS_DATABASE_PASSWORD_FILE", str(file))
+    assert DatabaseSettings().address().password == "hunter2"
 
 
 def test_two_places_for_one_secret_are_an_error(

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from process.addresses import DatabaseAddress, KafkaAddress, SaslPassword, SaslToken, Tls
+from process.addresses import (
+    DatabaseAddress,
+    KafkaAddress,
+    RedisAddress,
+    SaslPassword,
+    SaslToken,
+    Sentinels,
+    Tls,
+)
 from process.sections import complaints
-from process.servers import DatabaseSettings, KafkaSettings
+from process.servers import DatabaseSettings, KafkaSettings, RedisSettings
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -188,3 +196,59 @@ def test_what_a_database_cannot_be_told_is_refused_in_a_sentence(
     (complaint,) = complaints(DatabaseSettings)
     assert said in complaint
     assert "hunter2" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://cache", RedisAddress("cache", 6379)),
+        ("redis://us:a%40b@[::1]:1/2", RedisAddress("::1", 1, "us", "a@b", 2)),
+        ("redis://:hunter2@cache", RedisAddress("cache", 6379, "", "hunter2")),
+        ("rediss://cache:6380", RedisAddress("cache", 6380, tls=Tls())),
+        ("unix:///run/redis.sock", RedisAddress("/run/redis.sock", 6379)),
+    ],
+)
+def test_a_redis_is_named_by_one_url(
+    monkeypatch: pytest.MonkeyPatch, url: str, address: RedisAddress
+) -> None:
+    monkeypatch.setenv("PAYMENTS_REDIS_URL", url)
+    assert RedisSettings().address() == address
+    assert "hunter2" not in address.url + repr(address) + repr(RedisSettings())
+
+
+def test_sentinels_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_REDIS_SENTINELS", "one:26379, two:26379")
+    monkeypatch.setenv("PAYMENTS_REDIS_SENTINEL_MASTER", "books")
+    known = RedisSettings().address().sentinels
+    assert known == Sentinels((("one", 26379), ("two", 26379)), "books")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"URL": "http://us:hunter2@cache"}, "is to begin with redis://, rediss:// or unix://"),
+        ({"URL": "redis://us:hunter2@cache?db=1"}, "has parameters"),
+        ({"URL": "redis://us:hunter2@cache/books"}, "PAYMENTS_REDIS_DATABASE"),
+        ({"URL": "redis://us:hunter2@cache", "USER": "other"}, "PAYMENTS_REDIS_USER are both set"),
+        ({"SSL_CA_FILE": "/etc/hosts"}, "has no use without PAYMENTS_REDIS_TLS=true"),
+        ({"USER": "us"}, "PAYMENTS_REDIS_PASSWORD is needed with PAYMENTS_REDIS_USER"),
+        ({"SENTINELS": "one:26379"}, "PAYMENTS_REDIS_SENTINEL_MASTER is needed"),
+        ({"SENTINELS": "one", "SENTINEL_MASTER": "books"}, "PAYMENTS_REDIS_SENTINELS: expected"),
+        ({"SENTINEL_MASTER": "books"}, "has no use without PAYMENTS_REDIS_SENTINELS"),
+    ],
+)
+def test_what_a_redis_cannot_be_told_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"PAYMENTS_REDIS_{name}", value)
+    (complaint,) = complaints(RedisSettings)
+    assert said in complaint
+    assert "hunter2" not in complaint
+
+
+def test_a_broker_without_a_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a process begins, and not by whoever first needs it."""
+    monkeypatch.setenv("PAYMENTS_KAFKA_BOOTSTRAP_SERVERS", "one:9092,two")
+    (complaint,) = complaints(KafkaSettings)
+    assert complaint.startswith("PAYMENTS_KAFKA_BOOTSTRAP_SERVERS: expected host:port")
