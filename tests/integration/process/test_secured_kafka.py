@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tests.support.fixtures.secured_kafka import SecuredKafka
     from tests.support.fixtures.simulator import SimulatorProcess
 
-pytestmark = pytest.mark.kafka
-
 _ROW: Final = re.compile(r"\| (\S+) \| (topic|group) \| `(\S+)` \| ([\w, ]+) \|")
 
 
@@ -128,10 +126,16 @@ async def test_a_payment_goes_its_way_with_the_documented_permissions(
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("charge", {"SASL_PASSWORD": "wrong"}, "invalid credentials"),
-        ("relay", {"SSL_CA_FILE": ""}, "unable to get local issuer certificate"),
         ("charge", {"SASL_USER": "nobody"}, "we may not read the group payments.charge"),
-        ("relay", {"SASL_USER": "nobody"}, "we may not read the topic payments.events"),
+        ("relay", {"SASL_PASSWORD": "wrong"}, "invalid credentials"),
+        pytest.param(
+            *("relay", {"SASL_USER": "nobody"}, "we may not read the topic payments.events"),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *("charge", {"SSL_CA_FILE": ""}, "unable to get local issuer certificate"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 async def test_who_is_refused_ends_with_a_sentence(
@@ -174,6 +178,7 @@ async def test_a_permission_taken_back_is_shown_until_it_is_given_again(
         await exporter.close()
 
 
+@pytest.mark.long
 async def test_a_relay_that_may_not_write_any_more_goes_on_trying(
     broker: SecuredKafka, platform: Platform, metrics: Metrics
 ) -> None:
