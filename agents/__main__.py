@@ -54,6 +54,7 @@ from telemetry.metrics import Metrics
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
 from topics import kafka
+from topics.kafka_security import REFUSED
 from topics.names import Does, by_command
 
 if TYPE_CHECKING:
@@ -250,20 +251,20 @@ class StageProcess:
     ) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
         assert self.stage.topic is not None, f"no topic brings work to {self.stage.name}"
-        address = self.settings.kafka.address()
-        await until_reached(
-            "Kafka",
-            lambda: kafka.create_missing(address),
-            away=kafka.AWAY,
-            refused=kafka.REFUSED,
-        )
+        topic, address = self.stage.topic, self.settings.kafka.address()
+
+        async def begin() -> None:
+            await kafka.refuse_forbidden_reading(address, (topic,), self.stage.group)
+            await kafka.create_missing(address, (topic,))
+
+        await until_reached("Kafka", begin, away=kafka.AWAY, refused=REFUSED)
         bound = self.settings.dead_letters
         limiter = DeadLetterLimiter(bound.ratio_max, bound.window)
         stage = Stage(handler, committer, self.metrics, limiter, known=known)
         self.is_paused = lambda: stage.is_paused
-        name, topic = self.stage.name, self.stage.topic.name
+        name = self.stage.name
         member = f"{name}-{self.member}" if self.member else None
-        subscription = faust_app.Subscription(name, self.stage.group, topic, address, member)
+        subscription = faust_app.Subscription(name, self.stage.group, topic.name, address, member)
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{name}")

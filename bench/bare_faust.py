@@ -22,6 +22,7 @@ from aiokafka import TopicPartition
 from process import event_loop
 from process.addresses import KafkaAddress
 from process.lifecycle import leave
+from topics.faust_credentials import credentials
 from topics.kafka import faust_options, reader
 from topics.names import CHARGES
 
@@ -48,6 +49,7 @@ async def _rate(servers: str) -> float:
     app = faust.App(
         f"bench-{uuid4()}",
         **faust_options(KafkaAddress(servers), None),
+        broker_credentials=credentials(KafkaAddress(servers)),
         store="memory://",
         datadir=Path(tempfile.gettempdir(), "payments-faust"),
         autodiscover=False,

@@ -52,7 +52,7 @@ def tail(
     settings = read_settings()
     start: Final = "earliest" if from_beginning else "latest"
     messages = (
-        subscribe_redis(settings.redis.address().url, [topic], start=start, payment_id=payment_id)
+        subscribe_redis(settings.redis.address(), [topic], start=start, payment_id=payment_id)
         if from_redis
         else subscribe_kafka(settings.kafka.address(), [topic], start=start, payment_id=payment_id)
     )

@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.client import CoordinationType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -101,6 +100,21 @@ class Broker:
         first, end = await reader.beginning_offsets(found), await reader.end_offsets(found)
         return {at: Bounds(first[at], end[at]) for at in found}
 
+    async def refuse_hidden(self, groups: Collection[str], topics: Collection[str]) -> None:
+        """Raise if they are only missing because we may not know of them.
+
+        A broker lists what one may describe, and says nothing of the rest.
+        """
+        client = await self._connected_client()
+        await kafka.refuse_forbidden_topics(client, topics)
+        for name in groups:
+            try:
+                await kafka.coordinator(client, name)
+            except GroupAuthorizationFailedError:
+                raise
+            except KafkaError:  # there was never a group
+                return
+
     async def timestamps(
         self, offsets: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, float]:
@@ -123,7 +137,7 @@ class Broker:
     async def _group(self, client: AIOKafkaClient, name: str) -> GroupOnBroker:
         node = self._coordinators.get(name)
         if node is None:
-            node = await client.coordinator_lookup(CoordinationType.GROUP, name)
+            node = await kafka.coordinator(client, name)
             self._coordinators[name] = node
         # One at a time: aiokafka 0.14 decodes only the first group of an answer at version 3.
         described = (await client.send(node, DescribeGroupsRequest([name]))).groups[0]
@@ -142,7 +156,8 @@ class Broker:
     async def _connected_client(self) -> AIOKafkaClient:
         if self._client is None:
             client = kafka.client(self._address, _CLIENT_ID, request_timeout_ms=_REQUEST_TIMEOUT_MS)
-            await client.bootstrap()
+            async with kafka.telling_why(self._address):
+                await client.bootstrap()
             self._client = client
         return self._client
 

@@ -65,6 +65,10 @@ class ConsumerGroups:
         readers = sorted(_readers(groups) | set(self._expected.items()))
         # Asked after the groups: an end is then never older than the commit it is compared with.
         bounds = await self._broker.bounds({topic for _, topic in readers})
+        found = {at.topic for at in bounds}
+        await self._broker.refuse_hidden(
+            self._expected.keys() - groups.keys(), set(self._expected.values()) - found
+        )
         lags: list[GroupLag] = []
         asked: set[tuple[TopicPartition, int]] = set()
         for name, topic in readers:

@@ -1,7 +1,7 @@
 """The servers under the platform: embedded ones, or those the environment already names.
 
-Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST`, `PAYMENTS_REDIS_HOST` and
-`PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
+Each of the three is decided for itself: `PAYMENTS_DATABASE_HOST` or `_URL`, `PAYMENTS_REDIS_HOST`
+or `_URL`, and `PAYMENTS_KAFKA_BOOTSTRAP_SERVERS` each replace one embedded server by a real one.
 """
 
 import asyncio
@@ -16,6 +16,13 @@ from process.addresses import DatabaseAddress
 from process.settings import Settings
 
 _KAFKA_PORT: Final = 9092
+_REDIS_ELSEWHERE: Final = (
+    "PAYMENTS_REDIS_HOST", "PAYMENTS_REDIS_URL", "PAYMENTS_REDIS_URL_FILE",
+    "PAYMENTS_REDIS_SENTINELS",
+)  # fmt: skip
+_DATABASE_ELSEWHERE: Final = (
+    "PAYMENTS_DATABASE_HOST", "PAYMENTS_DATABASE_URL", "PAYMENTS_DATABASE_URL_FILE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ async def prepare_stack(
 async def _database(
     home: Home, settings: Settings, environment: Mapping[str, str]
 ) -> tuple[Server, DatabaseAddress]:
-    if environment.get("PAYMENTS_DATABASE_HOST"):
+    if any(environment.get(each) for each in _DATABASE_ELSEWHERE):
         known = settings.database.address()
         return Server(_url(known)), known
     port = home.port("postgres", settings.database.port)
@@ -89,8 +96,8 @@ def _variables(database: DatabaseAddress) -> dict[str, str]:
 
 
 async def _redis(home: Home, settings: Settings, environment: Mapping[str, str]) -> Server:
-    if environment.get("PAYMENTS_REDIS_HOST"):
-        return Server(f"redis://{settings.redis.host}:{settings.redis.port}")
+    if any(environment.get(each) for each in _REDIS_ELSEWHERE):
+        return Server(settings.redis.address().url)
     port = home.port("valkey", settings.redis.port)
     program = await valkey.prepare(home.data("valkey"), port, log=home.log("valkey"))
     variables = {"PAYMENTS_REDIS_HOST": "127.0.0.1", "PAYMENTS_REDIS_PORT": str(port)}

@@ -1,32 +1,102 @@
 """What a section of the settings is made of: one frozen class, a field a variable.
 
 Each field names its variable in full, so that a search for the variable finds its type, default
-and unit. Durations are written as Go writes them (`15s`, `1m30s`, `500ms`) and held as seconds.
-Secrets never appear in a repr or in an error.
+and unit; of a secret it may be that name with `_FILE`. Durations are written as Go writes them
+(`15s`, `1m30s`, `500ms`) and held as seconds. Secrets never appear in a repr or in an error.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class Section(BaseSettings):
-    """An empty variable counts as unset, as compose files and CI systems write them."""
+    """An empty variable counts as unset, as compose files and CI systems write them.
+
+    A secret may stand in a file, as orchestrators mount it: `X_FILE` names the file of `X`.
+    """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Of pydantic's, those of the environment; and its files."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+
+class UnusableSecrets(ValueError):
+    """Sentences, one for each secret that cannot be had from its file."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = sentences
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Whatever is a secret, from the file that its variable with `_FILE` names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        """Of one field: its value, its variable, and that it is no JSON."""
+        del field_name
+        variable = str(field.validation_alias)
+        path = os.environ.get(f"{variable}_FILE") if field.annotation is SecretStr else None
+        if not path:
+            return None, variable, False
+        if variable in self.current_state:
+            raise ValueError(f"{variable} and {variable}_FILE are both set: which is meant?")
+        try:
+            # Who writes a file with an editor or a shell ends it with a new line.
+            text = Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        except OSError as error:
+            why = error.strerror
+        except UnicodeDecodeError:
+            why = "it is not UTF-8"
+        else:
+            return text, variable, False
+        raise ValueError(f"{variable}_FILE: {path} cannot be read ({why}).")
+
+    def __call__(self) -> dict[str, object]:
+        """All that are set, by their variables. Raises UnusableSecrets."""
+        found: dict[str, object] = {}
+        wrong = []
+        for name, field in self.settings_cls.model_fields.items():
+            try:
+                value, variable, _ = self.get_field_value(field, name)
+            except ValueError as error:
+                wrong.append(str(error))
+            else:
+                found |= {} if value is None else {variable: value}
+        if wrong:
+            raise UnusableSecrets(wrong)
+        return found
 
 
 def complaints(section: Callable[[], object]) -> list[str]:
     """One sentence for each wrong variable, naming it and what was expected, never a secret."""
     try:
         section()
+    except UnusableSecrets as error:
+        return error.sentences
     except ValidationError as error:
         return [
-            f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}."
+            # What several are wrong in together begins with their names itself.
+            "".join(f"{name}: " for name in problem["loc"][:1])
+            + f"{problem['msg'].removeprefix('Value error, ')}."
             for problem in error.errors()
         ]
     return []
@@ -67,7 +137,19 @@ def _seconds(value: object) -> object:
 
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
 SecondsOrZero = Annotated[float, Field(ge=0), BeforeValidator(_seconds)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _no_service_link(value: object) -> object:
+    """Kubernetes tells each pod of each Service in variables named after the Service."""
+    if isinstance(value, str) and value.startswith(("tcp://", "udp://", "sctp://")):
+        raise ValueError(
+            f"{value} is a service link, which Kubernetes sets for a Service of that name; set "
+            "enableServiceLinks: false in the pod's spec, or give the Service another name"
+        )
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_service_link)]
 
 
 class ProviderSection(Section):
@@ -102,6 +184,7 @@ class ProviderSection(Section):
     def leading_to_simulator(cls, address: str, given: Mapping[str, str]) -> dict[str, str]:
         """The variables by which the simulator at an address is asked, with all it needs."""
         base_url = str(cls.model_fields["base_url"].validation_alias)
-        variables = {base_url: address, **cls.simulated}
+        known = {each: key for each, key in cls.simulated.items() if f"{each}_FILE" not in given}
+        variables = {base_url: address, **known}
         # A secret everybody knows is for the simulator only: a vendor's webhooks need their own.
         return variables if given.get(base_url) else {**variables, **cls.simulated_webhooks}

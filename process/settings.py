@@ -1,7 +1,8 @@
 """Every `PAYMENTS_*` variable, read once by an entry point and never changed afterwards.
 
-A payment provider's are in its folder, and those of all in `providers.registry.SECTIONS`. An
-entry point calls `read_settings()`, which turns wrong values into a sentence each and exit code 2.
+Those of the servers are in `process.servers`, a payment provider's in its folder, and those of all
+providers in `providers.registry.SECTIONS`. An entry point calls `read_settings()`, which turns
+wrong values into a sentence each and exit code 2.
 """
 
 import os
@@ -15,10 +16,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from process.env_file import take_env_file
 from process.proxy import proxy_complaints
 from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
+from process.servers import DatabaseSettings, KafkaSettings, RedisSettings
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
 OTLP_HTTP_PORT: Final = 4318  # the port the OpenTelemetry specification gives OTLP over HTTP
@@ -70,50 +71,6 @@ class RateLimitSettings(Section):
     )
     # What may come at once: a limit's requests of so many seconds.
     burst_seconds: Seconds = Field(default=2.0, validation_alias="PAYMENTS_RATE_LIMIT_BURST")
-
-
-class DatabaseSettings(Section):
-    """PostgreSQL. Few connections are best: batches are what makes it fast."""
-
-    host: str = Field(default="localhost", validation_alias="PAYMENTS_DATABASE_HOST")
-    port: Port = Field(default=5432, validation_alias="PAYMENTS_DATABASE_PORT")
-    user: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_USER")
-    password: SecretStr = Field(
-        default=SecretStr("payments"), validation_alias="PAYMENTS_DATABASE_PASSWORD"
-    )
-    database: str = Field(default="payments", validation_alias="PAYMENTS_DATABASE_DATABASE")
-    pool_size: int = Field(default=8, ge=1, validation_alias="PAYMENTS_DATABASE_POOL_SIZE")
-
-    def address(self) -> DatabaseAddress:
-        """What a pool, a replication connection or a migration connects to."""
-        return DatabaseAddress(
-            host=self.host,
-            port=self.port,
-            user=self.user,
-            password=self.password.get_secret_value(),
-            database=self.database,
-        )
-
-
-class RedisSettings(Section):
-    """Redis or Valkey: locks, the replay cache, rate limits and the mirrored streams."""
-
-    host: str = Field(default="localhost", validation_alias="PAYMENTS_REDIS_HOST")
-    port: Port = Field(default=6379, validation_alias="PAYMENTS_REDIS_PORT")
-
-    def address(self) -> RedisAddress:
-        return RedisAddress(self.host, self.port)
-
-
-class KafkaSettings(Section):
-    """`host:port` of one or more brokers, separated by commas."""
-
-    bootstrap_servers: str = Field(
-        default="localhost:9092", validation_alias="PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"
-    )
-
-    def address(self) -> KafkaAddress:
-        return KafkaAddress(self.bootstrap_servers)
 
 
 class RetryPolicy(TypedDict):
@@ -287,8 +244,11 @@ def read_settings(
 ) -> Settings:
     """Settings from the environment, `.env` added, or a sentence a wrong one on stderr and exit 2.
 
-    `providers` are the sections of payment providers, by name, for a process that asks any.
+    `providers` are the sections of payment providers, by name, for a process that asks any. What
+    libpq and asyncpg would read beside it (`PGSSLMODE`, `PGSERVICE`) is taken out of it.
     """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     ours = (each.default_factory for each in fields(Settings))
     sections = [section for section in (*ours, *providers.values()) if callable(section)]
     wrong = take_env_file(os.environ) + proxy_complaints(os.environ)

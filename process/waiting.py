@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import structlog
 
-from process.lifecycle import CannotRun
+from process.lifecycle import CannotBegin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -31,7 +31,7 @@ async def until_reached(
 ) -> T:
     """The result of `attempt` as soon as it has one; the server is away while it raises `away`.
 
-    Raises CannotRun for what it raises of `refused`, which may be kinds of `away`.
+    Raises CannotBegin for what it raises of `refused`, which may be kinds of `away`.
     """
     wait_s = _FIRST_WAIT_S
     while True:
@@ -46,8 +46,8 @@ async def until_reached(
 
 @contextmanager
 def naming(server: str, refused: Errors) -> Iterator[None]:
-    """Raise CannotRun where the server refuses us: waiting mends no credentials."""
+    """Raise CannotBegin where the server refuses us: neither waiting nor a restart mends that."""
     try:
         yield
     except refused as error:
-        raise CannotRun(f"{server} refuses us: {error}") from error
+        raise CannotBegin(f"{server} refuses us: {error}") from error

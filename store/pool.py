@@ -6,18 +6,21 @@ disk, whatever the server does for others.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import wraps
-from typing import Final, TypeAlias, TypedDict, TypeVar, cast
+from typing import Final, Literal, TypeAlias, TypedDict, TypeVar, cast
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from process.addresses import DatabaseAddress
+from process.addresses import TLS_REFUSED, DatabaseAddress, TlsRefused, refuse_alert
 
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 REFUSED: Final = (
+    *TLS_REFUSED,
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -54,6 +57,8 @@ SELECT set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), 
 FROM pg_settings
 WHERE name = 'synchronous_commit'
 """
+# asyncpg's words, which have no class of their own.
+_NO_TLS: Final = "rejected SSL upgrade"
 
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
@@ -67,6 +72,9 @@ class _Session(TypedDict):
     user: str
     password: str
     database: str
+    ssl: ssl.SSLContext | Literal["disable", "prefer"]
+    direct_tls: bool
+    target_session_attrs: SessionAttribute
     server_settings: dict[str, str]
 
 
@@ -79,15 +87,16 @@ async def connect(
         "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
     }
-    return await asyncpg.create_pool(
-        min_size=size,
-        max_size=size,
-        connection_class=_Connection,
-        init=_commit_durably,
-        timeout=_RECONNECT_TIMEOUT_S,
-        command_timeout=_COMMAND_TIMEOUT_S,
-        **_session(address, application_name, limits | _BY_INDEX),
-    )
+    with _told_of_tls():
+        return await asyncpg.create_pool(
+            min_size=size,
+            max_size=size,
+            connection_class=_Connection,
+            init=_commit_durably,
+            timeout=_RECONNECT_TIMEOUT_S,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            **_session(address, application_name, limits | _BY_INDEX),
+        )
 
 
 async def _commit_durably(connection: _Single) -> None:
@@ -107,7 +116,8 @@ async def connect_single(
     address: DatabaseAddress, *, application_name: str, timeout_s: float = _CONNECT_TIMEOUT_S
 ) -> _Single:
     """Open a connection without the pool's limits: an index may take its time."""
-    return await asyncpg.connect(timeout=timeout_s, **_session(address, application_name, {}))
+    with _told_of_tls():
+        return await asyncpg.connect(timeout=timeout_s, **_session(address, application_name, {}))
 
 
 @contextmanager
@@ -134,7 +144,8 @@ async def long_reading(
         "lock_timeout": LOCK_TIMEOUT,
         "idle_in_transaction_session_timeout": "0",
     }
-    connection = await asyncpg.connect(**_session(address, application_name, limits))
+    with _told_of_tls():
+        connection = await asyncpg.connect(**_session(address, application_name, limits))
     try:
         yield connection
     finally:
@@ -148,8 +159,37 @@ def _session(address: DatabaseAddress, application_name: str, limits: dict[str, 
         user=address.user,
         password=address.password,
         database=address.database,
+        ssl=_ssl(address),
+        # What asyncpg would look for in the environment, as libpq does.
+        direct_tls=False,
+        target_session_attrs=SessionAttribute.any,
         server_settings={"application_name": application_name, "timezone": "UTC", **limits},
     )
+
+
+def _ssl(address: DatabaseAddress) -> ssl.SSLContext | Literal["disable", "prefer"]:
+    """As asyncpg takes it, with libpq's meaning of each mode. Raises OSError."""
+    if address.sslmode == "disable" or address.sslmode == "prefer":  # noqa: PLR1714 - it narrows
+        return address.sslmode
+    context = address.tls.context()
+    context.check_hostname = address.sslmode == "verify-full"
+    if address.sslmode == "require" and address.tls.authority is None:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def _told_of_tls() -> Iterator[None]:
+    """Raise TlsRefused for what is neither a server that is away nor an error of Postgres."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        refuse_alert(error)
+        raise
+    except ConnectionError as error:
+        if _NO_TLS in str(error):
+            raise TlsRefused("the server does not speak TLS") from error
+        raise
 
 
 def _or_gone(method: _Method) -> _Method:

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.fixtures.installation",
     "tests.support.fixtures.kafka",
     "tests.support.fixtures.postgres",
+    "tests.support.fixtures.secured_kafka",
     "tests.support.fixtures.simulator",
     "tests.support.fixtures.valkey",
 ]

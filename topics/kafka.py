@@ -1,45 +1,51 @@
-"""The one place that builds a client of Kafka; what a cluster asks of its clients is said here.
+"""The one place that builds a client of Kafka; what a cluster asks of all is in `kafka_security`.
 
 Every client is told an address and who it is; what else it is told, its user decides. Nobody
 commits an offset by the clock: what is done is committed, and nothing else.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypedDict
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     NoError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     for_code,
 )
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest
 
-from process.addresses import KafkaAddress
+from process.addresses import KafkaAddress, SaslToken
+from topics.kafka_security import REFUSED, connection, hang_up, secured
 from topics.names import TOPICS, Topic
 
 AWAY: Final = (KafkaError, OSError)
-# What no credentials of ours may do. That they are wrong aiokafka keeps to itself.
-REFUSED: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 
+_ASKING: Final = "payments-asking"
 # What Kafka's own guides call safe: three copies, of which two must have a message to ack it.
 _REPLICAS_WANTED: Final = 3
 # A killed worker's partitions move on after this; Faust's default is a minute.
 _SESSION_TIMEOUT_S: Final = 10.0
 _COMMIT_INTERVAL_S: Final = 1.0
-_CONNECT_SECONDS_MAX: Final = 5.0
+
+
+class TopicMissing(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
+    """A topic is not there and we may not create it: whoever may will."""
 
 
 class FaustOptions(TypedDict):
-    """What `faust.App` takes of a cluster and a group."""
+    """What `faust.App` takes of a cluster and a group, beside its credentials."""
 
     broker: str
     consumer_auto_offset_reset: str
@@ -65,7 +71,8 @@ async def reader(
     """A consumer of no group, started in the block. Raises aiokafka's `KafkaError`."""
     opened = consumer(address, client_id, *topics, **options)
     try:
-        await opened.start()
+        async with telling_why(address):
+            await opened.start()
         yield opened
     finally:
         await opened.stop()
@@ -86,7 +93,8 @@ async def administration(address: KafkaAddress) -> AsyncIterator[AIOKafkaAdminCl
     """An administrator, connected in the block. Raises aiokafka's `KafkaError`."""
     admin = AIOKafkaAdminClient(client_id="payments-admin", **_reached(address))
     try:
-        await admin.start()
+        async with telling_why(address):
+            await admin.start()
         yield admin
     finally:
         await admin.close()
@@ -108,23 +116,72 @@ def faust_options(address: KafkaAddress, member: str | None) -> FaustOptions:
     )
 
 
-async def bare_connection(
-    address: KafkaAddress,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection without a client to the first broker that answers. Raises ConnectionError."""
-    refusals = []
-    for server in address.bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
-                return await asyncio.open_connection(host.strip("[]"), int(port))
-        except OSError as error:  # a timeout is one
-            refusals.append(f"{server}: {error!r}")
-    raise ConnectionError(f"no broker answers ({'; '.join(refusals)})")
+@asynccontextmanager
+async def telling_why(address: KafkaAddress) -> AsyncIterator[None]:
+    """Around what begins a client: raises why a broker refuses us, which the client only logs.
+
+    Of a token it does not even know: that is asked beforehand.
+    """
+    if isinstance(address.sasl, SaslToken):
+        await _ask_why(address)
+    try:
+        yield
+    except KafkaConnectionError:
+        await _ask_why(address)
+        raise
+
+
+async def _ask_why(address: KafkaAddress) -> None:
+    with suppress(ConnectionError):
+        await hang_up(await connection(address, _ASKING))
+
+
+async def refuse_forbidden_reading(
+    address: KafkaAddress, topics: Iterable[Topic], group: str | None = None
+) -> None:
+    """Raise what is REFUSED if we may not read the topics, or not as one of the group.
+
+    Nothing comes of what is asked: a heartbeat of nobody, and not one byte of a topic.
+    """
+    asking = client(address, _ASKING)
+    try:
+        async with telling_why(address):
+            await asking.bootstrap()
+        if group is not None:
+            node = await coordinator(asking, group)
+            beat = await asking.send(node, HeartbeatRequest(group, -1, ""))
+            _raise_if_refused(beat.error_code, f"the group {group}")
+        await refuse_forbidden_topics(asking, [topic.name for topic in topics])
+    finally:
+        await asking.close()
+
+
+async def coordinator(asking: AIOKafkaClient, group: str) -> int:
+    """The broker that keeps the group. Raises aiokafka's `KafkaError`."""
+    try:
+        node: int = await asking.coordinator_lookup(CoordinationType.GROUP, group)
+    except GroupAuthorizationFailedError:
+        raise GroupAuthorizationFailedError(f"we may not read the group {group}") from None
+    return node
+
+
+async def refuse_forbidden_topics(asking: AIOKafkaClient, names: Collection[str]) -> None:
+    """Raise what is REFUSED if one may not be read; whether it is there is no matter."""
+    if not names:
+        return
+    fetch = FetchRequest(0, 0, 0, 0, [(name, [(0, 0, 0)]) for name in names])
+    for name, partitions in (await asking.send(asking.get_random_node(), fetch)).topics:
+        _raise_if_refused(partitions[0][1], f"the topic {name}")
+
+
+def _raise_if_refused(error_code: int, what: str) -> None:
+    error = for_code(error_code)
+    if issubclass(error, REFUSED):
+        raise error(f"we may not read {what}")
 
 
 def _reached(address: KafkaAddress) -> dict[str, object]:
-    return {"bootstrap_servers": address.bootstrap_servers}
+    return {"bootstrap_servers": address.bootstrap_servers, **secured(address)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +224,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> tuple[str,
         error = for_code(code)
         if error is NoError:
             created.append(name)
+        elif error in {ClusterAuthorizationFailedError, TopicAuthorizationFailedError}:
+            raise TopicMissing(f"topic {name} is not there, and we may not create it")
         elif error is not TopicAlreadyExistsError:  # another process was faster
             raise error(f"topic {name}: {', '.join(map(str, details))}")
     return tuple(created)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import faust
 
+from topics.faust_credentials import credentials
 from topics.kafka import faust_options
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def build(
     app = faust.App(
         subscription.group,
         **faust_options(subscription.kafka, subscription.member),
+        broker_credentials=credentials(subscription.kafka),
         store="memory://",
         datadir=_NO_TABLES,
         autodiscover=False,

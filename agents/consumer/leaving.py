@@ -12,7 +12,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiokafka.client import CoordinationType
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
@@ -70,7 +69,7 @@ async def _resign(subscription: Subscription, member_id: str) -> None:
     client = kafka.client(subscription.kafka, _CLIENT_ID)
     try:
         await client.bootstrap()
-        node = await client.coordinator_lookup(CoordinationType.GROUP, subscription.group)
+        node = await kafka.coordinator(client, subscription.group)
         await client.send(node, LeaveGroupRequest(subscription.group, member_id))
     finally:
         await client.close()

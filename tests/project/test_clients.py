@@ -19,6 +19,7 @@ BUILT_IN: Final = {
     "AIOKafkaProducer": "topics/kafka.py",
     "AIOKafkaAdminClient": "topics/kafka.py",
     "AIOKafkaClient": "topics/kafka.py",
+    "create_conn": "topics/kafka_security.py",
     "asyncpg.connect": "store/pool.py",
     "asyncpg.create_pool": "store/pool.py",
     "AsyncConnection.connect": "topics/relay/connection.py",
@@ -67,9 +68,10 @@ def test_clients_are_built_in_one_place_each() -> None:
 
 def test_whoever_builds_a_faust_app_asks_for_the_options_of_the_cluster() -> None:
     """A Faust app makes its clients itself: it is told what the others are told."""
+    told = {"topics.kafka.faust_options", "topics.faust_credentials.credentials"}
     for path in python_files(*PACKAGES):
         made = set(calls(path))
-        assert "faust.App" not in made or "topics.kafka.faust_options" in made, path
+        assert "faust.App" not in made or told <= made, path
 
 
 def test_a_call_is_known_by_whatever_name_it_was_imported(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_call_is_known_by_whatever_name_it_was_imported(tmp_path: Path) -> Non
 def test_what_connects_keeps_nobody_from_importing_it() -> None:
     """It leads to addresses and the table of topics alone, and they to nothing that connects."""
     imports = imports_of(python_files(*PACKAGES), ROOT)
-    connecting = ("store.pool", "store.redis", "topics.kafka")
+    connecting = ("store.pool", "store.redis", "topics.kafka", "topics.kafka_security")
     imported = frozenset[str]().union(*(imports[each] for each in connecting))
-    assert imported == {"process.addresses", "topics.names"}
+    assert imported == {"process.addresses", "topics.kafka_security", "topics.names"}
     assert imports["process.addresses"] == frozenset()

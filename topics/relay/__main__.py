@@ -10,6 +10,7 @@ import process.starting  # noqa: F401 - its effect: it can be told to stop while
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NoReturn
 
@@ -24,7 +25,9 @@ from process.waiting import naming, until_reached
 from store import pool, redis
 from telemetry.logging import configure
 from telemetry.metrics import Metrics
-from topics.names import SLOTS
+from topics import kafka
+from topics.kafka_security import REFUSED
+from topics.names import SLOTS, TOPICS
 from topics.relay.relay import Relay, RelayOptions
 from topics.relay.sinks.kafka import KafkaSink
 from topics.relay.sinks.redis_streams import RedisSink
@@ -58,10 +61,14 @@ async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -
         lambda: relay.is_ready and not life.stopping.is_set(),
     )
     await _refuse_wrong_credentials(address, name)
-    if sink_name == "redis":
-        async with redis.client(settings.redis.address()) as mirror:
-            with naming("Redis", redis.REFUSED):
-                await redis.refuse_wrong_credentials(mirror)
+    match sink_name:
+        case "redis":
+            async with redis.client(settings.redis.address()) as mirror:
+                with naming("Redis", redis.REFUSED):
+                    await redis.refuse_wrong_credentials(mirror)
+        case _:
+            with suppress(*kafka.AWAY), naming("Kafka", REFUSED):
+                await kafka.refuse_forbidden_reading(settings.kafka.address(), TOPICS)
     # From here on it reconnects by itself, and watches for the stop while it does.
     life.takes_work = True
     await relay.run(life.stopping)

@@ -46,15 +46,18 @@ async def subscribe_kafka(
     """
     selection = Selection(group, start, payment_id)
     address = bootstrap_servers
+    if isinstance(address, str):
+        address = KafkaAddress(address)
     consumer = kafka.consumer(
-        KafkaAddress(address) if isinstance(address, str) else address,
+        address,
         "payments-subscribe",
         group_id=group,
         auto_offset_reset="latest" if start == "latest" else "earliest",
     )
     offsets = _GroupOffsets(consumer, group)
     try:
-        await consumer.start()
+        async with kafka.telling_why(address):
+            await consumer.start()
         await _choose(consumer, topics, start, offsets)
         async with contextlib.aclosing(_received(consumer, offsets)) as messages:
             async for message in messages:

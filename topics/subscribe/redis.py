@@ -14,6 +14,7 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 from redis.typing import KeyT, StreamIdT
 
+from process.addresses import RedisAddress
 from store.redis import blocking_client
 from topics.contracts.envelope import Message, from_redis
 from topics.subscribe.selection import (
@@ -36,7 +37,7 @@ _Entry = tuple[str, bytes, Mapping[bytes, bytes]]
 
 
 async def subscribe_redis(
-    url: str,
+    url: str | RedisAddress,
     topics: Sequence[str],
     *,
     group: str | None = None,

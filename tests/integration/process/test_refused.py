@@ -1,4 +1,4 @@
-"""Wrong credentials are an error, not something to wait for: a sentence and exit 1 everywhere."""
+"""Wrong credentials are an error, not something to wait for: a sentence and exit 2 everywhere."""
 
 from __future__ import annotations
 
@@ -73,10 +73,20 @@ async def test_a_database_that_does_not_know_us_ends_the_process(
 ) -> None:
     """Its own words say which of user, password and database is wrong."""
     code, said = await refused(command, database, redis_address, **{wrong: "nobody"})
-    assert code == 1
+    assert code == 2
     assert "Postgres refuses us: " in said
     assert '"nobody"' in said
     assert "Traceback" not in said
+
+
+async def test_a_database_without_the_tls_we_require_ends_the_process(
+    database: DatabaseAddress, redis_address: RedisAddress
+) -> None:
+    """To go on without would show the network what was to be kept from it."""
+    tls = {"DATABASE_SSLMODE": "require"}
+    code, said = await refused(("topics.relay", "--sink", "redis"), database, redis_address, **tls)
+    assert code == 2
+    assert "Postgres refuses us: the server does not speak TLS" in said
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,6 @@ async def test_a_redis_that_asks_for_a_password_ends_the_process(
 ) -> None:
     """Away it is gone without; refusing us it would be so for ever, and nobody would notice."""
     code, said = await refused(command, database, locked_redis)
-    assert code == 1
+    assert code == 2
     assert "Redis refuses us: " in said
     assert "Traceback" not in said

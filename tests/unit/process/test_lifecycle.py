@@ -276,7 +276,7 @@ def test_a_server_that_refuses_us_ends_it_with_a_sentence(
         "    )",
     )
     code, _, log = ended(process)
-    assert (code, log) == (1, "tests: Postgres refuses us: no such user\n")
+    assert (code, log) == (2, "tests: Postgres refuses us: no such user\n")
 
 
 @pytest.mark.parametrize(

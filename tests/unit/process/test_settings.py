@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from process.sections import complaints, parse_duration
-from process.settings import DatabaseSettings, ServerSettings, Settings, read_settings
+from process.servers import DatabaseSettings
+from process.settings import ServerSettings, Settings, read_settings
 from providers.registry import SECTIONS
 
 

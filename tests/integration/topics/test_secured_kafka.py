@@ -1,0 +1,158 @@
+"""A Kafka that asks for TLS, a user and permission: our clients come in, or say why they do not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from process.servers import KafkaSettings
+from tests.support.certificates import Authority
+from tests.support.fixtures.secured_kafka import Permission
+from topics import kafka
+from topics.kafka_security import REFUSED
+from topics.names import EVENTS, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from process.addresses import KafkaAddress
+    from tests.support.fixtures.secured_kafka import SecuredKafka
+
+
+def address(settings: Mapping[str, str]) -> KafkaAddress:
+    """As a process reads it."""
+    return KafkaSettings.model_validate(settings).address()
+
+
+def without(settings: Mapping[str, str], *parts: str) -> dict[str, str]:
+    """The settings but those whose names have one of the parts."""
+    return {
+        name: value for name, value in settings.items() if not any(part in name for part in parts)
+    }
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """A token that says who we are, unsigned: the broker of the tests believes everybody."""
+    now = int(time.time())
+    claims = {"sub": "relay", "iat": now, "exp": now + 300}
+    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
+    encoded = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts]
+    file = tmp_path / "token"
+    file.write_text(".".join((*encoded, "")) + "\n")
+    return file
+
+
+async def pass_messages(where: KafkaAddress, topic: Topic) -> None:
+    """Make the topic, write to it, and read it as a member of a group."""
+    await kafka.create_missing(where, (topic,))
+    producer = kafka.producer(where, "tests", enable_idempotence=True)
+    await producer.start()
+    try:
+        await producer.send_and_wait(topic.name, b"value", b"key")
+    finally:
+        await producer.stop()
+    reading = {"group_id": topic.name, "auto_offset_reset": "earliest"}
+    async with kafka.reader(where, "tests", topic.name, **reading) as reader:
+        assert (await reader.getone()).value == b"value"
+        await reader.commit()
+
+
+@pytest.mark.parametrize(
+    "way", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"]
+)
+async def test_there_are_five_ways_in(
+    secured_kafka: SecuredKafka, token_file: Path, way: str
+) -> None:
+    """Administrator, producer, consumer and member of a group are told the same."""
+    match way:
+        case "certificate":
+            settings = secured_kafka.settings("relay", "MUTUAL")
+        case "OAUTHBEARER":
+            token = {"SASL_MECHANISM": way, "SASL_TOKEN_FILE": str(token_file)}
+            settings = without(secured_kafka.settings("relay", **token), "USER", "PASSWORD")
+        case mechanism:
+            settings = secured_kafka.settings("relay", SASL_MECHANISM=mechanism)
+    name = f"w{uuid4().hex}"
+    await secured_kafka.allow(
+        Permission("relay", resource, name, operation)
+        for resource, operation in (
+            ("topic", "Create"),
+            ("topic", "Read"),
+            ("topic", "Write"),
+            ("group", "Read"),
+        )
+    )
+    await pass_messages(address(settings), replace(EVENTS, name=name, partitions=1))
+
+
+async def test_a_renewed_token_is_taken_by_the_next_connection(
+    secured_kafka: SecuredKafka, token_file: Path
+) -> None:
+    """Whoever renews it writes the file; nobody restarts."""
+    token = {"SASL_MECHANISM": "OAUTHBEARER", "SASL_TOKEN_FILE": str(token_file)}
+    where = address(without(secured_kafka.settings("relay", **token), "USER", "PASSWORD"))
+    good = token_file.read_text()
+    token_file.write_text("nonsense")
+    with pytest.raises(REFUSED):
+        await reached(where)
+    token_file.write_text(good)
+    await reached(where)
+
+
+async def reached(where: KafkaAddress) -> None:
+    async with kafka.administration(where) as admin:
+        assert (await admin.describe_cluster())["brokers"]
+
+
+@pytest.mark.parametrize(
+    ("listener", "lacks", "others", "said"),
+    [
+        ("SECURED", (), {"SASL_PASSWORD": "wrong"}, "invalid credentials"),
+        ("SECURED", (), {"SASL_MECHANISM": "PLAIN", "SASL_PASSWORD": "wrong"}, "Invalid username"),
+        ("SECURED", ("CA_FILE",), {}, "unable to get local issuer"),
+        ("EXPIRED", (), {}, "certificate has expired"),
+        ("MISNAMED", (), {}, "not valid for 'localhost'"),
+        ("MUTUAL", ("CERTIFICATE", "KEY"), {}, "(?i)alert"),
+    ],
+)  # fmt: skip
+async def test_who_is_refused_is_told_why(
+    secured_kafka: SecuredKafka,
+    listener: str,
+    lacks: tuple[str, ...],
+    others: dict[str, str],
+    said: str,
+) -> None:
+    """And does not wait for what waiting cannot mend."""
+    where = address(without(secured_kafka.settings("relay", listener, **others), *lacks))
+    with pytest.raises(REFUSED, match=said):
+        await reached(where)
+
+
+async def test_a_certificate_of_another_authority_is_refused_by_the_broker(
+    secured_kafka: SecuredKafka, tmp_path: Path
+) -> None:
+    """It says so only after the handshake, to whoever reads."""
+    paper = Authority(tmp_path).issue("relay")
+    stranger = {
+        "SSL_CERTIFICATE_FILE": str(paper.certificate),
+        "SSL_KEY_FILE": str(paper.key),
+    }
+    with pytest.raises(REFUSED, match=r"(?i)alert"):
+        await reached(address(secured_kafka.settings("relay", "MUTUAL", **stranger)))
+
+
+async def test_what_may_not_be_created_is_waited_for(secured_kafka: SecuredKafka) -> None:
+    """Somebody else may create it."""
+    topic = replace(EVENTS, name=f"w{uuid4().hex}")
+    where = address(secured_kafka.settings("nobody"))
+    with pytest.raises(kafka.TopicMissing, match="we may not create it"):
+        await kafka.create_missing(where, (topic,))
+    assert not issubclass(kafka.TopicMissing, REFUSED)
