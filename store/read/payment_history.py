@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from payments.attempt import Attempt, AttemptResult
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.payment import Provider
+from store.event_data import whole
 from store.queries import bound
 from store.read.id_ranges import LAST_ID
 from store.rows import refund_from
@@ -135,7 +134,7 @@ async def events_page(
         before_version=_LAST if before is None else before,
         rows_max=limit,
     )
-    return [event_from(row) for row in await connection.fetch(*page)]
+    return [event_from(row, row["first_data"]) for row in await connection.fetch(*page)]
 
 
 def attempt_from(row: Record) -> AttemptRecord:
@@ -167,13 +166,13 @@ def attempt_from(row: Record) -> AttemptRecord:
     return AttemptRecord(attempt, result)
 
 
-def event_from(row: Record) -> StoredEvent:
-    """A change, from all its columns."""
+def event_from(row: Record, first_data: str | None) -> StoredEvent:
+    """A change, from all its columns and the data of the payment's first."""
     return StoredEvent(
         id=row["id"],
         type=EventType(row["type"]),
         version=row["version"],
         sequence=row["sequence"],
         occurred_at=row["occurred_at"],
-        data=orjson.loads(row["data"]),
+        data=whole(row["data"], first_data),
     )

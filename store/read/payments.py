@@ -103,7 +103,7 @@ async def payment_in_detail(
         payment=payment_from(row),
         attempts=tuple(attempt_from(each) for each in row["attempts"]),
         refunds=tuple(refund_from(each) for each in row["refunds"]),
-        events=None if events is None else tuple(event_from(each) for each in events),
+        events=events and tuple(event_from(each, row["first_data"]) for each in events),
     )
 
 

@@ -30,7 +30,13 @@ SELECT
             ORDER BY event.version DESC
             LIMIT :rows_max
         )
-    END AS events
+    END AS events,
+    CASE
+        WHEN :with_events::boolean THEN (
+            SELECT first_event.data FROM payment_events AS first_event
+            WHERE first_event.payment_id = payment.id AND first_event.version = 1
+        )
+    END AS first_data
 FROM payments AS payment
 WHERE payment.tenant_id = :tenant_id AND payment.id = :id;
 
@@ -52,9 +58,19 @@ ORDER BY coalesce(refund_id, payment_id) DESC, number DESC
 LIMIT :rows_max;
 
 -- name: events_of_payment_page
-SELECT * FROM payment_events
-WHERE payment_id = :payment_id AND tenant_id = :tenant_id AND version < :before_version
-ORDER BY version DESC
+-- With what never changes, which is in the first.
+SELECT
+    event.*,
+    (
+        SELECT first_event.data FROM payment_events AS first_event
+        WHERE first_event.payment_id = :payment_id AND first_event.version = 1
+    ) AS first_data
+FROM payment_events AS event
+WHERE
+    event.payment_id = :payment_id
+    AND event.tenant_id = :tenant_id
+    AND event.version < :before_version
+ORDER BY event.version DESC
 LIMIT :rows_max;
 
 -- name: payments_page

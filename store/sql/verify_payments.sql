@@ -241,7 +241,7 @@ compared AS (
         ] AS kept,
         ARRAY[
             last_events.said ->> 'status',
-            -- What never changes is not said again by an event that is on no topic.
+            -- What never changes is said by the first event alone.
             coalesce(last_events.said ->> 'amount_minor', payments.amount_minor::text),
             coalesce(last_events.said ->> 'currency', payments.currency),
             last_events.said ->> 'captured_minor',

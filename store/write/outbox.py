@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from payments.events import AccountEventType, WorkType
 from topics.contracts import channels
@@ -11,10 +11,6 @@ from topics.contracts.payloads import (
     AccountEventData,
     DeadLetterData,
     DeadLetterEventData,
-    DisputeData,
-    PaymentData,
-    PaymentEventData,
-    RefundData,
     WorkData,
 )
 
@@ -26,23 +22,7 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
     from payments.decision import Decision
     from payments.events import AccountEvent, Event, Republication, Work
-
-
-_NEVER_CHANGED: Final = {
-    "id",
-    "payment_type",
-    "source_account_id",
-    "destination_account_id",
-    "amount",
-    "amount_minor",
-    "currency",
-    "capture_method",
-    "provider",
-    "description",
-    "metadata",
-    "max_retries",
-    "created_at",
-}
+    from topics.contracts.payloads import PaymentEventData
 
 
 class OutboxValues(NamedTuple):
@@ -61,21 +41,6 @@ class OutboxValues(NamedTuple):
     recorded_at: datetime
 
 
-def event_payload(event: Event) -> str:
-    """A payment event's JSON, for the outbox and for payment_events alike.
-
-    One that is on no topic says of the payment what may have changed, and leaves out what is null:
-    the rest is in its first event, and is most of it.
-    """
-    refund = RefundData.of(event.refund) if event.refund else None
-    dispute = DisputeData.of(event.dispute) if event.dispute else None
-    payment = PaymentData.of(event.payment)
-    data = PaymentEventData(payment=payment, refund=refund, dispute=dispute)
-    if event.is_public:
-        return data.model_dump_json()
-    return data.model_dump_json(exclude={"payment": _NEVER_CHANGED}, exclude_none=True)
-
-
 def superseded(decisions: Sequence[Decision]) -> set[UUID]:
     """The balance facts of a batch that a later one of the same account makes stale."""
     latest: dict[UUID, UUID] = {}
@@ -89,12 +54,12 @@ def superseded(decisions: Sequence[Decision]) -> set[UUID]:
 
 
 def messages(
-    decision: Decision, payloads: Iterable[tuple[Event, str]], traceparent: str | None
+    decision: Decision, told: Iterable[tuple[Event, PaymentEventData]], traceparent: str | None
 ) -> Iterable[OutboxValues]:
-    """A decision's rows: its events (with their payloads), then accounts, work, dead letters."""
-    for event, payload in payloads:
+    """A decision's rows: its events (with what they say), then accounts, work, dead letters."""
+    for event, data in told:
         if event.is_public:
-            yield _event(event, payload, traceparent)
+            yield _event(event, data.model_dump_json(), traceparent)
     for account_event in decision.account_events:
         yield _account_event(account_event, traceparent)
     for work in decision.work:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from store.event_data import event_data, kept
 from store.faults import VersionConflictError
 from store.queries import query
 from store.rows import columns
-from store.write.outbox import event_payload, messages, superseded
+from store.write.outbox import messages, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -101,9 +102,9 @@ async def _say(write: _Writer, batch: Sequence[Recorded]) -> None:
     payloads: list[str] = []
     outbox: list[OutboxValues] = []
     for each in batch:
-        told = [(event, event_payload(event)) for event in each.decision.events]
+        told = [(event, event_data(event)) for event in each.decision.events]
         events.extend(event for event, _ in told)
-        payloads.extend(payload for _, payload in told)
+        payloads.extend(kept(event, data) for event, data in told)
         said = messages(each.decision, told, each.traceparent)
         outbox.extend(row for row in said if row.id not in stale)
     await write.insert("insert_payment_events", events, data=payloads)

@@ -144,10 +144,7 @@ class AttemptResponse(BaseModel):
 
 
 class PaymentEventResponse(BaseModel):
-    """One change of a payment; `sequence` numbers those that were published.
-
-    `data` of one that was not has of the payment only what may have changed, without nulls.
-    """
+    """One change of a payment; `sequence` numbers those that were published."""
 
     model_config = FROZEN
 

@@ -94,6 +94,12 @@ DELETE FROM ledger_transfers WHERE transaction_type = 'refund' AND currency = 'U
 -- corruption: a promise nobody made violates I9
 UPDATE payments SET refund_pending_minor = 7 WHERE status = 'partially_refunded';
 
+-- corruption: a payment that nobody would find violates I3
+DELETE FROM open_payments WHERE status = 'failed';
+
+-- corruption: a row that says something else was held violates I2
+UPDATE ledger_transfers SET debit_held_after = debit_held_after + 1 WHERE state = 'pending';
+
 -- corruption: a letter parked twice violates I10
 INSERT INTO dead_letters
 SELECT (jsonb_populate_record(letter, jsonb_build_object('id', gen_random_uuid()))).*

@@ -18,7 +18,8 @@ from pydantic import BaseModel, create_model
 
 from cli.__main__ import main
 from providers.registry import NAMES
-from store.write.outbox import event_payload, messages
+from store.event_data import event_data
+from store.write.outbox import messages
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
 from tests.support.payments.refund_paths import PATHS, refund_scene_of
 from topics.contracts import schema_files
@@ -129,5 +130,5 @@ def assert_promised(desk: Desk) -> None:
 
 
 def rows_of(decision: Decision) -> Iterable[OutboxValues]:
-    payloads = [(event, event_payload(event)) for event in decision.events]
+    payloads = [(event, event_data(event)) for event in decision.events]
     return messages(decision, payloads, None)
