@@ -52,7 +52,6 @@ async def test_a_body_is_json_in_utf_8_and_says_so(client: Client) -> None:
 async def test_what_is_not_there_is_404_and_what_is_not_taken_405(client: Client) -> None:
     """Also these are problems, and 405 says what is taken."""
     for path in (
-        "/",
         "/api",
         "/api/v1/accounts/",
         "/api/v2/payments",
