@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from process.addresses import KafkaAddress
 
+# A topic that was made anew, or was given partitions, is looked at again so soon; Kafka's clients
+# wait for five minutes.
+_METADATA_AGE_MS: Final = 5_000
 # Faust makes folders for tables when it starts, in the current directory unless told where.
 _NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 
@@ -48,6 +51,7 @@ def build(
         **faust_options(subscription.kafka, subscription.member),
         broker_credentials=credentials(subscription.kafka),
         store="memory://",
+        consumer_metadata_max_age_ms=_METADATA_AGE_MS,
         datadir=_NO_TABLES,
         autodiscover=False,
         web_enabled=False,
