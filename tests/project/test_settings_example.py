@@ -8,7 +8,7 @@ import pytest
 from tests.support.project.tree import ROOT
 from tests.support.project.variables import settings, variables
 
-ASSIGNMENT = re.compile(r"(PAYMENTS_[A-Z_]+)=(.*)")
+ASSIGNMENT = re.compile(r"#(PAYMENTS_[A-Z_]+)=(.*)")
 
 
 def _example() -> dict[str, str]:
@@ -29,7 +29,7 @@ def test_the_example_names_every_variable_and_no_other() -> None:
 
 
 def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exporting the example as it is changes nothing."""
+    """Uncommenting every line changes nothing."""
     defaults = settings()
     for name, value in _example().items():
         monkeypatch.setenv(name, value)
@@ -40,3 +40,9 @@ def test_every_variable_has_a_comment_above() -> None:
     """Each block of variables begins with what it is for."""
     blocks = (ROOT / ".env.example").read_text().strip().split("\n\n")
     assert [block for block in blocks if not block.startswith("# ")] == []
+
+
+def test_the_example_copied_whole_sets_nothing() -> None:
+    """Or `make run` would take the defaults for servers of one's own, and embed none."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == []
