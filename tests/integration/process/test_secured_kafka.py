@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import pytest
 
@@ -79,7 +80,9 @@ def platform(
 
 
 def relay(platform: Platform, settings: dict[str, str]) -> OurProcess:
-    return platform.process("relay", "topics.relay", "--sink", "kafka", **settings)
+    """With a slot of its own: the server's others may have the usual one."""
+    slot = f"test_{uuid4().hex}"
+    return platform.process("relay", "topics.relay", "--sink", "kafka", "--slot", slot, **settings)
 
 
 def address(settings: dict[str, str]) -> KafkaAddress:
