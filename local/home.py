@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from local.ports import claim
 from local.program import StartError, free_port, is_free
 
 # The log of one run of a busy process; older lines have been read by then, or never will be.
@@ -78,7 +79,12 @@ class Home:
         file = self.directory / "ports.json"
         remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         for port in (preferred, remembered.get(name)):
-            if port is not None and is_free(port) and port not in _others(remembered, name):
+            if (
+                port is not None
+                and is_free(port)
+                and port not in _others(remembered, name)
+                and claim(port)
+            ):
                 chosen = port
                 break
         else:

@@ -1,6 +1,10 @@
 """Ports that others have: who it is, and which are free behind them."""
 
-from typing import Final
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import Final, TextIO
 
 import psutil
 
@@ -8,6 +12,8 @@ from local.program import free_port, is_free
 
 # Whoever looks for a port by hand looks so far.
 _PORTS_TRIED: Final = 100
+# By port, open for as long as this process lives.
+_CLAIMS: Final[dict[int, TextIO]] = {}
 
 
 def next_free(port: int, host: str) -> int:
@@ -16,6 +22,29 @@ def next_free(port: int, host: str) -> int:
         if is_free(candidate, host):
             return candidate
     return free_port(host)
+
+
+def claim(port: int) -> bool:
+    """Whether the port is this process's to give away, until it ends.
+
+    A server takes seconds to listen: a run that looked for a free port meanwhile would find the
+    same one, and then take the first one's server for its own.
+    """
+    if port in _CLAIMS:
+        return True
+    folder = Path(tempfile.gettempdir(), f"payments-ports-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = (folder / str(port)).open("w")
+    except OSError:  # somebody else's: then it is as if nobody claimed any
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _CLAIMS[port] = file
+    return True
 
 
 def taken(port: int) -> str:

@@ -199,6 +199,7 @@ async def prepare(
         directory=data,
         log=log,
         address=f"127.0.0.1:{port}",
+        port=port,
         is_ready=lambda: _answers(port),
         environment=installation.variables(),
         stop_group=StopGroup.BROKER,

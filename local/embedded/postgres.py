@@ -92,6 +92,7 @@ def _postgres(data: Path, log: Path, *arguments: str, port: int) -> Program:
         directory=data,
         log=log,
         address=f"127.0.0.1:{port}",
+        port=port,
         is_ready=lambda: _answers(port),
         # "Fast": roll back what is open and write a checkpoint; SIGTERM would wait for clients.
         stop_signal=signal.SIGINT,

@@ -33,6 +33,7 @@ async def prepare(directory: Path, port: int, *, log: Path, durable: bool = True
         directory=data,
         log=log,
         address=f"127.0.0.1:{port}",
+        port=port,
         is_ready=lambda: _answers(port),
     )
 

@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,27 @@ def test_what_commonly_stops_a_server_is_said_in_one_sentence(
     log: str, sentence: str | None
 ) -> None:
     assert known_cause("kafka", log, Path("/d"), "127.0.0.1:9092") == sentence
+
+
+_CLAIMS = """
+import sys
+from local.ports import claim
+print(claim(int(sys.argv[1])), flush=True)
+input()
+"""
+
+
+def test_a_port_that_another_run_is_about_to_use_is_not_taken(home: Home) -> None:
+    """Its server does not listen yet: whoever looks meanwhile looks further."""
+    port = free_port()
+    with subprocess.Popen(  # noqa: S603 - our own lines
+        (sys.executable, "-c", _CLAIMS, str(port)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert home.port("kafka", port) != port
+        other.communicate("\n")
+    assert home.port("valkey", port) == port
