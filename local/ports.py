@@ -17,9 +17,9 @@ _CLAIMS: Final[dict[int, TextIO]] = {}
 
 
 def next_free(port: int, host: str) -> int:
-    """The first free port from this one on."""
+    """The first free port from this one on that nobody else is about to use."""
     for candidate in range(port, min(port + _PORTS_TRIED, 65_536)):
-        if is_free(candidate, host):
+        if is_free(candidate, host) and claim(candidate):
             return candidate
     return free_port(host)
 

@@ -13,7 +13,7 @@ import aiohttp
 
 from local.home import Home
 from local.platform import Platform
-from local.ports import next_free, taken
+from local.ports import claim, next_free, taken
 from local.program import StartError, is_free
 from local.run_record import end_leftovers, left_behind, read_record
 from process.lifecycle import CLEANUP_S, told_to_stop
@@ -42,7 +42,7 @@ def with_port(settings: Settings, say: Callable[[str], None], *, may_differ: boo
     written them into a program.
     """
     host, port = settings.server.host, settings.server.port
-    if is_free(port, host):
+    if is_free(port, host) and claim(port):
         return settings
     if not may_differ:
         raise StartError(
