@@ -4,7 +4,7 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import psutil
 
@@ -12,8 +12,8 @@ from local.program import free_port, is_free
 
 # Whoever looks for a port by hand looks so far.
 _PORTS_TRIED: Final = 100
-# By port, open for as long as this process lives.
-_CLAIMS: Final[dict[int, TextIO]] = {}
+# By port, a file that is open for as long as this process lives.
+_CLAIMS: Final[dict[int, int]] = {}
 
 
 def next_free(port: int, host: str) -> int:
@@ -35,13 +35,13 @@ def claim(port: int) -> bool:
     folder = Path(tempfile.gettempdir(), f"payments-ports-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        file = (folder / str(port)).open("w")
+        file = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o600)
     except OSError:  # somebody else's: then it is as if nobody claimed any
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
+        os.close(file)
         return False
     _CLAIMS[port] = file
     return True
