@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from store.read.due import (
@@ -62,18 +63,26 @@ class Resending:
     at_once: int = AT_ONCE
     _sent: tuple[list[SentAgain], ...] = field(default_factory=lambda: ([], []))
 
-    async def look(self, now: datetime) -> None:
-        """Send again what there is room for, of payments and of refunds."""
+    async def look(self, now: datetime) -> float:
+        """Send again what there is room for, of payments and of refunds.
+
+        Returns for how many seconds it read: behind an outage of one provider's, what is overdue
+        of another's is looked for among all of the first's.
+        """
+        read_s = 0.0
         for (untaken, still_sent), sent in zip(_KINDS, self._sent, strict=True):
+            began_at = monotonic()
             if sent:
                 # Taken, ended, or overdue once more: what is none of these is still on its way.
                 sent[:] = await still_sent(self.pool, now, sent)
             on_the_way = Counter(each.provider for each in sent)
             rooms = {each: self.at_once - on_the_way[each] for each in self.providers}
             due = await untaken(self.pool, now, self.patience, rooms)
+            read_s += monotonic() - began_at
             woken = await asyncio.gather(*(self.wake(command) for _, command in due))
             sent.extend(
                 SentAgain(provider, each.id, each.version)
                 for (provider, _), each in zip(due, woken, strict=True)
                 if each is not None
             )
+        return read_s

@@ -102,8 +102,8 @@ class Schedule:
     def _patience(self) -> timedelta:
         return timedelta(seconds=self.patience_s)
 
-    async def _send_again(self, resending: Resending) -> None:
-        await resending.look(self.clock())
+    async def _send_again(self, resending: Resending) -> float:
+        return await resending.look(self.clock()) / _LOOK_SHARE
 
     async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
         """What was sent to its stage again, if it was due."""

@@ -5,7 +5,7 @@ A platform of its own, whose servers may be stopped: Postgres, the broker, Redis
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,12 @@ from tests.support.agents.stream import Charges
 from tests.support.fixtures.kafka import broker
 from tests.support.fixtures.processes import Platform
 from tests.support.fixtures.simulator import SimulatorProcess
+from tests.support.matrix.site import Server
 from tests.support.simulator.admin import Admin
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
     from tests.support.fixtures.processes import OurProcess
 
@@ -40,28 +40,6 @@ pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 # A circuit that opened stays so for half a minute.
 _LONG_S = 90.0
-
-
-class Server:
-    """What runs while its context is open: closed and opened again, it has its port and data."""
-
-    def __init__(self, opened: Callable[[], AbstractAsyncContextManager[object]]) -> None:
-        self._opened = opened
-        self._running = AsyncExitStack()
-
-    async def start(self) -> object:
-        return await self._running.enter_async_context(self._opened())
-
-    async def stop(self) -> None:
-        await self._running.aclose()
-
-    @asynccontextmanager
-    async def away(self) -> AsyncIterator[None]:
-        await self.stop()
-        try:
-            yield
-        finally:
-            await self.start()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,15 +86,6 @@ async def _frozen(port: Callable[[Site], int], site: Site) -> AsyncIterator[None
 
 
 @asynccontextmanager
-async def _no_broker(site: Site) -> AsyncIterator[None]:
-    await site.broker.stop()
-    try:
-        yield
-    finally:
-        await site.broker.start()
-
-
-@asynccontextmanager
 async def _armed(kind: str, site: Site) -> AsyncIterator[None]:
     for vendor in ("stripe", "paypal"):
         site.simulator.arm(kind, vendor=vendor, times=1_000_000)
@@ -117,7 +108,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "redis frozen": partial(_frozen, lambda site: site.redis_address.port),
     "redis read-only": _redis_a_replica,
     "redis out of memory": _full_redis,
-    "kafka gone": _no_broker,
+    "kafka gone": lambda site: site.broker.away(),
     "kafka frozen": partial(_frozen, lambda site: site.broker_port),
     **_fronted("provider", lambda site: site.provider, Way.GONE, Way.DARK, Way.MUTE, Way.SLOW),
     "provider broken": partial(_armed, "error_before"),

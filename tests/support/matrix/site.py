@@ -153,6 +153,14 @@ class Server:
     async def stop(self) -> None:
         await self._running.aclose()
 
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        await self.stop()
+        try:
+            yield
+        finally:
+            await self.start()
+
 
 @dataclass(slots=True)
 class Site:
