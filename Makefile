@@ -4,14 +4,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-VENV := .venv
+VENV ?= .venv
+# Whose environment that is; without one the first that is new enough.
+PYTHON ?=
 BIN := $(VENV)/bin
+# As many workers as tests/support/side_by_side.py says.
+PYTEST := $(BIN)/pytest -n auto
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Extra arguments of a command: make run ARGS=--demo, make test ARGS="-k refund".
+# Extra arguments of a command: make run ARGS=--demo, make test ARGS="-k refund". Tests run side by
+# side, and one after the other with ARGS=-n0.
 ARGS ?=
 
-.PHONY: help deps lock build check format test test-unit test-integration test-long test-all \
-	ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
+.PHONY: help deps lock build check format test test-unit test-integration test-long test-browser \
+	test-pythons test-all ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down \
 	bench clean
 
 help: ## Show this list
@@ -46,16 +51,30 @@ format: $(VENV)/.deps ## Format the code and repair what ruff can
 	$(BIN)/ruff format
 
 test: $(VENV)/.deps ## Run every test but those marked long
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-unit: $(VENV)/.deps ## Run the tests that need no server
-	$(BIN)/pytest tests/unit tests/project $(ARGS)
+	$(PYTEST) tests/unit tests/project $(ARGS)
 
 test-integration: $(VENV)/.deps ## Run the tests on embedded servers and on the real processes
-	$(BIN)/pytest tests/integration tests/acceptance $(ARGS)
+	$(PYTEST) tests/integration tests/acceptance $(ARGS)
 
 test-long: $(VENV)/.deps ## Run the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)
+
+test-browser: $(VENV)/.deps ## Run the tests of the console in the Chromium on the PATH
+	$(BIN)/pytest -m browser $(ARGS)
+
+test-pythons: $(VENV)/.deps ## Run what is quick, and payments from end to end, on each other Python there is here
+	@own=$$($(BIN)/python -c 'import sys; print(sys.version_info.minor)'); \
+	for minor in 11 12 13; do \
+		for python in python3.$$minor "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$minor.*/bin/python; do \
+			if [ $$minor = $$own ] || ! "$$python" -c 'import venv' 2>/dev/null; then continue; fi; \
+			$(MAKE) --no-print-directory test VENV=.venv-3.$$minor PYTHON="$$python" \
+				ARGS="tests/unit tests/acceptance/test_payments.py $(ARGS)"; \
+			break; \
+		done; \
+	done
 
 test-all: test test-long ## Run all tests
 
@@ -111,7 +130,7 @@ $(VENV)/.deps: requirements-dev.txt pyproject.toml | $(VENV)/.made
 	@touch $(VENV)/.run $@
 
 $(VENV)/.made:
-	@for python in python3 python3.13 python3.12 python3.11 ''; do \
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 ''; do \
 		if [ -z "$$python" ]; then \
 			echo "Python 3.11 or newer is needed, and none is on the PATH (python3, python3.11 to python3.13)." >&2; \
 			exit 1; \

@@ -13,39 +13,40 @@ import process.starting  # noqa: F401 - its effect: it can be told to stop while
 import argparse
 import asyncio
 import os
+import random
 import signal
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from agents import notifications
-from agents.consumer import app as faust_app
-from agents.consumer import leaving
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Handler, Stage
 from agents.dead_letters import DeadLetters
+from agents.deliver.dispatcher import Dispatcher
+from agents.deliver.pace import IN_FLIGHT_MAX, Pace
+from agents.deliver.recording import Recording
+from agents.deliver.sending import sender
 from agents.fleet import Fleet
 from agents.provider_states import ProviderStates
-from agents.provider_work.calls import ProviderCalls, Tools
-from agents.provider_work.claims import ClaimHandler
-from agents.provider_work.locks import Locks
-from agents.provider_work.provider_stage import ProviderStage
 from agents.schedule import Schedule
 from payments.progress import Policy
 from process import lifecycle
 from process.lifecycle import CannotRun
+from process.listening import AddressError, Entrance, bound
 from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
-from providers.protected import Limits as ProviderLimits
 from providers.registry import NAMES, SECTIONS, gateways, notification_sources
-from store import pool, redis
+from store import pool
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from store.write.group_commit import Limits as CommitLimits
@@ -54,6 +55,8 @@ from telemetry.metrics import Metrics
 from telemetry.tracing import Tracing
 from telemetry.tracing import configure as configure_tracing
 from topics import kafka
+from topics.contracts.webhook_urls import Reach
+from topics.contracts.webhooks import Keyring
 from topics.kafka_security import REFUSED
 from topics.names import Does, by_command
 
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         stage = stages[parsed.stage]
         name, body = f"agents-{stage.name}", partial(_run, stage, parsed.member, settings)
     configure_logging(settings.observability.log_level, name)
-    lifecycle.run(name, body, shutdown_timeout_s=shutdown_timeout_s)
+    lifecycle.run(name, body, shutdown_timeout_s=shutdown_timeout_s, sentences=(AddressError,))
 
 
 async def _run_all(settings: Settings, life: Lifecycle) -> None:
@@ -147,6 +150,8 @@ class StageProcess:
                 await self._schedule(opened, committer)
             case Does.NOTIFICATIONS:
                 await self._receive(opened, committer)
+            case Does.DELIVERIES:
+                await self._deliver(opened, committer)
             case Does.DEAD_LETTERS:
                 await self._stream(DeadLetters(committer, self.metrics), committer)
             case understands:
@@ -154,7 +159,10 @@ class StageProcess:
 
     async def _pool(self, use: str, size: int, lock_timeout: str) -> asyncpg.Pool[asyncpg.Record]:
         """A pool once Postgres answers. Raises CannotRun."""
-        address, name = self.settings.database.address(), f"payments-agents-{self.stage.name}-{use}"
+        address, name = (
+            self.settings.database.pooled_address(),
+            f"payments-agents-{self.stage.name}-{use}",
+        )
         opened = await until_reached(
             "Postgres",
             lambda: pool.connect(
@@ -191,23 +199,54 @@ class StageProcess:
         sources = await parts.enter_async_context(
             notification_sources(settings.providers, self._calls_at_once)
         )
-        receiver = notifications.Receiver(committer, opened, self.metrics)
+        receiver = notifications.Receiver(committer, opened, self.metrics, listen.proxies())
         app = notifications.application(receiver, sources)
         delay_s = self.life.notice_s(settings.server.shutdown_delay_seconds)
         drain_s = self.life.drain_s - delay_s
-        serving = notifications.serving(app, listen.host, listen.port, drain_s)
-        port = await parts.enter_async_context(serving)
-        log.info("listening", port=port, providers=[each.name for each in sources])
+        entrance = Entrance(
+            listener=bound(listen.host, listen.port, settings.server.write_timeout_seconds),
+            tls=listen.tls(),
+            handshake_s=settings.server.read_timeout_seconds,
+            certificate_refused=self.metrics.certificate_refused,
+        )
+        await parts.enter_async_context(notifications.serving(app, entrance, drain_s))
+        log.info("listening", address=entrance.address, providers=[each.name for each in sources])
         self._is_ready()
         await self.life.stopping.wait()
         # Not ready any more, but still there: who spreads load is to notice first.
         await asyncio.sleep(delay_s)
+
+    async def _deliver(
+        self, store: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
+    ) -> None:
+        """A stream of events to keep, and beside it what sends them."""
+        asked, at_once = self.settings.webhook_deliveries, self.life.sockets(IN_FLIGHT_MAX)
+        posting = sender(Reach.of(asked.networks), at_once, _now)
+        dispatcher = Dispatcher(
+            pool=store,
+            committer=committer,
+            sender=await self.life.parts.enter_async_context(posting),
+            keyring=Keyring.of(asked.key.get_secret_value()),
+            metrics=self.metrics,
+            tracer=self.tracing.tracer,
+            clock=_now,
+            chance=random.Random().random,  # noqa: S311 - jitter is no secret
+            lease_id=uuid4(),
+            disable_after_s=asked.disable_after_seconds,
+            pace=Pace(monotonic, at_once),
+        )
+        recording = Recording(store, self.metrics, _now, dispatcher.wake)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(dispatcher.run(self.life.stopping), name="dispatcher")
+            await self._stream(recording, committer)
 
     @asynccontextmanager
     async def _gateways(
         self, store: asyncpg.Pool[asyncpg.Record]
     ) -> AsyncIterator[Mapping[str, Protected]]:
         """Every provider's, and how each is to this worker, told to whoever asks."""
+        from providers.protected import Limits as ProviderLimits  # noqa: PLC0415 - as in `_work`
+
         limits = ProviderLimits(concurrent_calls_max=self._calls_at_once)
         tracer, metrics = self.tracing.tracer, self.metrics
         async with gateways(self.settings.providers, limits, metrics, tracer) as opened:
@@ -233,11 +272,18 @@ class StageProcess:
         committer: GroupCommitter,
     ) -> None:
         """A stream of claims, and the provider calls they start."""
+        # Nobody else needs Redis's client, which is 8 MB.
+        from agents.provider_work.calls import ProviderCalls, Tools  # noqa: PLC0415
+        from agents.provider_work.claims import ClaimHandler  # noqa: PLC0415
+        from agents.provider_work.locks import Locks  # noqa: PLC0415
+        from agents.provider_work.provider_stage import ProviderStage  # noqa: PLC0415
+        from store import redis  # noqa: PLC0415
+
         work = ProviderStage(self.stage.name, understands, self._worker)
         settings, tracer, parts = self.settings, self.tracing.tracer, self.life.parts
         locker = await parts.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
-            await redis.refuse_wrong_credentials(locker)
+            await redis.refuse_wrong_credentials(locker, may_be_cluster=True)
         unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
         locks = await parts.enter_async_context(unkept.kept())
         opened = await parts.enter_async_context(self._gateways(store))
@@ -250,6 +296,10 @@ class StageProcess:
         self, handler: Handler, committer: GroupCommitter, known: Known | None = None
     ) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
+        # Faust is 8 MB and half a second of imports: for stages that are on a topic.
+        from agents.consumer import app as faust_app  # noqa: PLC0415
+        from agents.consumer import leaving, membership  # noqa: PLC0415
+
         assert self.stage.topic is not None, f"no topic brings work to {self.stage.name}"
         topic, address = self.stage.topic, self.settings.kafka.address()
 
@@ -264,10 +314,13 @@ class StageProcess:
         self.is_paused = lambda: stage.is_paused
         name = self.stage.name
         member = f"{name}-{self.member}" if self.member else None
-        subscription = faust_app.Subscription(name, self.stage.group, topic.name, address, member)
+        subscription = faust_app.Subscription(
+            name, self.stage.group, topic.name, address, member, self.stage.gather_s
+        )
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(stage.run(), name=f"stage-{name}")
+            watching = tasks.create_task(membership.watch(app, subscription, self.metrics.stage))
             try:
                 await app.start()
                 self._is_ready()
@@ -276,6 +329,7 @@ class StageProcess:
                 await working
                 await leaving.commit(app)
             finally:
+                watching.cancel()
                 await leaving.leave(app, subscription)
         if told.stopped:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
@@ -287,6 +341,10 @@ class StageProcess:
     def _is_ready(self) -> None:
         self.life.takes_work = True
         log.info("ready", stage=self.stage.name, member=self.member)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

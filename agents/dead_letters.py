@@ -65,7 +65,7 @@ class DeadLetters:
             tenant_id=message.tenant_id,
             stage=letter.stage,
             reason=letter.reason,
-            error=letter.error,
+            error=f"{letter.error} (shortened: {letter.cut})" if letter.cut else letter.error,
             source=letter.original(),
         )
         submission = Submission(command, traceparent=message.traceparent)

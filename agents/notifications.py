@@ -21,6 +21,8 @@ from payments.decision import Refused
 from payments.notification import NotificationEffect, NotificationTaken
 from payments.outcome import NotFound, Retriable, Unknown
 from payments.standing import Standing
+from process.clients import NOBODY, Proxies
+from process.listening import Entrance, listening
 from process.serving import drain, runner_of
 from providers.gateway import PROVIDER_FAULTS, StandingQuery, Trouble
 from providers.notifications import (
@@ -63,9 +65,11 @@ class Receiver:
     committer: GroupCommitter
     gateways: Mapping[str, Gateway]
     metrics: Metrics
+    proxies: Proxies = NOBODY
 
     async def receive(self, source: WebhookSource, request: web.Request) -> web.Response:
         """One delivery, answered."""
+        structlog.contextvars.bind_contextvars(client=self.proxies.client_of(request))
         payload = await _body(request)
         if isinstance(payload, HTTPStatus):
             status, outcome = payload, "refused"
@@ -184,14 +188,15 @@ def application(receiver: Receiver, sources: Sequence[WebhookSource]) -> web.App
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, host: str, port: int, drain_s: float = 1.0
-) -> AsyncIterator[int]:
-    """Listen; yields the port, a free one for 0. Leaving finishes what has begun, within a time."""
+    app: web.Application, entrance: Entrance, drain_s: float = 1.0
+) -> AsyncIterator[None]:
+    """Take them in there. Leaving finishes what has begun, within a time."""
     runner = runner_of(app, drain_s)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield runner.addresses[0][1]
+        assert runner.server is not None, "a runner has a server once it is set up"
+        async with listening(entrance, runner.server):
+            yield
     finally:
         await drain(runner, drain_s)
 

@@ -19,20 +19,21 @@ import structlog
 
 from agents.durably import submit_durably
 from agents.resending import Resending
-from payments.commands import ExpireAuthorization
+from payments.commands import ExpireAuthorization, WakeRefund
 from payments.decision import Refused
 from payments.payment import Payment
 from payments.refund import Refund
 from store.housekeeping import keep_house
-from store.read.due import due_payments, due_refunds
+from store.read.due import due_payments, due_refunds, traces_of
 from store.write.group_commit import Held, Submission
 from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from uuid import UUID
 
-    from payments.commands import WakePayment, WakeRefund
+    from payments.commands import WakePayment
     from payments.payment import Provider
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 STAGE: Final = "schedule"
+# Whose workers may die over what they have claimed.
+_OF_LEASES: Final = ("charge", "refund")
 # Retries wait a second at the least; a quarter of it is late enough to be cheap.
 _LOOK_EVERY_S: Final = 0.25
 # Looking through what waits for its stage, many thousands after an outage, takes a tenth of a
@@ -75,6 +78,8 @@ class Schedule:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look, wake, look again, until `stopping` is set."""
+        for stage in _OF_LEASES:
+            self.metrics.stage.lease_expiries.labels(stage)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
             resending = Resending(self.pool, self.sent_again, self.providers, self._patience)
@@ -93,7 +98,10 @@ class Schedule:
             refunds = await due_refunds(self.pool, now, self._patience, _DUE_MAX)
             looked_s = monotonic() - began_at
             due = [*payments, *refunds]
-            woken = await asyncio.gather(*(self._wake(each, "woken") for each in due))
+            traces = await traces_of(self.pool, [_subject(each) for each in due]) if due else {}
+            woken = await asyncio.gather(
+                *(self._wake(each, "woken", traces.get(_subject(each))) for each in due)
+            )
             # A page of refusals only would come back unchanged.
             full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
         return looked_s / _LOOK_SHARE
@@ -107,14 +115,19 @@ class Schedule:
 
     async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
         """What was sent to its stage again, if it was due."""
-        return await self._wake(command, "sent_again")
+        traces = await traces_of(self.pool, [_subject(command)])
+        return await self._wake(command, "sent_again", traces.get(_subject(command)))
 
     async def _wake(
-        self, command: WakePayment | ExpireAuthorization | WakeRefund, what: str
+        self,
+        command: WakePayment | ExpireAuthorization | WakeRefund,
+        what: str,
+        traceparent: str | None,
     ) -> Payment | Refund | None:
         """What it is now, if it was due."""
+        submission = Submission(command, traceparent)
         try:
-            outcome = await submit_durably(self.committer, Submission(command), _PATIENCE_S)
+            outcome = await submit_durably(self.committer, submission, _PATIENCE_S)
         except Held:
             # It stays due, and is looked at again with the others that are due by then.
             self.metrics.stage.processed.labels(STAGE, "held").inc()
@@ -177,3 +190,7 @@ async def _pause(seconds: float, stopping: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
+
+
+def _subject(command: WakePayment | ExpireAuthorization | WakeRefund) -> UUID:
+    return command.refund_id if isinstance(command, WakeRefund) else command.payment_id

@@ -20,13 +20,15 @@ from prometheus_client import CollectorRegistry
 
 from api import app
 from api.access.rate_limits import Limit
+from api.feed.feed import FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
-from api.http.server import AddressError, Listen, is_loopback, serving
+from api.http.server import Listen, is_loopback, serving
 from api.routes import ROUTES, health
-from lag import LagExporter, LagTargets
+from lag import LagExporter, LagTargets, slots_read
 from payments.progress import Policy
 from process import lifecycle
+from process.listening import AddressError
 from process.metrics_port import shown
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
@@ -37,6 +39,8 @@ from store.write.group_commit import GroupCommitter, Limits
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure as configure_tracing
+from topics.contracts.webhook_urls import Reach
+from topics.contracts.webhooks import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +59,7 @@ log = structlog.get_logger()
 # More than any balancer opens to one process; how many files may be open bounds them, too.
 _CONNECTIONS_MAX: Final = 50_000
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
-_DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0}
+_DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0, "address": 0.0}
 
 
 def main() -> NoReturn:
@@ -93,6 +97,7 @@ class IngressProcess:
         self._tracer = tracer
         self._life = life
         self._is_ready = False
+        metrics.idempotency.begin()
 
     async def run(self) -> None:
         """Until told to stop and everybody who was let in is answered. Raises AddressError."""
@@ -102,18 +107,18 @@ class IngressProcess:
         # Apart, so that no use of them waits for another: no number of readers keeps a batch, a
         # key or readiness from its connection. Sized by the one setting, but for one of each.
         size = self._settings.database.pool_size
-        writing = max(1, min(limits.connections, size - 3))
+        writing = max(1, min(limits.connections, size - 4))
         writes = await self._pool("commit", writing, pool.BATCH_LOCK_TIMEOUT)
         policy = Policy(**self._settings.payment.policy())
         context = live(policy, REFERENCES, RULES)
         committer = GroupCommitter(writes, context, self._metrics, limits)
-        deps = await self._dependencies(max(1, size - writing - 2), committer)
+        deps = await self._dependencies(max(1, size - writing - 3), committer)
         await stack.enter_async_context(committer)
         await self._serve(deps)
 
     async def _pool(self, use: str, size: int, lock_timeout: str = pool.LOCK_TIMEOUT) -> Pool:
         """A pool once Postgres answers. Raises CannotRun."""
-        address, name = self._settings.database.address(), f"payments-api-{use}"
+        address, name = self._settings.database.pooled_address(), f"payments-api-{use}"
         opened = await until_reached(
             "Postgres",
             lambda: pool.connect(
@@ -129,17 +134,21 @@ class IngressProcess:
         settings, stack = self._settings, self._life.parts
         cache = await stack.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
-            await redis.refuse_wrong_credentials(cache)
+            await redis.refuse_wrong_credentials(cache, may_be_cluster=True)
         targets = LagTargets(
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),
             database=settings.database.address(),
+            slots=slots_read(settings.outbox.source),
+            others=settings.lag.others,
         )
-        lag = await stack.enter_async_context(LagExporter(targets, self._metrics).running())
+        # For whoever asks over HTTP; as metrics it is served by a process of its own.
+        lag = await stack.enter_async_context(LagExporter(targets).running())
         resources = Resources(
             reads=await self._pool("read", reading),
             lookups=await self._pool("lookup", 1),
             upkeep=await self._pool("upkeep", 1),
+            outbox=await self._pool("feed", 1),
             committer=committer,
             redis=cache,
             keys=settings.auth.mode == "keys",
@@ -149,6 +158,10 @@ class IngressProcess:
             tracer=self._tracer,
             providers=NAMES,
             read_timeout_seconds=settings.server.read_timeout_seconds,
+            proxies=settings.server.proxies(),
+            keyring=Keyring.of(settings.webhook_deliveries.key.get_secret_value()),
+            reach=Reach.of(settings.webhook_deliveries.networks),
+            feed=FeedLimits(listeners_max=self._life.sockets(settings.feed.listeners_max)),
         )
         return await opened(resources, stack)
 
@@ -163,6 +176,7 @@ class IngressProcess:
             idle_timeout_seconds=server.idle_timeout_seconds,
             drain_seconds=life.drain_s - delay_s,
             connections_max=life.sockets(_CONNECTIONS_MAX),
+            tls=server.tls(),
         )
         async with serving(app.build(deps, self._routes()), listen) as door:
             # What was made by now stays: the collector need not look at it again.
@@ -174,6 +188,7 @@ class IngressProcess:
             self._is_ready = False
             deps.readiness.drain()
             deps.watch.release()
+            deps.feed.release()
             door.last_answers()
             log.info("draining", listens_for_s=delay_s)
             # Not ready any more, but still there: who spreads load is to notice first.
@@ -191,6 +206,7 @@ def _limits(settings: Settings) -> dict[str, Limit]:
         "write": asked.writes_per_second,
         "read": asked.reads_per_second,
         "account": asked.payments_per_account_per_second,
+        "address": asked.requests_per_address_per_second,
     }
     limits = {}
     for name, per_second in configured.items():

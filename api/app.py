@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from api.console.endpoint import PageEndpoint
+from api.console.pages import PAGES
+from api.console.rendering import CONSOLE, Console
 from api.contract.documents import DOCUMENTS, documents_of
 from api.handling.call import Call
 from api.http.observer import BODY_BYTES_MAX, OBSERVER, UNMATCHED, Observer
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from api.contract.route import Route
+    from api.contract.route import AnyRoute, Route
     from api.handling.dependencies import Dependencies
     from api.http.problems import Asked
     from store.write.group_commit import Answer
@@ -31,20 +34,24 @@ ROUTES_DECLARED: Final = web.AppKey("routes", tuple)
 
 def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.Application:
     """The application. Raises RuntimeError for a route nobody declared."""
-    observer = Observer(deps.metrics, deps.tracer, deps.new_request_id)
+    observer = Observer(deps.metrics, deps.tracer, deps.new_request_id, deps.proxies)
     declared = tuple(routes)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_unmatched(observer)])
     for route in declared:
-        endpoint = _Endpoint(route, deps, observer)
-        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            app.router.add_route(
-                method, route.path, endpoint.respond, expect_handler=_continue_if_asked
-            )
-    app[ROUTES_DECLARED] = declared
+        _serve(app, route, _Endpoint(route, deps, observer).respond)
+    for page in PAGES:
+        _serve(app, page, PageEndpoint(page, deps, observer).respond)
+    app[ROUTES_DECLARED] = (*declared, *PAGES)
+    app[CONSOLE] = Console()
     app[OBSERVER] = observer
     app[DOCUMENTS] = documents_of(declared, deps.providers)
     app.on_startup.append(_refuse_undeclared)
     return app
+
+
+def _serve(app: web.Application, route: AnyRoute, respond: Handler) -> None:
+    for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+        app.router.add_route(method, route.path, respond, expect_handler=_continue_if_asked)
 
 
 class _Endpoint:

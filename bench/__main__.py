@@ -20,13 +20,20 @@ import psutil
 
 from bench import (
     accepted,
+    against,
+    at_rest,
     completed,
+    console,
+    drain,
+    feed,
     growth,
+    ingress,
     isolation,
     latency,
     memory,
     neighbours,
     stage,
+    webhooks,
 )
 from bench.target import started
 from local.program import CODE, StartError
@@ -41,11 +48,16 @@ _BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
     "latency": latency.measure,
     "isolation": isolation.measure,
     "neighbours": neighbours.measure,
+    "feed": feed.measure,
+    "webhooks": webhooks.measure,
     "stage": stage.measure,
     "completed": completed.measure,
     "accepted": accepted.measure,
+    "ingress": ingress.measure,
     "memory": memory.measure,
+    "at_rest": at_rest.measure,
     "growth": growth.measure,
+    "console": console.measure,
 }
 
 
@@ -57,12 +69,33 @@ _BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-verify", is_flag=True, help="Leave out `payments verify` at the end.")
-def main(
-    *, seconds: float, only: tuple[str, ...], rows: int, as_json: bool, no_verify: bool
+@click.option("--against", "revision", help="Instead: compare with this revision, in turn.")
+@click.option("--drain-against", help="Instead: a backlog's way to Kafka, with this revision's.")
+@click.option("--backlog", default=200_000, show_default=True, help="Rows, with --drain-against.")
+@click.option("--rounds", default=2, show_default=True, help="How often, with either.")
+@click.option("--rate", default=200.0, show_default=True, help="Payments/s, with --against.")
+def main(  # noqa: PLR0913 - each is an option of the command
+    *,
+    seconds: float,
+    only: tuple[str, ...],
+    rows: int,
+    as_json: bool,
+    no_verify: bool,
+    revision: str | None,
+    drain_against: str | None,
+    backlog: int,
+    rounds: int,
+    rate: float,
 ) -> None:
     """Measure the whole platform; what it says is as good as the machine is idle."""
     # Told to stop, it ends the platform it started, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if revision is not None:
+        _compare(revision, against.Plan(rounds, seconds, rate), as_json=as_json)
+        return
+    if drain_against is not None:
+        _drain(drain_against, backlog, rounds)
+        return
     load = psutil.getloadavg()[0]
     if load > 0.5:
         click.echo(
@@ -70,8 +103,9 @@ def main(
         )
     try:
         benchmarks = {name: _BENCHMARKS[name] for name in only or _BENCHMARKS}
-        if "growth" in benchmarks:
-            benchmarks["growth"] = partial(growth.measure, rows=rows)
+        for name, measure in (("growth", growth.measure), ("console", console.measure)):
+            if name in benchmarks:
+                benchmarks[name] = partial(measure, rows=rows)
         found, sound = asyncio.run(_run(benchmarks, seconds, verify=not no_verify))
     except StartError as error:
         raise click.ClickException(str(error)) from error
@@ -81,6 +115,24 @@ def main(
     else:
         click.echo("\n".join([_machine(), "", *map(str, found)]))
     sys.exit(0 if sound else 1)
+
+
+def _compare(revision: str, plan: against.Plan, *, as_json: bool) -> None:
+    try:
+        found = asyncio.run(against.compared(revision, plan))
+    except (RuntimeError, StartError) as error:
+        raise click.ClickException(str(error)) from error
+    path = against.written(found)
+    click.echo(path.read_text() if as_json else f"{_machine()}\n\n{against.report(found)}")
+    click.echo(f"also in {path}", err=True)
+
+
+def _drain(revision: str, rows: int, rounds: int) -> None:
+    try:
+        found = asyncio.run(drain.compared(revision, rows=rows, rounds=rounds))
+    except (RuntimeError, StartError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{_machine()}\n\n{drain.report(found)}")
 
 
 async def _run(

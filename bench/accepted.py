@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _ACCOUNTS: Final = 100
 CONNECTIONS: Final = 64
-_DOWNSTREAM: Final = frozenset(
+DOWNSTREAM: Final = frozenset(
     {"relay-kafka", "relay-redis", "charge", "refund", "schedule", "dead-letters", "webhooks"}
 )
 # Shorter than the session timeout of a consumer group: nobody takes the stopped for dead.
-_STOPPED_S_MAX: Final = 6.0
+STOPPED_S_MAX: Final = 6.0
 
 
 async def measure(target: Target, seconds: float) -> list[Figure]:
@@ -30,8 +30,8 @@ async def measure(target: Target, seconds: float) -> list[Figure]:
     accounts = await target.accounts(_ACCOUNTS)
     busy = await generated(Load(target.url, accounts, seconds, connections=CONNECTIONS))
     await target.at_rest()
-    with target.stopped(_DOWNSTREAM):
-        limit = min(seconds, _STOPPED_S_MAX)
+    with target.stopped(DOWNSTREAM):
+        limit = min(seconds, STOPPED_S_MAX)
         alone = await generated(Load(target.url, accounts, limit, connections=CONNECTIONS))
     await target.at_rest()
     possible = await reference.measure(target, seconds)

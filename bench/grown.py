@@ -35,13 +35,32 @@ _PAYMENT: Final = (
 _TRANSFER: Final = (
     "id", "tenant_id", "state", "debit_account_id", "credit_account_id", "amount_minor",
     "currency", "transaction_type", "debit_balance_after", "credit_balance_after",
-    "debit_held_after", "recorded_at",
+    "debit_held_after", "recorded_at", "payment_id",
 )  # fmt: skip
+_HISTORY: Final = """
+INSERT INTO payment_events
+    (payment_id, version, id, tenant_id, sequence, type, data, occurred_at)
+SELECT
+    id, version, id, tenant_id, sequence, 'payment.created', json_build_object(
+        'payment', json_build_object(
+            'status', status, 'captured_minor', captured_minor, 'refunded_minor', refunded_minor,
+            'retry_count', retry_count, 'version', version
+        )
+    ), created_at
+FROM payments;
+INSERT INTO attempts
+    (id, tenant_id, payment_id, number, operation, inquiry, provider, provider_key, worker,
+     lease_expires_at, started_at, finished_at, outcome)
+SELECT
+    id, tenant_id, id, 1, 'charge', FALSE, provider, 'charge-' || id, 'worker',
+    created_at, created_at, created_at, 'succeeded'
+FROM payments
+"""
 
 
-def instant(number: int) -> datetime:
+def instant(number: int, began_at: datetime = BEGAN_AT) -> datetime:
     """When the payment of that number was made: one a second."""
-    return BEGAN_AT + timedelta(seconds=number)
+    return began_at + timedelta(seconds=number)
 
 
 async def grow(
@@ -49,13 +68,16 @@ async def grow(
     count: int,
     *,
     before: int = 0,
+    began_at: datetime = BEGAN_AT,
 ) -> None:
     """Payments and ledger rows up to `count`, from `before`; analyzed, as autovacuum would."""
-    await copy_payments(connection, count, before=before)
+    await copy_payments(connection, count, before=before, began_at=began_at)
     for first in range(before, count, _PART):
         numbers = range(first + 1, min(first + _PART, count) + 1)
         await connection.copy_records_to_table(
-            "ledger_transfers", records=map(_transfer, numbers), columns=_TRANSFER
+            "ledger_transfers",
+            records=(_transfer(each, began_at) for each in numbers),
+            columns=_TRANSFER,
         )
     await connection.execute(
         "VACUUM ANALYZE payments, open_payments, ledger_transfers", timeout=3600
@@ -68,29 +90,38 @@ async def copy_payments(
     *,
     before: int = 0,
     rare_every: int = RARE_EVERY,
+    began_at: datetime = BEGAN_AT,
 ) -> None:
     """The payments alone, which any release's schema takes."""
     for first in range(before, count, _PART):
+        numbers = range(first + 1, min(first + _PART, count) + 1)
         await connection.copy_records_to_table(
             "payments",
-            records=_payments(range(first + 1, min(first + _PART, count) + 1), rare_every),
+            records=_payments(numbers, rare_every, began_at),
             columns=_PAYMENT,
         )
 
 
-def id_of(number: int) -> UUID:
-    return UUID(int=first_id_of(instant(number)).int + number)
+async def copy_history(
+    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy,
+) -> None:
+    """An event and an attempt of every payment there is."""
+    await connection.execute(_HISTORY, timeout=3600)
 
 
-def _payments(numbers: range, rare_every: int) -> Iterator[tuple[object, ...]]:
+def id_of(number: int, began_at: datetime = BEGAN_AT) -> UUID:
+    return UUID(int=first_id_of(instant(number, began_at)).int + number)
+
+
+def _payments(numbers: range, rare_every: int, began_at: datetime) -> Iterator[tuple[object, ...]]:
     for number in numbers:
-        kind, at = number % rare_every, instant(number)
+        kind, at = number % rare_every, instant(number, began_at)
         status = {2: "review", 3: "failed"}.get(kind, "completed")
         is_completed = status == "completed"
         payer = BUSY if number % 2 == 0 else UUID(int=number + 1)
         tenant_id = QUIET_TENANT if number % _QUIET_EVERY == 5 else TENANT
         yield (
-            id_of(number), tenant_id, "external_payment", payer,
+            id_of(number, began_at), tenant_id, "external_payment", payer,
             100, "KWD" if kind == 1 else "USD", "automatic", status,
             "paypal" if kind == 4 else "stripe", 100 if is_completed else 0, "{}", 4, 1, 1,
             "charge" if kind == 2 else None, _NEVER if kind == 2 else None, at, at,
@@ -98,12 +129,12 @@ def _payments(numbers: range, rare_every: int) -> Iterator[tuple[object, ...]]:
         )  # fmt: skip
 
 
-def _transfer(number: int) -> tuple[object, ...]:
+def _transfer(number: int, began_at: datetime) -> tuple[object, ...]:
     """Credited by strangers and debited for payments, in turn."""
     other, is_debit = UUID(int=number + 1), number % 2 == 0
     debit, credit = (BUSY, other) if is_debit else (other, BUSY)
     return (
-        id_of(number), TENANT, "posted", debit, credit, 100, "USD", "transfer",
+        id_of(number, began_at), TENANT, "posted", debit, credit, 100, "USD", "payment",
         1_000 if is_debit else None, None if is_debit else 1_100, HELD if is_debit else None,
-        instant(number),
+        instant(number, began_at), id_of(number, began_at),
     )  # fmt: skip

@@ -35,7 +35,10 @@ _TIMES: Final = 5
 
 _PATIENCE: Final = timedelta(minutes=2)
 _PAGE: Final = {"tenant_id": TENANT, "before_id": LAST_ID, "first_id": FIRST_ID, "rows_max": 21}
-_ANY: Final = dict.fromkeys(("status", "provider", "currency", "created_from", "created_before"))
+_ANY: Final = dict.fromkeys(
+    ("status", "provider", "currency", "amount_minor", "provider_transaction_id",
+     "created_from", "created_before")
+)  # fmt: skip
 
 
 def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
@@ -71,8 +74,9 @@ def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
         "settled between": (
             "settled_payments_between",
             {
-                "provider": "stripe", "after_time": middle, "after_id": FIRST_ID,
-                "before": instant(count), "statuses": ["completed"], "rows_max": 1_000,
+                "provider": "stripe", "since": middle, "before": instant(count),
+                "after_id": first_id, "before_id": first_id_of(instant(count)),
+                "statuses": ["completed"], "rows_max": 1_000,
             },
         ),
     }  # fmt: skip
@@ -103,7 +107,7 @@ async def cost_of(connection: PoolConnectionProxy, name: str, arguments: dict[st
 async def measure(target: Target, seconds: float, *, rows: int = ROWS) -> list[Figure]:  # noqa: ARG001 - it takes as long as it takes
     """Times and touched rows at a tenth of `rows` payments and at all of them."""
     found: list[Figure] = []
-    async with _database(target) as pool, pool.acquire() as connection:
+    async with grown_database(target, _DATABASE) as pool, pool.acquire() as connection:
         few, touched = rows // 10, dict[str, int]()
         for before, count in ((0, few), (few, rows)):
             await grow(connection, count, before=before)
@@ -120,12 +124,12 @@ async def measure(target: Target, seconds: float, *, rows: int = ROWS) -> list[F
 
 
 @asynccontextmanager
-async def _database(target: Target) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
-    """A migrated database of its own, gone afterwards."""
-    address = replace(target.database, database=_DATABASE)
+async def grown_database(target: Target, name: str) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    """A migrated database of its own, which is to grow; gone afterwards."""
+    address = replace(target.database, database=name)
     async with target.connected() as administrator:
-        await administrator.execute(f"DROP DATABASE IF EXISTS {_DATABASE}")
-        await administrator.execute(f"CREATE DATABASE {_DATABASE}")
+        await administrator.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await administrator.execute(f"CREATE DATABASE {name}")
     connection = await connect_single(address, application_name="bench")
     await migrate_up(connection, read_migrations())
     await connection.close()
@@ -134,7 +138,7 @@ async def _database(target: Target) -> AsyncIterator[asyncpg.Pool[asyncpg.Record
             yield pool
     finally:
         async with target.connected() as administrator:
-            await administrator.execute(f"DROP DATABASE {_DATABASE} WITH (FORCE)")
+            await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,6 @@ from topics.kafka import reader
 from topics.names import EVENTS
 
 _ACCEPTED: Final = 202
-_IN_FLIGHT_MAX: Final = 2_000
 # After the last payment was sent: whatever has not completed by then is not counted.
 _COMPLETE_WITHIN_S: Final = 60.0
 _FETCH_MS: Final = 50
@@ -45,7 +44,8 @@ _BODY: Final = (
 class Load:
     """What to send; `rate` a second makes an open loop; `kafka` adds waiting for the end.
 
-    `key` is an API key, where the ingress asks for one.
+    `key` is an API key, where the ingress asks for one. `is_timed` has the outcome say when each
+    payment should have been sent.
     """
 
     url: str
@@ -57,6 +57,10 @@ class Load:
     kafka: str | None = None
     provider: str = "stripe"
     key: str | None = None
+    is_timed: bool = False
+    in_flight_max: int = 2_000
+    # Of a run that is repeated: the same keys, in the same order.
+    name: str | None = None
     seed: int = 1
 
 
@@ -73,6 +77,8 @@ class Outcome:
     completed_p99_ms: float
     # What the generator itself took from the two cores.
     cpu_seconds: float
+    # Unix seconds, by payment id.
+    due_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def accepted(self) -> int:
@@ -98,7 +104,7 @@ class _Generator:
     http: aiohttp.ClientSession
     random: Random
     # No two runs share a key: a replay costs less than a payment.
-    run_name: str = field(default_factory=lambda: f"bench-{uuid4()}")
+    run_name: str = ""
     numbers: Iterator[int] = field(default_factory=count)
     statuses: Counter[str] = field(default_factory=Counter)
     answers_s: list[float] = field(default_factory=list)
@@ -117,7 +123,7 @@ class _Generator:
         async with asyncio.TaskGroup() as tasks:
             for number in range(self.load.payments_max):
                 due = started + number / rate
-                if due >= deadline or number - len(self.answers_s) > _IN_FLIGHT_MAX:
+                if due >= deadline or number - len(self.answers_s) > self.load.in_flight_max:
                     break
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 tasks.create_task(self.send(due))
@@ -135,7 +141,7 @@ class _Generator:
             content = await answer.read()
         self.statuses[str(answer.status)] += 1
         self.answers_s.append(time.perf_counter() - due)
-        if self.load.kafka and answer.status == _ACCEPTED:
+        if (self.load.kafka or self.load.is_timed) and answer.status == _ACCEPTED:
             self.due[json.loads(content)["id"]] = due
 
     async def watch(self, kafka: str, ready: asyncio.Event) -> None:
@@ -191,7 +197,8 @@ async def _main() -> None:
     connector = aiohttp.TCPConnector(limit=0 if load.rate else load.connections)
     headers = {"Authorization": f"Bearer {load.key}"} if load.key else {}
     async with aiohttp.ClientSession(load.url, connector=connector, headers=headers) as http:
-        generator = _Generator(load, http, Random(load.seed))
+        name = load.name or f"bench-{uuid4()}"
+        generator = _Generator(load, http, Random(load.seed), run_name=name)
         seconds = await generator.run()
     answers = sorted(generator.answers_s)
     ends = sorted(
@@ -209,8 +216,14 @@ async def _main() -> None:
         completed_p50_ms=1000 * percentile(ends, 0.5),
         completed_p99_ms=1000 * percentile(ends, 0.99),
         cpu_seconds=used.ru_utime + used.ru_stime,
+        due_at=_in_unix_seconds(generator.due) if load.is_timed else {},
     )
     sys.stdout.write(json.dumps(asdict(outcome)))
+
+
+def _in_unix_seconds(due: dict[str, float]) -> dict[str, float]:
+    since_1970 = time.time() - time.perf_counter()
+    return {payment_id: at + since_1970 for payment_id, at in due.items()}
 
 
 if __name__ == "__main__":

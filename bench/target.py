@@ -72,11 +72,12 @@ class Target:
         async with aiohttp.ClientSession(
             url or self.url, raise_for_status=True, headers=headers
         ) as http:
-            opened = []
-            for _ in range(count):
+
+            async def opened() -> str:
                 async with http.post("/api/v1/accounts", json=body) as answer:
-                    opened.append(str((await answer.json())["id"]))
-        return opened
+                    return str((await answer.json())["id"])
+
+            return list(await asyncio.gather(*(opened() for _ in range(count))))
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
@@ -90,21 +91,27 @@ class Target:
     @asynccontextmanager
     async def guarded_ingress(self, folder: Path) -> AsyncIterator[str]:
         """The address of one more ingress, which asks for keys and limits nobody's rate."""
+        own = {"PAYMENTS_AUTH_MODE": "keys", **_UNLIMITED}
+        async with self.another_ingress(folder, own) as url:
+            yield url
+
+    @asynccontextmanager
+    async def another_ingress(self, folder: Path, own: Mapping[str, str]) -> AsyncIterator[str]:
+        """The address of one more ingress, with variables of its own."""
         port, metrics_port = free_port(), free_port()
         url = f"http://127.0.0.1:{port}"
-        own = {
-            "PAYMENTS_AUTH_MODE": "keys",
+        ports = {
             "PAYMENTS_SERVER_PORT": str(port),
             "PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port),
         }
         program = Program(
-            name="guarded ingress",
+            name="another ingress",
             command=(sys.executable, "-m", "api"),
             directory=CODE,
-            log=folder / "guarded-ingress",
+            log=folder / "another-ingress",
             address=url,
             is_ready=lambda: _is_ready(url),
-            environment={**os.environ, **self.record.environment, **_UNLIMITED, **own},
+            environment={**os.environ, **self.record.environment, **ports, **own},
         )
         async with running(program):
             yield url

@@ -15,10 +15,12 @@ from process.env_file import take_env_file
 
 # name -> "module:attribute"; a new subcommand is one line here.
 _COMMANDS: Final = {
+    "archive": "cli.archive:archive",
     "asyncapi": "cli.asyncapi:asyncapi",
     "demo": "cli.demo:demo",
     "disputes": "cli.disputes:disputes",
     "dlq": "cli.dlq:dlq",
+    "failover": "cli.failover:failover",
     "keys": "cli.keys:keys",
     "lag": "cli.lag:lag",
     "ledger": "cli.ledger:ledger",
@@ -26,11 +28,13 @@ _COMMANDS: Final = {
     "observe": "cli.observe:observe",
     "openapi": "cli.openapi:openapi",
     "reconcile": "cli.reconcile:reconcile",
+    "relay": "cli.relay:relay",
     "resolve": "cli.resolve:resolve",
     "run": "cli.run:run",
     "status": "cli.status:status",
     "tail": "cli.tail:tail",
     "verify": "cli.verify:verify",
+    "webhooks": "cli.webhooks:webhooks",
 }
 
 

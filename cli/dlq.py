@@ -26,8 +26,7 @@ from store.read.dead_letters import (
     dead_letters_page,
     letters_behind,
 )
-from store.write.commit import commit
-from store.write.group_commit import Submission
+from store.write.commit import rehearsed
 from topics.contracts.payloads import DeadLetterData
 
 _ANY_TENANT: Final = None
@@ -174,19 +173,7 @@ async def _rehearsed(commands: Sequence[Command]) -> list[Result | str]:
     """What would come of each by itself: decided and recorded like any other, then undone."""
     async with database("dlq") as pool, pool.acquire() as connection:
         present = context()
-        outcomes = []
-        for command in commands:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                committed = await commit(connection, [Submission(command)], present)
-            finally:
-                await transaction.rollback()
-            reply = committed.replies[0]
-            if isinstance(reply, Exception):
-                raise reply
-            outcomes.append(told(reply))
-        return outcomes
+        return [told(await rehearsed(connection, command, present)) for command in commands]
 
 
 async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:

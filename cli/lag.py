@@ -10,16 +10,14 @@ from contextlib import suppress
 from typing import Final
 
 import click
-from prometheus_client import CollectorRegistry
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lag import GroupState, LagExporter, LagTargets, StreamsReport
+from lag import GroupState, LagExporter, LagTargets, StreamsReport, slots_read
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
-from telemetry.metrics import Metrics
 
 # Two measurements make a rate; a second apart they cost no patience.
 _RATE_SECONDS: Final = 1.0
@@ -29,7 +27,9 @@ _UNKNOWN: Final = "-"
 _STATE_STYLES: Final = {
     GroupState.OK: "green",
     GroupState.WARNING: "yellow",
+    GroupState.UNKNOWN: "magenta",
     GroupState.STALLED: "bold red",
+    GroupState.REWIND: "bold red",
     GroupState.STOPPED: "red",
 }
 _WELL: Final = "well"
@@ -48,6 +48,8 @@ def lag(*, watch: bool, as_json: bool) -> None:
         kafka=settings.kafka.address(),
         redis=settings.redis.address(),
         database=settings.database.address(),
+        slots=slots_read(settings.outbox.source),
+        others=settings.lag.others,
     )
     # The tables say which source is away; its driver's own words would only cut them in two.
     telemetry_logging.configure("critical", "cli")
@@ -57,7 +59,7 @@ def lag(*, watch: bool, as_json: bool) -> None:
 
 
 async def _once(targets: LagTargets, *, as_json: bool) -> None:
-    exporter = LagExporter(targets, Metrics(CollectorRegistry()))
+    exporter = LagExporter(targets)
     try:
         await exporter.refresh()
         await asyncio.sleep(_RATE_SECONDS)
@@ -68,7 +70,7 @@ async def _once(targets: LagTargets, *, as_json: bool) -> None:
 
 
 async def _follow(targets: LagTargets, *, as_json: bool) -> None:
-    exporter = LagExporter(targets, Metrics(CollectorRegistry()))
+    exporter = LagExporter(targets)
     try:
         if as_json:
             while True:
@@ -119,8 +121,8 @@ def _groups(report: StreamsReport) -> Table:
             Text(group.group),
             Text(group.topic),
             Text(group.state.value, style=_STATE_STYLES[group.state]),
-            str(group.members),
-            f"{group.messages:,}",
+            _count(group.members),
+            _count(group.messages),
             duration(group.seconds),
             f"{group.per_second:,.1f}",
             duration(group.drain_seconds),
@@ -149,7 +151,7 @@ def _redis(report: StreamsReport) -> Table:
             Text(group.group),
             group.stream,
             str(group.consumers),
-            _UNKNOWN if group.messages is None else f"{group.messages:,}",
+            _count(group.messages),
             f"{group.pending:,}",
             duration(group.seconds),
         )
@@ -184,6 +186,10 @@ def _table(title: str, names: str, figures: str) -> Table:
     for column in figures.split():
         table.add_column(column.replace("-", " "), justify="right", no_wrap=True)
     return table
+
+
+def _count(number: int | None) -> str:
+    return _UNKNOWN if number is None else f"{number:,}"
 
 
 def duration(seconds: float | None) -> str:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.instants import Instant
 from payments.money import Money
 from payments.payment import Provider
 from payments.reconciliation.breaks import BreakState, Run, TrackedBreak
@@ -39,21 +40,6 @@ EXIT_BREAKS: Final = 3
 _FETCHED: Final = timedelta(days=3)
 
 
-class _Instant(click.ParamType):
-    """An ISO 8601 date or time; without a zone it is UTC."""
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        try:
-            parsed = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time like 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
-        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
 @click.group("reconcile", invoke_without_command=True)
 @click.option("--provider", type=click.Choice(NAMES), help="Whose report.")
 @click.option(
@@ -62,8 +48,8 @@ class _Instant(click.ParamType):
     help="The report as a CSV file; docs/providers.md names its columns.",
 )
 @click.option("--fetch", is_flag=True, help="Fetch the report (from the simulator).")
-@click.option("--from", "start", type=_Instant(), help="The period's start: needed with a file.")
-@click.option("--to", "end", type=_Instant(), help="The period's end, not in it: with a file.")
+@click.option("--from", "start", type=Instant(), help="The period's start: needed with a file.")
+@click.option("--to", "end", type=Instant(), help="The period's end, not in it: with a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a break.")
 @click.pass_context
 def reconcile(  # noqa: PLR0913 - one parameter an option

@@ -13,13 +13,13 @@ from datetime import datetime
 
 import click
 
-from cli.status import table
+from cli.status import table as shown
 from local.home import Home
 from local.platform import Platform, RunSpec
-from local.processes import programs
+from local.processes import PROCESSES, processes_of_cluster, programs
 from local.program import StartError
-from local.run import clear_the_ground, live, stopped_by_signal, with_port
-from local.servers import prepare_stack
+from local.run import FAIL_OVER, clear_the_ground, live, stopped_by_signal, with_port
+from local.servers import StackSpec, prepare_stack
 from process.settings import Settings, read_settings
 from providers.registry import SECTIONS
 
@@ -27,7 +27,12 @@ from providers.registry import SECTIONS
 @click.command("run")
 @click.option("--demo", is_flag=True, help="Also send a gentle stream of mixed payments.")
 @click.option("--free-ports", is_flag=True, help="Take the next free port if the API's is taken.")
-def run(*, demo: bool, free_ports: bool) -> None:
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Three brokers, a database with a standby, and two of every process of ours.",
+)
+def run(*, demo: bool, free_ports: bool, cluster: bool) -> None:
     """Run the whole platform, supervised, until Ctrl-C."""
     settings = read_settings(SECTIONS)
     home = Home.of(os.environ)
@@ -36,7 +41,7 @@ def run(*, demo: bool, free_ports: bool) -> None:
         with home.locked():
             clear_the_ground(home, settings, _tell)
             settings = with_port(settings, _tell, may_differ=free_ports)
-            killed = asyncio.run(_run(home, settings, demo=demo))
+            killed = asyncio.run(_run(home, settings, demo=demo, cluster=cluster))
     except StartError as error:
         _tell(f"payments run: {error}", err=True)
         sys.exit(error.exit_code)
@@ -46,22 +51,25 @@ def run(*, demo: bool, free_ports: bool) -> None:
     _tell("Everything has drained and stopped.")
 
 
-async def _run(home: Home, settings: Settings, *, demo: bool) -> list[str]:
+async def _run(home: Home, settings: Settings, *, demo: bool, cluster: bool) -> list[str]:
     # What `.env` says is in it by now; a process in another folder would look for it there.
     environment = {**os.environ, "PAYMENTS_ENV_FILE": ""}
     environment["PAYMENTS_SERVER_PORT"] = str(settings.server.port)
+    table = processes_of_cluster() if cluster else PROCESSES
+    stack = StackSpec(home, settings, environment, _tell, is_cluster=cluster)
     platform = Platform(
         RunSpec(
             home=home,
             settings=settings,
             environment=environment,
-            prepare=lambda: prepare_stack(home, settings, environment, _tell),
-            processes=lambda context: programs(context, demo=demo),
+            prepare=lambda: prepare_stack(stack),
+            processes=lambda context: programs(context, table, demo=demo),
             say=_say,
         )
     )
     _tell(f"Starting in {home.directory} ...")
     stop = stopped_by_signal(platform, _tell)
+    asyncio.get_running_loop().add_signal_handler(FAIL_OVER, platform.ask_failover)
     return await live(platform, stop, lambda seconds: _tell(_welcome(platform, seconds)))
 
 
@@ -81,7 +89,7 @@ def _welcome(platform: Platform, seconds: float) -> str:
         return ""
     account = '{"user_id": "user1", "initial_balance": 1000.00, "currency": "USD"}'
     return (
-        f"Everything is ready after {seconds:.1f} s.\n\n{table(record)}\n\n"
+        f"Everything is ready after {seconds:.1f} s.\n\n{shown(record)}\n\n"
         f"Open an account:\n\n"
         f"  curl -X POST {record.addresses.ingress}/api/v1/accounts \\\n"
         f"    -H 'Content-Type: application/json' \\\n"

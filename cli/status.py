@@ -10,7 +10,7 @@ import click
 
 from local.home import Home
 from local.run_record import RunRecord, is_running, left_behind, looked_at, read_record
-from local.supervisor import ProcessState
+from local.supervisor import ProcessState, ProcessStatus
 
 _EXIT_NOT_ALL_READY: Final = 1
 _EXIT_NOT_RUNNING: Final = 3  # what an init script's `status` answers
@@ -63,18 +63,24 @@ def table(record: RunRecord) -> str:
     """Every process and every address, for a terminal."""
     rows = [("process", "state", "pid", "restarts", "address")]
     rows += [
-        (one.name, one.state, str(one.pid or "-"), str(one.restarts), one.address)
+        (one.name, one.state, str(one.pid or "-"), str(one.restarts), _place(one, record))
         for one in record.processes
     ]
     addresses = record.addresses
     places = [
         ("API", addresses.ingress),
+        ("console", f"{addresses.ingress}/console"),
         ("database", addresses.database),
         ("Redis", addresses.redis),
         ("Kafka", addresses.kafka),
         ("simulator", addresses.simulator),
     ]
     return "\n".join([*_aligned(rows), "", *_aligned(places)])
+
+
+def _place(process: ProcessStatus, record: RunRecord) -> str:
+    """Its address, and of two databases which takes the writes."""
+    return f"{process.address}, primary" if process.name == record.primary else process.address
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

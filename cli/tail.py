@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
-from topics.contracts.envelope import EnvelopeError, Message
+from topics.contracts.envelope import Message
 from topics.names import EVENTS, PUBLIC_TOPICS, TOPICS
-from topics.subscribe import subscribe_kafka, subscribe_redis
+from topics.subscribe import Foreign, Gap, subscribe_kafka, subscribe_redis
 
 _CLOUDEVENTS: Final = "ce_"
 # What tells most about a payload, in this order, wherever it stands in it.
@@ -52,14 +52,18 @@ def tail(
     settings = read_settings()
     start: Final = "earliest" if from_beginning else "latest"
     messages = (
-        subscribe_redis(settings.redis.address(), [topic], start=start, payment_id=payment_id)
+        subscribe_redis(
+            settings.redis.address(), [topic], start=start, payment_id=payment_id, report=_tell
+        )
         if from_redis
-        else subscribe_kafka(settings.kafka.address(), [topic], start=start, payment_id=payment_id)
+        else subscribe_kafka(
+            settings.kafka.address(), [topic], start=start, payment_id=payment_id, report=_tell
+        )
     )
     with suppress(KeyboardInterrupt):
         try:
             asyncio.run(_print(messages, as_json=as_json))
-        except (KafkaError, RedisError, EnvelopeError, OSError) as error:
+        except (KafkaError, RedisError, OSError) as error:
             raise click.ClickException(f"Cannot read {topic}: {error}") from error
 
 
@@ -67,6 +71,16 @@ async def _print(messages: AsyncGenerator[Message, None], *, as_json: bool) -> N
     async with aclosing(messages):
         async for message in messages:
             click.echo(cloud_event(message) if as_json else line(message))
+
+
+def _tell(report: Foreign | Gap) -> None:
+    """Apart from the messages, so that what reads them is not disturbed."""
+    match report:
+        case Foreign(_, place, reason):
+            click.echo(f"passed over {place}: {reason}", err=True)
+        case Gap(_, place, lost):
+            many = "an unknown number of" if lost is None else f"{lost:,}"
+            click.echo(f"{many} messages before {place} are gone", err=True)
 
 
 def line(message: Message) -> str:

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import asyncpg
 import click
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from cli.ledger import verified_at
-from lag import LagExporter, LagTargets
+from lag import LagExporter, LagTargets, slots_read
 from process.settings import read_settings
 from providers.registry import SECTIONS
 from store.pool import long_reading
 from telemetry import logging as telemetry_logging
-from telemetry.metrics import Metrics
 from verify.provider import ProviderJournal
 from verify.report import as_json, as_tables, exit_code
 from verify.run import Sources, verified
@@ -53,7 +51,14 @@ _THE_DATABASE: Final = ""
     metavar="[FILE]",
     help="Instead hold the ledger, or an export of it, against its seals (`payments ledger`).",
 )
-def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) -> None:
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Also read history that `payments archive` has written to this folder.",
+)
+def verify(
+    *, json_wanted: bool, wait_s: float | None, ledger_file: str | None, archive: Path | None
+) -> None:
     """Check every invariant there is, from the database, the topics and the provider's journal.
 
     Reads only, and may run while everything is at work. Exits 0 when all hold, 1 when something
@@ -65,7 +70,7 @@ def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) 
     # What is away is said in the report; its driver's own words would only be said twice.
     telemetry_logging.configure("critical", "cli")
     try:
-        found = asyncio.run(_verified(settings, wait_s))
+        found = asyncio.run(_verified(settings, wait_s, archive))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         click.echo(f"payments verify: the database cannot be read: {error}", err=True)
         sys.exit(_EXIT_UNCHECKED)
@@ -77,7 +82,7 @@ def verify(*, json_wanted: bool, wait_s: float | None, ledger_file: str | None) 
     sys.exit(exit_code(found.results))
 
 
-async def _verified(settings: Settings, wait_s: float | None) -> Verification:
+async def _verified(settings: Settings, wait_s: float | None, archive: Path | None) -> Verification:
     simulator = settings.simulator
     address = f"http://{simulator.host}:{simulator.port}"
     asked = {each.base_url.rstrip("/") for each in settings.providers.values()}
@@ -89,8 +94,9 @@ async def _verified(settings: Settings, wait_s: float | None) -> Verification:
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),
             database=settings.database.address(),
+            slots=slots_read(settings.outbox.source),
         )
-        exporter = LagExporter(targets, Metrics(CollectorRegistry()))
+        exporter = LagExporter(targets)
         stack.push_async_callback(exporter.close)
         sources = Sources(
             connection,
@@ -102,4 +108,4 @@ async def _verified(settings: Settings, wait_s: float | None) -> Verification:
             journal=ProviderJournal(http, address) if address in asked else None,
         )
         kept_s = settings.outbox.retention_seconds
-        return await verified(sources, outbox_retention_s=kept_s, wait_s=wait_s)
+        return await verified(sources, outbox_retention_s=kept_s, wait_s=wait_s, archive=archive)

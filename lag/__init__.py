@@ -18,7 +18,7 @@ from lag.report import (
     Unavailable,
     WaitingWork,
 )
-from lag.targets import LagTargets
+from lag.targets import LagTargets, slots_read
 
 __all__ = [
     "GroupLag",
@@ -32,4 +32,5 @@ __all__ = [
     "StreamsReport",
     "Unavailable",
     "WaitingWork",
+    "slots_read",
 ]

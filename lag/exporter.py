@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 import structlog
 
 from lag import gauges
-from lag.kafka_groups import ConsumerGroups
+from lag.kafka_groups import ConsumerGroups, Others, Stages
 from lag.postgres import Providers, Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
@@ -25,11 +25,14 @@ from process.closing import end
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from lag.report import GroupLag
     from lag.targets import LagTargets
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
+# What is always asked; and `kafka_others`, where groups of others are to be measured.
+SOURCES: Final = ("kafka", "slots", "redis", "waiting", "providers")
 REFRESH_SECONDS: Final = 2.0
 # Longer than any answer of a server that is there, shorter than an operator's patience.
 _MEASURE_SECONDS_MAX: Final = 8.0
@@ -56,7 +59,7 @@ class Source(Protocol[LagT_co]):
 
 
 class LagExporter:
-    """Lag of everything there is: `.report` at any time, and gauges for Prometheus.
+    """Lag of everything there is: `.report` at any time, and gauges for Prometheus if wanted.
 
     `clock` gives seconds since 1970.
     """
@@ -64,30 +67,44 @@ class LagExporter:
     def __init__(
         self,
         targets: LagTargets,
-        metrics: Metrics,
+        metrics: Metrics | None = None,
         *,
         refresh_seconds: float = REFRESH_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._refresh_seconds = refresh_seconds
-        self._groups = _MeasuredSource(
-            "kafka", ConsumerGroups(targets), gauges.show_groups, metrics
-        )
+        stages = ConsumerGroups(targets.kafka, Stages(targets.groups))
+        others = ConsumerGroups(targets.kafka, Others(targets.others, targets.groups.keys()))
+        self._stages = _MeasuredSource("kafka", stages, self._show_groups, metrics)
+        self._others = _MeasuredSource("kafka_others", others, self._show_groups, metrics)
         self._slots = _MeasuredSource("slots", Slots(targets), gauges.show_slots, metrics)
         self._redis = _MeasuredSource(
             "redis", RedisGroups(targets), gauges.show_redis_groups, metrics
         )
         self._waiting = _MeasuredSource("waiting", Waiting(targets), gauges.show_waiting, metrics)
         self._providers = _MeasuredSource("providers", Providers(targets), None, metrics)
-        self._all = (self._groups, self._slots, self._redis, self._waiting, self._providers)
+        sources = (self._stages, self._slots, self._redis, self._waiting, self._providers)
+        self._all = (*sources, self._others) if targets.others else sources
+
+    def _show_groups(self, metrics: Metrics, _: Sequence[GroupLag]) -> None:
+        gauges.show_groups(metrics, self._groups)
+
+    @property
+    def _groups(self) -> tuple[GroupLag, ...]:
+        return self._stages.lags + self._others.lags
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether every source has answered, or failed to, since it began."""
+        return all(each.is_measured for each in self._all)
 
     @property
     def report(self) -> StreamsReport:
         """The latest of every source, put together now."""
         return StreamsReport(
             measured_at=datetime.fromtimestamp(self._clock(), UTC),
-            groups=self._groups.lags,
+            groups=self._groups,
             slots=self._slots.lags,
             redis_groups=self._redis.lags,
             waiting=self._waiting.lags,
@@ -132,8 +149,9 @@ class _MeasuredSource(Generic[LagT]):
         name: str,
         source: Source[LagT],
         show: Callable[[Metrics, Sequence[LagT]], None] | None,
-        metrics: Metrics,
+        metrics: Metrics | None,
     ) -> None:
+        self.is_measured = False
         self.lags: tuple[LagT, ...] = ()
         self.unavailable: Unavailable | None = Unavailable(name, "not measured yet")
         self._name = name
@@ -153,6 +171,9 @@ class _MeasuredSource(Generic[LagT]):
             await self.close()
         else:
             self.unavailable, self._failures = None, 0
+        self.is_measured = True
+        if self._metrics is None:
+            return
         if self._show is not None:
             self._show(self._metrics, self.lags)
         self._metrics.lag.source_up.labels(self._name).set(self.unavailable is None)

@@ -12,26 +12,36 @@ from lag.report import GroupState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lag.report import GroupLag, RedisGroupLag, SlotLag, WaitingWork
+    from lag.report import GroupLag, PartitionLag, RedisGroupLag, SlotLag, WaitingWork
     from telemetry.metrics import Metrics
+    from telemetry.metrics.lag import LagMetrics
 
 
 def show_groups(metrics: Metrics, groups: Sequence[GroupLag]) -> None:
+    """What is not known has no figure, and its `known` is 0."""
     lag = metrics.lag
-    for family in (lag.messages, lag.seconds, lag.rate, lag.drain, lag.group_state):
+    for family in (lag.messages, lag.seconds, lag.rate, lag.drain, lag.group_state,
+                   lag.partition_state, lag.known):  # fmt: skip
         family.clear()
     for group in groups:
         for partition in group.partitions:
-            labels = (group.group, group.topic, str(partition.partition))
-            lag.messages.labels(*labels).set(partition.messages)
-            lag.rate.labels(*labels).set(partition.per_second)
-            if partition.seconds is not None:
-                lag.seconds.labels(*labels).set(partition.seconds)
+            _show_partition(lag, (group.group, group.topic, str(partition.partition)), partition)
         if group.drain_seconds is not None:
             lag.drain.labels(group.group, group.topic).set(group.drain_seconds)
+        lag.known.labels(group.group, group.topic).set(group.messages is not None)
         for state in GroupState:
             is_state = lag.group_state.labels(group.group, group.topic, state.value)
             is_state.set(group.state is state)
+
+
+def _show_partition(lag: LagMetrics, labels: tuple[str, str, str], partition: PartitionLag) -> None:
+    lag.partition_state.labels(*labels, partition.state.value).set(1)
+    if partition.messages is None:
+        return
+    lag.messages.labels(*labels).set(partition.messages)
+    lag.rate.labels(*labels).set(partition.per_second)
+    if partition.seconds is not None:
+        lag.seconds.labels(*labels).set(partition.seconds)
 
 
 def show_slots(metrics: Metrics, slots: Sequence[SlotLag]) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from lag.report import GroupState
@@ -22,15 +24,19 @@ LSN_SAMPLES_MAX: Final = 10_800
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How far a group had come at a time: messages acknowledged in all, and not yet."""
+    """How far a group had come at a time: messages acknowledged in all, and not yet.
+
+    `is_owned`: some member had the partition.
+    """
 
     at: float
     acknowledged: int
     lag: int
+    is_owned: bool = True
 
 
 class GroupHistory:
-    """The last half minute of one group on one topic, or of one partition of it."""
+    """The last half minute of one group on one partition of a topic, or on all of it."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
@@ -44,6 +50,8 @@ class GroupHistory:
     @property
     def per_second(self) -> float:
         """Messages acknowledged a second over the window; 0.0 until there are two samples."""
+        if not self._samples:
+            return 0.0
         first, last = self._samples[0], self._samples[-1]
         elapsed = last.at - first.at
         if elapsed == 0.0:
@@ -60,29 +68,54 @@ class GroupHistory:
         return round(last.lag * (last.at - first.at) / shrunk, 3) if shrunk > 0 else None
 
     def state(self, members: int) -> GroupState:
-        """Stopped, stalled, warning or ok, in that order of precedence."""
+        """By Burrow's rules, the worst first, of what was seen from outside.
+
+        Nobody sees here when a group commits, so that one whose offsets stand still is stopped if
+        no member has the partition, and else stalled. Until the samples reach back far enough
+        nothing is held against it. Source:
+        https://github.com/linkedin/Burrow/wiki/Consumer-Lag-Evaluation-Rules
+        """
         if members == 0:
             return GroupState.STOPPED
-        if self._is_stalled():
+        if self._samples[-1].lag == 0:
+            return GroupState.OK
+        if self._is_rewound():
+            return GroupState.REWIND
+        recent = self._since(self._samples[-1].at - STALL_SECONDS)
+        if self._samples[-1].at - self._samples[0].at < STALL_SECONDS or _was_ever_done(recent):
+            return GroupState.OK
+        if not any(sample.is_owned for sample in recent):
+            return GroupState.STOPPED
+        if len({sample.acknowledged for sample in recent}) == 1:
             return GroupState.STALLED
-        return GroupState.WARNING if self._is_growing() else GroupState.OK
+        return GroupState.WARNING if self._falls_behind() else GroupState.OK
 
-    def _is_stalled(self) -> bool:
-        last = self._samples[-1]
-        recent = [s for s in self._samples if s.at >= last.at - STALL_SECONDS]
-        covers = last.at - self._samples[0].at >= STALL_SECONDS
-        stuck = all(s.lag > 0 and s.acknowledged == last.acknowledged for s in recent)
-        return covers and stuck
+    def _since(self, at: float) -> list[Sample]:
+        return [sample for sample in self._samples if sample.at >= at]
 
-    def _is_growing(self) -> bool:
-        """Every lag of the newer half is above every lag of the older: no saw-tooth of commits."""
+    def _is_rewound(self) -> bool:
+        """It is behind where it was: it repeats what it had done."""
+        return self._samples[-1].acknowledged < max(each.acknowledged for each in self._samples)
+
+    def _falls_behind(self) -> bool:
+        """The lag never shrank, or every later one is above every earlier: no saw-tooth of commits.
+
+        The first is Burrow's rule; a busy group's commits make the lag shrink now and then, though
+        it falls behind.
+        """
         samples = self._samples
-        if samples[-1].at - samples[0].at < STALL_SECONDS:
+        if _was_ever_done(samples):
             return False
+        if all(after.lag >= before.lag for before, after in pairwise(samples)):
+            return True
         middle = (samples[0].at + samples[-1].at) / 2
         older = [s.lag for s in samples if s.at <= middle]
         newer = [s.lag for s in samples if s.at > middle]
         return min(newer) > max(older)
+
+
+def _was_ever_done(samples: Iterable[Sample]) -> bool:
+    return any(sample.lag == 0 for sample in samples)
 
 
 class LsnHistory:

@@ -1,7 +1,8 @@
 """What a measurement of lag says: frozen, in plain units, ready for JSON.
 
 None means "not known", never zero: a group that has made no progress has no drain time,
-and a message whose timestamp could not be read has no age.
+a message whose timestamp could not be read has no age, and a partition whose broker did not
+answer has no lag.
 """
 
 from __future__ import annotations
@@ -9,40 +10,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import orjson
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class GroupState(StrEnum):
-    """What to think of a group's lag, from bad to good news last; after Burrow's rules."""
+    """What to think of a partition's lag, or of a group's, worst first; after Burrow's rules."""
 
-    STOPPED = "stopped"  # nobody is a member
+    STOPPED = "stopped"  # there is lag and no member has the partition, or nobody is a member
+    REWIND = "rewind"  # it went back, and has not come again to where it was
     STALLED = "stalled"  # there is lag, and nothing was acknowledged for a while
-    WARNING = "warning"  # the lag grows
+    UNKNOWN = "unknown"  # the broker that knows did not say
+    WARNING = "warning"  # it moves, and the lag does not shrink
     OK = "ok"
+
+
+def worst(states: Iterable[GroupState]) -> GroupState:
+    """A group is as well as the worst of its partitions; without any there is nothing wrong."""
+    return min(states, key=list(GroupState).index, default=GroupState.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition as one group sees it. `committed` is None before its first commit."""
+    """One partition as one group sees it. `committed` is None before its first commit.
+
+    `end` is its last stable offset: what an open transaction holds back is nobody's to read yet.
+    """
 
     partition: int
+    state: GroupState
     committed: int | None
-    end: int
-    messages: int
+    end: int | None
+    messages: int | None
     seconds: float | None
     per_second: float
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """A consumer group on a topic. `seconds` is the age of the oldest unacknowledged message."""
+    """A consumer group on a topic. `seconds` is the age of the oldest unacknowledged message.
+
+    `messages` is None when it is not known of every partition.
+    """
 
     group: str
     topic: str
     state: GroupState
-    members: int
-    messages: int
+    members: int | None
+    messages: int | None
     seconds: float | None
     per_second: float
     drain_seconds: float | None
@@ -107,7 +126,7 @@ class ProviderReport:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A source (`kafka`, `slots`, `redis`, `waiting`, `providers`) that did not answer, and why."""
+    """A source (see `lag.exporter.SOURCES`) that did not answer, and why."""
 
     source: str
     reason: str

@@ -27,6 +27,11 @@ def slots_of(slots: Mapping[str, str] = SLOTS) -> tuple[str, ...]:
     return tuple(slots.values())
 
 
+def slots_read(source: str) -> tuple[str, ...]:
+    """The replication slots there ought to be, where the outbox is read from its `source`."""
+    return slots_of() if source == "wal" else ()
+
+
 def streams_of(topics: Iterable[Topic] = TOPICS) -> tuple[str, ...]:
     """The Redis stream of each topic that is mirrored there."""
     return tuple(each.name for each in topics if each.public)
@@ -37,12 +42,13 @@ class LagTargets:
     """Where to look, and what ought to be there.
 
     `groups` names each stage's consumer group and its topic, so that one that never ran is
-    reported too; other groups on the broker are found by asking.
+    reported too; of other groups on the broker those whose name matches a pattern of `others`.
     """
 
     kafka: KafkaAddress
     redis: RedisAddress
     database: DatabaseAddress
     groups: Mapping[str, str] = field(default_factory=groups_of)
+    others: Collection[str] = ()
     slots: Collection[str] = field(default_factory=slots_of)
     redis_streams: Collection[str] = field(default_factory=streams_of)

@@ -5,6 +5,7 @@ so that there is one way to stop, whether somebody asked for it or something fai
 """
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Final
 import aiohttp
 import asyncpg
 
+from local.failover import fail_over
 from local.home import Home
 from local.processes import (
     RunContext,
@@ -23,7 +25,7 @@ from local.processes import (
     simulator_address,
 )
 from local.program import Program, StartError, StopGroup
-from local.run_record import Addresses, RunRecord, write_record
+from local.run_record import Addresses, Failover, RunRecord, write_record
 from local.servers import Stack
 from local.supervisor import Supervised, Watcher, stop_in_order, until_all_ready
 from process.addresses import DatabaseAddress
@@ -32,8 +34,8 @@ from process.settings import Settings
 from store.migrations import MigrationError, migrate_up, read_migrations
 from store.pool import connect_single
 
-# An interpreter for each on two slow cores; whoever fails ends the wait much sooner.
-_READY_WITHIN_SECONDS: Final = 120.0
+# An interpreter for each on two busy cores; whoever fails ends the wait much sooner.
+_READY_WITHIN_SECONDS: Final = 300.0
 # After the drain nobody writes any more: servers only save what they hold.
 _SERVERS_STOP_SECONDS: Final = 30.0
 _LOG_CHECK_SECONDS: Final = 60.0
@@ -61,6 +63,8 @@ class Platform:
         self._killed: list[str] = []
         self._stack: Stack | None = None
         self._variables: dict[str, str] = {}
+        self._asked = asyncio.Event()
+        self._failover: Failover | None = None
         self._started_at = datetime.now(UTC)
 
     @property
@@ -109,6 +113,8 @@ class Platform:
             ),
             environment=self._variables,
             processes=tuple(each.snapshot() for each in self._supervised),
+            primary=None if self._stack.pair is None else self._stack.pair.primary,
+            failover=self._failover,
         )
 
     async def keep_logs_short(self) -> None:
@@ -116,6 +122,30 @@ class Platform:
         while True:
             await asyncio.sleep(_LOG_CHECK_SECONDS)
             self._given.home.shorten_logs()
+
+    def ask_failover(self) -> None:
+        """Have the standby of the database take over."""
+        self._asked.set()
+
+    async def conduct_failovers(self) -> None:
+        """For ever: one after the other."""
+        for number in itertools.count(1):
+            await self._asked.wait()
+            self._failover = Failover(number=number, error=await self._fail_over())
+            # Whoever asked meanwhile has what was asked for.
+            self._asked.clear()
+            self._write_record()
+
+    async def _fail_over(self) -> str | None:
+        """Why it could not be."""
+        if self._stack is None or self._stack.pair is None:
+            return "There is one database, and no standby."
+        try:
+            await fail_over(self._stack.pair, self._supervised, self._given.say)
+        except StartError as error:
+            self._given.say(str(error))
+            return str(error)
+        return None
 
     async def _start(self, tasks: asyncio.TaskGroup, programs: Sequence[Program]) -> None:
         supervised = [Supervised(program, self._watcher) for program in programs]

@@ -6,23 +6,35 @@ and to the provider simulator. Work stops coming in first, then what is on its w
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import SecretStr
 
 from local.home import Home
 from local.program import CODE, Program, StopGroup
-from process.settings import Settings
+from process.settings import ServerSettings, Settings, WebhookSettings
 from topics.names import SLOTS, STAGES, WorkStage
 
 # A name that outlives a process: whoever is restarted has its partitions back at once.
-_MEMBER: Final = ("--member", "local")
+_MEMBER: Final = "local"
 _METRICS_PORT_FIRST: Final = 9101  # where exporters usually count up from
+# What runs here for this machine speaks plain HTTP, whatever its listeners' certificates are.
+_PLAIN: Final = {
+    f"{field.validation_alias}{of_file}": ""
+    for section in (ServerSettings, WebhookSettings)
+    for name, field in section.model_fields.items()
+    if name.startswith("ssl_")
+    for of_file in (("", "_FILE") if field.annotation is SecretStr else ("",))
+}
 # Nobody spreads load over what is here once.
 _UNBALANCED: Final = {"PAYMENTS_SERVER_SHUTDOWN_DELAY": "0"}
+_OPEN: Final = {"PAYMENTS_AUTH_MODE": "open"}
+_WEBHOOK_KEY: Final = "PAYMENTS_WEBHOOK_KEY"
+_WEBHOOK_NETWORKS: Final = "PAYMENTS_WEBHOOK_NETWORKS"
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
@@ -68,28 +80,50 @@ def processes_of(
     stages: Iterable[WorkStage] = STAGES, sinks: Iterable[str] = SLOTS
 ) -> tuple[PlatformProcess, ...]:
     """The table: a relay for each sink and a process for each stage, and what is there once."""
-    relays = (
-        PlatformProcess(f"relay-{sink}", ("topics.relay", "--sink", sink), StopGroup.RELAYS)
-        for sink in sinks
-    )
-    workers = (
-        PlatformProcess(
-            stage.name,
-            ("agents", stage.command, *_MEMBER),
-            StopGroup.ENTRANCES if stage.listens else StopGroup.STAGES,
-        )
-        for stage in stages
-    )
     return (
-        PlatformProcess(
-            "ingress", ("api",), StopGroup.ENTRANCES, _ingress, {"PAYMENTS_AUTH_MODE": "open"}
-        ),
+        PlatformProcess("ingress", ("api",), StopGroup.ENTRANCES, _ingress, _OPEN),
         PlatformProcess("simulator", ("simulator",), StopGroup.PROVIDERS, _simulator),
-        *relays,
-        *workers,
+        *(_relay(sink) for sink in sinks),
+        *(_worker(stage) for stage in stages),
+        PlatformProcess("lag", ("lag",), StopGroup.OBSERVERS),
         PlatformProcess(
             "demo", ("cli", "demo", "--url", "{ingress}"), StopGroup.CLIENTS, _ingress, is_demo=True
         ),
+    )
+
+
+def processes_of_cluster() -> tuple[PlatformProcess, ...]:
+    """Two of everything of ours: any of them may die, and the other goes on.
+
+    The ingresses share a port, and so each says on one of its own how it is.
+    """
+    (ingress,) = (each for each in PROCESSES if each.name == "ingress")
+    ingress = replace(ingress, address=None)
+    return (
+        ingress,
+        *(each for each in PROCESSES if each.name != "ingress"),
+        *(
+            replace(each, name=_second(each.name))
+            for each in (ingress, PlatformProcess("lag", ("lag",), StopGroup.OBSERVERS))
+        ),
+        *(replace(_relay(sink), name=_second(f"relay-{sink}")) for sink in SLOTS),
+        *(replace(_worker(stage, _second(_MEMBER)), name=_second(stage.name)) for stage in STAGES),
+    )
+
+
+def _second(name: str) -> str:
+    return f"{name}-2"
+
+
+def _relay(sink: str) -> PlatformProcess:
+    return PlatformProcess(f"relay-{sink}", ("topics.relay", "--sink", sink), StopGroup.RELAYS)
+
+
+def _worker(stage: WorkStage, member: str = _MEMBER) -> PlatformProcess:
+    return PlatformProcess(
+        stage.name,
+        ("agents", stage.command, "--member", member),
+        StopGroup.ENTRANCES if stage.listens else StopGroup.STAGES,
     )
 
 
@@ -108,7 +142,12 @@ def programs(
     context: RunContext, processes: Iterable[PlatformProcess] = PROCESSES, *, demo: bool
 ) -> list[Program]:
     """What is to be run, all of it together."""
-    wanted = [each for each in processes if demo or not each.is_demo]
+    has_streams = not context.settings.redis.cluster_nodes
+    wanted = [
+        each
+        for each in processes
+        if (demo or not each.is_demo) and (has_streams or not each.name.startswith("relay-redis"))
+    ]
     on_metrics_port = [each for each in wanted if each.address is None]
     ports = {
         each.name: context.home.port(each.name, _METRICS_PORT_FIRST + place)
@@ -129,10 +168,19 @@ def provider_variables(home: Home, settings: Settings, given: Mapping[str, str])
     own = {name: value for name, value in simulated.items() if not given.get(name)}
     return {
         **own,
+        **_webhook_variables(given),
         "PAYMENTS_SIMULATOR_HOST": "127.0.0.1",
         "PAYMENTS_SIMULATOR_PORT": str(port),
         "PAYMENTS_WEBHOOKS_PORT": str(receiver),
     }
+
+
+def _webhook_variables(given: Mapping[str, str]) -> dict[str, str]:
+    """A key that everybody knows, and endpoints on this machine: unless there is a key."""
+    if given.get(_WEBHOOK_KEY) or given.get(f"{_WEBHOOK_KEY}_FILE"):
+        return {}
+    networks = given.get(_WEBHOOK_NETWORKS) or "127.0.0.0/8,::1/128"
+    return {_WEBHOOK_KEY: "development", _WEBHOOK_NETWORKS: networks}
 
 
 def _program(context: RunContext, process: PlatformProcess, metrics_port: int | None) -> Program:
@@ -159,7 +207,7 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         log=context.home.log(process.name),
         address=address,
         is_ready=is_ready,
-        environment={**context.environment, **variables, **own},
+        environment={**context.environment, **variables, **own, **_PLAIN},
         stop_group=process.stop_group,
         port=None if process.is_demo else urlsplit(address).port,
     )

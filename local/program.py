@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
@@ -22,6 +23,9 @@ CODE: Final = Path(__file__).parent.parent
 POLL_SECONDS: Final = 0.05
 _LOG_TAIL_BYTES: Final = 16_384
 _LOG_TAIL_LINES: Final = 8
+# The sockets of the ports that were given away last; before so many more a server listens.
+_GIVEN: Final[deque[int]] = deque()
+_GIVEN_MAX: Final = 64
 
 
 class StopGroup(IntEnum):
@@ -32,6 +36,7 @@ class StopGroup(IntEnum):
     STAGES = auto()
     RELAYS = auto()
     PROVIDERS = auto()
+    OBSERVERS = auto()  # what only looks on, until there is nothing to see
     BROKER = auto()
     STORAGE = auto()
 
@@ -64,6 +69,8 @@ class Program:
     port: int | None = None
     # Only root can start a program as somebody else.
     user_id: int | None = None
+    # What has to be done before each of its lives; it may wait for other programs.
+    before: Callable[[], Coroutine[None, None, None]] | None = None
 
 
 @asynccontextmanager
@@ -192,8 +199,18 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on now; somebody may take it before it is used."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and that Linux chooses for nobody else soon.
+
+    It stays bound, though nobody listens: the kernel then gives it neither to a client nor to who
+    asks for any port, while a server that names it may have it, since servers reuse addresses.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind((host, 0))
+    port: int = probe.getsockname()[1]
+    if sys.platform == "linux":
+        _GIVEN.append(probe.detach())
+        if len(_GIVEN) > _GIVEN_MAX:
+            os.close(_GIVEN.popleft())
+    probe.close()
+    return port

@@ -5,9 +5,11 @@ whatever had been started by then, and only then says what failed.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Final
 
 import aiohttp
 
@@ -16,8 +18,12 @@ from local.platform import Platform
 from local.ports import claim, next_free, taken
 from local.program import StartError, is_free
 from local.run_record import end_leftovers, left_behind, read_record
+from process.closing import end
 from process.lifecycle import CLEANUP_S, told_to_stop
 from process.settings import Settings
+
+# What a run is sent to have the standby of its database take over.
+FAIL_OVER: Final = signal.SIGUSR1
 
 
 def clear_the_ground(home: Home, settings: Settings, say: Callable[[str], None]) -> None:
@@ -60,9 +66,12 @@ async def live(platform: Platform, stop: asyncio.Event, up: Callable[[float], No
     `up` is told after how many seconds everything was ready. Raises `StartError`.
     """
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-        logs = tasks.create_task(platform.keep_logs_short())
+        asides = [
+            tasks.create_task(platform.keep_logs_short()),
+            tasks.create_task(platform.conduct_failovers()),
+        ]
         failure = await _up_until(stop, tasks, platform.bring_up(tasks, http), up)
-        logs.cancel()
+        await end(asides)
         killed = await platform.take_down()
     if failure is not None:
         raise failure

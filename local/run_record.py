@@ -35,8 +35,20 @@ class Addresses(BaseModel):
     simulator: str
 
 
+class Failover(BaseModel):
+    """What came of the last one that was asked for: why nothing, or no error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    error: str | None = None
+
+
 class RunRecord(BaseModel):
-    """A run: its own pid, what it connects, and every process."""
+    """A run: its own pid, what it connects, and every process.
+
+    `primary` is the process that takes the database's writes, where there are two.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,6 +57,8 @@ class RunRecord(BaseModel):
     addresses: Addresses
     environment: dict[str, str]
     processes: tuple[ProcessStatus, ...]
+    primary: str | None = None
+    failover: Failover | None = None
 
 
 def read_record(home: Home) -> RunRecord | None:

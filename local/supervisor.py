@@ -7,7 +7,7 @@ something is wrong that waiting does not mend. Whoever supervises learns every c
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,6 +24,7 @@ from local.program import (
     stop,
     why_it_ended,
 )
+from process.closing import end
 
 BACKOFF_FIRST_SECONDS: Final = 1.0
 BACKOFF_MAX_SECONDS: Final = 30.0
@@ -75,6 +76,7 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
         self._restarts = 0
         self._was_ready = False
+        self._ends_life = False  # what was told since this life began
         self._failure: StartError | None = None
         self._decided = asyncio.Event()  # it was ready once, or it never will be
         self._stopping = asyncio.Event()
@@ -101,6 +103,8 @@ class Supervised:
                 stable = await self._live_once()
                 if self._stopping.is_set() or self._has_failed():
                     break
+                if self._ends_life:
+                    continue
                 delay = BACKOFF_FIRST_SECONDS if stable else delay
                 self._report_end(delay)
                 await self._pause(delay)
@@ -120,6 +124,12 @@ class Supervised:
         if self._failure is not None:
             raise self._failure
 
+    async def end_life(self, *, within_seconds: float) -> None:
+        """End its present life, one that just begins too; the next begins at once."""
+        self._ends_life = True
+        if self._process is not None:
+            await stop(self.program, self._process, within_seconds=within_seconds)
+
     async def stop(self, *, within_seconds: float) -> bool:
         """End it and its keeping; False when it had to be killed."""
         self._stopping.set()
@@ -137,10 +147,13 @@ class Supervised:
 
     async def _live_once(self) -> bool:
         """One life, from start to end; whether it was a stable one."""
+        self._ends_life = False
         self._enter(ProcessState.STARTING)
+        if self.program.before is not None and not await self._unless_stopped(self.program.before):
+            return False
         self._process = process = await start(self.program)
-        if self._stopping.is_set():
-            await self.stop(within_seconds=0)
+        if self._stopping.is_set() or self._ends_life:
+            await stop(self.program, process, within_seconds=0)
         self._enter(ProcessState.STARTING)
         await self._until_ready_or_ended(process)
         clock = asyncio.get_running_loop().time
@@ -151,6 +164,19 @@ class Supervised:
             self._decided.set()
         await process.wait()
         return self._state is ProcessState.READY and clock() - since >= STABLE_SECONDS
+
+    async def _unless_stopped(self, before: Callable[[], Coroutine[None, None, None]]) -> bool:
+        """Whether it was done; False when it was told to stop meanwhile. Raises `StartError`."""
+        doing = asyncio.create_task(before())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end([doing, stopped])
+        if doing.cancelled():
+            return False
+        doing.result()
+        return True
 
     async def _until_ready_or_ended(self, process: asyncio.subprocess.Process) -> None:
         while process.returncode is None:

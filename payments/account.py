@@ -6,12 +6,12 @@ version by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from payments.ids import system_account_id
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,8 +35,7 @@ class AccountStatus(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A customer's account; all amounts are minor units of `currency`."""
 
     id: UUID
@@ -63,8 +62,7 @@ class Account:
         return self.balance - self.debits_pending
 
 
-@dataclass(frozen=True, slots=True)
-class SystemAccount:
+class SystemAccount(Struct, frozen=True):
     """The other side of what customers do: append-only, one a tenant, code and currency."""
 
     id: UUID

@@ -6,7 +6,6 @@ every try of one thing carries the same key, for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from payments.outcome import (
@@ -21,6 +20,7 @@ from payments.outcome import (
     Unknown,
     Unresolvable,
 )
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from payments.payment import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """A claim with a lease; `inquiry` asks what became of an earlier attempt first."""
 
     id: UUID
@@ -46,12 +45,30 @@ class Attempt:
     lease_expires_at: datetime
     started_at: datetime
 
+    @property
+    def kept_key(self) -> str | None:
+        """The key, if it is another than `provider_key()` makes."""
+        usual = provider_key(self.operation, self.refund_id or self.payment_id)
+        return None if self.provider_key == usual else self.provider_key
 
-@dataclass(frozen=True, slots=True)
-class AttemptResult:
+
+class AttemptName(Struct, frozen=True):
+    """Which attempt: its id, among those at a payment or at one of its refunds."""
+
+    payment_id: UUID
+    refund_id: UUID | None
+    id: UUID
+
+    @property
+    def subject_id(self) -> UUID:
+        """What it is at."""
+        return self.refund_id or self.payment_id
+
+
+class AttemptResult(Struct, frozen=True):
     """How an attempt ended, for the record."""
 
-    attempt_id: UUID
+    attempt: AttemptName
     finished_at: datetime
     outcome: str
     provider_reference: str | None = None
@@ -64,13 +81,13 @@ def provider_key(operation: Operation, subject_id: UUID) -> str:
     return f"{operation.value}-{subject_id}"
 
 
-def result_of(attempt_id: UUID, outcome: Outcome, at: datetime) -> AttemptResult:
+def result_of(attempt: AttemptName, outcome: Outcome, at: datetime) -> AttemptResult:
     """How an outcome reads in the record."""
     match outcome:
         case Succeeded():
-            return AttemptResult(attempt_id, at, "succeeded", provider_reference=outcome.reference)
+            return AttemptResult(attempt, at, "succeeded", provider_reference=outcome.reference)
         case CapturedElsewhere(reference):
-            return AttemptResult(attempt_id, at, "captured_elsewhere", provider_reference=reference)
+            return AttemptResult(attempt, at, "captured_elsewhere", provider_reference=reference)
         case Declined():
             kind = "declined"
         case Retriable():
@@ -80,12 +97,12 @@ def result_of(attempt_id: UUID, outcome: Outcome, at: datetime) -> AttemptResult
         case Unknown() | Unresolvable():
             kind = "unknown"
         case Deferred():
-            return AttemptResult(attempt_id, at, "deferred", error_code=outcome.reason)
+            return AttemptResult(attempt, at, "deferred", error_code=outcome.reason)
         case _:
             assert_never(outcome)
-    return AttemptResult(attempt_id, at, kind, error_code=outcome.code, error=outcome.message)
+    return AttemptResult(attempt, at, kind, error_code=outcome.code, error=outcome.message)
 
 
-def lease_expired(attempt_id: UUID, at: datetime) -> AttemptResult:
+def lease_expired(attempt: AttemptName, at: datetime) -> AttemptResult:
     """The record of an attempt whose worker was given up; a late answer overwrites it."""
-    return AttemptResult(attempt_id, at, "lease_expired")
+    return AttemptResult(attempt, at, "lease_expired")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from payments.events import PRIVATE, Event, EventType, Work, WorkType
 from payments.outcome import Operation
 from payments.payment import Payment
+from payments.record import Struct, replace
 from payments.refund import Refund
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from payments.dispute import Dispute
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A payment after a change, and the event that says so."""
 
     payment: Payment

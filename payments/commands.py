@@ -2,18 +2,19 @@
 
 A command says which rows it needs (`Needs`), so that a whole batch of commands can
 be loaded and locked in one go, always in the same order: payments (with their
-refunds), dead letters, accounts, payment methods, each by id.
+refunds), dead letters, accounts, payment methods, webhook endpoints, each by id.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from payments.needs import Needs
 from payments.outcome import Operation
 from payments.payment import METHOD_KEY
+from payments.record import Struct, field
 from payments.resolution import ResolvePayment, ResolveRefund
+from payments.webhook_endpoint import WebhookCommand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from payments.standing import Standing
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAccount:
+class OpenAccount(Struct, frozen=True):
     """Open a customer's account with an opening balance (0 allowed)."""
 
     tenant_id: str
@@ -40,8 +40,7 @@ class OpenAccount:
         return Needs()
 
 
-@dataclass(frozen=True, slots=True)
-class AttachPaymentMethod:
+class AttachPaymentMethod(Struct, frozen=True):
     """Let an account be charged by a provider's payment method, and nobody else."""
 
     tenant_id: str
@@ -55,8 +54,7 @@ class AttachPaymentMethod:
         return Needs(account_ids=(self.account_id,), methods=((self.provider, self.reference),))
 
 
-@dataclass(frozen=True, slots=True)
-class DetachPaymentMethod:
+class DetachPaymentMethod(Struct, frozen=True):
     """Let an account be charged by a method no more."""
 
     tenant_id: str
@@ -68,8 +66,7 @@ class DetachPaymentMethod:
         return Needs(method_ids=(self.method_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class CreatePayment:
+class CreatePayment(Struct, frozen=True):
     """Accept a payment; an internal transfer is done at once."""
 
     tenant_id: str
@@ -99,8 +96,7 @@ class CreatePayment:
         return Needs(account_ids=(self.source_account_id,), methods=methods)
 
 
-@dataclass(frozen=True, slots=True)
-class CancelPayment:
+class CancelPayment(Struct, frozen=True):
     """Stop a payment no provider was asked about, or void an authorized one."""
 
     tenant_id: str
@@ -111,8 +107,7 @@ class CancelPayment:
         return Needs(payment_ids=(self.payment_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class CapturePayment:
+class CapturePayment(Struct, frozen=True):
     """Capture an authorized payment, all of it (None) or less."""
 
     tenant_id: str
@@ -124,8 +119,7 @@ class CapturePayment:
         return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPayment:
+class RefundPayment(Struct, frozen=True):
     """Give back all that is left (None) or a part."""
 
     tenant_id: str
@@ -139,8 +133,7 @@ class RefundPayment:
         return Needs(payment_ids=(self.payment_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimPayment:
+class ClaimPayment(Struct, frozen=True):
     """Take attempt number `attempt` of a payment's provider work."""
 
     payment_id: UUID
@@ -152,8 +145,7 @@ class ClaimPayment:
         return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class SettlePayment:
+class SettlePayment(Struct, frozen=True):
     """Record what an attempt ended in; `source` is the message that asked for it.
 
     `is_first`: nothing had been asked before, so if this attempt was not either, nothing was.
@@ -174,8 +166,7 @@ class SettlePayment:
         return Needs(payment_ids=(self.payment_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class WakePayment:
+class WakePayment(Struct, frozen=True):
     """Look at a payment that is due: send its work again, or give its worker up."""
 
     payment_id: UUID
@@ -185,8 +176,7 @@ class WakePayment:
         return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireAuthorization:
+class ExpireAuthorization(Struct, frozen=True):
     """Give back what was authorized and not captured in time."""
 
     payment_id: UUID
@@ -196,8 +186,7 @@ class ExpireAuthorization:
         return Needs(payment_ids=(self.payment_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRefund:
+class ClaimRefund(Struct, frozen=True):
     """Take attempt number `attempt` of a refund."""
 
     refund_id: UUID
@@ -209,8 +198,7 @@ class ClaimRefund:
         return Needs(refund_ids=(self.refund_id,), payments_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class SettleRefund:
+class SettleRefund(Struct, frozen=True):
     """Record what an attempt at a refund ended in; the rest as for a payment's."""
 
     refund_id: UUID
@@ -230,8 +218,7 @@ class SettleRefund:
         return Needs(refund_ids=(self.refund_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class WakeRefund:
+class WakeRefund(Struct, frozen=True):
     """Look at a refund that is due."""
 
     refund_id: UUID
@@ -241,8 +228,7 @@ class WakeRefund:
         return Needs(refund_ids=(self.refund_id,), payments_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyPayment:
+class NotifyPayment(Struct, frozen=True):
     """Take notice of what a provider says of a payment by itself."""
 
     payment_id: UUID
@@ -255,8 +241,7 @@ class NotifyPayment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyRefund:
+class NotifyRefund(Struct, frozen=True):
     """Take notice of what a provider says of a refund by itself."""
 
     refund_id: UUID
@@ -269,8 +254,7 @@ class NotifyRefund:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ObservePayment:
+class ObservePayment(Struct, frozen=True):
     """Record how the payment stands at its provider, because of what `event` said.
 
     `Unknown` is found where the provider will never tell. `seen_version` is the payment's from
@@ -289,8 +273,7 @@ class ObservePayment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ParkMessage:
+class ParkMessage(Struct, frozen=True):
     """Put a message no stage can process, or may process now, among the dead letters, once.
 
     `payment_id` is whose message it is, if that can be told: its later ones wait behind it.
@@ -313,8 +296,7 @@ class ParkMessage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RedriveDeadLetter:
+class RedriveDeadLetter(Struct, frozen=True):
     """Try again what is parked; None as tenant means any (an operator at the console)."""
 
     letter_id: UUID
@@ -327,8 +309,7 @@ class RedriveDeadLetter:
         return Needs(dead_letter_ids=(self.letter_id,), methods_named=True)
 
 
-@dataclass(frozen=True, slots=True)
-class DiscardDeadLetter:
+class DiscardDeadLetter(Struct, frozen=True):
     """Close a letter without trying again."""
 
     letter_id: UUID
@@ -367,4 +348,5 @@ Command = (
     | ParkMessage
     | RedriveDeadLetter
     | DiscardDeadLetter
+    | WebhookCommand
 )

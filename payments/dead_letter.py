@@ -6,12 +6,12 @@ the queue only signed by an actor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from payments.ids import dead_letter_id
 from payments.payment import Payment
+from payments.record import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,7 @@ class DeadLetterReason(StrEnum):
     WAITS_BEHIND = "waits_behind"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceMessage:
+class SourceMessage(Struct, frozen=True):
     """A consumed message as it came: where it stood and its bytes."""
 
     topic: str
@@ -55,8 +54,7 @@ class SourceMessage:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """One letter; `version` counts its changes.
 
     A letter of a payment's message is `queued_for` that payment, whose later messages to

@@ -6,11 +6,11 @@ after it, ledger transfers, events, work, dead letters. A `Refused` changes noth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Union
 
 from payments.progress import Policy
+from payments.record import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from payments.payment_method import PaymentMethod
     from payments.provider_rules import ProviderRules
     from payments.refund import Refund
+    from payments.webhook_endpoint import WebhookEndpoint, WebhookReplay, WebhookTest
 
 
 class RefusalCode(StrEnum):
@@ -65,16 +66,20 @@ class RefusalCode(StrEnum):
     DEAD_LETTER_NOT_REDRIVABLE = "dead_letter_not_redrivable"
     NOT_CLAIMABLE = "not_claimable"
     BEHIND_DEAD_LETTER = "behind_dead_letter"
+    WEBHOOK_ENDPOINT_NOT_ENABLED = "webhook_endpoint_not_enabled"
+    WEBHOOK_ENDPOINTS_EXHAUSTED = "webhook_endpoints_exhausted"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """No, and why, for a person to read; `present` is the row whose state said no, if one did."""
 
     code: RefusalCode
     detail: str
-    # Not in logs: a payment carries its client's own words.
-    present: Account | Payment | Refund | DeadLetter | None = field(default=None, repr=False)
+    present: Account | Payment | Refund | DeadLetter | None = None
+
+    def __repr__(self) -> str:
+        # What is present is not in logs: a payment carries its client's own words.
+        return f"Refused(code={self.code!r}, detail={self.detail!r})"
 
     @property
     def is_conditional(self) -> bool:
@@ -85,8 +90,7 @@ class Refused:
         return self.code in {RefusalCode.PRECONDITION_FAILED, RefusalCode.ATTEMPT_IN_FLIGHT}
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """The rows a decision may look at, locked while it does.
 
     `provider_events` are the keys of those notifications that were taken before. Of payment
@@ -101,6 +105,9 @@ class State:
     disputes: Mapping[UUID, Dispute] = field(default_factory=dict)
     payment_methods: Mapping[UUID, PaymentMethod] = field(default_factory=dict)
     active_methods: Mapping[tuple[Provider, str], PaymentMethod] = field(default_factory=dict)
+    webhook_endpoints: Mapping[UUID, WebhookEndpoint] = field(default_factory=dict)
+    # Of a tenant that asks for one more; those who ask at once do not see each other's.
+    endpoint_counts: Mapping[str, int] = field(default_factory=dict)
 
     def after(self, decision: Decision) -> State:
         """The rows as the decision leaves them, for what is decided in the same breath."""
@@ -113,8 +120,7 @@ class State:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The time, the ids, the chance (`jitter` in [0, 1)), policy and topics of one decision."""
 
     now: datetime
@@ -129,8 +135,7 @@ class Context:
     rules: Mapping[str, ProviderRules] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """A claim's result: what to do, for whom; the payment and refund as claimed."""
 
     attempt: Attempt
@@ -146,12 +151,14 @@ Result = Union[
     Claimed,
     "DeadLetter",
     "NotificationTaken",
+    "WebhookEndpoint",
+    "WebhookTest",
+    "WebhookReplay",
     None,
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """All that is to be recorded, and `result`, what the asker is told."""
 
     result: Result
@@ -175,12 +182,15 @@ class Decision:
     # What an operator did, signed.
     actions: tuple[OperatorAction, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    webhook_endpoints: tuple[WebhookEndpoint, ...] = ()
+    webhook_tests: tuple[WebhookTest, ...] = ()
+    webhook_replays: tuple[WebhookReplay, ...] = ()
 
     def then(self, later: Decision) -> Decision:
         """Both, recorded as one; the result is the later one's."""
         both = {
-            each.name: getattr(self, each.name) + getattr(later, each.name)
-            for each in fields(self)
-            if each.name != "result"
+            name: getattr(self, name) + getattr(later, name)
+            for name in self.__struct_fields__
+            if name != "result"
         }
         return Decision(result=later.result, **both)

@@ -6,9 +6,9 @@ money follows: out of what the provider has collected for us while it is withdra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from payments.record import Struct
 from payments.standing import DisputeKind, DisputeState
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from payments.payment import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(Struct, frozen=True):
     """One dispute or reversal; `withdrawn_minor` is what the provider has taken now.
 
     `version` counts its changes.

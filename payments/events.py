@@ -7,9 +7,10 @@ so the last one is the payment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -84,8 +85,7 @@ class WorkType(StrEnum):
     REFUND = "refund.requested"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One change of a payment; `payment.sequence` is its number if it is public."""
 
     id: UUID
@@ -101,8 +101,7 @@ class Event:
         return self.type not in PRIVATE
 
 
-@dataclass(frozen=True, slots=True)
-class AccountEvent:
+class AccountEvent(Struct, frozen=True):
     """A fact about an account."""
 
     id: UUID
@@ -111,8 +110,7 @@ class AccountEvent:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """A message to a stage; `attempt` is the number of the attempt it asks for.
 
     A claim of another number is refused, so a duplicate, late or replayed message
@@ -131,8 +129,7 @@ class Work:
     causation_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Republication:
+class Republication(Struct, frozen=True):
     """A parked message sent again to its topic, bytes as they came, under a new id."""
 
     id: UUID

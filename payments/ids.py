@@ -19,15 +19,20 @@ ID_RESOLUTION_NS: Final = 245
 
 
 def uuid7(unix_ns: int, entropy: int) -> UUID:
-    """A UUID version 7 from nanoseconds since 1970 and 62 bits of entropy (RFC 9562, 5.7).
+    """A UUID version 7 from nanoseconds since 1970 and 62 bits of entropy (RFC 9562, 5.7)."""
+    return UUID(int=uuid7_bits(unix_ns, entropy))
+
+
+def uuid7_bits(unix_ns: int, entropy: int) -> int:
+    """Its 128 bits.
 
     The 12 bits after the milliseconds hold the fraction of the millisecond (RFC 9562,
     6.2, method 3), so two ids made `ID_RESOLUTION_NS` apart sort by time.
     """
     unix_ms, rest_ns = divmod(unix_ns, 1_000_000)
     fraction = (rest_ns << 12) // 1_000_000
-    return UUID(
-        int=(unix_ms << 80)
+    return (
+        (unix_ms << 80)
         | (0x7 << 76)
         | (fraction << 64)
         | (0b10 << 62)

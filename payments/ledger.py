@@ -7,13 +7,13 @@ transfer, once. The terms are TigerBeetle's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from payments.account import Account, SystemAccount
 from payments.ids import uuid7
+from payments.record import Struct, replace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -40,8 +40,7 @@ class TransactionType(StrEnum):
     DISPUTE = "dispute"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What a new ledger row says beside its two accounts; `amount_minor` is positive."""
 
     id: UUID
@@ -58,16 +57,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP: Final = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A pending transfer to resolve: its id, and the whole amount it reserves."""
 
     id: UUID
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerTransfer:
+class LedgerTransfer(Struct, frozen=True):
     """One ledger row; `releases_minor` is what it gives back of the hold it resolves."""
 
     entry: Entry
@@ -83,8 +80,7 @@ class LedgerTransfer:
     debit_held_after: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """A new row, and its customers' accounts as they are after it."""
 
     transfer: LedgerTransfer

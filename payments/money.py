@@ -7,10 +7,10 @@ currency is always in the table, and two currencies never mix.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from payments.currencies import EXPONENTS
+from payments.record import Struct
 
 # 10^15 minor units: exact in a JSON number (below 2^53), and a thousand such
 # amounts still sum within a 64-bit integer column.
@@ -42,8 +42,7 @@ def exponent_of(currency: str) -> int:
         raise CurrencyError(f"{currency!r} is not an ISO 4217 currency code") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """A whole number of minor units (cents, fils, yen) of one currency."""
 
     amount_minor: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from payments.payment import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """The rows a command must see, locked; of `provider_events` whether they were taken.
 
     Refunds and dead letters bring their payment, payments bring their accounts, but
@@ -20,7 +20,7 @@ class Needs:
     account. Payments bring the letters about an outcome nobody knows where `unresolved`
     asks for them, all their refunds and disputes where `standing` does, and the methods they
     name where `methods_named` does. `methods` are active payment methods by provider and
-    name, which are not locked.
+    name, and `endpoints_of` tenants whose webhook endpoints are counted; neither is locked.
     """
 
     account_ids: tuple[UUID, ...] = ()
@@ -29,7 +29,9 @@ class Needs:
     dead_letter_ids: tuple[UUID, ...] = ()
     provider_events: tuple[tuple[str, str], ...] = ()
     method_ids: tuple[UUID, ...] = ()
+    endpoint_ids: tuple[UUID, ...] = ()
     methods: tuple[tuple[Provider, str], ...] = ()
+    endpoints_of: tuple[str, ...] = ()
     methods_named: bool = False
     payments_only: bool = False
     unresolved: bool = False

@@ -6,9 +6,10 @@ look at; what is true is learnt by asking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +29,7 @@ class Reported(StrEnum):
     CHANGED = "changed"
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderNotification:
+class ProviderNotification(Struct, frozen=True):
     """A notification by its provider's id for it; `reference` is what it is about there."""
 
     provider: Provider
@@ -65,8 +65,7 @@ class NotificationEffect(StrEnum):
     UNRESOLVED = "unresolved"
 
 
-@dataclass(frozen=True, slots=True)
-class NotificationTaken:
+class NotificationTaken(Struct, frozen=True):
     """The result of a hint; where it is DOUBTED, `payment` is to be looked at (`references`)."""
 
     effect: NotificationEffect
@@ -75,8 +74,7 @@ class NotificationTaken:
     references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedNotification:
+class RecordedNotification(Struct, frozen=True):
     """A notification that was taken, for the record and so that it is not taken again."""
 
     event: ProviderNotification

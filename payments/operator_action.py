@@ -5,9 +5,10 @@ Recorded with its effect and never changed, so that whoever moved money by hand 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +24,7 @@ class Action(StrEnum):
     DISCARD = "discard"
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorAction:
+class OperatorAction(Struct, frozen=True):
     """One action; `detail` is what it was about, in JSON's terms."""
 
     id: UUID

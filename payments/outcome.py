@@ -9,9 +9,10 @@ payment. Every value here is an answer; nothing is an exception.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from payments.money import Money
@@ -31,8 +32,7 @@ class Operation(StrEnum):
 MAKES_A_PAYMENT: Final = frozenset({Operation.CHARGE, Operation.AUTHORIZE})
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """The operation took effect; `reference` names it at the provider.
 
     For an authorization this is the authorized intent or order, for a charge the
@@ -44,8 +44,7 @@ class Succeeded:
     others: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedElsewhere:
+class CapturedElsewhere(Struct, frozen=True):
     """Somebody else took the money: a void comes too late, or a capture of another amount.
 
     `amount` is all that was taken of the authorization, `reference` what it can be refunded by.
@@ -57,8 +56,7 @@ class CapturedElsewhere:
     is_held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """The provider answered no; final, and nothing took effect.
 
     `is_released`: nor does the provider hold anything any more that was authorized before.
@@ -69,8 +67,7 @@ class Declined:
     is_released: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Retriable:
+class Retriable(Struct, frozen=True):
     """Certainly no effect, and another try may succeed (never sent, 429, 503 before work).
 
     `retry_after_s` is the provider's own wish in seconds, if it gave one. `is_asked` is
@@ -84,40 +81,35 @@ class Retriable:
     is_asked: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """Not asked at all (circuit open, no capacity): try again, without burning an attempt."""
 
     reason: str
     retry_after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """The request may have taken effect: timeout after sending, reset, 500, unreadable answer."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """The provider has it and does not know itself yet, perhaps for days: wait, and ask again."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolvable:
+class Unresolvable(Struct, frozen=True):
     """Nobody can tell any more whether it took effect, however often it is asked: for a person."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(Struct, frozen=True):
     """An inquiry's answer: where the provider could be asked, no trace of the operation."""
 
 

@@ -8,9 +8,10 @@ refunded`; with manual capture `processing -> authorized -> completed | cancelle
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NewType
+
+from payments.record import Struct, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +74,7 @@ CAPTURED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """One payment; amounts in minor units of `amount.currency`.
 
     `operation` is what a provider is owed next, of `operation_minor`; `sequence`

@@ -6,9 +6,10 @@ is kept, for the payments it made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +25,7 @@ class PaymentMethodState(StrEnum):
     DETACHED = "detached"
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentMethod:
+class PaymentMethod(Struct, frozen=True):
     """`reference` is the provider's name for it, `customer_reference` for whom it belongs to."""
 
     id: UUID

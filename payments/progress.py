@@ -8,9 +8,10 @@ it `first_asked_at` is set, and whatever is tried later asks before it acts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+
+from payments.record import Struct, replace
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +25,7 @@ REVIEW_INTERVAL: Final = timedelta(hours=24)
 _RETRY_AFTER_MAX_S: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The waiting times and limits of provider work; durations in seconds.
 
     `max_retries` counts the tries after the first. `patience_s` is how long work
@@ -51,8 +51,7 @@ class Policy:
     authorization_ttl_s: float = 7 * 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Claims so far, burned retries, fruitless inquiries, and who holds it until when.
 
     `first_asked_at` is when the provider was first asked for what is owed, None as long

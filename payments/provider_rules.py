@@ -9,13 +9,13 @@ account's settings is the provider's to decline. Amounts are ISO 4217's minor un
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from payments.money import Money
 from payments.outcome import MAKES_A_PAYMENT, Operation
+from payments.record import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,16 +31,14 @@ class Breach(StrEnum):
     AMOUNT = "amount"
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A rule that a request breaks, and how it reads."""
 
     breach: Breach
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRules:
+class ProviderRules(Struct, frozen=True, kw_only=True):
     """What a provider, called `title` by people, takes.
 
     `currencies` None: any, as far as can be known. Amounts are multiples of their currency's step

@@ -6,9 +6,10 @@ shown and alarmed by, and what a client reads of a payment that waits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,8 +35,7 @@ class ProviderState(StrEnum):
 SEVERITY: Final = {state: rank for rank, state in enumerate(ProviderState)}
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderCondition:
+class ProviderCondition(Struct, frozen=True):
     """A provider's state, since when, and why it is thought to be so (empty when well)."""
 
     provider: Provider

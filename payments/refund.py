@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,8 +34,7 @@ class RefundOrigin(StrEnum):
     PROVIDER = "provider"
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """Money on its way back, all of a payment's captured amount or a part of it."""
 
     id: UUID

@@ -7,10 +7,10 @@ amount and reference, and signed. Nothing is guessed for them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from payments.needs import Needs
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,32 +22,28 @@ if TYPE_CHECKING:
 REFERENCE: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """The provider did it: of this amount, which it calls `reference` (of form REFERENCE)."""
 
     amount: Money
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """The provider has taken this much of what it held, by whosever word, as `reference`."""
 
     amount: Money
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class DidNotHappen:
+class DidNotHappen(Struct, frozen=True):
     """The provider did not do it, and will not."""
 
 
 Verdict = Happened | Captured | DidNotHappen
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvePayment:
+class ResolvePayment(Struct, frozen=True):
     """End a payment's doubt; None as tenant means any (an operator at the console)."""
 
     payment_id: UUID
@@ -61,8 +57,7 @@ class ResolvePayment:
         return Needs(payment_ids=(self.payment_id,), unresolved=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveRefund:
+class ResolveRefund(Struct, frozen=True):
     """End a refund's doubt; None as tenant means any."""
 
     refund_id: UUID

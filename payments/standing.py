@@ -6,9 +6,10 @@ is evidence only as a whole: whoever could not read all of it says that nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from payments.record import Struct
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -39,16 +40,14 @@ class DisputeKind(StrEnum):
     REVERSAL = "reversal"
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCapture:
+class FoundCapture(Struct, frozen=True):
     """Money that was taken; `reference` is as `Succeeded.reference` of a charge or a capture."""
 
     reference: str
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRefund:
+class FoundRefund(Struct, frozen=True):
     """A refund there; `refund_id` is ours, None where somebody else made it."""
 
     reference: str
@@ -58,8 +57,7 @@ class FoundRefund:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundDispute:
+class FoundDispute(Struct, frozen=True):
     """A dispute or a reversal there; `is_withdrawn` while the provider has taken its amount."""
 
     reference: str
@@ -78,8 +76,7 @@ class _Found(Protocol):
 FoundT = TypeVar("FoundT", bound=_Found)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A payment at its provider; every tuple is complete, of every object that names the payment.
 
     `payment_id` is what those objects call it, None where they name none of ours. `is_held`: some

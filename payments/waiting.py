@@ -5,13 +5,13 @@ It is read from what is recorded, and from how its provider is now; nothing deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from payments.outcome import Operation
 from payments.payment import Payment, PaymentStatus
 from payments.provider_state import ProviderState
+from payments.record import Struct
 from payments.refund import RefundStatus
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class WaitsFor(StrEnum):
     DEAD_LETTER = "dead_letter"
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What is waited for, with what is owed, why, and by when it is seen to whatever happens.
 
     `reason` is in words; `provider_state` is there where a provider has one.
@@ -53,8 +52,7 @@ class Waiting:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class LastTry:
+class LastTry(Struct, frozen=True):
     """The last attempt at what is owed, and what it ended in if it has."""
 
     attempt: Attempt

@@ -53,7 +53,11 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddress:
-    """A database and who connects to it."""
+    """A database and who connects to it; `is_pooler` is one that changes session by transaction.
+
+    `standbys`, each with its port, are where it may be instead after a failover: of all of them
+    the one that takes writes is connected to.
+    """
 
     host: str
     port: int
@@ -62,6 +66,13 @@ class DatabaseAddress:
     database: str
     sslmode: SslMode = "prefer"
     tls: Tls = Tls()
+    is_pooler: bool = False
+    standbys: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each."""
+        return ((self.host, self.port), *self.standbys)
 
     def conninfo(self, application_name: str) -> str:
         """As libpq reads it, and all that it would look for elsewhere: in variables and homes.
@@ -69,15 +80,15 @@ class DatabaseAddress:
         Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING.
         """
         parameters = {
-            "host": self.host,
+            "host": ",".join(host for host, _ in self.servers),
             "hostaddr": "",
-            "port": str(self.port),
+            "port": ",".join(str(port) for _, port in self.servers),
             "user": self.user,
             "password": self.password,
             "passfile": _NO_FILE,
             "dbname": self.database,
             "application_name": application_name,
-            "target_session_attrs": "any",
+            "target_session_attrs": "read-write" if self.standbys else "any",
             "gssencmode": "disable",
             "sslmode": self.sslmode,
             "sslnegotiation": "postgres",
@@ -106,7 +117,18 @@ class SaslToken:
     file: Path
 
 
-Sasl: TypeAlias = SaslPassword | SaslToken
+@dataclass(frozen=True, slots=True)
+class SaslClient:
+    """OAUTHBEARER: whom a token is issued to at `url`, and by whose word that is the issuer."""
+
+    url: str
+    id: str
+    secret: str = field(repr=False)
+    scope: str = ""
+    authority: Path | None = None
+
+
+Sasl: TypeAlias = SaslPassword | SaslToken | SaslClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +159,7 @@ class Sentinels:
 class RedisAddress:
     """A Redis or Valkey server, and who connects to it; a host that is a path is a Unix socket.
 
-    With sentinels they say where it is.
+    With sentinels they say where it is. Of a cluster these are some of its servers, which know all.
     """
 
     host: str
@@ -147,6 +169,7 @@ class RedisAddress:
     database: int = 0
     tls: Tls | None = None
     sentinels: Sentinels | None = None
+    cluster: tuple[tuple[str, int], ...] = ()
 
     @property
     def url(self) -> str:

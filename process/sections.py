@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -150,6 +150,24 @@ def _no_service_link(value: object) -> object:
 
 
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_service_link)]
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    return path
+
+
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+def refuse_what_has_no_use(section: Section, begins: str, why: str) -> None:
+    """Who sets a password or an authority means to be safe: to ignore it would leave all open."""
+    for name, described in type(section).model_fields.items():
+        if name.startswith(begins) and getattr(section, name) != described.default:
+            raise ValueError(f"{described.validation_alias} has no use {why}")
 
 
 class ProviderSection(Section):

@@ -6,9 +6,11 @@ would go over the network for all to read.
 """
 
 import ipaddress
+import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, unquote
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -17,6 +19,7 @@ from process.addresses import (
     KafkaAddress,
     RedisAddress,
     Sasl,
+    SaslClient,
     SaslPassword,
     SaslToken,
     Sentinels,
@@ -24,16 +27,8 @@ from process.addresses import (
     Tls,
     hosts_and_ports,
 )
-from process.sections import Port, Section
+from process.sections import Port, ReadableFile, Section, refuse_what_has_no_use
 from process.urls import UnknownInUrl, with_parts_of_url
-
-
-def _readable(path: Path) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
-    return path
 
 
 def _listed(text: str) -> str:
@@ -44,7 +39,6 @@ def _listed(text: str) -> str:
     return text
 
 
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
 HostsAndPorts = Annotated[str, AfterValidator(_listed)]
 
 
@@ -76,6 +70,11 @@ class DatabaseSettings(Section):
     ssl_key_password: SecretStr = Field(
         default=SecretStr(""), validation_alias="PAYMENTS_DATABASE_SSL_KEY_PASSWORD"
     )
+    # host:port of servers that stand by, separated by commas: after a failover it is one of them.
+    standbys: HostsAndPorts = Field(default="", validation_alias="PAYMENTS_DATABASE_STANDBYS")
+    # A PgBouncer before it, for the pools of the ingress and the stages.
+    pooler_host: str = Field(default="", validation_alias="PAYMENTS_DATABASE_POOLER_HOST")
+    pooler_port: Port = Field(default=6432, validation_alias="PAYMENTS_DATABASE_POOLER_PORT")
 
     @model_validator(mode="before")
     @classmethod
@@ -86,18 +85,20 @@ class DatabaseSettings(Section):
     def _is_one_way_to_connect(self) -> Self:
         if self.sslmode in {"disable", "prefer"}:
             why = f"with PAYMENTS_DATABASE_SSLMODE={self.sslmode}"
-            _refuse_what_has_no_use(self, "ssl_", why)
+            refuse_what_has_no_use(self, "ssl_", why)
         if self.sslmode.startswith("verify") and self.ssl_ca_file is None:
             # The drivers do not agree where a machine keeps whom it believes.
             raise ValueError(
                 f"PAYMENTS_DATABASE_SSL_CA_FILE is needed for {self.sslmode}: the authority's "
                 "certificate, or the machine's own, such as /etc/ssl/certs/ca-certificates.crt"
             )
+        if not self.pooler_host:
+            refuse_what_has_no_use(self, "pooler_", "without PAYMENTS_DATABASE_POOLER_HOST")
         _refuse_unusable(self.address().tls, "PAYMENTS_DATABASE")
         return self
 
     def address(self) -> DatabaseAddress:
-        """What a pool, a replication connection or a migration connects to."""
+        """The server itself: for replication, migrations, and whoever has a session to itself."""
         return DatabaseAddress(
             host=self.host,
             port=self.port,
@@ -106,6 +107,20 @@ class DatabaseSettings(Section):
             database=self.database,
             sslmode=self.sslmode,
             tls=_tls(self),
+            standbys=hosts_and_ports(self.standbys) if self.standbys else (),
+        )
+
+    def pooled_address(self) -> DatabaseAddress:
+        """What a pool connects to: the pooler, if there is one, as the same user."""
+        if not self.pooler_host:
+            return self.address()
+        # Which follows the primary by itself.
+        return replace(
+            self.address(),
+            host=self.pooler_host,
+            port=self.pooler_port,
+            is_pooler=True,
+            standbys=(),
         )
 
 
@@ -142,6 +157,11 @@ class RedisSettings(Section):
         default=SecretStr(""), validation_alias="PAYMENTS_REDIS_SENTINEL_PASSWORD"
     )
 
+    # host:port of some of a cluster's servers, separated by commas: they know the others.
+    cluster_nodes: HostsAndPorts = Field(
+        default="", validation_alias="PAYMENTS_REDIS_CLUSTER_NODES"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _parts_of_the_url(cls, given: dict[str, object]) -> dict[str, object]:
@@ -150,27 +170,33 @@ class RedisSettings(Section):
     @model_validator(mode="after")
     def _is_one_way_to_connect(self) -> Self:
         if not self.has_tls:
-            _refuse_what_has_no_use(self, "ssl_", "without PAYMENTS_REDIS_TLS=true")
+            refuse_what_has_no_use(self, "ssl_", "without PAYMENTS_REDIS_TLS=true")
         if not self.sentinels:
-            _refuse_what_has_no_use(self, "sentinel_", "without PAYMENTS_REDIS_SENTINELS")
+            refuse_what_has_no_use(self, "sentinel_", "without PAYMENTS_REDIS_SENTINELS")
         elif not self.sentinel_master:
             raise ValueError(
                 "PAYMENTS_REDIS_SENTINEL_MASTER is needed with PAYMENTS_REDIS_SENTINELS"
             )
+        if self.cluster_nodes and (self.sentinels or self.database):
+            other = "PAYMENTS_REDIS_SENTINELS" if self.sentinels else "PAYMENTS_REDIS_DATABASE"
+            raise ValueError(f"{other} has no use with PAYMENTS_REDIS_CLUSTER_NODES")
         if self.user and not self.password.get_secret_value():
             raise ValueError("PAYMENTS_REDIS_PASSWORD is needed with PAYMENTS_REDIS_USER")
         _refuse_unusable(self.address().tls, "PAYMENTS_REDIS")
         return self
 
     def address(self) -> RedisAddress:
+        cluster = hosts_and_ports(self.cluster_nodes) if self.cluster_nodes else ()
+        host, port = cluster[0] if cluster else (self.host, self.port)
         return RedisAddress(
-            host=self.host,
-            port=self.port,
+            host=host,
+            port=port,
             user=self.user,
             password=self.password.get_secret_value(),
             database=self.database,
             tls=_tls(self) if self.has_tls else None,
             sentinels=self._sentinels(),
+            cluster=cluster,
         )
 
     def _sentinels(self) -> Sentinels | None:
@@ -203,6 +229,16 @@ class KafkaSettings(Section):
     sasl_token_file: ReadableFile | None = Field(
         default=None, validation_alias="PAYMENTS_KAFKA_SASL_TOKEN_FILE"
     )
+    # Or who issues one to us, and as whom we ask.
+    sasl_token_url: str = Field(default="", validation_alias="PAYMENTS_KAFKA_SASL_TOKEN_URL")
+    sasl_token_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_KAFKA_SASL_TOKEN_CA_FILE"
+    )
+    sasl_client_id: str = Field(default="", validation_alias="PAYMENTS_KAFKA_SASL_CLIENT_ID")
+    sasl_client_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_KAFKA_SASL_CLIENT_SECRET"
+    )
+    sasl_scope: str = Field(default="", validation_alias="PAYMENTS_KAFKA_SASL_SCOPE")
     ssl_ca_file: ReadableFile | None = Field(
         default=None, validation_alias="PAYMENTS_KAFKA_SSL_CA_FILE"
     )
@@ -221,9 +257,9 @@ class KafkaSettings(Section):
         address = self.address()
         why = f"with PAYMENTS_KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
         if address.tls is None:
-            _refuse_what_has_no_use(self, "ssl_", why)
+            refuse_what_has_no_use(self, "ssl_", why)
         if address.sasl is None:
-            _refuse_what_has_no_use(self, "sasl_", why)
+            refuse_what_has_no_use(self, "sasl_", why)
         match address.sasl:
             case SaslPassword(_, user, password) if not (user and password):
                 raise ValueError(
@@ -231,13 +267,43 @@ class KafkaSettings(Section):
                     f"for {self.sasl_mechanism}"
                 )
             case SaslToken() if self.sasl_token_file is None:
-                raise ValueError("PAYMENTS_KAFKA_SASL_TOKEN_FILE is needed for OAUTHBEARER")
+                raise ValueError(
+                    "PAYMENTS_KAFKA_SASL_TOKEN_FILE or PAYMENTS_KAFKA_SASL_TOKEN_URL is needed for "
+                    "OAUTHBEARER"
+                )
+            case SaslToken():
+                why = "without PAYMENTS_KAFKA_SASL_TOKEN_URL"
+                refuse_what_has_no_use(self, "sasl_client_", why)
+            case SaslClient() as client:
+                self._refuse_unusable_client(client)
             case _:
                 pass
         if self.security_protocol == "SASL_PLAINTEXT" and self.sasl_mechanism in _SAYS_THE_SECRET:
             _refuse_to_tell_the_network(address, self.sasl_mechanism)
         _refuse_unusable(address.tls, "PAYMENTS_KAFKA")
         return self
+
+    def _refuse_unusable_client(self, client: SaslClient) -> None:
+        if self.sasl_token_file is not None:
+            raise ValueError(
+                "PAYMENTS_KAFKA_SASL_TOKEN_FILE and PAYMENTS_KAFKA_SASL_TOKEN_URL are both set: "
+                "which is meant?"
+            )
+        if not (client.id and client.secret):
+            raise ValueError(
+                "PAYMENTS_KAFKA_SASL_CLIENT_ID and PAYMENTS_KAFKA_SASL_CLIENT_SECRET are both "
+                "needed with PAYMENTS_KAFKA_SASL_TOKEN_URL"
+            )
+        issuer = urlsplit(client.url)
+        is_private = issuer.scheme == "http" and _is_loopback(issuer.hostname or "")
+        if issuer.scheme != "https" and not is_private:
+            raise ValueError("PAYMENTS_KAFKA_SASL_TOKEN_URL is to begin with https://")
+        try:
+            ssl.create_default_context(cafile=client.authority)
+        except OSError as error:
+            raise ValueError(
+                f"what PAYMENTS_KAFKA_SASL_TOKEN_CA_FILE names cannot be used ({error})"
+            ) from None
 
     def address(self) -> KafkaAddress:
         tls = _tls(self) if self.security_protocol.endswith("SSL") else None
@@ -246,6 +312,14 @@ class KafkaSettings(Section):
     def _sasl(self) -> Sasl | None:
         if not self.security_protocol.startswith("SASL"):
             return None
+        if self.sasl_mechanism == "OAUTHBEARER" and self.sasl_token_url:
+            return SaslClient(
+                self.sasl_token_url,
+                self.sasl_client_id,
+                self.sasl_client_secret.get_secret_value(),
+                self.sasl_scope,
+                self.sasl_token_ca_file,
+            )
         if self.sasl_mechanism == "OAUTHBEARER":
             return SaslToken(self.sasl_token_file or Path())
         password = self.sasl_password.get_secret_value()
@@ -265,31 +339,39 @@ def _tls(section: DatabaseSettings | RedisSettings | KafkaSettings) -> Tls:
 _SAYS_THE_SECRET: Final = frozenset({"PLAIN", "OAUTHBEARER"})
 
 
-def _refuse_what_has_no_use(section: Section, begins: str, why: str) -> None:
-    """Who sets a password or an authority means to be safe: to ignore it would leave all open."""
-    for name, described in type(section).model_fields.items():
-        if name.startswith(begins) and getattr(section, name) != described.default:
-            raise ValueError(f"{described.validation_alias} has no use {why}")
-
-
 def _parts_of_database_url(url: SplitResult) -> dict[str, str]:
-    """By the parts' variables. Raises ValueError."""
+    """By the parts' variables; servers after the first stand by. Raises ValueError."""
     if url.scheme not in {"postgresql", "postgres"}:
         raise UnknownInUrl("is to begin with postgresql://")
+    user, at, servers = url.netloc.rpartition("@")
+    first, *others = servers.split(",")
+    url = url._replace(netloc=f"{user}{at}{first}")
     parts = {
         "HOST": unquote(url.hostname or ""),
         "PORT": str(url.port or ""),
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
         "DATABASE": unquote(url.path.removeprefix("/")),
+        "STANDBYS": ",".join(each if _has_port(each) else f"{each}:5432" for each in others),
     }
     for name, value in parse_qsl(url.query):
+        if (name, value) in _WHAT_IS_MEANT_ANYWAY:
+            continue
         if name not in _DATABASE_URL_PARAMETERS:
             raise UnknownInUrl(f"has a parameter {name}, which nothing here understands")
         parts[_DATABASE_URL_PARAMETERS[name]] = value
     return {f"PAYMENTS_DATABASE_{part}": value for part, value in parts.items() if value}
 
 
+def _has_port(server: str) -> bool:
+    return server.rpartition("]")[2].count(":") == 1
+
+
+# One that takes writes, where there are several.
+_WHAT_IS_MEANT_ANYWAY: Final = {
+    ("target_session_attrs", "read-write"),
+    ("target_session_attrs", "primary"),
+}
 _DATABASE_URL_PARAMETERS: Final = {
     "host": "HOST",  # a folder, where a server listens on a Unix socket
     "sslmode": "SSLMODE",

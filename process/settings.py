@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypedDict
@@ -16,9 +17,19 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from process.clients import ProxyHeader
+from process.entrances import ClientCertificates, EntranceSection, Networks
 from process.env_file import take_env_file
 from process.proxy import proxy_complaints
-from process.sections import Port, ProviderSection, Seconds, SecondsOrZero, Section, complaints
+from process.sections import (
+    Port,
+    ProviderSection,
+    ReadableFile,
+    Seconds,
+    SecondsOrZero,
+    Section,
+    complaints,
+)
 from process.servers import DatabaseSettings, KafkaSettings, RedisSettings
 
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
@@ -27,7 +38,7 @@ EXIT_INVALID_SETTINGS: Final = 2
 _NO_PROVIDERS: Final[Mapping[str, Callable[[], ProviderSection]]] = MappingProxyType({})
 
 
-class ServerSettings(Section):
+class ServerSettings(EntranceSection):
     """The ingress."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_SERVER_HOST")
@@ -49,6 +60,27 @@ class ServerSettings(Section):
     shutdown_delay_seconds: SecondsOrZero = Field(
         default=5.0, validation_alias="PAYMENTS_SERVER_SHUTDOWN_DELAY"
     )
+    ssl_certificate_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_SERVER_SSL_CERTIFICATE_FILE"
+    )
+    ssl_key_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_SERVER_SSL_KEY_FILE"
+    )
+    ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_SERVER_SSL_KEY_PASSWORD"
+    )
+    ssl_client_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_SERVER_SSL_CLIENT_CA_FILE"
+    )
+    ssl_client_certificates: ClientCertificates = Field(
+        default="required", validation_alias="PAYMENTS_SERVER_SSL_CLIENT_CERTIFICATES"
+    )
+    trusted_proxies: Networks = Field(
+        default="", validation_alias="PAYMENTS_SERVER_TRUSTED_PROXIES"
+    )
+    proxy_header: ProxyHeader = Field(
+        default="X-Forwarded-For", validation_alias="PAYMENTS_SERVER_PROXY_HEADER"
+    )
 
 
 class AuthSettings(Section):
@@ -68,6 +100,10 @@ class RateLimitSettings(Section):
     )
     payments_per_account_per_second: float | None = Field(
         default=None, ge=0, validation_alias="PAYMENTS_RATE_LIMIT_ACCOUNT_PER_SECOND"
+    )
+    # Of each client's address, before it is known who asks.
+    requests_per_address_per_second: float = Field(
+        default=0.0, ge=0, validation_alias="PAYMENTS_RATE_LIMIT_ADDRESS_PER_SECOND"
     )
     # What may come at once: a limit's requests of so many seconds.
     burst_seconds: Seconds = Field(default=2.0, validation_alias="PAYMENTS_RATE_LIMIT_BURST")
@@ -129,6 +165,17 @@ class OutboxSettings(Section):
     retention_seconds: Seconds = Field(
         default=604_800.0, validation_alias="PAYMENTS_OUTBOX_RETENTION"
     )
+    # The table is for a Postgres that cannot have `wal_level=logical`.
+    source: Literal["wal", "table"] = Field(
+        default="wal", validation_alias="PAYMENTS_OUTBOX_SOURCE"
+    )
+
+
+class FeedSettings(Section):
+    """The feed of events: how many clients may listen to one ingress."""
+
+    # Some 16 kB each; whoever finds no place is told so, and may ask for pages.
+    listeners_max: int = Field(default=2000, ge=1, validation_alias="PAYMENTS_FEED_LISTENERS_MAX")
 
 
 class ObservabilitySettings(Section):
@@ -178,11 +225,68 @@ class ObservabilitySettings(Section):
         return f"http://{host}:{OTLP_HTTP_PORT}"
 
 
-class WebhookSettings(Section):
+class LagSettings(Section):
+    """What is measured beside our own stages."""
+
+    # Names of consumer groups of others, with commas between; `*` stands for any characters.
+    groups: str = Field(default="", validation_alias="PAYMENTS_LAG_GROUPS")
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The names, or patterns of names, one by one."""
+        return tuple(name for each in self.groups.split(",") if (name := each.strip()))
+
+
+class WebhookSettings(EntranceSection):
     """Where the receiver of the providers' webhooks listens: for them, not for the world."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAYMENTS_WEBHOOKS_HOST")
     port: Port = Field(default=8091, validation_alias="PAYMENTS_WEBHOOKS_PORT")
+    ssl_certificate_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_WEBHOOKS_SSL_CERTIFICATE_FILE"
+    )
+    ssl_key_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_WEBHOOKS_SSL_KEY_FILE"
+    )
+    ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias="PAYMENTS_WEBHOOKS_SSL_KEY_PASSWORD"
+    )
+    ssl_client_ca_file: ReadableFile | None = Field(
+        default=None, validation_alias="PAYMENTS_WEBHOOKS_SSL_CLIENT_CA_FILE"
+    )
+    ssl_client_certificates: ClientCertificates = Field(
+        default="required", validation_alias="PAYMENTS_WEBHOOKS_SSL_CLIENT_CERTIFICATES"
+    )
+    trusted_proxies: Networks = Field(
+        default="", validation_alias="PAYMENTS_WEBHOOKS_TRUSTED_PROXIES"
+    )
+    proxy_header: ProxyHeader = Field(
+        default="X-Forwarded-For", validation_alias="PAYMENTS_WEBHOOKS_PROXY_HEADER"
+    )
+
+
+class WebhookDeliverySettings(Section):
+    """What is sent to tenants' webhook endpoints."""
+
+    # What their signing secrets are derived with: the first for new ones, all for those there are.
+    # Without one no endpoint can be made.
+    key: SecretStr = Field(default=SecretStr(""), validation_alias="PAYMENTS_WEBHOOK_KEY")
+    # Beside the public internet, and there without TLS, too: for development.
+    networks: str = Field(default="", validation_alias="PAYMENTS_WEBHOOK_NETWORKS")
+    disable_after_seconds: Seconds = Field(
+        default=432_000.0, validation_alias="PAYMENTS_WEBHOOK_DISABLE_AFTER"
+    )
+
+    @field_validator("networks", mode="after")
+    @classmethod
+    def _are_networks(cls, networks: str) -> str:
+        for each in filter(None, map(str.strip, networks.split(","))):
+            try:
+                ip_network(each)
+            except ValueError:
+                message = f"{each!r} is no network like 127.0.0.0/8"
+                raise ValueError(message) from None
+        return networks
 
 
 class SimulatorSettings(Section):
@@ -233,8 +337,11 @@ class Settings:
     payment: PaymentSettings = field(default_factory=PaymentSettings)
     dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
+    feed: FeedSettings = field(default_factory=FeedSettings)
     observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    lag: LagSettings = field(default_factory=LagSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    webhook_deliveries: WebhookDeliverySettings = field(default_factory=WebhookDeliverySettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
     providers: Mapping[str, ProviderSection] = field(default_factory=dict)
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -85,10 +86,11 @@ class Breaker:
     @property
     def state(self) -> CircuitState:
         """Open until its pause is over, and then half-open whether or not a trial is made."""
-        state = _STATES[self._window.state]
-        if state is CircuitState.OPEN and self._window.reopens_at <= self._clock():
-            return CircuitState.HALF_OPEN
-        return state
+        if self._window.state is CircuitBreakerState.CLOSED:
+            return CircuitState.CLOSED
+        is_over = self._window.reopens_at <= self._clock()
+        half_open = is_over or self._window.state is CircuitBreakerState.HALF_OPEN
+        return CircuitState.HALF_OPEN if half_open else CircuitState.OPEN
 
     @property
     def fault(self) -> Fault | None:
@@ -119,6 +121,32 @@ class Breaker:
         """
         if (refusal := self.refusal()) is not None:
             return refusal
+        if self.state is not CircuitState.CLOSED:
+            return await self._tried(ask, fault_of)
+        try:
+            answer = await ask()
+            fault = fault_of(answer)
+        except Exception:
+            self._count(_BUG)
+            raise
+        self._count(fault)
+        return answer
+
+    def _count(self, fault: Fault | None) -> None:
+        """A call that began while the circuit was closed has ended."""
+        if self._window.state is not CircuitBreakerState.CLOSED:
+            return
+        self._window.said = fault
+        if fault is None:
+            # All that the machine would do, and what nearly every call ends in.
+            self._window.reset_counter()
+            return
+        with suppress(_Failed, CircuitBreakerError):
+            self._machine.call(_fail)
+
+    async def _tried(
+        self, ask: Callable[[], Awaitable[AnswerT]], fault_of: Callable[[AnswerT], Fault | None]
+    ) -> AnswerT:
         answers: list[AnswerT] = []
 
         async def judged() -> None:
@@ -132,15 +160,14 @@ class Breaker:
             if fault is not None:
                 raise _Failed
 
-        is_trial = self._has_trial = self.state is not CircuitState.CLOSED
+        self._has_trial = True
         try:
             await self._machine.call_async(judged)
         except (_Failed, CircuitBreakerError):
             if not answers:
                 raise
         finally:
-            if is_trial:
-                self._has_trial = False
+            self._has_trial = False
         return answers[0]
 
     def _deferred(self, rest_s: float) -> Deferred:
@@ -149,6 +176,10 @@ class Breaker:
 
 class _Failed(Exception):
     """Tells aiobreaker, which knows failures by their being raised."""
+
+
+def _fail() -> None:
+    raise _Failed
 
 
 _BUG: Final = Fault(ProviderState.CIRCUIT_OPEN, "calls end with an error of our own")
@@ -229,8 +260,3 @@ class _Window:
 
 
 _TURNED_AWAY: Final = frozenset({ProviderState.UNREACHABLE, ProviderState.REFUSING_CREDENTIALS})
-_STATES: Final = {
-    CircuitBreakerState.CLOSED: CircuitState.CLOSED,
-    CircuitBreakerState.HALF_OPEN: CircuitState.HALF_OPEN,
-    CircuitBreakerState.OPEN: CircuitState.OPEN,
-}

@@ -10,7 +10,7 @@ under the same key, does. The same holds for an inquiry: only `Succeeded`, `Decl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from payments.outcome import (
     Unknown,
 )
 from payments.provider_rules import Breach, ProviderRules
+from payments.record import Struct, field
 from payments.standing import Standing
 
 Look = Standing | NotFound | Retriable | Deferred | Unknown
@@ -122,8 +123,7 @@ class Capabilities:
         return Declined(_DECLINES[broken.breach], broken.detail) if broken else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _Request(Struct, frozen=True, kw_only=True):
     """What every call carries; `traceparent` is sent on as the W3C header of that name."""
 
     payment_id: UUID
@@ -131,8 +131,7 @@ class _Request:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChargeRequest(_Request):
+class ChargeRequest(_Request, frozen=True, kw_only=True):
     """`payment_method` is charged, None: what is configured; it is attached to `customer`, if any.
 
     A method of a customer's is charged without the customer: nobody is there to confirm it.
@@ -146,23 +145,20 @@ class ChargeRequest(_Request):
     customer: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureRequest(_Request):
+class CaptureRequest(_Request, frozen=True, kw_only=True):
     """`provider_reference` is the authorization's."""
 
     provider_reference: str
     amount: Money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoidRequest(_Request):
+class VoidRequest(_Request, frozen=True, kw_only=True):
     """`provider_reference` is the authorization's."""
 
     provider_reference: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundRequest(_Request):
+class RefundRequest(_Request, frozen=True, kw_only=True):
     """`provider_reference` is the charge's, or the capture's where there was one."""
 
     refund_id: UUID
@@ -171,8 +167,7 @@ class RefundRequest(_Request):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inquiry(_Request):
+class Inquiry(_Request, frozen=True, kw_only=True):
     """Which earlier call is asked after: its operation, key and amount.
 
     `provider_reference` is what that call was given (capture, void, refund) or what is
@@ -193,8 +188,7 @@ class Inquiry(_Request):
         return self.first_asked_at or _made_at(self.payment_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandingQuery:
+class StandingQuery(Struct, frozen=True, kw_only=True):
     """Which payment is looked at: ours, or whose object the provider names; one of them is given.
 
     `provider_reference` is what is known of its charge or authorization, or as a notification

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar, assert_never
@@ -32,6 +32,7 @@ from payments.outcome import (
 )
 from payments.payment import Provider
 from payments.provider_state import SEVERITY, ProviderCondition, ProviderState
+from payments.record import replace
 from providers.breaker import Breaker, BreakerPolicy, CircuitState, Fault
 from providers.concurrency_limit import ConcurrencyLimit
 from providers.gateway import PROVIDER_FAULTS, Trouble

@@ -8,12 +8,12 @@ of order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from payments.notification import ProviderNotification
+from payments.record import Struct
 
 
 class Verdict(StrEnum):
@@ -30,24 +30,21 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentNotification:
+class PaymentNotification(Struct, frozen=True):
     """An event, and the payment of ours that it names."""
 
     event: ProviderNotification
     payment_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class RefundNotification:
+class RefundNotification(Struct, frozen=True):
     """An event, and the refund of ours that it names."""
 
     event: ProviderNotification
     refund_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceNotification:
+class ReferenceNotification(Struct, frozen=True):
     """An event about an object that names nothing of ours: whose it is, its provider can tell.
 
     `reference` is for `Gateway.look` of the same provider only.

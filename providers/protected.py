@@ -8,9 +8,10 @@ count and a duration, and what goes wrong is a log line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final, TypeVar, assert_never
 
 import structlog
@@ -30,6 +31,7 @@ from payments.outcome import (
     Unresolvable,
 )
 from payments.payment import Provider
+from payments.record import replace
 from payments.standing import Standing
 from providers.breaker import BreakerPolicy
 from providers.gateway import (
@@ -93,6 +95,7 @@ class Protected:
         self._limits = limits
         self._metrics = metrics.provider
         self._tracer = tracer
+        self._in_flight = self._metrics.in_flight.labels(self.name)
         self._slots = asyncio.Semaphore(limits.concurrent_calls_max)
         self.health = Health(
             Provider(self.name), limits.concurrent_calls_max, limits.breaker, clocks
@@ -155,7 +158,8 @@ class Protected:
 
     async def _in_turn(self, ask: Callable[[], Awaitable[AnyT]]) -> AnyT | Deferred:
         try:
-            async with asyncio.timeout(self._limits.turn_s_max):
+            # A place that is free costs no timer.
+            async with asyncio.timeout(self._limits.turn_s_max if self._slots.locked() else None):
                 await self._slots.acquire()
         except TimeoutError:
             return Deferred(NO_CAPACITY, self._limits.no_capacity_retry_s)
@@ -166,29 +170,28 @@ class Protected:
 
     async def _ask(self, operation: str, ask: Callable[[], Awaitable[AnyT]]) -> AnyT | Unknown:
         """The answer, or that it was given up: a gateway's own timeouts should come first."""
+        started = perf_counter()
+        self._in_flight.inc()
         try:
-            with (
-                self._metrics.in_flight.labels(self.name).track_inprogress(),
-                self._metrics.seconds.labels(self.name, operation).time(),
-            ):
-                async with asyncio.timeout(self._limits.call_s_max):
-                    return await ask()
+            async with asyncio.timeout(self._limits.call_s_max):
+                return await ask()
         except TimeoutError:
             return Unknown(Trouble.DEADLINE, "given up at the deadline")
+        finally:
+            self._in_flight.dec()
+            self._metrics.seconds.labels(self.name, operation).observe(perf_counter() - started)
 
-    @contextmanager
-    def _span(self, operation: str, request: AnyQuery) -> Iterator[Span]:
+    def _span(self, operation: str, request: AnyQuery) -> AbstractContextManager[Span]:
         """A client span, in the request's own trace if it names one, else in the current one."""
         attributes = {"payment.id": str(request.payment_id), "payment.provider": self.name}
         if isinstance(request, RefundRequest | Inquiry) and request.refund_id is not None:
             attributes["refund.id"] = str(request.refund_id)
-        with self._tracer.start_as_current_span(
+        return self._tracer.start_as_current_span(
             f"{self.name} {operation}",
             context=remote_parent(request.traceparent) if request.traceparent else None,
             kind=SpanKind.CLIENT,
             attributes=attributes,
-        ) as span:
-            yield span
+        )
 
     def _report(self, span: Span, request: AnyQuery, operation: str, outcome: Ending) -> None:
         name, code, message = _words(outcome)

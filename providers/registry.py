@@ -11,9 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
-
-from opentelemetry.trace import Tracer
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from payments.payment import Provider
 from payments.provider_rules import ProviderRules
@@ -21,8 +19,12 @@ from process.sections import ProviderSection
 from providers import paypal, stripe
 from providers.gateway import Gateway
 from providers.notifications import WebhookSource
-from providers.protected import Limits, Protected
-from telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from providers.protected import Limits, Protected
+    from telemetry.metrics import Metrics
 
 ConfigT = TypeVar("ConfigT", bound=ProviderSection)
 
@@ -87,6 +89,9 @@ async def gateways(
     configs: Mapping[str, ProviderSection], limits: Limits, metrics: Metrics, tracer: Tracer
 ) -> AsyncIterator[Mapping[str, Protected]]:
     """Every provider's gateway by its name, with open connections while the context lasts."""
+    # What protects them costs 8 MB (aiobreaker brings Redis's client): for those who ask providers.
+    from providers.protected import Protected  # noqa: PLC0415
+
     async with AsyncExitStack() as stack:
         opened: dict[str, Protected] = {}
         for each in PROVIDERS:

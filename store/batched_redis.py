@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from store.redis import TIMEOUT_SECONDS
+from store.redis_cluster import ClusterClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,7 +40,7 @@ class RedisAway(Exception):
 class BatchedRedis:
     """Sends commands in shared pipelines, by a task that lives as long as `running()`."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis | ClusterClient) -> None:
         self._client = client
         self._queue: deque[tuple[tuple[Argument, ...], asyncio.Future[object] | None]] = deque()
         self._arrived = asyncio.Event()
@@ -115,6 +116,8 @@ class BatchedRedis:
                 answer.set_result(result)
 
     async def _executed(self, commands: Sequence[tuple[Argument, ...]]) -> list[object]:
+        if isinstance(self._client, ClusterClient):
+            return await self._client.executed(commands)
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)

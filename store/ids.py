@@ -1,10 +1,16 @@
-"""New ids: UUIDv7, strictly increasing within a process, whatever the clock does."""
+"""New ids: UUIDv7, strictly increasing within a process, whatever the clock does.
+
+They are the driver's own UUIDs, as those it reads are: equal to Python's, made at a tenth of the
+price and written as text, which each is some times, at a fortieth.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payments.ids import ID_RESOLUTION_NS, uuid7
+from asyncpg.pgproto import pgproto
+
+from payments.ids import ID_RESOLUTION_NS, uuid7_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,4 +31,9 @@ class IdSource:
     def __call__(self) -> UUID:
         """The next id, later than every one before it."""
         self._last_ns = max(self._clock_ns(), self._last_ns + ID_RESOLUTION_NS)
-        return uuid7(self._last_ns, self._random_bits(62))
+        return pgproto.UUID(uuid7_bits(self._last_ns, self._random_bits(62)).to_bytes(16))
+
+
+def id_of(text: str) -> UUID:
+    """The id that a text is. Raises ValueError."""
+    return pgproto.UUID(text)

@@ -30,8 +30,10 @@ _ADVISORY_LOCK: Final = 0x7061796D656E7473
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 _LOCK_TIMEOUT_ONLINE: Final = "SET lock_timeout = '2s'"
 _ONLINE: Final = "-- Online:"
-# Statements of an online migration hold no function bodies: none has a semicolon within it.
-_STATEMENT_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+# Of an online migration: a query whose rows are the statements to run, one after the other.
+_RUN_EACH: Final = "-- Run each:"
+# Of an online migration: up to a semicolon that ends a line, but for those of a function's body.
+_STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;]|;(?![ \t]*$))+", re.MULTILINE | re.DOTALL)
 # Who gave up lets everybody by that waited behind it, and tries again, for half a minute.
 _TRIES: Final = 12
 _AGAIN_AFTER_S: Final = 0.5
@@ -71,7 +73,7 @@ class Migration:
         """The statements that commit one by one; none if all of them commit together."""
         if not self.up.startswith(_ONLINE):
             return ()
-        return tuple(text.strip() for text in _STATEMENT_END.split(self.up) if text.strip())
+        return tuple(text.strip() for text in _STATEMENT.findall(self.up) if text.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +232,18 @@ async def _apply_online(
     await connection.execute(_LOCK_TIMEOUT_ONLINE)
     try:
         for statement in statements:
-            await _unless_blocked(connection, partial(connection.execute, statement), tries)
+            for each in await _meant(connection, statement):
+                await _unless_blocked(connection, partial(connection.execute, each), tries)
     finally:
         if not connection.is_closed():
             await connection.execute("RESET lock_timeout")
+
+
+async def _meant(connection: "asyncpg.Connection[asyncpg.Record]", statement: str) -> Sequence[str]:
+    """The statement itself, or those that it makes of what it finds."""
+    if not statement.startswith(_RUN_EACH):
+        return (statement,)
+    return [made for (made,) in await connection.fetch(statement)]
 
 
 async def _unless_blocked(

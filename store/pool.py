@@ -7,20 +7,29 @@ disk, whatever the server does for others.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import wraps
-from typing import Final, Literal, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, cast
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
 from process.addresses import TLS_REFUSED, DatabaseAddress, TlsRefused, refuse_alert
+from process.probing import answered_in_tls
+from store.pooled import PooledConnection
 
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class PoolerRefused(OSError):
+    """A pooler is where a session of our own is needed."""
+
+
 REFUSED: Final = (
     *TLS_REFUSED,
+    PoolerRefused,
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -53,12 +62,25 @@ _BY_INDEX: Final = {"enable_seqscan": "off"}
 # A COMMIT that is answered before it is on disk is none to us; what the server waits for beyond
 # that is its operator's matter. For the session, so that no reload changes it.
 _COMMIT_DURABLY: Final = """
-SELECT set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), FALSE)
+SELECT current_setting('statement_timeout')
 FROM pg_settings
-WHERE name = 'synchronous_commit'
+WHERE
+    name = 'synchronous_commit'
+    AND set_config('synchronous_commit', coalesce(nullif(setting, 'off'), 'on'), FALSE) <> ''
 """
+# What a pooler does to the limits of a session: it refuses them, or drops them without a word.
+_NOT_OF_SESSION: Final = "unsupported startup parameter"
+_IS_POOLER: Final = "a pooler stands before the server, which limits no session: name both apart"
+# Which is nobody's limit.
+_OWN_SESSION: Final = {"idle_in_transaction_session_timeout": "0"}
+# With standbys one that takes writes.
+_SESSION_OF: Final = {False: SessionAttribute.any, True: SessionAttribute.read_write}
 # asyncpg's words, which have no class of their own.
 _NO_TLS: Final = "rejected SSL upgrade"
+
+# Source: https://www.postgresql.org/docs/current/protocol-message-formats.html
+_SSL_REQUEST: Final = (8).to_bytes(4) + (80877103).to_bytes(4)
+_PROTOCOL: Final = (196608).to_bytes(4)
 
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 
@@ -66,9 +88,11 @@ _Method = TypeVar("_Method", bound=Callable[..., Awaitable[object]])
 _Single: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class NoPrimary(ConnectionError):
+    """None of the servers takes writes: one has just ceased to, and no other has begun."""
+
+
 class _Session(TypedDict):
-    host: str
-    port: int
     user: str
     password: str
     database: str
@@ -87,21 +111,43 @@ async def connect(
         "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
     }
-    with _told_of_tls():
+    limits |= _BY_INDEX
+    async with _told_why(address):
         return await asyncpg.create_pool(
             min_size=size,
             max_size=size,
-            connection_class=_Connection,
-            init=_commit_durably,
-            timeout=_RECONNECT_TIMEOUT_S,
             command_timeout=_COMMAND_TIMEOUT_S,
-            **_session(address, application_name, limits | _BY_INDEX),
+            **(_pooled(address, limits) if address.is_pooler else _sessions(address)),
+            **_session(address, application_name, {} if address.is_pooler else limits),
         )
 
 
 async def _commit_durably(connection: _Single) -> None:
     """Pin what the server has for its sessions, unless it does not wait for its own disk."""
-    await connection.execute(_COMMIT_DURABLY)
+    limited_to = await connection.fetchval(_COMMIT_DURABLY)
+    if limited_to != _STATEMENT_TIMEOUT:
+        raise PoolerRefused(_IS_POOLER)
+
+
+def _sessions(address: DatabaseAddress) -> dict[str, Any]:
+    """How connections are made where a session is ours."""
+
+    async def opened(*_: object, **options: Any) -> _Single:  # noqa: ANN401 - asyncpg's
+        return await _opened(address, _RECONNECT_TIMEOUT_S, **options)
+
+    return {"connection_class": _Connection, "init": _commit_durably, "connect": opened}
+
+
+def _pooled(address: DatabaseAddress, limits: Mapping[str, str]) -> dict[str, Any]:
+    """How connections are made through a pooler."""
+
+    async def limited(*_: object, **options: Any) -> PooledConnection:  # noqa: ANN401 - asyncpg's
+        opened = await _opened(address, _RECONNECT_TIMEOUT_S, **options)
+        assert isinstance(opened, PooledConnection), "it is what was asked for"
+        await opened.limit(limits)
+        return opened
+
+    return {"connection_class": _PooledConnection, "connect": limited}
 
 
 async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -116,8 +162,10 @@ async def connect_single(
     address: DatabaseAddress, *, application_name: str, timeout_s: float = _CONNECT_TIMEOUT_S
 ) -> _Single:
     """Open a connection without the pool's limits: an index may take its time."""
-    with _told_of_tls():
-        return await asyncpg.connect(timeout=timeout_s, **_session(address, application_name, {}))
+    async with _told_why(address):
+        return await _opened(
+            address, timeout_s, **_session(address, application_name, _OWN_SESSION)
+        )
 
 
 @contextmanager
@@ -144,25 +192,46 @@ async def long_reading(
         "lock_timeout": LOCK_TIMEOUT,
         "idle_in_transaction_session_timeout": "0",
     }
-    with _told_of_tls():
-        connection = await asyncpg.connect(**_session(address, application_name, limits))
+    async with _told_why(address):
+        connection = await _opened(
+            address, _CONNECT_TIMEOUT_S, **_session(address, application_name, limits)
+        )
     try:
         yield connection
     finally:
         await connection.close()
 
 
+async def _opened(address: DatabaseAddress, timeout_s: float, **options: Any) -> _Single:  # noqa: ANN401 - asyncpg's
+    """A session with the server that takes writes; each has its share of the time.
+
+    Raises what waiting does not mend, or why one of them could not be asked.
+    """
+    servers = address.servers
+    failure: BaseException = NoPrimary(f"none of {len(servers)} servers takes writes")
+    for host, port in servers:
+        try:
+            return await asyncpg.connect(
+                host=host, port=port, timeout=timeout_s / len(servers), **options
+            )
+        except asyncpg.TargetServerAttributeNotMatched:
+            continue
+        except AWAY as error:
+            if isinstance(error, REFUSED):
+                raise
+            failure = error
+    raise failure
+
+
 def _session(address: DatabaseAddress, application_name: str, limits: dict[str, str]) -> _Session:
     return _Session(
-        host=address.host,
-        port=address.port,
         user=address.user,
         password=address.password,
         database=address.database,
         ssl=_ssl(address),
         # What asyncpg would look for in the environment, as libpq does.
         direct_tls=False,
-        target_session_attrs=SessionAttribute.any,
+        target_session_attrs=_SESSION_OF[bool(address.standbys)],
         server_settings={"application_name": application_name, "timezone": "UTC", **limits},
     )
 
@@ -178,18 +247,34 @@ def _ssl(address: DatabaseAddress) -> ssl.SSLContext | Literal["disable", "prefe
     return context
 
 
-@contextmanager
-def _told_of_tls() -> Iterator[None]:
-    """Raise TlsRefused for what is neither a server that is away nor an error of Postgres."""
+@asynccontextmanager
+async def _told_why(address: DatabaseAddress) -> AsyncIterator[None]:
+    """Raise TlsRefused, or PoolerRefused, for what is neither away nor an error of Postgres."""
     try:
         yield
+    except asyncpg.ProtocolViolationError as error:
+        if _NOT_OF_SESSION in str(error):
+            raise PoolerRefused(_IS_POOLER) from error
+        raise
     except ssl.SSLError as error:
         refuse_alert(error)
         raise
-    except ConnectionError as error:
+    except (ConnectionError, asyncpg.ConnectionDoesNotExistError) as error:
         if _NO_TLS in str(error):
             raise TlsRefused("the server does not speak TLS") from error
+        await _refuse_plain(address)
         raise
+
+
+async def _refuse_plain(address: DatabaseAddress) -> None:
+    """Raise TlsRefused if whoever hung up on us in the clear answers in TLS."""
+    if address.sslmode != "disable" or address.host.startswith("/"):
+        return
+    # Not a password: what comes back says only that somebody is there.
+    said = b"user\0" + address.user.encode() + b"\0\0"
+    greeting = (len(said) + 8).to_bytes(4) + _PROTOCOL + said
+    if await answered_in_tls(address.host, address.port, _SSL_REQUEST, b"S", greeting):
+        raise TlsRefused("the server wants TLS, and PostgreSQL's sslmode is disable")
 
 
 def _or_gone(method: _Method) -> _Method:
@@ -225,3 +310,13 @@ class _Connection(asyncpg.Connection):
     fetch = _or_gone(asyncpg.Connection.fetch)
     fetchrow = _or_gone(asyncpg.Connection.fetchrow)
     fetchval = _or_gone(asyncpg.Connection.fetchval)
+
+
+class _PooledConnection(PooledConnection):
+    """The same, where a pooler has the sessions."""
+
+    execute = _or_gone(PooledConnection.execute)
+    executemany = _or_gone(PooledConnection.executemany)
+    fetch = _or_gone(PooledConnection.fetch)
+    fetchrow = _or_gone(PooledConnection.fetchrow)
+    fetchval = _or_gone(PooledConnection.fetchval)

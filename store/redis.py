@@ -2,14 +2,20 @@
 
 Who relies on Redis for nothing asks with a short timeout and without retries, and goes on
 without it; who blocks on a stream bounds that itself. With sentinels each connection is made to
-whom they call the master then.
+whom they call the master then. Of a cluster each key is asked for where it is: no command and no
+script of ours needs two.
 """
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
-from redis.asyncio import Connection, ConnectionPool, Redis, UnixDomainSocketConnection
+from redis.asyncio import (
+    Connection,
+    ConnectionPool,
+    Redis,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,14 +23,23 @@ from redis.exceptions import (
     AuthenticationError,
     NoPermissionError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from process.addresses import TLS_REFUSED, RedisAddress, refuse_alert
+from process.addresses import TLS_REFUSED, RedisAddress, TlsRefused, refuse_alert
+from process.probing import answered, speaks_tls
+from store.redis_cluster import ClusterClient
 
-AWAY: Final = (RedisError, OSError)
-REFUSED: Final = (*TLS_REFUSED, AuthenticationError, NoPermissionError)
+AWAY: Final = (RedisError, RedisClusterException, OSError)
+
+
+class ClusterRefused(RedisError):
+    """A cluster where one server is needed, or the reverse."""
+
+
+REFUSED: Final = (*TLS_REFUSED, AuthenticationError, NoPermissionError, ClusterRefused)
 
 # Long for a server on the same network, short for a client who waits for a payment.
 TIMEOUT_SECONDS: Final = 0.25
@@ -45,6 +60,9 @@ def client(
 ) -> Redis:
     """A client that fails rather than wait for longer than that for an answer."""
     options = _options(timeout_s)
+    if address.cluster:
+        # It has the methods that we use, which their types do not say.
+        return cast("Redis", ClusterClient(address, **options, decode_responses=decode_responses))
     return Redis.from_pool(_pool(address, options, decode_responses=decode_responses))
 
 
@@ -65,14 +83,60 @@ def connection(address: RedisAddress, *, client_name: str) -> Connection:
     return made
 
 
-async def refuse_wrong_credentials(opened: Redis) -> None:
-    """Raise what is REFUSED if Redis answers and refuses us; one that is away is no matter."""
+async def refuse_wrong_credentials(
+    opened: Redis | ClusterClient, *, may_be_cluster: bool = False
+) -> None:
+    """Raise what is REFUSED if Redis answers and refuses us; one that is away is no matter.
+
+    A cluster is refused where one server is needed, and where we were told of none.
+    """
+    if isinstance(opened, ClusterClient):
+        if not may_be_cluster:
+            raise ClusterRefused("the mirrored streams need one server, and this is a cluster")
+        await _refuse_cluster(opened)
+        return
     try:
         await opened.ping()
+        if await _is_of_cluster(opened):
+            raise ClusterRefused("the server is one of a cluster, and we are not told so")
     except REFUSED:
         raise
     except AWAY as error:
         _refuse_tls(error)
+        await _refuse_what_is_spoken(opened.connection_pool.connection_kwargs["address"])
+
+
+async def _is_of_cluster(opened: Redis) -> bool:
+    try:
+        return bool((await opened.info("cluster")).get("cluster_enabled"))
+    except NoPermissionError:  # it is not needed for anything else
+        return False
+
+
+async def _refuse_cluster(opened: ClusterClient) -> None:
+    """What redis-py says of the first server that it asks, it says of none."""
+    try:
+        await opened.initialize()
+    except RedisClusterException as error:
+        cause = error.__cause__
+        if isinstance(cause, REFUSED):
+            raise cause from error
+        if isinstance(cause, RedisClusterException):
+            raise ClusterRefused("the server is none of a cluster") from error
+        _refuse_tls(cause)
+    except AWAY as error:
+        _refuse_tls(error)
+
+
+async def _refuse_what_is_spoken(address: RedisAddress) -> None:
+    """Raise TlsRefused if it is there, and speaks TLS where we do not, or the reverse."""
+    if address.host.startswith("/") or address.sentinels is not None:
+        return
+    if address.tls is None:
+        if await speaks_tls(address.host, address.port):
+            raise TlsRefused("the server speaks TLS, and we are told to do without")
+    elif await answered(address.host, address.port, b"PING\r\n", 1) in {b"+", b"-"}:
+        raise TlsRefused("the server does not speak TLS")
 
 
 def _refuse_tls(error: BaseException | None) -> None:

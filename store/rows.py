@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from payments.account import Account, AccountStatus
-from payments.attempt import AttemptResult
+from payments.attempt import Attempt, AttemptResult
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.dispute import Dispute
 from payments.events import Event
@@ -31,7 +31,9 @@ from payments.reconciliation.breaks import Resolution, TrackedBreak
 from payments.reconciliation.differences import Break, BreakType, Kind
 from payments.refund import Refund, RefundOrigin, RefundStatus
 from payments.standing import DisputeKind, DisputeState
+from payments.webhook_endpoint import EndpointState, WebhookEndpoint
 from store.queries import queries
+from store.read.audit_log import AuditEntry, Signature
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -80,13 +82,21 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, Get]]] = {
     Refund: {**_AMOUNT, **_within("progress", Progress)},
     Dispute: _AMOUNT,
     LedgerTransfer: _within("entry", Entry),
-    AttemptResult: {"id": attrgetter("attempt_id")},
+    # It follows from what the attempt is for: what does not is kept.
+    Attempt: {"provider_key": lambda attempt: attempt.kept_key},
+    AttemptResult: {
+        "id": attrgetter("attempt.id"),
+        "payment_id": attrgetter("attempt.payment_id"),
+        "subject_id": attrgetter("attempt.subject_id"),
+    },
     Event: {
         "payment_id": attrgetter("payment.id"),
         "tenant_id": attrgetter("payment.tenant_id"),
         "version": attrgetter("payment.version"),
         "sequence": lambda event: event.payment.sequence if event.is_public else None,
     },
+    # An array of arrays would be taken for one of their elements.
+    WebhookEndpoint: {"event_types": lambda endpoint: ",".join(endpoint.event_types)},
     DeadLetter: {
         "topic": attrgetter("source.topic"),
         "message_partition": attrgetter("source.partition"),
@@ -95,6 +105,7 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, Get]]] = {
         "message_value": attrgetter("source.value"),
         "message_headers": lambda letter: orjson.dumps(dict(letter.source.headers)).decode(),
     },
+    AuditEntry: _within("signature", Signature),
     OperatorAction: {"detail": lambda action: orjson.dumps(dict(action.detail)).decode()},
     RecordedNotification: {
         "provider": attrgetter("event.provider"),
@@ -150,6 +161,28 @@ def payment_method_from(row: Record) -> PaymentMethod:
         reference=row["reference"],
         customer_reference=row["customer_reference"],
         state=PaymentMethodState(row["state"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+    )
+
+
+def webhook_endpoint_from(row: Record) -> WebhookEndpoint:
+    """A webhook endpoint, from all its columns."""
+    return WebhookEndpoint(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        url=row["url"],
+        event_types=tuple(row["event_types"]),
+        api_version=row["api_version"],
+        description=row["description"],
+        state=EndpointState(row["state"]),
+        disabled_reason=row["disabled_reason"],
+        key_id=row["key_id"],
+        secret_number=row["secret_number"],
+        previous_key_id=row["previous_key_id"],
+        previous_secret_until=row["previous_secret_until"],
+        changed_by=row["changed_by"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         version=row["version"],

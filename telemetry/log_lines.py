@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Some ten thousand lines: what a busy process says while a disk hiccups for seconds.
 _WAITING_BYTES_MAX: Final = 8 * 1024 * 1024
+# From one write to the next: to wake the thread costs more than to write a line.
+_GATHER_S: Final = 0.05
 # In one write: what a pipe holds, so that a failure loses few and a flush sees progress.
 _WRITE_BYTES_MAX: Final = 64 * 1024
 
@@ -41,6 +43,8 @@ class LogLines:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0  # of those that are being written, too
         self._waiting_bytes_max = waiting_bytes_max
+        self._is_asleep = False  # until there is a line
+        self._flushing = 0
         # Reentrant, so that a signal's handler may log in the middle of a line.
         self._changed = threading.Condition(threading.RLock())
         # A daemon: a write that hangs keeps nobody from ending.
@@ -54,16 +58,22 @@ class LogLines:
                 return
             self._waiting.append(line)
             self._waiting_bytes += len(line)
-            self._changed.notify_all()
+            if self._is_asleep:
+                self._is_asleep = False
+                self._changed.notify_all()
 
     def flush(self, within_s: float) -> None:
         """Return when all is written or lost, or after that time."""
         with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._waiting_bytes, within_s)
+            self._flushing -= 1
 
     def _write_for_ever(self) -> None:
         while True:
             with self._changed:
+                self._is_asleep = not self._waiting
                 self._changed.wait_for(lambda: self._waiting)
                 lines, self._waiting = self._waiting, []
             for chunk in _chunks(lines):
@@ -75,6 +85,8 @@ class LogLines:
                     self._changed.notify_all()
                 if untold:
                     self._tell(untold)
+            with self._changed:
+                self._changed.wait_for(lambda: self._flushing, _GATHER_S)
 
     def _lost_of(self, lines: bytes) -> int:
         """Write them; how many were lost."""

@@ -71,13 +71,18 @@ _OPTIONAL: Final[Mapping[str, Mapping[str, Json]]] = {
 _SPECIAL: Final[Mapping[str, Mapping[str, Json]]] = {
     "ce_sequence": {
         "type": "string",
-        "pattern": "^[1-9][0-9]*$",
-        "description": "Counts the payment's messages 1, 2, 3 ... without a gap.",
+        "pattern": "^[0-9]*[1-9][0-9]*$",
+        "description": "Counts the payment's messages 1, 2, 3 ... without a gap, with zeros in "
+        "front up to ten digits; older messages, and Debezium's, have none.",
+    },
+    "ce_sequencetype": {
+        "const": "Integer",
+        "description": "How ce_sequence is to be read; absent where that has no zeros in front.",
     },
     "ce_causationid": {**_UUID, "description": "The event that asked for the work, if one did."},
 }
 # Work that is due by the clock was caused by no event; every event has its number.
-_ALWAYS: Final = frozenset({"ce_sequence"})
+_ALWAYS: Final = frozenset({"ce_sequence", "ce_sequencetype"})
 
 
 def document(providers: Sequence[str]) -> dict[str, Json]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
-from process.addresses import KafkaAddress, SaslPassword, SaslToken
+from process.addresses import KafkaAddress, SaslClient, SaslPassword, SaslToken
 from topics.kafka_security import TokenFile
+from topics.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
@@ -23,5 +24,7 @@ def credentials(address: KafkaAddress) -> CredentialsT | None:
             )
         case SaslToken(file):
             return OAuthCredentials(oauth_cb=TokenFile(file), ssl_context=context)
+        case SaslClient() as client:
+            return OAuthCredentials(oauth_cb=TokenEndpoint(client), ssl_context=context)
         case None:
             return None if context is None else SSLCredentials(context)

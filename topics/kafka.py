@@ -4,6 +4,7 @@ Every client is told an address and who it is; what else it is told, its user de
 commits an offset by the clock: what is done is committed, and nothing else.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import timedelta
 from typing import Final, TypedDict
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -26,7 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
-from process.addresses import KafkaAddress, SaslToken
+from process.addresses import KafkaAddress, SaslClient, SaslToken
 from topics.kafka_security import REFUSED, connection, hang_up, secured
 from topics.names import TOPICS, Topic
 
@@ -38,6 +39,8 @@ _REPLICAS_WANTED: Final = 3
 # A killed worker's partitions move on after this; Faust's default is a minute.
 _SESSION_TIMEOUT_S: Final = 10.0
 _COMMIT_INTERVAL_S: Final = 1.0
+_LOOK_AGAIN_S: Final = 0.05
+_LOOKS_MAX: Final = 100
 
 
 class TopicMissing(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
@@ -122,7 +125,7 @@ async def telling_why(address: KafkaAddress) -> AsyncIterator[None]:
 
     Of a token it does not even know: that is asked beforehand.
     """
-    if isinstance(address.sasl, SaslToken):
+    if isinstance(address.sasl, SaslToken | SaslClient):
         await _ask_why(address)
     try:
         yield
@@ -186,9 +189,13 @@ def _reached(address: KafkaAddress) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A topic that exists with another number of partitions than declared."""
+    """A topic that exists with another number of partitions than declared, or fewer replicas.
+
+    `what` is `partitions` or `replicas`; so many are wanted, where the cluster can have them.
+    """
 
     topic: str
+    what: str
     declared: int
     actual: int
 
@@ -241,10 +248,43 @@ def _new_topic(topic: Topic, replicas: int) -> NewTopic:
 async def _mismatches(
     admin: AIOKafkaAdminClient, topics: tuple[Topic, ...]
 ) -> tuple[Mismatch, ...]:
-    described = await admin.describe_topics([topic.name for topic in topics])
-    actual = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    return tuple(
-        Mismatch(topic.name, topic.partitions, actual[topic.name])
-        for topic in topics
-        if actual.get(topic.name, 0) not in {0, topic.partitions}
-    )
+    described = await _replicas(admin, [topic.name for topic in topics])
+    wanted = min(_REPLICAS_WANTED, len((await admin.describe_cluster())["brokers"]))
+    mismatches = []
+    for topic in topics:
+        replicas = described.get(topic.name)
+        if not replicas:
+            continue
+        if len(replicas) != topic.partitions:
+            each = Mismatch(topic.name, "partitions", topic.partitions, len(replicas))
+            mismatches.append(each)
+        if min(replicas) < wanted:
+            mismatches.append(Mismatch(topic.name, "replicas", wanted, min(replicas)))
+    return tuple(mismatches)
+
+
+async def _replicas(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, list[int]]:
+    """How many each partition has; of a topic that was just made a broker knows a moment later."""
+    found: dict[str, list[int]] = {}
+    for _ in range(_LOOKS_MAX):
+        found = {
+            topic["topic"]: [len(each["replicas"]) for each in topic["partitions"]]
+            for topic in await admin.describe_topics([*names])
+        }
+        if all(found.get(name) for name in names):
+            break
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    return found
+
+
+async def grow(address: KafkaAddress, topics: Iterable[Topic]) -> bool:
+    """Give topics as many partitions as they are declared with; whether we may.
+
+    Raises aiokafka's `KafkaError`.
+    """
+    wanted = {topic.name: NewPartitions(topic.partitions) for topic in topics}
+    async with administration(address) as admin:
+        with suppress(ClusterAuthorizationFailedError, TopicAuthorizationFailedError):
+            await admin.create_partitions(wanted)
+            return True
+    return False

@@ -27,11 +27,15 @@ from aiokafka.protocol.metadata import MetadataRequest
 from process.addresses import (
     TLS_REFUSED,
     KafkaAddress,
+    SaslClient,
     SaslPassword,
     SaslToken,
     Tls,
+    TlsRefused,
     refuse_alert,
 )
+from process.probing import answered, speaks_tls
+from topics.token_endpoint import TokenEndpoint
 
 # What neither waiting nor another broker of the cluster mends.
 REFUSED: Final = (
@@ -48,6 +52,13 @@ _CONNECT_SECONDS_MAX: Final = 5.0
 _HANG_UP_SECONDS_MAX: Final = 1.0
 # It is on its way when the connection ends.
 _ALERT_SECONDS_MAX: Final = 1.0
+
+
+# ApiVersions 0, which is answered to whoever asks: its number, its version, what it is called here,
+# and nobody's name. The answer begins with its length and with what it was called.
+_ASKED: Final = b"tls?"
+_ASKING_VERSIONS: Final = (10).to_bytes(4) + b"\x00\x12\x00\x00" + _ASKED + b"\xff\xff"
+_ANSWER_HEAD: Final = 8
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
@@ -73,13 +84,16 @@ def secured(address: KafkaAddress) -> dict[str, object]:
                 "sasl_plain_password": password,
             }
         case SaslToken(file):
-            options |= {
-                "sasl_mechanism": "OAUTHBEARER",
-                "sasl_oauth_token_provider": TokenFile(file),
-            }
+            options |= _oauth(TokenFile(file))
+        case SaslClient() as client:
+            options |= _oauth(TokenEndpoint(client))
         case None:
             pass
     return options | {"security_protocol": security_protocol(address)}
+
+
+def _oauth(provider: AbstractTokenProvider) -> dict[str, object]:
+    return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
 
 
 def security_protocol(address: KafkaAddress) -> str:
@@ -93,18 +107,24 @@ async def connection(address: KafkaAddress, client_id: str) -> AIOKafkaConnectio
     refusals = []
     for host, port in address.servers:
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
-                opened = await create_conn(host, port, client_id=client_id, **secured(address))
-                if isinstance(address.sasl, SaslToken):
-                    await _refuse_token(opened)
-                return opened
+            return await connection_to((host, port), address, client_id)
         except REFUSED:
             raise
         except (KafkaError, OSError) as error:  # a timeout is one
-            if address.tls is not None:
-                await _refuse_alert(host, port, address.tls)
+            await _refuse_what_is_spoken(host, port, address.tls)
             refusals.append(f"{host}:{port}: {error!r}")
     raise ConnectionError(f"no broker answers ({'; '.join(refusals)})")
+
+
+async def connection_to(
+    broker: tuple[str, int], address: KafkaAddress, client_id: str
+) -> AIOKafkaConnection:
+    """To this one, as to any of its cluster. Raises aiokafka's `KafkaError`, or OSError."""
+    async with asyncio.timeout(_CONNECT_SECONDS_MAX):
+        opened = await create_conn(*broker, client_id=client_id, **secured(address))
+        if isinstance(address.sasl, SaslToken | SaslClient):
+            await _refuse_token(opened)
+        return opened
 
 
 async def hang_up(opened: AIOKafkaConnection) -> None:
@@ -123,6 +143,16 @@ async def _refuse_token(opened: AIOKafkaConnection) -> None:
     if not is_in:
         await hang_up(opened)
         raise SaslAuthenticationFailed("the token is not taken")
+
+
+async def _refuse_what_is_spoken(host: str, port: int, tls: Tls | None) -> None:
+    """Raise TlsRefused where it is TLS that keeps us out, or that we do without it."""
+    if tls is not None:
+        await _refuse_alert(host, port, tls)
+        if (await answered(host, port, _ASKING_VERSIONS, _ANSWER_HEAD)).endswith(_ASKED):
+            raise TlsRefused(f"{host}:{port} does not speak TLS")
+    elif await speaks_tls(host, port):
+        raise TlsRefused(f"{host}:{port} speaks TLS, and we are told to do without")
 
 
 async def _refuse_alert(host: str, port: int, tls: Tls) -> None:

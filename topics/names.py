@@ -48,6 +48,7 @@ class Does(Enum):
     DEAD_LETTERS = auto()  # files what is on the topic of dead letters
     SCHEDULE = auto()  # wakes what is due, and keeps house
     NOTIFICATIONS = auto()  # takes what providers post
+    DELIVERIES = auto()  # posts events to tenants' webhook endpoints
 
 
 # Nobody waits at the other end of a claim: gathered for 20 ms, a tenth to a fifth more payments
@@ -60,8 +61,9 @@ class WorkStage:
     """One stage: a process of its own, and a consumer group where a topic brings its work.
 
     It `does` provider work, for messages of a type, or something else; `agents/__main__.py`
-    composes it. When it is busy its commits are `pace_s` seconds apart at the least. Metrics, dead
-    letters and the consumer group know it by `name`, the command line also by `alias`. One that
+    composes it. When it is busy its commits are `pace_s` seconds apart at the least, and its looks
+    for messages `gather_s`. Metrics, dead letters and the consumer group know it by `name`, the
+    command line also by `alias`. One that
     `listens` takes requests, where some can reach it and nobody else need: it stops with what lets
     work in, and is no part of `python -m agents all`.
     """
@@ -70,6 +72,7 @@ class WorkStage:
     does: WorkType | Does
     topic: Topic | None = None
     pace_s: float = _PACE_S
+    gather_s: float = 0.0
     alias: str = ""
     listens: bool = False
 
@@ -93,6 +96,8 @@ STAGES: Final = (
     # No provider minds when its webhook is answered: most tell what is known, and cost but the
     # commit.
     WorkStage("webhooks", Does.NOTIFICATIONS, pace_s=0.1, alias="notifications", listens=True),
+    # A webhook is some milliseconds old when it is sent; each look costs us, and the broker more.
+    WorkStage("deliver", Does.DELIVERIES, EVENTS, gather_s=0.05),
 )
 
 

@@ -27,6 +27,7 @@ _LAG_SECONDS_MAX: Final = 60.0
 # Of our own; how far others are is their affair.
 _GROUPS: Final = frozenset(groups_of())
 _SLOTS: Final = slots_of()
+_NOT_READ: Final = frozenset({GroupState.STOPPED, GroupState.UNKNOWN})
 _NO_SLOT: Final = "does not exist"
 
 
@@ -55,9 +56,9 @@ class Quiescence:
             return (*in_flight, *behind)
         report = await self.exporter.refresh()
         lagging = [
-            Violation(f"group {each.group}", f"has {each.messages} messages to acknowledge")
+            Violation(f"group {each.group}", f"has {_told(each)} messages to acknowledge")
             for each in _stages(report)
-            if each.messages
+            if each.messages != 0
         ]
         away = [Violation(each.source, each.reason) for each in report.unavailable]
         return (*lagging, *away)
@@ -86,11 +87,11 @@ def lag_result(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckRes
     groups = [
         Violation(
             f"group {each.group}",
-            f"is {each.state.value}, {each.messages} messages and {each.seconds or 0:.0f} s behind",
+            f"is {each.state.value}, {_told(each)} messages and {each.seconds or 0:.0f} s behind",
         )
         for each in _stages(report)
-        if each.messages
-        and (each.state is GroupState.STOPPED or (each.seconds or 0) > _LAG_SECONDS_MAX)
+        if each.messages != 0
+        and (each.state in _NOT_READ or (each.seconds or 0) > _LAG_SECONDS_MAX)
     ]
     slots = [
         Violation(f"slot {each.slot}", f"has no reader, its WAL is {each.wal_status}")
@@ -105,6 +106,10 @@ def lag_result(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckRes
 
 def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:
     return tuple(each for each in report.groups if each.group in _GROUPS)
+
+
+def _told(group: GroupLag) -> str:
+    return "nobody knows how many" if group.messages is None else str(group.messages)
 
 
 def _how_far(reached: int | None, position: int) -> str:

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from topics.names import PUBLIC_TOPICS, SLOTS, TOPICS
+from verify.archive import read_archive
 from verify.database import read_baseline
 from verify.invariants import CheckResult
 from verify.messages import compare
@@ -24,6 +25,7 @@ from verify.quiescence import Quiescence, lag_result
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from lag import LagExporter
     from verify.database import Baseline, Connection
@@ -53,18 +55,26 @@ class Verification:
 
 
 async def verified(
-    sources: Sources, *, outbox_retention_s: float, wait_s: float | None
+    sources: Sources,
+    *,
+    outbox_retention_s: float,
+    wait_s: float | None,
+    archive: Path | None = None,
 ) -> Verification:
     """Check every invariant, at first waiting up to `wait_s` for quiescence, unless it is None.
+
+    History that was archived is read from the folder `archive`.
 
     Raises what asyncpg raises, and nothing else.
     """
     quiescence = Quiescence(sources.connection, sources.exporter)
     restless = () if wait_s is None else await quiescence.within(wait_s)
+    archived = await read_archive(sources.connection, archive)
     baseline = await read_baseline(sources.connection, outbox_retention_s=outbox_retention_s)
     behind = await quiescence.relays_reached(baseline.written)
     results = [
         *baseline.results,
+        *archived,
         *await _compared(sources, baseline, behind),
         *await _charged(sources, baseline),
         lag_result(await sources.exporter.refresh(), behind),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import faust
 
+from agents.consumer.transport import reading_committed
 from topics.faust_credentials import credentials
 from topics.kafka import faust_options
 
@@ -33,13 +34,17 @@ _NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a stage reads, and as which member of its consumer group, if it is a named one."""
+    """What a stage reads, and as which member of its consumer group, if it is a named one.
+
+    It looks for messages every `gather_s` seconds at the most.
+    """
 
     stage: str
     group: str
     topic: str
     kafka: KafkaAddress
     member: str | None
+    gather_s: float = 0.0
 
 
 def build(
@@ -62,6 +67,7 @@ def build(
         # What waits for a provider must hold up no rebalance and no stop: it comes again.
         stream_wait_empty=False,
     )
+    app.transport = reading_committed(app, subscription.gather_s)
     topic = app.topic(subscription.topic, key_serializer="raw", value_serializer="raw")
 
     async def agent(stream: StreamT[bytes]) -> None:

@@ -34,7 +34,7 @@ class Delivery:
 
 def delivered(event: EventT[bytes]) -> Delivery:
     """The event, read."""
-    headers = {name: value or b"" for name, value in (event.headers or {}).items()}
+    headers = {name: said for name, said in (event.headers or {}).items() if said is not None}
     received = event.message
     texts = {name: storable(value.decode("utf-8", "replace")) for name, value in headers.items()}
     source = SourceMessage(

@@ -113,6 +113,7 @@ class Stage:
         self._lane_max = lane_max
         self._is_paused = False
         self._metrics.paused.labels(handler.stage).set(0)
+        self._metrics.begin(handler.stage, DeadLetterReason)
         self._acknowledger = Acknowledger()
         self._turns = KeyOrder()
         self._lanes: dict[str, Lane] = {}
@@ -160,6 +161,7 @@ class Stage:
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
             self._lanes[name] = Lane(self._lane_max)
+            self._metrics.left.labels(self._handler.stage, name)
             work = self._work(name, self._lanes[name])
             self._tasks.create_task(work, name=f"{self._handler.stage}-{name}")
         return self._lanes[name]

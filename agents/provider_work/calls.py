@@ -20,6 +20,7 @@ import structlog
 from agents.durably import submit_durably
 from agents.provider_work.provider_stage import ask, inquire, settling
 from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown, Unresolvable
+from payments.record import Struct
 from providers.health import circuit_of
 from store.write.group_commit import Submission
 from telemetry.tracing import current_traceparent, remote_parent
@@ -51,8 +52,7 @@ _HELD_S: Final = 1.0
 _BEHIND_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What an attempt ended in, and whether it ended with the question about an earlier one."""
 
     outcome: Outcome
@@ -82,7 +82,9 @@ class ProviderCalls:
         # Attempts with an answer that is not recorded yet, and that take up no room.
         self._behind: set[UUID] = set()
         self._changed = asyncio.Event()
+        tools.metrics.stage.begin_work(stage)
         self._gauge = tools.metrics.stage.in_flight.labels(stage)
+        self._seconds = tools.metrics.stage.handler_seconds.labels(stage)
         for name, gateway in tools.gateways.items():
             allowed = tools.metrics.stage.calls_allowed.labels(stage, name)
             allowed.set_function(partial(_allowed, gateway.health))
@@ -168,8 +170,7 @@ class ProviderCalls:
                 recording.cancel()
             log.info("attempt settled", stage=stage, outcome=kind, number=claimed.attempt.number)
         self._tools.metrics.stage.processed.labels(stage, kind).inc()
-        seconds = perf_counter() - started
-        self._tools.metrics.stage.handler_seconds.labels(stage).observe(seconds)
+        self._seconds.observe(perf_counter() - started)
 
     async def _recorded(self, claimed: Claimed, answer: Answer, source: SourceMessage) -> str:
         """Record the outcome, or that nobody knows it; the name of what was recorded."""
@@ -189,15 +190,23 @@ class ProviderCalls:
         return "unrecorded"
 
     async def _locked(self, claimed: Claimed) -> Answer:
-        async with self._tools.locks.held(claimed.attempt.refund_id or claimed.payment.id) as ours:
+        attempt, locks = claimed.attempt, self._tools.locks
+        subject_id = attempt.refund_id or attempt.payment_id
+        if attempt.number == 1:
+            with locks.shown(subject_id):
+                return await self._answered(claimed)
+        async with locks.held(subject_id) as ours:
             if not ours:
                 return Answer(Deferred("locked_elsewhere", _LOCKED_RETRY_S))
-            try:
-                return await self._asked(self._tools.gateways[claimed.attempt.provider], claimed)
-            except Exception as error:
-                # A bug between us and the provider: it may have been asked, so nobody knows.
-                log.exception("a provider call failed")
-                return Answer(Unknown("internal_error", type(error).__name__))
+            return await self._answered(claimed)
+
+    async def _answered(self, claimed: Claimed) -> Answer:
+        try:
+            return await self._asked(self._tools.gateways[claimed.attempt.provider], claimed)
+        except Exception as error:
+            # A bug between us and the provider: it may have been asked, so nobody knows.
+            log.exception("a provider call failed")
+            return Answer(Unknown("internal_error", type(error).__name__))
 
     async def _asked(self, gateway: Gateway, claimed: Claimed) -> Answer:
         if claimed.attempt.inquiry:

@@ -49,13 +49,21 @@ class Principal:
     tenant_id: str
     actor: str
     scopes: frozenset[str]
+    # The key that was sent; None where none is needed.
+    key_id: str | None = None
 
 
 class Authenticator(Protocol):
-    """Finds out who asks."""
+    """Finds out who asks; where no key is asked for everyone is the same one."""
+
+    asks_for_keys: bool
 
     async def principal(self, authorization: str | None) -> Principal:
         """Who an `Authorization` header's value names. Raises Problem (401)."""
+        ...
+
+    async def holder(self, key_id: str) -> Principal:
+        """Whose key that is, for who has shown it before. Raises Problem (401)."""
         ...
 
 
@@ -77,12 +85,18 @@ def new_secret() -> NewSecret:
 class Open:
     """Everyone is the one tenant and may do everything: for a developer's own machine."""
 
+    asks_for_keys = False
+
     def __init__(self) -> None:
         scopes = frozenset(scope.value for scope in Scope)
         self._principal = Principal(OPEN_TENANT, "open", scopes)
 
     async def principal(self, authorization: str | None) -> Principal:  # noqa: ARG002 - the protocol's
         """The one tenant, whatever was sent."""
+        return self._principal
+
+    async def holder(self, key_id: str) -> Principal:  # noqa: ARG002 - likewise
+        """The same."""
         return self._principal
 
 
@@ -95,6 +109,8 @@ class _Known:
 
 class ApiKeys:
     """Keys as they are stored; `find` reads one, `now` is the wall clock, `monotonic` the other."""
+
+    asks_for_keys = True
 
     def __init__(
         self,
@@ -116,14 +132,20 @@ class ApiKeys:
         sent = _BEARER.fullmatch(authorization)
         if sent is None:
             raise _refused()
-        known = self._believed(sent[1]) or await self._looked_up(sent[1])
-        if (
-            known is None
-            or not hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2]))
-            or not known.key.is_valid_at(self._now())
-        ):
+        known = await self._valid(sent[1])
+        if not hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2])):
             raise _refused()
         return known.principal
+
+    async def holder(self, key_id: str) -> Principal:
+        """Whose key this is, as long as it is valid. Raises Problem (401)."""
+        return (await self._valid(key_id)).principal
+
+    async def _valid(self, key_id: str) -> _Known:
+        known = self._believed(key_id) or await self._looked_up(key_id)
+        if known is None or not known.key.is_valid_at(self._now()):
+            raise _refused()
+        return known
 
     def _believed(self, key_id: str) -> _Known | None:
         known = self._known.get(key_id)
@@ -156,7 +178,7 @@ def _remember(table: OrderedDict[str, ValueT], key_id: str, value: ValueT) -> No
 
 
 def _principal_of(key: ApiKey) -> Principal:
-    return Principal(key.tenant_id, f"{key.name} ({key.id})", key.scopes)
+    return Principal(key.tenant_id, f"{key.name} ({key.id})", key.scopes, key.id)
 
 
 def _sha256(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How often a tenant and an account may ask: GCRA in Redis, one for all ingress processes.
+"""How often an address, a tenant and an account may ask: GCRA in Redis, one for all ingresses.
 
 The generic cell rate algorithm keeps one time per subject: when it would be idle again. A
 request moves that time on by one interval and is refused when it would lie more than a
@@ -60,11 +60,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a limit counts: requests of one class by one tenant, or payments from one account."""
+    """What a limit counts: a tenant's requests of one class, payments from one of its accounts.
+
+    Or, of no tenant, all requests from one address.
+    """
 
     limit: str
     tenant_id: str
-    account_id: str = ""
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,17 @@ class _Verdict:
 
 
 class RateLimiter:
-    """Decides by limits named `read`, `write` and `account`; one that is not there is unlimited."""
+    """Decides by limits named `read`, `write`, `account`, `address`; none is unlimited."""
 
     def __init__(self, redis: BatchedRedis, limits: Mapping[str, Limit], metrics: Metrics) -> None:
         self._redis = redis
         self._limits = dict(limits)
         self._metrics = metrics.protection
+        self._metrics.begin(self._limits)
+
+    def limits(self, name: str) -> bool:
+        """Whether there is a limit of that name."""
+        return name in self._limits
 
     async def pass_or_refuse(self, subject: Subject) -> Mapping[str, str]:
         """The headers that tell a client where it stands. Raises Problem over the limit."""
@@ -133,5 +141,5 @@ def _headers(verdict: _Verdict) -> dict[str, str]:
 
 
 def _name(subject: Subject) -> bytes:
-    said = f"{subject.limit}\0{subject.tenant_id}\0{subject.account_id}"
+    said = f"{subject.limit}\0{subject.tenant_id}\0{subject.within}"
     return _PREFIX + hashlib.sha256(said.encode()).digest()

@@ -12,6 +12,7 @@ class Scope(StrEnum):
     PAYMENTS_READ = "payments:read"
     REFUNDS_WRITE = "refunds:write"
     ACCOUNTS_WRITE = "accounts:write"
+    WEBHOOKS_WRITE = "webhooks:write"
     OPS = "ops"
 
 

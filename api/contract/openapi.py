@@ -50,6 +50,10 @@ _HEADERS: Final = {
     "TraceParent": ("traceparent", "The trace the request belongs to (W3C Trace Context)."),
     "RateLimit": ("RateLimit", "What is left of each limit, where there is one."),
     "RateLimitPolicy": ("RateLimit-Policy", "The limits that count this request."),
+    "StreamPosition": (
+        "Stream-Position",
+        "Up to where the feed of events tells of what was done; for `after_position`.",
+    ),
     "Replayed": ("Idempotent-Replayed", "`true`: the first answer, given again."),
     "RetryAfter": ("Retry-After", "Seconds after which to try again, where that helps."),
     "Challenge": ("WWW-Authenticate", "What an API key must be good for (RFC 6750)."),
@@ -69,6 +73,7 @@ _PROBLEMS: Final = {
     404: "There is no such thing, or it is another tenant's.",
     408: "The body did not arrive in time.",
     409: "The present state, or a request still at work, forbids it.",
+    410: "What comes after the cursor is not to be had any more.",
     412: "It is not at a version that If-Match names.",
     413: "The body is longer than 64 KiB.",
     415: "The body is not application/json.",
@@ -193,6 +198,15 @@ def _parameters(route: AnyRoute, schemas: _Schemas) -> list[Json]:
                 "schema": {"type": "string", "examples": ["wait=10"]},
             }
         )
+    if route.resumes:
+        parameters.append(
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "The last `id` that came, to go on behind it; before `cursor`.",
+                "schema": {"type": "string"},
+            }
+        )
     if route.query:
         for name, schema in schemas.properties(route.query).items():
             parameters.append({"name": name, "in": "query", "schema": _without_null(schema)})
@@ -241,7 +255,7 @@ def _success_headers(route: AnyRoute, success: Success) -> dict[str, Json]:
     if route.rate_class is not None:
         said += ["RateLimit", "RateLimitPolicy"]
     if route.key_use is not KeyUse.IGNORED:
-        said.append("Replayed")
+        said += ["Replayed", "StreamPosition"]
     own = {name: _header(text) for name, text in success.headers.items()}
     return {**_references(said), **own}
 
@@ -264,7 +278,7 @@ def _refusals(route: AnyRoute) -> list[int]:
     if route.body:
         found |= {408, 413, 415, 422}
     if route.key_use is not KeyUse.IGNORED:
-        found |= {404, 409}
+        found |= {404, 409, 422}
     if route.takes_if_match or route.versioned:
         found.add(412)
     return sorted(found)

@@ -53,6 +53,8 @@ class Route(Generic[CallT_contra]):
     takes_if_match: bool = False
     # Takes `Prefer: wait=N`.
     may_wait: bool = False
+    # Takes `Last-Event-ID`, and goes on behind it.
+    resumes: bool = False
     # Asked by machines every few seconds: no access line, no span.
     quiet: bool = False
     # Serves people and machines, but is no operation of the API: left out of the document.

@@ -23,8 +23,13 @@ from api.http.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     Problem,
     ProblemKind,
+    overloaded,
 )
+from api.http.strict_json import written
 from api.idempotency.key import HEADER, key_of
+from process.clients import customer_of
+from store.read.audit_log import Signature, Via
+from store.write.group_commit import Overloaded
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -71,16 +76,43 @@ class Call:
         """Let the request in, or raise Problem: 401, 403, 429, or 400 for its key."""
         if isinstance(self.route.scope, Everyone):
             return
-        sent = self.request.headers.get("Authorization")
-        self.principal = await self.deps.authenticator.principal(sent)
+        if self.deps.rate_limiter.limits("address"):
+            client = customer_of(self.deps.proxies.client_of(self.request))
+            await self._count(Subject("address", "", client))
+        self.principal = await self._authenticated()
         if self.route.scope.value not in self.principal.scopes:
             raise _out_of_scope(self.route.scope)
         assert self.route.rate_class is not None, "what needs a key is limited"
-        subject = Subject(self.route.rate_class.value, self.principal.tenant_id)
-        self.headers |= await self.deps.rate_limiter.pass_or_refuse(subject)
+        await self._count(Subject(self.route.rate_class.value, self.principal.tenant_id))
+        await self._read_head()
+
+    async def _authenticated(self) -> Principal:
+        sent = self.request.headers.get("Authorization")
+        return await self.deps.authenticator.principal(sent)
+
+    async def _read_head(self) -> None:
         self.idempotency_key = key_of(self.request.headers.getall(HEADER, ()), self.route.key_use)
-        if self.route.method != "GET":
+        if self.route.method != "GET" and self.request.rel_url.raw_query_string:
             refuse_parameters(self._parameters())
+
+    @property
+    def signature(self) -> Signature | None:
+        """Who asks for what, for the audit log; None of what is no operator's doing."""
+        return self.signed(Via.API) if self.route.scope is Scope.OPS else None
+
+    def signed(self, via: Via, reason: str | None = None) -> Signature:
+        """The signature under what is asked for; the reason is the body's, if it has one."""
+        said = self.body_value if isinstance(self.body_value, dict) else {}
+        return Signature(
+            tenant_id=self.tenant_id,
+            actor=self.asker.actor,
+            via=via,
+            action=self.route.operation_id,
+            target=self.canonical_path,
+            reason=reason or said.get("reason"),
+            asked=written(self.body_value),
+            request_id=self.asked.request_id,
+        )
 
     @property
     def asker(self) -> Principal:
@@ -114,7 +146,11 @@ class Call:
         return read_query(model, self._parameters(), self.deps.providers)
 
     async def body(self, model: type[ModelT]) -> ModelT:
-        """The body, read whole and checked."""
+        """The body, read whole and checked; of who comes to a full queue not even that."""
+        try:
+            self.deps.committer.admit(self.tenant_id)
+        except Overloaded as error:
+            raise overloaded(error) from None
         sent = await self._sent()
         if sent or not self.route.body_optional:
             self._require_json()
@@ -123,14 +159,16 @@ class Call:
 
     async def limit_account(self, account_id: UUID) -> None:
         """Count this payment against its source account's limit. Raises Problem (429)."""
-        subject = Subject("account", self.tenant_id, str(account_id))
-        for name, value in (await self.deps.rate_limiter.pass_or_refuse(subject)).items():
-            others = self.headers.get(name)
-            self.headers[name] = f"{others}, {value}" if others else value
+        await self._count(Subject("account", self.tenant_id, str(account_id)))
 
     def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
         """A connection to read with; raises Problem (503) when Postgres is away."""
         return reading(self.deps.pool)
+
+    async def _count(self, subject: Subject) -> None:
+        for name, value in (await self.deps.rate_limiter.pass_or_refuse(subject)).items():
+            others = self.headers.get(name)
+            self.headers[name] = f"{others}, {value}" if others else value
 
     def _parameters(self) -> list[tuple[str, str]]:
         raw = self.request.rel_url.raw_query_string

@@ -54,8 +54,13 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
     page: type[Page[RowT]]
     row: Callable[[ItemT], RowT]
 
-    async def answer(self, call: Call, query: PageQuery, filters: FiltersT) -> Answer:
-        """The page asked for. Raises Problem for a cursor that was not made with these filters."""
+    async def answer(
+        self, call: Call, query: PageQuery, filters: FiltersT, **more_said: object
+    ) -> Answer:
+        """The page asked for, on which more may be said of the whole list.
+
+        Raises Problem for a cursor that was not made with these filters.
+        """
         before = self.order.position(query.cursor, repr(filters)) if query.cursor else None
         async with call.database() as connection:
             found = await self.read(
@@ -68,7 +73,7 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
         if more is None and read_to is not None:
             more = self.order.cursor_after(read_to, repr(filters))
         data = [self.row(each) for each in shown]
-        return json_answer(200, self.page(data=data, next_cursor=more))
+        return json_answer(200, self.page(data=data, next_cursor=more, **more_said))
 
     def shown(
         self, found: Sequence[ItemT], limit: int, filters: FiltersT

@@ -6,17 +6,20 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from api.access.authentication import ApiKeys, Authenticator, Open
 from api.access.key_lookup import KeyLookup
 from api.access.rate_limits import RateLimiter
+from api.feed.feed import Feed, FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.readiness import Readiness
 from api.handling.reads import reading
 from api.handling.watch import PaymentWatch
 from api.idempotency.known_database import KnownDatabase
 from api.idempotency.replay_cache import ReplayCache
+from process.clients import NOBODY, Proxies
 from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
 from store.read.api_keys import ApiKey, api_keys_by_id
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from lag import StreamsReport
     from payments.payment import Payment
     from telemetry.metrics import Metrics
+    from topics.contracts.webhook_urls import Reach
+    from topics.contracts.webhooks import Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +48,15 @@ class Resources:
     """What a process hands its ingress.
 
     Connections by use, so that none of these waits for another, and no commit for any of them:
-    `reads` are the clients', with `lookups` keys and the database's identity are read, and with
-    `upkeep` readiness asks. With `keys` a request needs one; without, everybody is the one tenant
-    there is. `streams` is the lag as it was measured last.
+    `reads` are the clients', with `lookups` keys and the database's identity are read, with
+    `upkeep` readiness asks, and with `outbox` the feed of events. With `keys` a request needs one;
+    without, everybody is the one tenant there is. `streams` is the lag as it was measured last.
     """
 
     reads: asyncpg.Pool[asyncpg.Record]
     lookups: asyncpg.Pool[asyncpg.Record]
     upkeep: asyncpg.Pool[asyncpg.Record]
+    outbox: asyncpg.Pool[asyncpg.Record]
     committer: Committer
     redis: Redis
     keys: bool
@@ -60,6 +66,10 @@ class Resources:
     tracer: Tracer
     providers: Sequence[str]
     read_timeout_seconds: float
+    keyring: Keyring
+    reach: Reach
+    feed: FeedLimits
+    proxies: Proxies = NOBODY
 
 
 async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
@@ -67,6 +77,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     batched = await stack.enter_async_context(BatchedRedis(given.redis).running())
     database = await stack.enter_async_context(KnownDatabase(given.lookups).running())
     watch = PaymentWatch(_settled_in(given.reads))
+    feed = Feed(given.outbox, partial(reading, given.reads), given.metrics.feed, given.feed)
     readiness = Readiness(given.upkeep, given.redis, read_migrations())
     return Dependencies(
         pool=given.reads,
@@ -75,6 +86,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),
         replay_cache=ReplayCache(batched, database, given.metrics),
         watch=await stack.enter_async_context(watch.running()),
+        feed=await stack.enter_async_context(feed.running()),
         readiness=await stack.enter_async_context(readiness.running()),
         streams=given.streams,
         metrics=given.metrics,
@@ -82,7 +94,10 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
         now=lambda: datetime.now(UTC),
         providers=given.providers,
         new_request_id=_request_ids(),
+        keyring=given.keyring,
+        reach=given.reach,
         read_timeout_seconds=given.read_timeout_seconds,
+        proxies=given.proxies,
     )
 
 

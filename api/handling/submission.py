@@ -6,9 +6,8 @@ effect; what is sent is what is stored, byte for byte.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from api.handling.call import Call
@@ -17,10 +16,10 @@ from api.http.preconditions import refuse_if_match
 from api.http.problems import (
     IDEMPOTENCY_KEY_IN_FLIGHT,
     IDEMPOTENCY_KEY_REUSED,
-    OVERLOADED,
     UNAVAILABLE,
     Problem,
     answer,
+    overloaded,
     refusal,
 )
 from api.idempotency.key import fingerprint
@@ -47,6 +46,7 @@ Rendering = Callable[["Result"], Answer]
 
 # Nobody waits longer for a commit: clients give up after ten seconds or so, knowing nothing.
 _PATIENCE_S: Final = 6.0
+STREAM_POSITION: Final = "Stream-Position"
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
@@ -83,10 +83,7 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
         detail = "the first request with this Idempotency-Key has not ended yet"
         raise Problem(IDEMPOTENCY_KEY_IN_FLIGHT, detail, headers=RETRY_SOON) from None
     except Overloaded as error:
-        wait = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
-        raise Problem(
-            OVERLOADED, "more requests are waiting than is useful", headers=wait
-        ) from None
+        raise overloaded(error) from None
     except StoreUnavailable as error:
         what = "what it needs is held" if isinstance(error, Held) else "the database is away"
         detail = f"{what}; try again with the same Idempotency-Key"
@@ -112,7 +109,20 @@ def _submission(
             return answer(refusal(outcome), about)
         return render(outcome)
 
-    return Submission(command, current_traceparent(), asked, rendered)
+    def placed(answered: Answer, position: int) -> Answer:
+        token = call.deps.feed.token(call.tenant_id, position)
+        return at_position(answered, token)
+
+    return Submission(
+        command, current_traceparent(), asked, rendered, placed, signature=call.signature
+    )
+
+
+def at_position(answered: Answer, token: str | None) -> Answer:
+    """The answer with how far the feed is that tells of it, which belongs to it from then on."""
+    if token is None:
+        return answered
+    return replace(answered, headers={**answered.headers, STREAM_POSITION: token})
 
 
 def _answered(call: Call, asked: Idempotency | None, reply: Reply) -> Answered:

@@ -13,10 +13,11 @@ from uuid import UUID
 
 import orjson
 
-from api.handling.submission import Rendering, idempotency_of
+from api.handling.submission import Rendering, at_position, idempotency_of
 from api.http.preferences import wait_seconds
 from api.http.problems import Problem
 from payments.payment import TERMINAL, Payment
+from store.read.feed import drawn_position
 from store.write.settled_answers import settled_answer
 
 if TYPE_CHECKING:
@@ -62,8 +63,20 @@ class Wait:
             return first
         payment_id = UUID(orjson.loads(first.body)["id"])
         payment = await call.deps.watch.ended(payment_id, self.seconds) if self.seconds else None
-        last = self.ended(payment) if payment else replace(first, provisional=False)
+        last = replace(first, provisional=False)
+        if payment is not None:
+            last = await _placed(call, self.ended(payment))
         return await _settled(call, last, first)
+
+
+async def _placed(call: Call, last: Answer) -> Answer:
+    """The end of a payment was told of by somebody else, by now: all that was drawn covers it."""
+    try:
+        async with call.database() as connection:
+            drawn = await drawn_position(connection)
+    except Problem:
+        return last
+    return at_position(last, call.deps.feed.token(call.tenant_id, drawn))
 
 
 async def _settled(call: Call, last: Answer, first: Answer) -> Answer:

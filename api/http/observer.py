@@ -17,17 +17,20 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
 
 from api.http import problems
 from api.http.problems import Asked, Problem
+from api.http.streaming import StreamBody, Streamed
 from telemetry.tracing import current_traceparent, remote_parent
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
+    from process.clients import Proxies
     from store.write.group_commit import Answer
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 RequestWork = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
+Refusal = Callable[[Problem, Asked], "Answer"]
 
 # What others may have called the request: anything a log line or a header can carry safely.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -56,15 +59,33 @@ _EVERY_ANSWER: Final = {
 class Observer:
     """Runs the work of a request and makes its response."""
 
-    def __init__(self, metrics: Metrics, tracer: Tracer, new_request_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        tracer: Tracer,
+        new_request_id: Callable[[], str],
+        proxies: Proxies,
+    ) -> None:
         self._http = metrics.http
+        self._http.begin()
+        self.certificate_refused = metrics.certificate_refused
+        self._client_of = proxies.client_of
         self._tracer = tracer
         self._new_request_id = new_request_id
 
     async def respond(
-        self, request: web.Request, template: str, work: RequestWork, *, quiet: bool = False
+        self,
+        request: web.Request,
+        template: str,
+        work: RequestWork,
+        *,
+        quiet: bool = False,
+        refused: Refusal = problems.answer,
     ) -> web.Response:
-        """The response to a request whose route is `template`; `quiet` leaves no line or span."""
+        """The response to a request whose route is `template`; `quiet` leaves no line or span.
+
+        What goes wrong is answered as `refused` has it.
+        """
         started = perf_counter()
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
         structlog.contextvars.bind_contextvars(request_id=asked.request_id)
@@ -74,7 +95,7 @@ class Observer:
         try:
             with use_span(span, end_on_exit=True, record_exception=False):
                 headers["traceparent"] = current_traceparent() or ""
-                answer = await self._answer(asked, headers, work)
+                answer = await self._answer(asked, headers, work, refused)
                 span.set_attribute("http.response.status_code", answer.status)
                 if answer.status >= _SERVER_ERROR:
                     span.set_status(Status(StatusCode.ERROR))
@@ -84,9 +105,12 @@ class Observer:
                     self._log(request, template, answer.status, seconds)
         finally:
             self._http.in_flight.dec()
-        return web.Response(
-            body=answer.body, status=answer.status, headers={**headers, **answer.headers}
-        )
+        sent = {**headers, **answer.headers}
+        if isinstance(answer, Streamed):
+            response = web.Response(body=StreamBody(answer), status=answer.status, headers=sent)
+            response.force_close()
+            return response
+        return web.Response(body=answer.body, status=answer.status, headers=sent)
 
     def refuse_connection(self, error: BaseException | None) -> web.Response:
         """The response to what is no HTTP request, and so has neither route nor headers."""
@@ -105,23 +129,25 @@ class Observer:
             headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
 
-    async def _answer(self, asked: Asked, headers: dict[str, str], work: RequestWork) -> Answer:
+    async def _answer(
+        self, asked: Asked, headers: dict[str, str], work: RequestWork, refused: Refusal
+    ) -> Answer:
         try:
             return await work(asked, headers)
-        except Problem as problem:
-            refused = problem
+        except Problem as each:
+            problem = each
         except web.HTTPException as error:
-            refused = _from_http(error)
+            problem = _from_http(error)
         except web.RequestPayloadError:
-            refused = Problem(problems.MALFORMED_HTTP, "the body ended early or was not readable")
+            problem = Problem(problems.MALFORMED_HTTP, "the body ended early or was not readable")
         except Exception:
             log.exception("request failed")
-            refused = Problem(
+            problem = Problem(
                 problems.INTERNAL, "something went wrong here; the request_id tells us what"
             )
-        if reason := _REJECTED.get(refused.kind):
+        if reason := _REJECTED.get(problem.kind):
             self._http.rejected.labels(reason).inc()
-        return problems.answer(refused, asked)
+        return refused(problem, asked)
 
     def _request_id(self, request: web.Request) -> str:
         sent = request.headers.get("X-Request-ID")
@@ -153,6 +179,7 @@ class Observer:
             route=template,
             status=status,
             duration_ms=round(seconds * 1000, 3),
+            client=self._client_of(request),
         )
 
 

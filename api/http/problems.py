@@ -8,6 +8,7 @@ one. Nothing here tells internals or repeats a secret somebody sent.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from payments.dead_letter import DeadLetter
 from payments.decision import RefusalCode, Refused
 from payments.payment import METHOD_KEY, Payment
 from payments.refund import Refund
-from store.write.group_commit import Answer
+from store.write.group_commit import Answer, Overloaded
 from telemetry.redaction import redact_text
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -99,6 +100,7 @@ PARAMETER_UNKNOWN: Final = ProblemKind(
 )
 UNAUTHORIZED: Final = ProblemKind("unauthorized", 401, "A valid API key is required")
 INSUFFICIENT_SCOPE: Final = ProblemKind("insufficient_scope", 403, "The API key may not do this")
+FORM_STALE: Final = ProblemKind("form_stale", 403, "The form is not of this session")
 NOT_FOUND: Final = ProblemKind("not_found", 404, "There is nothing at this address")
 ACCOUNT_NOT_FOUND: Final = ProblemKind("account_not_found", 404, "No such account")
 PAYMENT_NOT_FOUND: Final = ProblemKind("payment_not_found", 404, "No such payment")
@@ -138,6 +140,12 @@ DEAD_LETTER_NOT_PARKED: Final = ProblemKind(
 DEAD_LETTER_NOT_REDRIVABLE: Final = ProblemKind(
     "dead_letter_not_redrivable", 409, "The dead letter cannot be tried again"
 )
+WEBHOOK_ENDPOINT_NOT_ENABLED: Final = ProblemKind(
+    "webhook_endpoint_not_enabled", 409, "The webhook endpoint is sent nothing now"
+)
+WEBHOOK_ENDPOINTS_EXHAUSTED: Final = ProblemKind(
+    "webhook_endpoints_exhausted", 409, "There are as many webhook endpoints as there may be"
+)
 NOT_CLAIMABLE: Final = ProblemKind("not_claimable", 409, "There is nothing to claim")
 BEHIND_DEAD_LETTER: Final = ProblemKind(
     "behind_dead_letter", 409, "An earlier message of the payment is parked"
@@ -147,6 +155,9 @@ IDEMPOTENCY_KEY_IN_FLIGHT: Final = ProblemKind(
     409,
     "The first request with this key is still at work",
     retryable=True,
+)
+CURSOR_EXPIRED: Final = ProblemKind(
+    "cursor_expired", 410, "What comes after the cursor is not to be had any more"
 )
 PRECONDITION_FAILED: Final = ProblemKind(
     "precondition_failed", 412, "It is not at the version the request names"
@@ -203,6 +214,9 @@ INTERNAL: Final = ProblemKind("internal", 500, "The request failed on our side",
 OVERLOADED: Final = ProblemKind(
     "overloaded", 503, "More requests than can be served", retryable=True
 )
+FEED_BEHIND: Final = ProblemKind(
+    "feed_behind", 503, "The feed of events is not as far as that yet", retryable=True
+)
 UNAVAILABLE: Final = ProblemKind(
     "unavailable", 503, "The service cannot answer now", retryable=True
 )
@@ -256,6 +270,12 @@ def invalid(*errors: FieldError, kind: ProblemKind = INVALID_REQUEST) -> Problem
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where or 'the body'} {first.reason}{more}"
     return Problem(kind, detail, errors=errors)
+
+
+def overloaded(error: Overloaded) -> Problem:
+    """The problem of who comes when enough others wait."""
+    wait = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    return Problem(OVERLOADED, "more requests are waiting than is useful", headers=wait)
 
 
 def answer(problem: Problem, asked: Asked) -> Answer:

@@ -19,20 +19,16 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.http.observer import OBSERVER
+from process.listening import Entrance, bound, listening
 from process.serving import drain, runner_of
 
 if TYPE_CHECKING:
     from aiohttp.web import Application
 
     from api.http.observer import Observer
+    from process.listening import ServerTls
 
-# Connections that wait to be accepted: those of a burst while one batch is decided.
-_BACKLOG: Final = 1024
 _LINGER_SECONDS: Final = 1.0
-
-
-class AddressError(Exception):
-    """The address cannot be listened on; the message is a sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +46,7 @@ class Listen:
     idle_timeout_seconds: float
     drain_seconds: float
     connections_max: int
+    tls: ServerTls | None
 
 
 class Door:
@@ -95,18 +92,18 @@ async def serving(app: Application, listen: Listen) -> AsyncIterator[Door]:
     runner = runner_of(app, listen.drain_seconds)
     await runner.setup()
     try:
-        listener = _listener(listen)
-        host, port = listener.getsockname()[:2]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        door = Door(address, listen.connections_max)
+        observer = app[OBSERVER]
+        entrance = Entrance(
+            listener=bound(listen.host, listen.port, listen.write_timeout_seconds),
+            tls=listen.tls,
+            handshake_s=listen.read_timeout_seconds,
+            certificate_refused=observer.certificate_refused,
+        )
+        door = Door(entrance.address, listen.connections_max)
         assert runner.server is not None, "a runner has a server once it is set up"
-        connections = partial(_Connection, runner.server, app[OBSERVER], listen, door)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(connections, sock=listener, backlog=_BACKLOG)
-        try:
+        connections = partial(_Connection, runner.server, observer, listen, door)
+        async with listening(entrance, connections):
             yield door
-        finally:
-            server.close()
     finally:
         await drain(runner, listen.drain_seconds)
 
@@ -206,27 +203,3 @@ def is_loopback(host: str) -> bool:
     except OSError:
         return False
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
-
-
-def _listener(listen: Listen) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise AddressError(f"{listen.host} is no address: {error}.") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Several processes may share the port, and the kernel spreads connections over them.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Accepted connections inherit it: a client that reads nothing for so long is cut off.
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = int(listen.write_timeout_seconds * 1000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        where = f"{listen.host}:{listen.port}"
-        raise AddressError(f"the ingress cannot listen on {where}: {error.strerror}.") from error
-    return listener

@@ -95,6 +95,11 @@ def canonical(value: object) -> bytes:
     return orjson.dumps(value, default=_canonical_number, option=orjson.OPT_SORT_KEYS)
 
 
+def written(value: object) -> str:
+    """A parsed body as JSON again, every number with its digits, as a string."""
+    return orjson.dumps(value, default=lambda number: number.text).decode()
+
+
 def pointer(*path: str | int) -> str:
     """A JSON pointer (RFC 6901) to a place in a body."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

@@ -3,6 +3,10 @@
 It only ever holds what Postgres has committed and will not change, with the fingerprint of the
 request it answers, so it may be emptied or lost at any time: then Postgres answers. Names bear
 which database that was; while nobody knows which one there is, the cache holds nothing.
+
+Asked is only for a key that this process has seen lately. Every other request is as good as
+certainly the first with its key, and if it is not, the commit finds the answer: it looks there
+anyway.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from api.idempotency.recent_keys import RecentKeys
 from store.batched_redis import RedisAway
 from store.write.group_commit import Answer, Idempotency, KeyReused
 
@@ -33,6 +38,7 @@ class ReplayCache:
     def __init__(self, redis: BatchedRedis, database: KnownDatabase, metrics: Metrics) -> None:
         self._redis = redis
         self._database = database
+        self._recent = RecentKeys()
         self._degraded = metrics.protection.redis_degraded.labels("idempotency_cache")
 
     async def first_answer(self, asked: Idempotency) -> Answer | None:
@@ -40,6 +46,8 @@ class ReplayCache:
 
         Raises KeyReused when the key belongs to another request.
         """
+        if not self._recent.seen(asked.tenant_id, asked.key):
+            return None
         name = self._name(asked)
         if name is None:
             return None

@@ -4,9 +4,11 @@ from typing import Final
 
 from api.routes import (
     accounts,
+    audit_log,
     dead_letters,
     disputes,
     documentation,
+    events,
     health,
     payment_details,
     payment_methods,
@@ -16,6 +18,8 @@ from api.routes import (
     resolutions,
     streams,
     transfers,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 
 ROUTES: Final = (
@@ -27,9 +31,13 @@ ROUTES: Final = (
     *payment_details.ROUTES,
     *refunds.ROUTES,
     *disputes.ROUTES,
+    *events.ROUTES,
+    *webhook_endpoints.ROUTES,
+    *webhook_deliveries.ROUTES,
     *streams.ROUTES,
     *dead_letters.ROUTES,
     *resolutions.ROUTES,
     *reconciliation.ROUTES,
+    *audit_log.ROUTES,
     *documentation.ROUTES,
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Scope
 from api.contract.requests.queries import PageQuery, PaymentQuery
-from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.answers import HistoryPage, Page, json_answer
 from api.contract.responses.payments import (
     SHOWN_MAX,
     AttemptResponse,
@@ -23,6 +23,7 @@ from store.read.payment_history import (
     AttemptsOf,
     EventsOf,
     RefundsOf,
+    archived_at,
     attempts_page,
     events_page,
     refunds_page,
@@ -30,9 +31,11 @@ from store.read.payment_history import (
 from store.read.payments import payment_by_id, payment_in_detail
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from api.handling.call import Call
+    from payments.payment import Payment
     from store.write.group_commit import Answer
 
 
@@ -53,37 +56,47 @@ async def get_payment(call: Call) -> Answer:
     attempts = _ATTEMPTS.shown(found.attempts, SHOWN_MAX, AttemptsOf(payment_id))
     events = None
     if found.events is not None:
-        events = _EVENTS.shown(found.events, SHOWN_MAX, EventsOf(payment_id))
+        events = _EVENTS.shown(found.events, SHOWN_MAX, EventsOf(payment_id, found.payment))
     return json_answer(
         200,
         PaymentDetailResponse.detailed(
-            found.payment, waiting, attempts=attempts, refunds=refunds, events=events
+            found.payment,
+            waiting,
+            attempts=attempts,
+            refunds=refunds,
+            events=events,
+            history_archived_at=found.history_archived_at,
         ),
     )
 
 
 async def list_payment_refunds(call: Call) -> Answer:
     query = call.query(PageQuery)
-    return await _REFUNDS.answer(call, query, RefundsOf(await _existing(call)))
+    payment, _ = await _existing(call)
+    return await _REFUNDS.answer(call, query, RefundsOf(payment.id))
 
 
 async def list_payment_attempts(call: Call) -> Answer:
     query = call.query(PageQuery)
-    return await _ATTEMPTS.answer(call, query, AttemptsOf(await _existing(call)))
+    payment, archived = await _existing(call)
+    return await _ATTEMPTS.answer(call, query, AttemptsOf(payment.id), archived_at=archived)
 
 
 async def list_payment_events(call: Call) -> Answer:
     query = call.query(PageQuery)
-    return await _EVENTS.answer(call, query, EventsOf(await _existing(call)))
+    payment, archived = await _existing(call)
+    of = EventsOf(payment.id, payment)
+    return await _EVENTS.answer(call, query, of, archived_at=archived)
 
 
-async def _existing(call: Call) -> UUID:
-    """The id of the path, if it is a payment's. Raises Problem."""
+async def _existing(call: Call) -> tuple[Payment, datetime | None]:
+    """The payment of the path, and when its history was archived. Raises Problem."""
     payment_id = call.path_id(PAYMENT_NOT_FOUND)
     async with call.database() as connection:
-        if await payment_by_id(connection, call.tenant_id, payment_id) is None:
+        payment = await payment_by_id(connection, call.tenant_id, payment_id)
+        if payment is None:
             raise _not_found(payment_id)
-    return payment_id
+        return payment, await archived_at(connection, payment_id)
 
 
 def _not_found(payment_id: UUID) -> Problem:
@@ -101,14 +114,14 @@ _ATTEMPTS: Final = Listing(
     read=attempts_page,
     order=BY_ID_AND_NUMBER,
     position=lambda record: record.position,
-    page=Page[AttemptResponse],
+    page=HistoryPage[AttemptResponse],
     row=AttemptResponse.of,
 )
 _EVENTS: Final = Listing(
     read=events_page,
     order=BY_NUMBER,
     position=lambda event: event.version,
-    page=Page[PaymentEventResponse],
+    page=HistoryPage[PaymentEventResponse],
     row=PaymentEventResponse.of,
 )
 
@@ -141,7 +154,7 @@ ROUTES: Final = (
         summary="The attempts at a payment's newest refund first, the payment's own last.",
         tag="Payments",
         query=PageQuery,
-        successes={200: Success("A page of attempts.", Page[AttemptResponse])},
+        successes={200: Success("A page of attempts.", HistoryPage[AttemptResponse])},
     ),
     Route(
         method="GET",
@@ -151,6 +164,6 @@ ROUTES: Final = (
         summary="The history of a payment, newest first.",
         tag="Payments",
         query=PageQuery,
-        successes={200: Success("A page of changes.", Page[PaymentEventResponse])},
+        successes={200: Success("A page of changes.", HistoryPage[PaymentEventResponse])},
     ),
 )

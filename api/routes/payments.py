@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,8 +14,9 @@ from api.contract.requests.bodies import (
     positive_amount_in,
 )
 from api.contract.requests.queries import PaymentsQuery
-from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.answers import JSON, Page
 from api.contract.responses.payments import PaymentResponse
+from api.contract.responses.rendered import payment_json
 from api.contract.route import Route, Success
 from api.handling.call import Call
 from api.handling.cursors import BY_ID
@@ -28,14 +28,15 @@ from api.http.problems import PAYMENT_NOT_FOUND
 from api.idempotency.key import KeyUse
 from payments.commands import CancelPayment, CapturePayment, CreatePayment
 from payments.payment import Payment
+from payments.record import replace
 from store.read.payments import PaymentFilters, payment_by_id, payments_page
+from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from payments.decision import Result
     from payments.money import Money
-    from store.write.group_commit import Answer
 
 
 async def create_payment(call: Call) -> Answer:
@@ -92,8 +93,8 @@ async def amount_of(call: Call, payment_id: UUID, text: str | None) -> Money | N
 def payment_answer(status: int, result: Result) -> Answer:
     """A new payment as an answer that says where it is."""
     assert isinstance(result, Payment), "a payment was asked for"
-    location = {"Location": f"/api/v1/payments/{result.id}"}
-    return json_answer(status, PaymentResponse.of(result), location)
+    headers = {**JSON, "Location": f"/api/v1/payments/{result.id}"}
+    return Answer(status, headers, payment_json(result))
 
 
 def _known_id(call: Call) -> UUID:
@@ -112,7 +113,7 @@ def _ended(result: Result) -> Answer:
 
 def _changed(result: Result) -> Answer:
     assert isinstance(result, Payment), "cancelling gives a payment"
-    return json_answer(200, PaymentResponse.of(result))
+    return Answer(200, JSON, payment_json(result))
 
 
 _PAYMENTS: Final = Listing(

@@ -1,4 +1,4 @@
-"""The jars Apache Kafka's broker is made of, each by its exact coordinates and its checksum.
+"""The jars a Java program is made of, each by its exact coordinates and its checksum.
 
 They are fetched once, into a folder that all checkouts share, and looked through at every start:
 what is missing, damaged or half written is fetched again. A jar gets its place there only when its
@@ -24,7 +24,6 @@ from local.program import CODE, StartError
 
 # What the environment may say of where the jars come from and where they are kept.
 VARIABLES: Final = frozenset({"PAYMENTS_CACHE", "PAYMENTS_KAFKA_JARS", "PAYMENTS_MAVEN_URL"})
-_LIST: Final = Path(__file__).with_name("kafka-jars.txt")
 # Each takes longer to ask for than to receive.
 _AT_ONCE: Final = 8
 # A connection may break, and a proxy answer with a page of its own.
@@ -68,13 +67,24 @@ class Jar:
             return False
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A program by its name, the file that lists its jars, and their folder in the cache."""
+
+    name: str
+    file: Path
+    folder: str
+
+    def jars(self) -> tuple[Jar, ...]:
+        lines = self.file.read_text().splitlines()
+        return tuple(Jar.of(line) for line in lines if not line.startswith("#"))
+
+
+KAFKA: Final = Listing("Apache Kafka", Path(__file__).with_name("kafka-jars.txt"), "kafka")
+
+
 # Puts a jar, whole or not, into an empty folder; says where it is. Raises `Unfetched`.
 Source: TypeAlias = Callable[[Jar, Path], Path]
-
-
-def listed() -> tuple[Jar, ...]:
-    lines = _LIST.read_text().splitlines()
-    return tuple(Jar.of(line) for line in lines if not line.startswith("#"))
 
 
 def cache(environment: Mapping[str, str]) -> Path:
@@ -89,20 +99,23 @@ def cache(environment: Mapping[str, str]) -> Path:
         raise StartError("Nobody's home is known here: set PAYMENTS_CACHE to a folder.") from None
 
 
-async def fetched(environment: Mapping[str, str], say: Callable[[str], None]) -> Sequence[Path]:
+async def fetched(
+    environment: Mapping[str, str], say: Callable[[str], None], listing: Listing = KAFKA
+) -> Sequence[Path]:
     """Every jar, whole; those that are not there yet are fetched. Raises `StartError`."""
-    folder = cache(environment) / "kafka"
-    jars = listed()
+    folder = cache(environment) / listing.folder
+    jars = listing.jars()
     if await asyncio.to_thread(_lacking, jars, folder):
-        await _fetch_apart(folder, environment, say)
+        await _fetch_apart(listing, folder, environment, say)
     return [folder / jar.file_name for jar in jars]
 
 
 async def _fetch_apart(
-    folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    listing: Listing, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local.embedded.jars", str(folder)),
+        *(sys.executable, "-m", "local.embedded.jars"),
+        *(listing.name, str(listing.file), str(folder)),
         cwd=CODE,
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
@@ -124,14 +137,15 @@ async def _fetch_apart(
     if process.returncode == Unfetched.exit_code:
         raise Unfetched(complaint)
     if process.returncode != 0:
-        raise StartError(f"Apache Kafka's jars cannot be fetched: {complaint[-_COMPLAINT_MAX:]}.")
+        said = complaint[-_COMPLAINT_MAX:]
+        raise StartError(f"{listing.name}'s jars cannot be fetched: {said}.")
 
 
 def _lacking(jars: Sequence[Jar], folder: Path) -> list[Jar]:
     return [jar for jar in jars if not jar.is_whole(folder / jar.file_name)]
 
 
-def fetch(folder: Path, source: Source, say: Callable[[str], None]) -> None:
+def fetch(listing: Listing, folder: Path, source: Source, say: Callable[[str], None]) -> None:
     """Put each jar that is not whole into the folder. Raises `Unfetched`, `OSError`.
 
     Of two who fetch at once, the second waits, and then lacks nothing.
@@ -139,10 +153,10 @@ def fetch(folder: Path, source: Source, say: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lacking = _lacking(listed(), folder)
+        lacking = _lacking(listing.jars(), folder)
         if not lacking:
             return
-        say(f"Fetching Apache Kafka, once for this machine: {len(lacking)} jars to {folder} ...")
+        say(f"Fetching {listing.name}, once for this machine: {len(lacking)} jars to {folder} ...")
         unfinished = folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
         unfinished.mkdir()
@@ -221,10 +235,10 @@ def _unfetched(cause: str) -> Unfetched:
     )
 
 
-def main(folder: Path) -> None:
+def main(listing: Listing, folder: Path) -> None:
     """Fetch into the folder; one sentence on standard error and an exit code say what failed."""
     try:
-        fetch(folder, source_of(os.environ), _report)
+        fetch(listing, folder, source_of(os.environ), _report)
     except Unfetched as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
@@ -240,5 +254,8 @@ def _report(text: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("file", type=Path)
     parser.add_argument("folder", type=Path)
-    main(parser.parse_args().folder)
+    asked = parser.parse_args()
+    main(Listing(asked.name, asked.file, asked.folder.name), asked.folder)

@@ -24,6 +24,8 @@ from store.pool import AWAY, connect_single
 
 ROLE: Final = "payments"
 DATABASE: Final = "payments"
+# That a server follows another says a file of this name in its data directory.
+STANDBY_SIGNAL: Final = "standby.signal"
 # Data that lives as long as a test need not reach the disk.
 VOLATILE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -62,15 +64,52 @@ async def prepare(
 ) -> Program:
     """Initialise the data directory if it is new; the program to run. Raises `StartError`."""
     data = data_directory(directory.parent, server="Postgres") / directory.name
-    if not _is_initialised(data):
+    if not is_initialised(data):
         await _initialise(data, log)
+    return program(data, port, log=log, configuration=configuration)
+
+
+def program(
+    data: Path, port: int, *, log: Path, configuration: Mapping[str, str] | None = None
+) -> Program:
+    """What to run on a data directory, which need not be there yet."""
+    identity = _identity(data)
     options = _CONFIGURATION | {"port": str(port)} | dict(configuration or {})
-    return _postgres(
-        data,
-        log,
-        *(flag for name, value in options.items() for flag in ("-c", f"{name}={value}")),
+    return Program(
+        name="postgres",
+        command=(
+            *(*identity.passage, str(_tool("postgres")), "-D", str(data)),
+            *(flag for name, value in options.items() for flag in ("-c", f"{name}={value}")),
+        ),
+        # Its own: what one who is not root may not enter is no place to start in.
+        directory=data,
+        log=log,
+        address=f"127.0.0.1:{port}",
         port=port,
+        is_ready=lambda: _answers(port),
+        # "Fast": roll back what is open and write a checkpoint; SIGTERM would wait for clients.
+        stop_signal=signal.SIGINT,
+        user_id=identity.user_id,
     )
+
+
+async def copy(primary: DatabaseAddress, directory: Path, *, slot: str, log: Path) -> None:
+    """Make the data directory anew, of a standby that follows the primary by a slot of this name.
+
+    What was there is thrown away. Raises `StartError`.
+    """
+    unfinished = _unfinished(directory)
+    source = primary.conninfo("payments run")
+    base_backup = (str(_tool("pg_basebackup")), "-D", str(unfinished), "-d", source)
+    await _run(unfinished, log, *base_backup, "--checkpoint=fast", "-C", "-S", slot)
+    _own(unfinished / STANDBY_SIGNAL)
+    shutil.rmtree(directory, ignore_errors=True)
+    unfinished.rename(directory)
+
+
+async def promote(directory: Path, *, log: Path) -> None:
+    """Return when the standby that runs on the data directory takes writes. Raises `StartError`."""
+    await _run(directory, log, str(_tool("pg_ctl")), "promote", "-D", str(directory))
 
 
 def address(port: int) -> DatabaseAddress:
@@ -81,22 +120,6 @@ def address(port: int) -> DatabaseAddress:
         user=ROLE,
         password="payments",  # noqa: S106 # nobody asks for it
         database=DATABASE,
-    )
-
-
-def _postgres(data: Path, log: Path, *arguments: str, port: int) -> Program:
-    identity = _identity(data)
-    return Program(
-        name="postgres",
-        command=(*identity.passage, str(_tool("postgres")), "-D", str(data), *arguments),
-        directory=data,
-        log=log,
-        address=f"127.0.0.1:{port}",
-        port=port,
-        is_ready=lambda: _answers(port),
-        # "Fast": roll back what is open and write a checkpoint; SIGTERM would wait for clients.
-        stop_signal=signal.SIGINT,
-        user_id=identity.user_id,
     )
 
 
@@ -111,25 +134,38 @@ async def _answers(port: int) -> bool:
     return True
 
 
-def _is_initialised(directory: Path) -> bool:
+def is_initialised(directory: Path) -> bool:
     return (directory / "PG_VERSION").exists()
 
 
 async def _initialise(directory: Path, log: Path) -> None:
     """Initialise beside the final place and rename: a killed initdb leaves nothing half done."""
-    unfinished = directory.with_name(directory.name + ".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    data_directory(unfinished, server="Postgres")
-    unfinished.chmod(0o700)
-    identity = _identity(unfinished)
-    if identity.owner_id is not None:
-        os.chown(unfinished, identity.owner_id, identity.owner_id)
+    unfinished = _unfinished(directory)
     initdb = (str(_tool("initdb")), "-D", str(unfinished), "-U", "postgres", "--auth=reject")
     await _run(unfinished, log, *initdb, *_LOCALE, "--no-instructions")
     (unfinished / "pg_hba.conf").write_text(_WHO_MAY_CONNECT)
     single_user = (str(_tool("postgres")), "--single", "-D", str(unfinished), "postgres")
     await _run(unfinished, log, *single_user, statements=_FIRST_STATEMENTS)
     unfinished.rename(directory)
+
+
+def _unfinished(directory: Path) -> Path:
+    """An empty folder beside it, for whoever runs Postgres."""
+    unfinished = directory.with_name(directory.name + ".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    data_directory(unfinished, server="Postgres")
+    unfinished.chmod(0o700)
+    _own(unfinished)
+    return unfinished
+
+
+def _own(path: Path) -> None:
+    """Give it, an empty file if it is not there, to whoever runs Postgres."""
+    if not path.exists():
+        path.touch(mode=0o600)
+    identity = _identity(path)
+    if identity.owner_id is not None:
+        os.chown(path, identity.owner_id, identity.owner_id)
 
 
 async def _run(directory: Path, log: Path, *command: str, statements: str = "") -> None:
@@ -155,7 +191,7 @@ async def _run(directory: Path, log: Path, *command: str, statements: str = "") 
     if process.returncode != 0 or b"ERROR:" in output:
         raise StartError(
             known_cause("Postgres", output.decode(errors="replace"), directory)
-            or f"Postgres cannot initialise {directory}; see {log}."
+            or f"{Path(command[0]).name} failed in {directory}; see {log}."
         )
 
 

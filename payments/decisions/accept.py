@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from payments.events import AccountEvent, AccountEventType, Event, EventType
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
 from payments.progress import Progress
+from payments.record import replace
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from payments.money import Money
 from payments.outcome import Operation
 from payments.payment import CAPTURED, Payment, PaymentStatus, PaymentType
 from payments.progress import Progress
+from payments.record import replace
 from payments.refund import Refund, RefundStatus
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ ourselves, once the provider has answered the void: until then it may have been 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.amend import cancelled, is_expired, void_requested
+from payments.record import replace
 
 if TYPE_CHECKING:
     from payments.commands import ExpireAuthorization

@@ -6,7 +6,6 @@ queue only signed.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from payments.events import EventType
 from payments.operator_action import Action, OperatorAction
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus
+from payments.record import replace
 from payments.refund import REFUND_OPEN, Refund
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ read now or later can only be discarded, and until then lets nothing behind it p
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
@@ -16,6 +15,7 @@ from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.provider_work import payment as charging
 from payments.decisions.provider_work import refund as refunding
 from payments.events import Republication
+from payments.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def redrive(
         if not _is_sendable(each, at):
             return _not_redrivable(
                 letter,
-                "its bytes cannot be read, now or later, or came from a topic that is not ours"
+                "its bytes cannot be read, now or later, or came from a topic that carries no work"
                 if each.id == letter.id
                 else f"dead letter {each.id} behind it can only be discarded, which comes first",
             )
@@ -179,7 +179,7 @@ def _blocking(payment: Payment, stage: str, by: UUID | None) -> Payment:
 
 
 def _is_sendable(letter: DeadLetter, at: Context) -> bool:
-    """Whether the outbox can carry it, to a topic of ours.
+    """Whether the outbox can carry it, to a topic of work: the world is told a thing once.
 
     A payload is JSON text in UTF-8, as RFC 8259 defines it.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from payments import commands, resolution
+from payments import commands, resolution, webhook_endpoint
 from payments.decisions import (
     accept,
     amend,
@@ -14,6 +14,7 @@ from payments.decisions import (
     payment_methods,
 )
 from payments.decisions.provider_work.decide import decide_provider_work
+from payments.decisions.webhook_endpoints import decide_webhook
 
 if TYPE_CHECKING:
     from payments.decision import Context, Decision, Refused, State
@@ -63,5 +64,15 @@ def decide(  # noqa: C901, PLR0912 - one flat branch a command; a table would lo
             return dead_letter.redrive_dead_letter(command, state, at)
         case commands.DiscardDeadLetter():
             return dead_letter.discard_dead_letter(command, state, at)
+        case (
+            webhook_endpoint.CreateWebhookEndpoint()
+            | webhook_endpoint.ChangeWebhookEndpoint()
+            | webhook_endpoint.DeleteWebhookEndpoint()
+            | webhook_endpoint.RotateWebhookSecret()
+            | webhook_endpoint.SendTestEvent()
+            | webhook_endpoint.ReplayDeliveries()
+            | webhook_endpoint.DisableWebhookEndpoint()
+        ):
+            return decide_webhook(command, state, at)
         case _:
             assert_never(command)

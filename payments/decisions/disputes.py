@@ -6,7 +6,6 @@ collected for us and what it has taken back. A customer's account is never touch
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from payments import holds, ledger
@@ -15,6 +14,7 @@ from payments.decision import Context, Decision, State
 from payments.dispute import Dispute
 from payments.events import EventType
 from payments.ids import dispute_id
+from payments.record import replace
 from payments.standing import DisputeKind, DisputeState
 
 if TYPE_CHECKING:

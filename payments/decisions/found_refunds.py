@@ -7,7 +7,6 @@ is left to who asks.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from payments import holds, ledger
@@ -19,6 +18,7 @@ from payments.events import EventType
 from payments.ids import found_refund_id
 from payments.payment import PaymentStatus
 from payments.progress import Progress
+from payments.record import replace
 from payments.refund import Refund, RefundOrigin, RefundStatus
 from payments.standing import FoundState
 

@@ -8,7 +8,6 @@ inquiry asks; what is closed otherwise is doubted, and only how it stands at its
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -28,6 +27,7 @@ from payments.notification import (
 )
 from payments.outcome import Unknown
 from payments.payment import CAPTURED, OPEN, Payment, PaymentStatus
+from payments.record import replace
 from payments.refund import REFUND_OPEN, Refund, RefundStatus
 
 if TYPE_CHECKING:

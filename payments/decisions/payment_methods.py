@@ -6,13 +6,13 @@ naming none, to the configured one. Somebody else's method is refused as one tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payments.account import AccountStatus
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.payment import METHOD_KEY
 from payments.payment_method import PaymentMethod, PaymentMethodState
+from payments.record import Struct, replace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 _SHOWN_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What is charged; both None: whatever is configured."""
 
     reference: str | None = None

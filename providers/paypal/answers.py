@@ -7,7 +7,6 @@ somebody else took of an authorization is said to be that, never that nothing wa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from pydantic import Field, ValidationError
@@ -24,6 +23,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from payments.record import replace
 from providers.gateway import Trouble
 from providers.paypal.objects import Kind, Movement, Object, Order, Reference
 from providers.transport import Answer, of_status, unreadable, vendor_text

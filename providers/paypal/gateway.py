@@ -7,7 +7,6 @@ Source: developer.paypal.com/docs/api/orders/v2, developer.paypal.com/docs/api/p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, assert_never
@@ -23,6 +22,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from payments.record import replace
 from providers.gateway import (
     AnyRequest,
     Capabilities,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Self, TypeVar
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from payments.money import AmountError, CurrencyError, Money, parse_amount
 from payments.outcome import Unknown
+from payments.record import Struct
 from providers.paypal.rules import WHOLE_UNITS_ONLY
 from providers.transport import Answer, unreadable
 
@@ -36,8 +36,7 @@ _CAPTURE_PATH: Final = re.compile(r"/v2/payments/captures/([A-Za-z0-9]{1,100})$"
 _AFTER_CAPTURE: Final = frozenset({"BUYER_COMPLAINT", "CHARGEBACK", "REFUNDED"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """An authorization or a capture, and the order under which it can be looked up."""
 
     order: str

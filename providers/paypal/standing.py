@@ -9,12 +9,12 @@ by the dispute, else by the reversal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from payments.decisions.authorization import AUTHORIZATION_EXPIRED
 from payments.money import Money
 from payments.outcome import Unknown
+from payments.record import Struct, replace
 from payments.standing import (
     DisputeKind,
     DisputeState,
@@ -50,8 +50,7 @@ _RELEASED: Final = {"VOIDED": "voided", "EXPIRED": AUTHORIZATION_EXPIRED, "DENIE
 _KNOWN: Final = _AUTHORIZED | set(_RELEASED)
 
 
-@dataclass(frozen=True, slots=True)
-class Disputed:
+class Disputed(Struct, frozen=True):
     """A dispute, and the capture it is about."""
 
     capture: str

@@ -6,11 +6,11 @@ believed when it is answered. Source: docs.stripe.com/currencies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from payments.currencies import EXPONENTS
 from payments.money import AMOUNT_MINOR_MAX, Money
+from payments.record import Struct
 
 # Stripe takes whole ariary; ISO 4217 gives the currency two digits.
 _WHOLE_UNITS_ONLY: Final = frozenset({"MGA"})
@@ -22,8 +22,7 @@ _LAST_DIGIT_ZERO: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 STEPS: Final = {**dict.fromkeys(_WHOLE_UNITS_ONLY, 100), **dict.fromkeys(_LAST_DIGIT_ZERO, 10)}
 
 
-@dataclass(frozen=True, slots=True)
-class StripeAmount:
+class StripeAmount(Struct, frozen=True):
     """`currency` in lower case, as Stripe writes it."""
 
     value: int

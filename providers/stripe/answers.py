@@ -9,7 +9,6 @@ authorization is said in ISO 4217's units.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -27,6 +26,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from payments.record import replace
 from providers.gateway import Trouble
 from providers.stripe.amounts import StripeAmount, from_stripe
 from providers.stripe.objects import ErrorBody, Fault, Intent, Refund

@@ -10,11 +10,11 @@ Source: docs.stripe.com/search, docs.stripe.com/rate-limits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from payments.outcome import NotFound, Retriable, Unknown
+from payments.record import Struct
 from providers.gateway import Trouble
 from providers.stripe.client import PAGE, Asking, Fields, StripeClient, segment
 from providers.stripe.objects import Intent, Page, Refund
@@ -30,8 +30,7 @@ _CLOCK_SKEW: Final = timedelta(minutes=5)
 Nothing = NotFound | Retriable | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """The PaymentIntents of a payment that were seen; `is_all`: there certainly are no others."""
 
     intents: list[Intent]

@@ -10,10 +10,10 @@ docs.stripe.com/api/idempotent_requests.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from payments.outcome import Declined, Retriable, Unknown
+from payments.record import replace
 from providers.gateway import Trouble
 from providers.stripe.answers import CONTRADICTIONS
 from providers.stripe.client import StripeClient, segment

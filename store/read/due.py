@@ -64,6 +64,11 @@ async def untaken_refunds(
     return [(provider, WakeRefund(refund_id)) for provider, refund_id in rows]
 
 
+async def traces_of(pool: Pool, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Of payments and refunds that were accepted in a trace, its `traceparent`."""
+    return {row["id"]: row["traceparent"] for row in await pool.fetch(*bound("traces_of", ids=ids))}
+
+
 async def sent_payments(pool: Pool, now: datetime, sent: Sequence[SentAgain]) -> list[SentAgain]:
     """Those of the payments that have not changed since, nor are due once more."""
     return await _still_sent(pool, "sent_payments", now, sent)

@@ -6,14 +6,14 @@ index of the payment's own, in that index's order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from payments.attempt import Attempt, AttemptResult
+from payments.attempt import Attempt, AttemptName, AttemptResult, provider_key
 from payments.events import EventType
 from payments.outcome import Operation
 from payments.payment import Provider
-from store.event_data import whole
+from store.event_data import never_changed, whole
 from store.queries import bound
 from store.read.id_ranges import LAST_ID
 from store.rows import refund_from
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
 
+    from payments.payment import Payment
     from payments.refund import Refund
 
 # Above every version and every number of an attempt.
@@ -51,6 +52,7 @@ class EventsOf:
     """The changes of a payment."""
 
     payment_id: UUID
+    payment: Payment = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +136,29 @@ async def events_page(
         before_version=_LAST if before is None else before,
         rows_max=limit,
     )
-    return [event_from(row, row["first_data"]) for row in await connection.fetch(*page)]
+    of_payment = never_changed(of.payment)
+    return [event_from(row, of_payment) for row in await connection.fetch(*page)]
+
+
+async def archived_at(connection: PoolConnectionProxy, payment_id: UUID) -> datetime | None:
+    """When the payment's history until then was archived, if it was."""
+    found: datetime | None = await connection.fetchval(*bound("archived_at", payment_id=payment_id))
+    return found
 
 
 def attempt_from(row: Record) -> AttemptRecord:
     """An attempt, from all its columns."""
+    operation, subject_id = Operation(row["operation"]), row["refund_id"] or row["payment_id"]
     attempt = Attempt(
         id=row["id"],
         tenant_id=row["tenant_id"],
         payment_id=row["payment_id"],
         refund_id=row["refund_id"],
         number=row["number"],
-        operation=Operation(row["operation"]),
+        operation=operation,
         inquiry=row["inquiry"],
         provider=Provider(row["provider"]),
-        provider_key=row["provider_key"],
+        provider_key=row["provider_key"] or provider_key(operation, subject_id),
         worker=row["worker"],
         lease_expires_at=row["lease_expires_at"],
         started_at=row["started_at"],
@@ -156,7 +166,7 @@ def attempt_from(row: Record) -> AttemptRecord:
     if row["outcome"] is None:
         return AttemptRecord(attempt, None)
     result = AttemptResult(
-        attempt_id=row["id"],
+        attempt=AttemptName(row["payment_id"], row["refund_id"], row["id"]),
         finished_at=row["finished_at"],
         outcome=row["outcome"],
         provider_reference=row["provider_reference"],
@@ -166,13 +176,13 @@ def attempt_from(row: Record) -> AttemptRecord:
     return AttemptRecord(attempt, result)
 
 
-def event_from(row: Record, first_data: str | None) -> StoredEvent:
-    """A change, from all its columns and the data of the payment's first."""
+def event_from(row: Record, of_payment: Mapping[str, object]) -> StoredEvent:
+    """A change, from all its columns and what is the same in all of its payment's."""
     return StoredEvent(
         id=row["id"],
         type=EventType(row["type"]),
         version=row["version"],
         sequence=row["sequence"],
         occurred_at=row["occurred_at"],
-        data=whole(row["data"], first_data),
+        data=whole(row["data"], of_payment, row["version"], row["occurred_at"]),
     )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import orjson
 
 from payments.payment import TERMINAL, PaymentStatus
+from store.event_data import never_changed
 from store.queries import bound, queries
 from store.read.found import Found
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
@@ -16,7 +20,6 @@ from store.rows import payment_from, refund_from
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-    from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
 
@@ -35,13 +38,15 @@ _TERMINAL: Final = sorted(status.value for status in TERMINAL)
 class PaymentDetail:
     """A payment and the newest of what belongs to it, newest first, all of one moment.
 
-    `events` if they were asked for.
+    `events` if they were asked for. Attempts and events from before `history_archived_at` are in
+    an archive, and not here.
     """
 
     payment: Payment
     attempts: tuple[AttemptRecord, ...]
     refunds: tuple[Refund, ...]
     events: tuple[StoredEvent, ...] | None
+    history_archived_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ class PaymentFilters:
     account_id: UUID | None = None
     provider: Provider | None = None
     currency: str | None = None
+    amount_minor: int | None = None
+    provider_transaction_id: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
 
@@ -65,7 +72,8 @@ class PaymentFilters:
     def leave_out(self) -> bool:
         """Whether anything is asked for by which payments are not found, but left out."""
         is_left_out = self.status is not None and not self.is_for_few
-        return is_left_out or self.provider is not None or self.currency is not None
+        others = (self.provider, self.currency, self.amount_minor, self.provider_transaction_id)
+        return is_left_out or any(each is not None for each in others)
 
 
 async def payment_by_id(
@@ -98,12 +106,14 @@ async def payment_in_detail(
     row = await connection.fetchrow(*asked)
     if row is None:
         return None
-    events = row["events"]
+    payment, events = payment_from(row), row["events"]
+    of_payment = never_changed(payment) if events else {}
     return PaymentDetail(
-        payment=payment_from(row),
+        payment=payment,
         attempts=tuple(attempt_from(each) for each in row["attempts"]),
         refunds=tuple(refund_from(each) for each in row["refunds"]),
-        events=events and tuple(event_from(each, row["first_data"]) for each in events),
+        events=events and tuple(event_from(each, of_payment) for each in events),
+        history_archived_at=row["history_archived_at"],
     )
 
 
@@ -140,6 +150,18 @@ async def payments_page(
     page = {"tenant_id": tenant_id, **between, **sought, "rows_max": limit}
     rows = await connection.fetch(*bound(f"payments_page{way}", **page))
     return Found([payment_from(row) for row in rows], read_to)
+
+
+async def made_under_key(
+    connection: PoolConnectionProxy, tenant_id: str, key: str
+) -> tuple[UUID, ...]:
+    """The ids of what a request with the key made, and of its payment.
+
+    None of them for a key nobody used, or whose request was refused.
+    """
+    body = await connection.fetchval(*bound("answer_under_key", tenant_id=tenant_id, key=key))
+    said = orjson.loads(body) if body else {}
+    return tuple(UUID(said[each]) for each in ("id", "payment_id") if said.get(each))
 
 
 async def settled_payments(

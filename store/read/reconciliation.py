@@ -7,7 +7,7 @@ is right in the next run.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from payments.money import Money
@@ -16,7 +16,7 @@ from payments.reconciliation.breaks import BreakState, TrackedBreak
 from payments.reconciliation.differences import MARGIN, BookEntry, BreakType, Kind, Period
 from payments.refund import RefundStatus
 from store.queries import bound
-from store.read.id_ranges import FIRST_ID, LAST_ID
+from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 from store.rows import break_from
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 _PAGE: Final = 5_000
+# A row's id is made by one host's clock, and what it is about is dated by another's, or later.
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
 # Later than any break, and within what Postgres and Python both can write.
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _SETTLED: Final = {
@@ -59,8 +61,8 @@ async def entries_of(
     for kind, our_id in set(named):
         ids[kind].append(our_id)
     return [
-        *await _between(connection, Kind.CHARGE, "settled_payments_between", provider, period),
-        *await _between(connection, Kind.REFUND, "settled_refunds_between", provider, period),
+        *await _charges_between(connection, provider, period),
+        *await _refunds_between(connection, provider, period),
         *await _by_id(connection, Kind.CHARGE, "payments_of_report", provider, ids[Kind.CHARGE]),
         *await _by_id(connection, Kind.REFUND, "refunds_of_report", provider, ids[Kind.REFUND]),
     ]
@@ -87,23 +89,46 @@ async def breaks_page(
     return [break_from(row) for row in await connection.fetch(*page)]
 
 
-async def _between(
-    connection: PoolConnectionProxy, kind: Kind, statement: str, provider: Provider, period: Period
+async def _charges_between(
+    connection: PoolConnectionProxy, provider: Provider, period: Period
 ) -> list[BookEntry]:
     """Page by page: a period may hold more than one statement should."""
     # A line that names nothing of ours is found by its reference, and its clock is not ours.
-    after_time, after_id = period.start - MARGIN, FIRST_ID
+    since, before = period.start - MARGIN, period.end + MARGIN
+    after_id = first_id_of(since - _CLOCKS_DIFFER)
     page = {
         "provider": provider,
-        "before": period.end + MARGIN,
-        "statuses": _SETTLED[kind],
+        "since": since,
+        "before": before,
+        "before_id": first_id_of(before + _CLOCKS_DIFFER),
+        "statuses": _SETTLED[Kind.CHARGE],
         "rows_max": _PAGE,
     }
     found: list[BookEntry] = []
     while rows := await connection.fetch(
-        *bound(statement, after_time=after_time, after_id=after_id, **page)
+        *bound("settled_payments_between", after_id=after_id, **page)
     ):
-        found += [_entry_from(kind, row) for row in rows]
+        found += [_entry_from(Kind.CHARGE, row) for row in rows]
+        after_id = rows[-1]["position"]
+    return found
+
+
+async def _refunds_between(
+    connection: PoolConnectionProxy, provider: Provider, period: Period
+) -> list[BookEntry]:
+    """Likewise."""
+    after_time, after_id = period.start - MARGIN, FIRST_ID
+    page = {
+        "provider": provider,
+        "before": period.end + MARGIN,
+        "statuses": _SETTLED[Kind.REFUND],
+        "rows_max": _PAGE,
+    }
+    found: list[BookEntry] = []
+    while rows := await connection.fetch(
+        *bound("settled_refunds_between", after_time=after_time, after_id=after_id, **page)
+    ):
+        found += [_entry_from(Kind.REFUND, row) for row in rows]
         after_time, after_id = rows[-1]["settled_at"], rows[-1]["id"]
     return found
 

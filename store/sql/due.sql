@@ -82,3 +82,25 @@ FROM refunds
 INNER JOIN unnest(:ids::uuid[], :versions::int[]) AS sent (id, version)
     ON refunds.id = sent.id AND refunds.version = sent.version
 WHERE refunds.due_at > :now;
+
+-- name: traces_of
+-- Of payments and of refunds the trace in which their payment was last spoken of, for as long as
+-- the outbox has that: an event's row there has its time and its id.
+SELECT
+    asked.id,
+    outbox.traceparent
+FROM unnest(:ids::uuid[]) AS asked (id)
+LEFT JOIN refunds ON asked.id = refunds.id
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        payment_events.id,
+        payment_events.occurred_at
+    FROM payment_events
+    WHERE
+        payment_events.payment_id = coalesce(refunds.payment_id, asked.id)
+        AND payment_events.sequence IS NOT NULL
+    ORDER BY payment_events.version DESC
+    LIMIT 1
+) AS said
+INNER JOIN outbox ON said.occurred_at = outbox.recorded_at AND said.id = outbox.id
+WHERE outbox.traceparent IS NOT NULL;

@@ -19,11 +19,29 @@ SELECT
 -- name: drop_partition
 SELECT partition_drop(:parent::text::regclass, :dropped::text);
 
--- name: outbox_partitions
+-- name: partitions_of
 SELECT child.relname AS name
 FROM pg_inherits
 INNER JOIN pg_class AS child ON pg_inherits.inhrelid = child.oid
-WHERE pg_inherits.inhparent = 'outbox'::regclass AND child.relname LIKE 'outbox\_p%';
+WHERE pg_inherits.inhparent = to_regclass(:parent::text)
+ORDER BY child.relname;
+
+-- name: first_month_of_history
+-- Where the first of a table's partitions ends; where it was all archived, where that ends.
+SELECT
+    coalesce(
+        min(first_instant_of(bounds.upper[1]::uuid)),
+        (SELECT max(first_instant_of(gone.end_id)) FROM archived_history AS gone)
+    )::date AS month
+FROM pg_inherits
+INNER JOIN pg_class AS child ON pg_inherits.inhrelid = child.oid
+CROSS JOIN LATERAL regexp_match(
+    pg_get_expr(child.relpartbound, child.oid), 'TO \(''(.*)''\)'
+) AS bounds (upper)
+WHERE pg_inherits.inhparent = to_regclass(:parent::text);
+
+-- name: archived_months
+SELECT first_instant_of(first_id)::date AS month FROM archived_history;
 
 -- name: days_in_outbox_default
 -- One look-up by the key a day, and not one row a row.

@@ -40,4 +40,28 @@ WHERE state = 'open'
 UNION ALL
 SELECT 'housekeeping', count(*), min(done_at)
 FROM housekeeping
-WHERE done_at < $1 - interval '2 hours';
+WHERE done_at < $1 - interval '2 hours'
+UNION ALL
+-- Endpoints, neither left alone nor paused, by the first delivery that could be sent: what comes
+-- behind another of its payment cannot, and its time is that of the other.
+SELECT 'webhooks', count(*), min(first_due.due_at)
+FROM webhook_endpoints AS endpoint
+LEFT JOIN webhook_endpoint_failures AS failure
+    ON endpoint.id = failure.endpoint_id AND failure.retry_at > $1
+CROSS JOIN LATERAL (
+    SELECT delivery.due_at FROM webhook_deliveries AS delivery
+    WHERE
+        delivery.endpoint_id = endpoint.id
+        AND delivery.due_at < $1
+        AND NOT EXISTS (
+            SELECT 1 FROM webhook_deliveries AS earlier
+            WHERE
+                earlier.endpoint_id = delivery.endpoint_id
+                AND earlier.payment_id = delivery.payment_id
+                AND earlier.sequence < delivery.sequence
+                AND earlier.due_at IS NOT NULL
+        )
+    ORDER BY delivery.due_at
+    LIMIT 1
+) AS first_due
+WHERE endpoint.state = 'enabled' AND failure.endpoint_id IS NULL;

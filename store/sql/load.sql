@@ -1,7 +1,7 @@
 -- What a batch of commands must see before it decides. Rows are locked in one
--- order everywhere: payments, dead letters, accounts, payment methods, each by id; so no
--- two batches can wait for each other. NO KEY: ids never change, so foreign keys need not wait.
--- What a batch does that has waited for long enough is in load_free.sql.
+-- order everywhere: payments, dead letters, accounts, payment methods, webhook endpoints, each by
+-- id; so no two batches can wait for each other. NO KEY: ids never change, so foreign keys need
+-- not wait. What a batch does that has waited for long enough is in load_free.sql.
 
 -- name: payments_of_refunds
 SELECT id, payment_id FROM refunds
@@ -62,6 +62,12 @@ WHERE id = any($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE;
 
+-- name: lock_webhook_endpoints
+SELECT * FROM webhook_endpoints
+WHERE id = any($1::uuid[])
+ORDER BY id
+FOR NO KEY UPDATE;
+
 -- name: active_payment_methods
 -- Not locked: a payment that sees one before it is detached was accepted before.
 SELECT method.*
@@ -79,3 +85,11 @@ SELECT
 FROM unnest(:tenant_ids::text[], :keys::text[]) AS asked (tenant_id, key)
 INNER JOIN idempotency_keys AS stored
     ON asked.tenant_id = stored.tenant_id AND asked.key = stored.key;
+
+-- name: webhook_endpoints_of
+-- Those of a tenant that are there, of which there may only be so many.
+SELECT asked.tenant_id, count(endpoint.id) AS endpoints
+FROM unnest($1::text[]) AS asked (tenant_id)
+LEFT JOIN webhook_endpoints AS endpoint
+    ON asked.tenant_id = endpoint.tenant_id AND endpoint.state <> 'deleted'
+GROUP BY asked.tenant_id;

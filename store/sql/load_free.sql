@@ -41,3 +41,13 @@ FOR NO KEY UPDATE SKIP LOCKED;
 -- name: present_payment_methods
 SELECT id FROM payment_methods
 WHERE id = any($1::uuid[]);
+
+-- name: lock_free_webhook_endpoints
+SELECT * FROM webhook_endpoints
+WHERE id = any($1::uuid[])
+ORDER BY id
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: present_webhook_endpoints
+SELECT id FROM webhook_endpoints
+WHERE id = any($1::uuid[]);

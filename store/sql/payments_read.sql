@@ -31,12 +31,10 @@ SELECT
             LIMIT :rows_max
         )
     END AS events,
-    CASE
-        WHEN :with_events::boolean THEN (
-            SELECT first_event.data FROM payment_events AS first_event
-            WHERE first_event.payment_id = payment.id AND first_event.version = 1
-        )
-    END AS first_data
+    (
+        SELECT archived.archived_at FROM archived_history AS archived
+        WHERE archived.first_id <= payment.id AND archived.end_id > payment.id
+    ) AS history_archived_at
 FROM payments AS payment
 WHERE payment.tenant_id = :tenant_id AND payment.id = :id;
 
@@ -58,19 +56,9 @@ ORDER BY coalesce(refund_id, payment_id) DESC, number DESC
 LIMIT :rows_max;
 
 -- name: events_of_payment_page
--- With what never changes, which is in the first.
-SELECT
-    event.*,
-    (
-        SELECT first_event.data FROM payment_events AS first_event
-        WHERE first_event.payment_id = :payment_id AND first_event.version = 1
-    ) AS first_data
-FROM payment_events AS event
-WHERE
-    event.payment_id = :payment_id
-    AND event.tenant_id = :tenant_id
-    AND event.version < :before_version
-ORDER BY event.version DESC
+SELECT * FROM payment_events
+WHERE payment_id = :payment_id AND tenant_id = :tenant_id AND version < :before_version
+ORDER BY version DESC
 LIMIT :rows_max;
 
 -- name: payments_page
@@ -83,6 +71,10 @@ WHERE
     AND (:status::text IS NULL OR status = :status)
     AND (:provider::text IS NULL OR provider = :provider)
     AND (:currency::text IS NULL OR currency = :currency)
+    AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
+    AND (
+        :provider_transaction_id::text IS NULL OR provider_reference = :provider_transaction_id
+    )
     AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
     AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
 ORDER BY id DESC
@@ -100,6 +92,11 @@ WHERE
     AND payments.status = :status
     AND (:provider::text IS NULL OR payments.provider = :provider)
     AND (:currency::text IS NULL OR payments.currency = :currency)
+    AND (:amount_minor::bigint IS NULL OR payments.amount_minor = :amount_minor)
+    AND (
+        :provider_transaction_id::text IS NULL
+        OR payments.provider_reference = :provider_transaction_id
+    )
     AND (:created_from::timestamptz IS NULL OR payments.created_at >= :created_from)
     AND (:created_before::timestamptz IS NULL OR payments.created_at < :created_before)
 ORDER BY open_payments.payment_id DESC
@@ -162,6 +159,11 @@ SELECT * FROM (
             AND (:status::text IS NULL OR status = :status)
             AND (:provider::text IS NULL OR provider = :provider)
             AND (:currency::text IS NULL OR currency = :currency)
+            AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
+            AND (
+                :provider_transaction_id::text IS NULL
+                OR provider_reference = :provider_transaction_id
+            )
             AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
             AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
         ORDER BY id DESC
@@ -178,6 +180,11 @@ SELECT * FROM (
             AND (:status::text IS NULL OR status = :status)
             AND (:provider::text IS NULL OR provider = :provider)
             AND (:currency::text IS NULL OR currency = :currency)
+            AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
+            AND (
+                :provider_transaction_id::text IS NULL
+                OR provider_reference = :provider_transaction_id
+            )
             AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
             AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
         ORDER BY id DESC
@@ -191,3 +198,8 @@ LIMIT :rows_max;
 -- Which of these are in one of the states: what those who wait for them ask together.
 SELECT * FROM payments
 WHERE id = any(:ids::uuid[]) AND status = any(:statuses::text[]);
+
+-- name: answer_under_key
+-- What was answered under an idempotency key: it says what the request made.
+SELECT body FROM idempotency_keys
+WHERE tenant_id = :tenant_id AND key = :key;

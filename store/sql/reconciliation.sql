@@ -2,20 +2,31 @@
 -- account serves them all, and a report is the account's.
 
 -- name: settled_payments_between
--- By when it was settled, however long before it was created: of these, what moved money.
+-- By when it was settled, however long before it was created: of these, what moved money. Each did
+-- so once, in a row of the ledger, whose id says about when; an index of the payments by that time
+-- would be written again with every payment that ends, and so would all their others.
 SELECT
-    id, id AS payment_id, tenant_id, status, captured_minor AS amount_minor, currency,
-    provider_reference, completed_at AS settled_at,
+    payments.id, payments.id AS payment_id, payments.tenant_id, payments.status,
+    payments.captured_minor AS amount_minor, payments.currency, payments.provider_reference,
+    payments.completed_at AS settled_at, moved.id AS position,
     coalesce(
-        CASE WHEN asked_operation IN ('charge', 'capture') THEN first_asked_at END, created_at
+        CASE
+            WHEN payments.asked_operation IN ('charge', 'capture') THEN payments.first_asked_at
+        END,
+        payments.created_at
     ) AS began_at
-FROM payments
+FROM ledger_transfers AS moved
+INNER JOIN payments ON moved.payment_id = payments.id
 WHERE
-    provider = :provider
-    AND (completed_at, id) > (:after_time, :after_id)
-    AND completed_at < :before
-    AND status = any(:statuses::text[])
-ORDER BY completed_at, id
+    moved.id > :after_id
+    AND moved.id < :before_id
+    AND moved.state = 'posted'
+    AND moved.transaction_type = 'payment'
+    AND payments.provider = :provider
+    AND payments.completed_at >= :since
+    AND payments.completed_at < :before
+    AND payments.status = any(:statuses::text[])
+ORDER BY moved.id
 LIMIT :rows_max;
 
 -- name: settled_refunds_between

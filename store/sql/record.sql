@@ -273,7 +273,8 @@ SELECT
     unnest(:started_at::timestamptz[]);
 
 -- name: finish_attempts
--- A late answer overwrites 'lease_expired', and nothing else.
+-- A late answer overwrites 'lease_expired', and nothing else. Found by what it is for: an id alone
+-- does not say in which partition, and what it is for has few.
 UPDATE attempts SET
     finished_at = new.finished_at,
     outcome = new.outcome,
@@ -282,13 +283,16 @@ UPDATE attempts SET
     error = new.error
 FROM (
     SELECT
-        unnest(:id::uuid[]) AS id, unnest(:finished_at::timestamptz[]) AS finished_at,
-        unnest(:outcome::text[]) AS outcome,
+        unnest(:id::uuid[]) AS id, unnest(:payment_id::uuid[]) AS payment_id,
+        unnest(:subject_id::uuid[]) AS subject_id,
+        unnest(:finished_at::timestamptz[]) AS finished_at, unnest(:outcome::text[]) AS outcome,
         unnest(:provider_reference::text[]) AS provider_reference,
         unnest(:error_code::text[]) AS error_code, unnest(:error::text[]) AS error
 ) AS new
 WHERE
-    attempts.id = new.id
+    attempts.payment_id = new.payment_id
+    AND coalesce(attempts.refund_id, attempts.payment_id) = new.subject_id
+    AND attempts.id = new.id
     AND (attempts.outcome IS NULL OR attempts.outcome = 'lease_expired');
 
 -- name: insert_payment_events
@@ -299,15 +303,21 @@ SELECT
     unnest(:data::json[]), unnest(:occurred_at::timestamptz[]);
 
 -- name: insert_outbox
-INSERT INTO outbox (
-    id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
-    traceparent, occurred_at, recorded_at
+-- Behind which position none of it lies.
+WITH said AS (
+    INSERT INTO outbox (
+        id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
+        traceparent, occurred_at, recorded_at
+    )
+    SELECT
+        unnest(:id::uuid[]), unnest(:aggregatetype::text[]), unnest(:aggregateid::text[]),
+        unnest(:type::text[]), unnest(:payload::json[]), unnest(:tenant_id::text[]),
+        unnest(:sequence::integer[]), unnest(:causationid::uuid[]), unnest(:traceparent::text[]),
+        unnest(:occurred_at::timestamptz[]), unnest(:recorded_at::timestamptz[])
+    RETURNING position
 )
-SELECT
-    unnest(:id::uuid[]), unnest(:aggregatetype::text[]), unnest(:aggregateid::text[]),
-    unnest(:type::text[]), unnest(:payload::json[]), unnest(:tenant_id::text[]),
-    unnest(:sequence::integer[]), unnest(:causationid::uuid[]), unnest(:traceparent::text[]),
-    unnest(:occurred_at::timestamptz[]), unnest(:recorded_at::timestamptz[]);
+
+SELECT max(position) AS position FROM said;
 
 -- name: dead_letters_parked
 SELECT id FROM dead_letters

@@ -3,12 +3,12 @@
 
 -- name: verify_outbox
 -- For as long as rows are kept, every public event went into the outbox as it is, and
--- every event there is one that happened. The history has what never changes in a payment's first
--- event alone, and no nulls.
+-- every event there is one that happened, but of a payment whose history was archived. The history
+-- has what never changes in a payment's first event alone.
 WITH public_events AS (
     SELECT
         event.id, event.payment_id, event.sequence, event.type,
-        jsonb_strip_nulls(
+        kept_of_event(
             event.data::jsonb || jsonb_build_object(
                 'payment',
                 (first_event.data -> 'payment')::jsonb || (event.data -> 'payment')::jsonb
@@ -22,7 +22,7 @@ WITH public_events AS (
 
 said AS (
     SELECT
-        id, aggregateid, sequence, type, jsonb_strip_nulls(payload::jsonb) AS payload
+        id, aggregateid, sequence, type, kept_of_event(payload::jsonb) AS payload
     FROM outbox
     WHERE aggregatetype = 'payments.events' AND recorded_at > now() - make_interval(secs => :kept_s)
 )
@@ -37,12 +37,20 @@ SELECT
 FROM public_events
 FULL JOIN said ON public_events.id = said.id
 WHERE
-    said.id IS NULL
-    OR public_events.id IS NULL
-    OR said.aggregateid <> public_events.payment_id::text
-    OR said.sequence IS DISTINCT FROM public_events.sequence
-    OR said.type <> public_events.type
-    OR said.payload IS DISTINCT FROM public_events.data;
+    (
+        said.id IS NULL
+        OR public_events.id IS NULL
+        OR said.aggregateid <> public_events.payment_id::text
+        OR said.sequence IS DISTINCT FROM public_events.sequence
+        OR said.type <> public_events.type
+        OR said.payload IS DISTINCT FROM public_events.data
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM archived_history AS archived
+        WHERE
+            coalesce(said.aggregateid::uuid, public_events.payment_id) >= archived.first_id
+            AND coalesce(said.aggregateid::uuid, public_events.payment_id) < archived.end_id
+    );
 
 -- name: verify_letters
 -- A message is parked once, and for as long as rows are kept each letter was also

@@ -127,9 +127,16 @@ WHERE
 -- name: verify_answers
 -- What a client was told it had made is there.
 WITH answered AS (
-    SELECT tenant_id, key, (convert_from(body, 'UTF8')::json ->> 'id')::uuid AS id
-    FROM idempotency_keys
-    WHERE status BETWEEN 200 AND 299
+    SELECT
+        kept.tenant_id, kept.key,
+        coalesce(kept.told ->> 'id', kept.told ->> 'delivery_id')::uuid AS id
+    FROM (
+        SELECT tenant_id, key, recorded_at, convert_from(body, 'UTF8')::json AS told
+        FROM idempotency_keys
+        WHERE status BETWEEN 200 AND 299
+    ) AS kept
+    -- What is sent to webhook endpoints is kept as long as keys are, but not to the day.
+    WHERE kept.told ->> 'delivery_id' IS NULL OR kept.recorded_at > now() - interval '28 days'
 )
 
 SELECT
@@ -159,6 +166,18 @@ WHERE
             SELECT 1 FROM payment_methods
             WHERE payment_methods.id = answered.id
         )
+        OR EXISTS (
+            SELECT 1 FROM webhook_endpoints
+            WHERE webhook_endpoints.id = answered.id
+        )
+        OR EXISTS (
+            SELECT 1 FROM webhook_deliveries
+            WHERE webhook_deliveries.id = answered.id
+        )
+        OR EXISTS (
+            SELECT 1 FROM webhook_replays
+            WHERE webhook_replays.id = answered.id
+        )
     );
 
 -- name: verify_keys
@@ -185,7 +204,8 @@ LEFT JOIN idempotency_keys AS kept
 WHERE kept.key IS NULL AND keyed.created_at > now() - interval '30 days';
 
 -- name: verify_sequences
--- Versions and public sequences count 1, 2, 3 ... to where the payment stands.
+-- Versions and public sequences count 1, 2, 3 ... to where the payment stands. Of what was archived
+-- and not read nothing is said.
 WITH numbered AS (
     SELECT
         payment_id, version, sequence,
@@ -216,16 +236,22 @@ SELECT
 FROM payments
 FULL JOIN reached ON payments.id = reached.payment_id
 WHERE
-    payments.id IS NULL
-    OR reached.payment_id IS NULL
-    OR NOT reached.has_no_gap
-    OR payments.version <> reached.version
-    OR payments.sequence <> reached.sequence;
+    (
+        payments.id IS NULL
+        OR reached.payment_id IS NULL
+        OR NOT reached.has_no_gap
+        OR payments.version <> reached.version
+        OR payments.sequence <> reached.sequence
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM archived_history AS archived
+        WHERE payments.id >= archived.first_id AND payments.id < archived.end_id
+    );
 
 -- name: verify_fold_of_payments
 -- The payment is what its last event says it is.
 WITH last_events AS (
-    SELECT DISTINCT ON (payment_id) payment_id, data -> 'payment' AS said
+    SELECT DISTINCT ON (payment_id) payment_id, version, data -> 'payment' AS said
     FROM payment_events
     ORDER BY payment_id ASC, version DESC
 ),
@@ -241,14 +267,14 @@ compared AS (
         ] AS kept,
         ARRAY[
             last_events.said ->> 'status',
-            -- What never changes is said by the first event alone.
+            -- What never changes is said by the first event alone, and what is nothing by none.
             coalesce(last_events.said ->> 'amount_minor', payments.amount_minor::text),
             coalesce(last_events.said ->> 'currency', payments.currency),
-            last_events.said ->> 'captured_minor',
-            last_events.said ->> 'refunded_minor',
+            coalesce(last_events.said ->> 'captured_minor', '0'),
+            coalesce(last_events.said ->> 'refunded_minor', '0'),
             last_events.said ->> 'provider_transaction_id',
-            last_events.said ->> 'retry_count', last_events.said ->> 'last_error_code',
-            last_events.said ->> 'version'
+            coalesce(last_events.said ->> 'retry_count', '0'),
+            last_events.said ->> 'last_error_code', last_events.version::text
         ] AS told
     FROM payments
     INNER JOIN last_events ON payments.id = last_events.payment_id
@@ -279,7 +305,14 @@ SELECT
 FROM refunds
 LEFT JOIN last_events ON refunds.id = last_events.refund_id
 WHERE
-    last_events.status IS NULL
+    (
+        last_events.status IS NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM archived_history AS archived
+            WHERE
+                refunds.payment_id >= archived.first_id AND refunds.payment_id < archived.end_id
+        )
+    )
     OR (
         last_events.status <> refunds.status
         -- That an attempt began is no public fact.

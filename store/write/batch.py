@@ -20,6 +20,7 @@ from store.rows import (
     payment_from,
     payment_method_from,
     refund_from,
+    webhook_endpoint_from,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from payments.payment import Payment, Provider
     from payments.payment_method import PaymentMethod
     from payments.refund import Refund
+    from payments.webhook_endpoint import WebhookEndpoint
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Working:
     disputes: dict[UUID, Dispute] = field(default_factory=dict)
     payment_methods: dict[UUID, PaymentMethod] = field(default_factory=dict)
     active_methods: dict[tuple[Provider, str], PaymentMethod] = field(default_factory=dict)
+    webhook_endpoints: dict[UUID, WebhookEndpoint] = field(default_factory=dict)
+    endpoint_counts: dict[str, int] = field(default_factory=dict)
     # Rows that somebody else holds; no command that needs one may be decided.
     held: set[UUID] = field(default_factory=set)
     letters_are_held: bool = False
@@ -63,7 +67,8 @@ class Working:
         need = command.needs()
         if self.letters_are_held and (need.dead_letter_ids or need.unresolved):
             return True
-        needed = {*need.account_ids, *need.method_ids, *_payments_of(self, need)}
+        named = (*need.account_ids, *need.method_ids, *need.endpoint_ids)
+        needed = {*named, *_payments_of(self, need)}
         if not need.payments_only:
             needed |= _accounts_of(self, need)
         return not needed.isdisjoint(self.held)
@@ -79,6 +84,8 @@ class Working:
             disputes=self.disputes,
             payment_methods=self.payment_methods,
             active_methods=self.active_methods,
+            webhook_endpoints=self.webhook_endpoints,
+            endpoint_counts=self.endpoint_counts,
         )
 
     def apply(self, decision: Decision) -> None:
@@ -90,6 +97,10 @@ class Working:
         self.dead_letters.update((each.id, each) for each in decision.dead_letters)
         self.provider_events.update(each.event.key for each in decision.provider_events)
         self.disputes.update((each.id, each) for each in decision.disputes)
+        for endpoint in decision.webhook_endpoints:
+            if endpoint.id not in self.webhook_endpoints and endpoint.version == 1:
+                self.endpoint_counts[endpoint.tenant_id] += 1
+            self.webhook_endpoints[endpoint.id] = endpoint
         for method in decision.payment_methods:
             self.payment_methods[method.id] = method
             if method.is_active:
@@ -126,6 +137,7 @@ async def load(
         rows = await locks.rows("accounts", list(account_ids))
         working.accounts = {row["id"]: account_from(row) for row in rows}
     await _load_methods(locks, working, needs)
+    await _load_endpoints(locks, working, needs)
     return working
 
 
@@ -236,6 +248,16 @@ async def _load_methods(locks: _Locks, working: Working, needs: Iterable[Needs])
         for row in await locks.connection.fetch(*named):
             method = payment_method_from(row)
             working.active_methods[method.name] = method
+
+
+async def _load_endpoints(locks: _Locks, working: Working, needs: Iterable[Needs]) -> None:
+    """Those that are asked for by id, and how many a tenant has who asks for one more."""
+    if endpoint_ids := {each for need in needs for each in need.endpoint_ids}:
+        rows = await locks.rows("webhook_endpoints", list(endpoint_ids))
+        working.webhook_endpoints = {row["id"]: webhook_endpoint_from(row) for row in rows}
+    if tenants := {each for need in needs for each in need.endpoints_of}:
+        counts = await locks.connection.fetch(query("webhook_endpoints_of"), list(tenants))
+        working.endpoint_counts = {row["tenant_id"]: row["endpoints"] for row in counts}
 
 
 def _payments_of(working: Working, need: Needs) -> set[UUID]:

@@ -7,8 +7,8 @@ effect, refusals included, so it is never lost and never there without it.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import asyncpg
 import orjson
@@ -18,6 +18,7 @@ from payments.decision import Refused
 from payments.decisions.decide import decide
 from store.faults import KeyHeldError
 from store.queries import bound
+from store.read.audit_log import DONE, AuditEntry
 from store.rows import columns
 from store.write.batch import Working, load
 from store.write.record import Recorded, record
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
 
+    from payments.account import SystemAccount
     from payments.commands import Command
     from payments.decision import Context, Decision, Result
+    from store.read.audit_log import Signature
+    from store.write.known_systems import KnownSystems
 
 log = structlog.get_logger()
 
@@ -74,14 +78,18 @@ class Answer:
 class Submission:
     """A command to decide and record; with a key, also how its answer reads.
 
-    `tenant` is whose turn it takes, where the command itself does not say.
+    `placed` adds to an answer up to which position of the outbox is said what it answers. `tenant`
+    is whose turn it takes, where the command itself does not say. What is signed is kept in the
+    audit log, with its outcome.
     """
 
     command: Command
     traceparent: str | None = None
     idempotency: Idempotency | None = None
     render: Callable[[Result | Refused], Answer] | None = None
+    placed: Callable[[Answer, int], Answer] | None = None
     tenant: str = ""
+    signature: Signature | None = None
 
     @property
     def tenant_id(self) -> str:
@@ -104,6 +112,8 @@ class Committed:
 
     replies: list[Reply | Exception]
     outcomes: list[tuple[Command, Decision | Refused]]
+    # To be learnt once it is committed.
+    systems: list[SystemAccount]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,13 @@ class _KeyRow(NamedTuple):
     recorded_at: datetime
     provisional: bool
 
+    @classmethod
+    def of(cls, asked: Idempotency, now: datetime, answer: Answer) -> Self:
+        """The key of a request, and its answer."""
+        headers = orjson.dumps(dict(answer.headers)).decode()
+        key = (asked.tenant_id, asked.key, asked.fingerprint)
+        return cls(*key, answer.status, headers, answer.body, now, answer.provisional)
+
 
 async def commit(
     connection: PoolConnectionProxy,
@@ -133,6 +150,7 @@ async def commit(
     context: Callable[[], Context],
     *,
     skips_held: bool = False,
+    known_systems: KnownSystems | None = None,
 ) -> Committed:
     """Decide and record the submissions in order; RowHeld for those that it `skips_held`.
 
@@ -144,11 +162,32 @@ async def commit(
     working = await load(connection, commands, skips_held=skips_held)
     batch = _Batch(working, known)
     replies = [batch.reply(each, context) for each in submissions]
-    await record(connection, batch.recorded)
+    written = await record(connection, batch.recorded, known_systems)
+    if written.position is not None:
+        replies = batch.placed(submissions, replies, written.position)
+    batch.keep()
+    if batch.audit:
+        await connection.execute(*columns("insert_audit_log", batch.audit))
     if batch.keys:
         with _naming_keys():
             await connection.execute(*columns("insert_idempotency_keys", batch.keys))
-    return Committed(replies, batch.outcomes)
+    return Committed(replies, batch.outcomes, written.systems)
+
+
+async def rehearsed(
+    connection: PoolConnectionProxy, command: Command, context: Callable[[], Context]
+) -> Reply:
+    """What would come of a command by itself: decided and recorded like any other, then undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        committed = await commit(connection, [Submission(command)], context)
+    finally:
+        await transaction.rollback()
+    (reply,) = committed.replies
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 @contextmanager
@@ -168,6 +207,8 @@ class _Batch:
         self._known = known
         self.recorded: list[Recorded] = []
         self.keys: list[_KeyRow] = []
+        self._kept: list[tuple[Idempotency, datetime, Answer]] = []
+        self.audit: list[AuditEntry] = []
         self.outcomes: list[tuple[Command, Decision | Refused]] = []
 
     def reply(self, submission: Submission, context: Callable[[], Context]) -> Reply | Exception:
@@ -183,12 +224,43 @@ class _Batch:
             log.exception("a decision failed", command=type(submission.command).__name__)
             return error
         self.outcomes.append((submission.command, outcome))
+        self._sign(submission, outcome, at)
         answer = self._answer(submission, outcome, at.now)
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)
         self._working.apply(outcome)
         self.recorded.append(Recorded(outcome, submission.traceparent))
         return Reply(outcome.result, answer)
+
+    def placed(
+        self, submissions: Sequence[Submission], replies: Sequence[Reply | Exception], position: int
+    ) -> list[Reply | Exception]:
+        """The replies, and the keys with them, now that it is known where it was recorded."""
+        placed: dict[int, Answer] = {}
+        for submission, reply in zip(submissions, replies, strict=True):
+            if (
+                isinstance(reply, Reply)
+                and reply.answer is not None
+                and submission.placed is not None
+                and not (reply.replayed or isinstance(reply.result, Refused))
+            ):
+                placed[id(reply.answer)] = submission.placed(reply.answer, position)
+        self._kept = [
+            (asked, now, placed.get(id(answer), answer)) for asked, now, answer in self._kept
+        ]
+        return [_with_answer(reply, placed) for reply in replies]
+
+    def keep(self) -> None:
+        """Each key with its answer as it will be given again."""
+        self.keys = [_KeyRow.of(asked, now, answer) for asked, now, answer in self._kept]
+
+    def _sign(self, submission: Submission, outcome: Decision | Refused, at: Context) -> None:
+        if submission.signature is not None:
+            became = outcome.code.value if isinstance(outcome, Refused) else DONE
+            entry = AuditEntry(
+                id=at.new_id(), signature=submission.signature, outcome=became, recorded_at=at.now
+            )
+            self.audit.append(entry)
 
     def _answer(
         self, submission: Submission, outcome: Decision | Refused, now: datetime
@@ -199,11 +271,15 @@ class _Batch:
         asked = submission.idempotency
         if asked is not None and is_kept(outcome):
             self._known[asked.tenant_id, asked.key] = _Known(asked.fingerprint, answer)
-            headers = orjson.dumps(dict(answer.headers)).decode()
-            key = (asked.tenant_id, asked.key, asked.fingerprint)
-            given = (answer.status, headers, answer.body)
-            self.keys.append(_KeyRow(*key, *given, now, answer.provisional))
+            self._kept.append((asked, now, answer))
         return answer
+
+
+def _with_answer(reply: Reply | Exception, placed: Mapping[int, Answer]) -> Reply | Exception:
+    """The reply with what takes its answer's place; given again within the batch, the same."""
+    if isinstance(reply, Exception) or id(reply.answer) not in placed:
+        return reply
+    return replace(reply, answer=placed[id(reply.answer)])
 
 
 def is_kept(outcome: Decision | Result | Refused) -> bool:

@@ -46,6 +46,6 @@ def live(
         nonlocal now_ns
         now_ns = clock_ns()
         now = _EPOCH + timedelta(microseconds=now_ns // 1000)
-        return Context(now, new_id, chance.random(), policy, channels.ALL, references, rules)
+        return Context(now, new_id, chance.random(), policy, channels.WORK, references, rules)
 
     return context

@@ -33,9 +33,11 @@ from store.write.commit import (
     Submission,
     commit,
     is_kept,
+    rehearsed,
 )
 from store.write.counting import count
 from store.write.fair_queue import FairQueue, has_room
+from store.write.known_systems import KnownSystems
 from store.write.set_aside import SetAside
 from store.write.waiting import Held, Overloaded, StoreUnavailable, Waiting
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
+    from payments.commands import Command
     from payments.decision import Context
     from telemetry.metrics import Metrics
 
@@ -113,6 +116,7 @@ class GroupCommitter:
         self._metrics = metrics.group_commit
         self._limits = limits
         self._queue = FairQueue()
+        self._known_systems = KnownSystems()
         # As in the queue, and beside it: who waits here takes nobody's place there.
         self._aside = SetAside(self._again, tenant_max=(limits.queue_max + 1) // 2)
         self._metrics.set_aside.set_function(lambda: len(self._aside))
@@ -154,7 +158,7 @@ class GroupCommitter:
         Held at once where too many of its tenant's wait for what is held.
         A cancelled caller's command may still be recorded.
         """
-        self._admit(submission.tenant_id)
+        self.admit(submission.tenant_id)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         waiting = Waiting(submission, answer, perf_counter())
         self._queue.put(waiting)
@@ -170,8 +174,18 @@ class GroupCommitter:
                 raise KeyInFlight from None
             raise Held(f"not recorded within {patience_s:g} s") from None
 
-    def _admit(self, tenant_id: str) -> None:
-        """Raises Overloaded where the tenant, or all of them together, have enough waiting."""
+    async def rehearse(self, connection: PoolConnectionProxy, command: Command) -> Reply:
+        """What would become of a command by itself: decided and recorded, then undone.
+
+        On the caller's connection, for nobody waits for it. Raises what recording raises.
+        """
+        return await rehearsed(connection, command, self._context)
+
+    def admit(self, tenant_id: str) -> None:
+        """Raises Overloaded where the tenant, or all of them together, have enough waiting.
+
+        So does `submit`; who asks before has read nothing in vain.
+        """
         own, total = self._queue.of(tenant_id), len(self._queue)
         tenants = self._queue.tenants + (not own)
         room = has_room(own=own, total=total, tenants=tenants, total_max=self._limits.queue_max)
@@ -275,6 +289,7 @@ class GroupCommitter:
                     return await self._committed(connection, batch, skips_held=skips_held)
             except Exception as error:
                 if fault_of(error) is Fault.AWAY:
+                    self._known_systems.forget()
                     # It, and the idle ones, may be those of a server that is the primary no more.
                     connection.terminate()
                     await self._pool.expire_connections()
@@ -287,13 +302,20 @@ class GroupCommitter:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            committed = await commit(connection, submissions, self._context, skips_held=skips_held)
+            committed = await commit(
+                connection,
+                submissions,
+                self._context,
+                skips_held=skips_held,
+                known_systems=self._known_systems,
+            )
         except Exception as error:
             # A server that is away hears of no ROLLBACK, and is not waited for a second time.
             if fault_of(error) is not Fault.AWAY:
                 await transaction.rollback()
             raise
         await transaction.commit()
+        self._known_systems.learn(committed.systems)
         return committed
 
     def _hold(self, batch: Sequence[Waiting], error: Exception) -> None:

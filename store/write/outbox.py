@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
     from payments.decision import Decision
     from payments.events import AccountEvent, Event, Republication, Work
-    from topics.contracts.payloads import PaymentEventData
 
 
 class OutboxValues(NamedTuple):
@@ -54,12 +53,12 @@ def superseded(decisions: Sequence[Decision]) -> set[UUID]:
 
 
 def messages(
-    decision: Decision, told: Iterable[tuple[Event, PaymentEventData]], traceparent: str | None
+    decision: Decision, told: Iterable[str], traceparent: str | None
 ) -> Iterable[OutboxValues]:
     """A decision's rows: its events (with what they say), then accounts, work, dead letters."""
-    for event, data in told:
+    for event, payload in zip(decision.events, told, strict=True):
         if event.is_public:
-            yield _event(event, data.model_dump_json(), traceparent)
+            yield _event(event, payload, traceparent)
     for account_event in decision.account_events:
         yield _account_event(account_event, traceparent)
     for work in decision.work:
@@ -121,13 +120,13 @@ def _work(work: Work, traceparent: str | None) -> OutboxValues:
 
 
 def _dead_letter(letter: DeadLetter, traceparent: str | None) -> OutboxValues:
-    data = DeadLetterEventData(dead_letter=DeadLetterData.of(letter))
+    data = DeadLetterEventData(dead_letter=DeadLetterData.bounded(letter))
     key = letter.source.key
     return OutboxValues(
         id=letter.message_id,
         aggregatetype=channels.DEAD_LETTERS,
         aggregateid=key.decode("utf-8", "replace").replace("\0", "\ufffd")
-        if key
+        if key and "key" not in data.dead_letter.cut
         else str(letter.id),
         type=f"dead_letter.{letter.state.value}",
         payload=data.model_dump_json(),

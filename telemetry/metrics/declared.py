@@ -10,6 +10,7 @@ from prometheus_client import GCCollector, ProcessCollector
 from telemetry.logging import lines_lost
 from telemetry.metrics.families import Declare
 from telemetry.metrics.ingress import (
+    FeedMetrics,
     GroupCommitMetrics,
     HttpMetrics,
     IdempotencyMetrics,
@@ -18,6 +19,7 @@ from telemetry.metrics.ingress import (
 )
 from telemetry.metrics.lag import LagMetrics, RedisGroupMetrics, SlotMetrics
 from telemetry.metrics.pipeline import (
+    DeliveryMetrics,
     ProviderMetrics,
     RelayMetrics,
     SimulatorMetrics,
@@ -38,12 +40,14 @@ class Metrics:
         self.http = HttpMetrics(declare)
         self.payments = PaymentMetrics(declare)
         self.group_commit = GroupCommitMetrics(declare)
+        self.feed = FeedMetrics(declare)
         self.idempotency = IdempotencyMetrics(declare)
         self.protection = ProtectionMetrics(declare)
         self.relay = RelayMetrics(declare)
         self.stage = StageMetrics(declare)
         self.provider = ProviderMetrics(declare)
         self.webhooks = WebhookMetrics(declare)
+        self.deliveries = DeliveryMetrics(declare)
         self.simulator = SimulatorMetrics(declare)
         self.lag = LagMetrics(declare)
         self.slots = SlotMetrics(declare)
@@ -52,6 +56,10 @@ class Metrics:
             "log_lines_lost_total",
             "Lines of the log that were not written: stderr is closed, full, or not read.",
             lines_lost,
+        )
+        self.certificate_refused = declare.gauge(
+            "certificate_refused",
+            "1 while a changed certificate is no good, and clients are shown the one before.",
         )
         self.build = declare.gauges("build_info", "1, labelled with what runs.", "python")
         self.build.labels(platform.python_version()).set(1)

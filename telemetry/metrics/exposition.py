@@ -59,7 +59,7 @@ async def _listen(runner: web.AppRunner, host: str, ports: range) -> int:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise CannotListen(
-                    f"the metrics cannot be served on {host}:{port}: {error.strerror}"
+                    f"the metrics cannot be served on {host}:{port}: {error.strerror or error}"
                 ) from error
         else:
             return port

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from telemetry.metrics.families import BATCH_SIZES, JOURNEY_SECONDS, LATENCY_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from telemetry.metrics.families import Declare
 
 
@@ -35,6 +37,11 @@ class HttpMetrics:
             " connections for which there was no room (connections).",
             "reason",
         )
+
+    def begin(self) -> None:
+        """At zero."""
+        for reason in ("overload", "rate_limit", "too_large", "unauthorized", "connections"):
+            self.rejected.labels(reason)
 
 
 class PaymentMetrics:
@@ -85,6 +92,24 @@ class GroupCommitMetrics:
         )
 
 
+class FeedMetrics:
+    """The feed of events. A listener ends because its client left (gone) or did not read (slow)."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.listeners = declare.gauge("feed_listeners", "Clients that listen to the feed.")
+        self.behind = declare.gauge(
+            "feed_behind_seconds",
+            "Seconds since which the feed may lack something, for it is not settled; 1 at rest.",
+        )
+        self.sent = declare.counter("feed_events_sent_total", "Events sent to listeners.")
+        self.ended = declare.counters(
+            "feed_listeners_ended_total",
+            "Listeners that ended (gone, slow, closing, lifetime, another history, or a problem's"
+            " code).",
+            "reason",
+        )
+
+
 class IdempotencyMetrics:
     """Idempotency keys. `source` of a replay is `cache` (Redis) or `postgres`."""
 
@@ -95,6 +120,13 @@ class IdempotencyMetrics:
         self.conflicts = declare.counters(
             "idempotency_conflicts_total", "Keys refused (reused, in_flight).", "reason"
         )
+
+    def begin(self) -> None:
+        """At zero."""
+        for source in ("cache", "postgres"):
+            self.replays.labels(source)
+        for reason in ("reused", "in_flight"):
+            self.conflicts.labels(reason)
 
 
 class ProtectionMetrics:
@@ -112,3 +144,10 @@ class ProtectionMetrics:
             "limit",
             "decision",
         )
+
+    def begin(self, limits: Iterable[str]) -> None:
+        """At zero, for these rate limits."""
+        for limit in limits:
+            self.redis_degraded.labels("rate_limit")
+            for decision in ("allowed", "refused", "unavailable"):
+                self.rate_limited.labels(limit, decision)

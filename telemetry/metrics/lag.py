@@ -1,7 +1,7 @@
 """How far behind everything is, as `lag` measures it from outside.
 
-These gauges describe the pipeline, not the process that serves them: whoever runs a
-`LagExporter` serves them all, so take the maximum over instances, never the sum.
+These gauges describe the pipeline, not the process that serves them (`python -m lag`, as many of
+it as one likes): each serves them all, so take the maximum over instances, never the sum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class LagMetrics:
     def __init__(self, declare: Declare) -> None:
         self.source_up = declare.gauges(
             "lag_source_up",
-            "1 if the lag's source answered (kafka, slots, redis, waiting).",
+            "1 if a source answered: kafka, kafka_others, slots, redis, waiting, providers.",
             "source",
         )
         self.messages = declare.gauges(
@@ -40,14 +40,21 @@ class LagMetrics:
         )
         self.group_state = declare.gauges(
             "stage_group_state",
-            "1 for the state a group is in (ok, warning, stalled, stopped).",
+            "1 for the state a group is in (ok, warning, unknown, stalled, rewind, stopped).",
             "group",
             "topic",
             "state",
         )
+        self.partition_state = declare.gauges(
+            "stage_partition_state", "1, labelled with the state it is in.", *_PARTITION, "state"
+        )
+        self.known = declare.gauges(
+            "stage_lag_known", "1 if the lag of every partition is known.", "group", "topic"
+        )
         self.waiting = declare.gauges(
             "waiting_work",
-            "Past their time (payments, refunds, housekeeping), parked or open.",
+            "Past their time (payments, refunds, housekeeping, endpoints with webhooks), parked or"
+            " open.",
             "kind",
         )
         self.waiting_oldest = declare.gauges(

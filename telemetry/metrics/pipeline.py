@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final
 from telemetry.metrics.families import BATCH_SIZES, LATENCY_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from telemetry.metrics.families import Declare
 
 BREAKER_CLOSED: Final = 0
 BREAKER_HALF_OPEN: Final = 1
 BREAKER_OPEN: Final = 2
+_RESTARTS: Final = ("source", "sink", "slot_lost", "deposed", "rebuild", "undeclared_topic")
 
 
 class RelayMetrics:
@@ -44,12 +47,23 @@ class RelayMetrics:
             "Seconds since the commit of the oldest unacknowledged row.",
             "sink",
         )
-        self.oversized = declare.counters(
-            "relay_oversized_total", "Refusals of a message larger than the sink takes.", "sink"
+        self.refused = declare.counters(
+            "relay_refused_total", "Messages the sink refused for their content.", "sink"
+        )
+        self.set_aside = declare.gauges(
+            "relay_set_aside",
+            "Messages the sink refused, and what waits behind them, until somebody decides.",
+            "sink",
+        )
+        self.set_aside_oldest = declare.gauges(
+            "relay_set_aside_oldest_seconds", "Since when the oldest of them is set aside.", "sink"
+        )
+        self.paused = declare.gauges(
+            "relay_paused", "1 while an operator has it publish nothing.", "sink"
         )
         self.restarts = declare.counters(
             "relay_restarts_total",
-            "Streams begun again (source, sink, slot_lost, undeclared_topic).",
+            f"Streams begun again ({', '.join(_RESTARTS)}).",
             "sink",
             "reason",
         )
@@ -60,13 +74,17 @@ class RelayMetrics:
             "relay_duplicates_skipped_total", "Replayed messages the sink already had.", "sink"
         )
 
+    def begin(self, sink: str) -> None:
+        """At zero."""
+        for reason in _RESTARTS:
+            self.restarts.labels(sink, reason)
+
 
 class StageMetrics:
     """The stages, per `stage` (`charge`, `refund`, `dead-letters`, `schedule`)."""
 
     def __init__(self, declare: Declare) -> None:
-        self.taken = declare.counters("stage_events_taken_total", "Events read.", "stage")
-        self.acked = declare.counters("stage_events_acked_total", "Events acknowledged.", "stage")
+        self._group(declare)
         self.claims = declare.counters(
             "stage_claims_total", "Events claimed: an attempt and a lease are recorded.", "stage"
         )
@@ -125,6 +143,29 @@ class StageMetrics:
             "stage_paused", "1 while the stage takes no events, on purpose.", "stage"
         )
 
+    def begin(self, stage: str, letters: Iterable[str]) -> None:
+        """At zero, with these reasons for dead letters."""
+        for reason in letters:
+            self.dead_letters.labels(stage, reason)
+
+    def begin_work(self, stage: str) -> None:
+        """At zero, what only those count who ask a provider."""
+        self.skipped.labels(stage, "not_claimable")
+        self.retries_scheduled.labels(stage, "deferred")
+
+    def _group(self, declare: Declare) -> None:
+        """What comes of being one of a consumer group."""
+        self.taken = declare.counters("stage_events_taken_total", "Events read.", "stage")
+        self.acked = declare.counters("stage_events_acked_total", "Events acknowledged.", "stage")
+        self.partitions = declare.gauges(
+            "stage_partitions", "Partitions that the worker has in its group.", "stage"
+        )
+        self.name_clashes = declare.counters(
+            "stage_name_clashes_total",
+            "Places in the group lost to another worker of the same name.",
+            "stage",
+        )
+
 
 class WebhookMetrics:
     """What providers send by themselves, per provider (`stripe`, `paypal`)."""
@@ -136,6 +177,34 @@ class WebhookMetrics:
             " contradiction, unresolved, irrelevant, not_ours, refused, undecided, unavailable).",
             "provider",
             "outcome",
+        )
+
+
+class DeliveryMetrics:
+    """What is sent to tenants' webhook endpoints."""
+
+    def __init__(self, declare: Declare) -> None:
+        self.ended = declare.counters(
+            "webhook_deliveries_total",
+            "Tries by what became of the delivery: delivered, pending (to be tried again), failed"
+            " (given up).",
+            "state",
+        )
+        self.seconds = declare.histogram(
+            "webhook_delivery_seconds",
+            "Seconds until an endpoint answered, or did not.",
+            LATENCY_SECONDS,
+        )
+        self.latency = declare.histogram(
+            "webhook_event_to_delivery_seconds",
+            "Seconds from an event to its delivery, where the first try was taken.",
+            LATENCY_SECONDS,
+        )
+        self.in_flight = declare.gauge("webhook_deliveries_in_flight", "Tries under way.")
+        self.endpoints = declare.gauges(
+            "webhook_endpoints",
+            "Endpoints by state: enabled, failing (enabled, takes nothing), paused, disabled.",
+            "state",
         )
 
 

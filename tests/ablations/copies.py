@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.support.environment import roomy_memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -65,7 +67,7 @@ class Copy:
 @contextmanager
 def copy_of(tree: Tree) -> Iterator[Copy]:
     """A copy of the tree, to edit. Raises ForeignCode."""
-    with tempfile.TemporaryDirectory(prefix="ablation-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ablation-", dir=roomy_memory()) as folder:
         copy = Copy(Path(folder).resolve())
         for path in tree.files:
             (copy.tree / path).parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # In the order in which a reader wants them.
-_CHAPTERS: Final = ("work", "money", "ingress", "topics", "providers", "processes", "evidence")
+_CHAPTERS: Final = (
+    *(
+        "work",
+        "money",
+        "ingress",
+        "console",
+        "topics",
+        "consumers",
+        "feed",
+        "providers",
+        "processes",
+        "evidence",
+    ),
+)
 
 
 class EditError(Exception):

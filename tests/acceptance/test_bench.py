@@ -8,13 +8,20 @@ import pytest
 
 from bench import (
     accepted,
+    against,
+    at_rest,
     completed,
+    console,
+    drain,
+    feed,
     growth,
+    ingress,
     isolation,
     latency,
     memory,
     neighbours,
     stage,
+    webhooks,
 )
 from bench.figures import Figure, percentile
 from bench.target import Target
@@ -52,6 +59,15 @@ async def test_completions_are_counted_with_what_they_cost(target: Target) -> No
     assert found["CPU of a payment, all processes"] > 0
 
 
+async def test_bytes_are_counted_by_table(target: Target) -> None:
+    """Rows and indexes of what is kept for ever, partitions with what they are of."""
+    found = figures(await at_rest.measure(target, _SECONDS))
+    total = found.pop("bytes a payment keeps")
+    assert total == pytest.approx(sum(found.values()))
+    assert found["bytes a payment keeps in payment_events"] > 0
+    assert "bytes a payment keeps in outbox" not in found
+
+
 async def test_acceptance_is_compared_with_pgbench(target: Target) -> None:
     """With everything running and without: both numbers, and their ratio."""
     found = await accepted.measure(target, _SECONDS)
@@ -61,6 +77,14 @@ async def test_acceptance_is_compared_with_pgbench(target: Target) -> None:
     assert ratios == pytest.approx([rate / possible for rate in rates])
     assert len(rates) == 2
     assert all(each.value == 0 for each in found if each.name == "not accepted")
+
+
+async def test_an_ingress_is_asked_for_more_than_it_can_do(target: Target) -> None:
+    """Of many accounts, of one, a second time; and what is too much is refused, not lost."""
+    found = figures(await ingress.measure(target, _SECONDS, count=20))
+    assert found["one account / many"] > 0
+    assert found["answers given again / accepted"] > 0
+    assert {"goodput at 2 x", "goodput at 5 x"} <= found.keys()
 
 
 async def test_the_charge_stage_is_compared_with_a_bare_faust_agent(target: Target) -> None:
@@ -86,6 +110,23 @@ async def test_an_innocent_tenant_is_measured_beside_guilty_ones(target: Target)
     ratios = [name for name in found if name.startswith("ratio beside")]
     assert len(ratios) == 4
     assert all(found[name] > 0 for name in ratios)
+
+
+async def test_a_webhook_is_measured_beside_dead_endpoints(target: Target) -> None:
+    """Every event of every payment is told of, both times."""
+    found = figures(await webhooks.measure(target, _SECONDS))
+    assert found["event to webhook, p99, alone"] > 0
+    assert found["ratio beside 50 dead"] > 0
+
+
+async def test_listeners_of_the_feed_are_measured_at_rest_and_when_something_happens(
+    target: Target,
+) -> None:
+    """All of them hear of the payment, the first one first."""
+    found = figures(await feed.measure(target, _SECONDS))
+    first, last = (found[f"POST answered to event heard, {which}"] for which in ("first", "last"))
+    assert first <= last
+    assert found["CPU of the ingress with idle listeners"] >= 0
 
 
 async def test_memory_is_that_of_our_own_processes(target: Target) -> None:
@@ -115,3 +156,33 @@ async def test_nothing_grows_with_the_table(target: Target) -> None:
     assert not [each for each in found if "Seq Scan" in each.note]
     # At two thousand payments a page may not be full yet.
     assert max(grown) <= 10
+
+
+async def test_every_page_of_the_console_is_asked_for(target: Target) -> None:
+    """With some thousands of payments behind it, each answers as it should."""
+    found = await console.measure(target, _SECONDS, rows=2_000)
+    assert {each.name for each in found} == {f"{page}, p95" for page in console.pages(2_000)}
+    assert all(each.value > 0 for each in found)
+
+
+@pytest.mark.long
+async def test_this_tree_is_compared_with_a_revision() -> None:
+    """With the last one committed, over HTTP alone: each is started, paid through, and measured."""
+    found = await against.compared("HEAD", against.Plan(rounds=1, seconds=_SECONDS, rate=50.0))
+    assert [turn.revision for turn in found.turns] == ["here", "here", "HEAD", "HEAD"]
+    for turn in found.turns:
+        assert turn.accepted > 0
+        assert turn.cpu_us.keys() >= {"api", "postgres", "valkey-server", "java", "agents charge"}
+    assert len(found.pgbench_per_second) == 1
+    assert "POST answered, p99, ms" in against.report(found)
+
+
+@pytest.mark.long
+async def test_a_backlog_is_drained_here_by_a_revision_and_by_debezium() -> None:
+    found = await drain.compared("HEAD", rows=2000, rounds=1)
+    assert [each.name for each in found] == ["here", "HEAD", "Debezium"]
+    assert all(
+        each.rows_per_second > 0 and each.cpu_us_per_row > 0 and each.memory_mib > 0
+        for each in found
+    )
+    assert "here / HEAD" in drain.report(found)

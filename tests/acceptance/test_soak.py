@@ -28,6 +28,10 @@ _SECONDS: Final = float(os.environ.get("PAYMENTS_SOAK_SECONDS", "3600"))
 _WINDOW_S: Final = 30.0
 # Two cores end 400 to 900 a second.
 _RATE: Final = 200.0
+# Buffers, pools and heaps are as large as the largest burst has made them, and stay so: at first
+# it gets as much as it can take, or the first burst later on would look like a leak.
+_PRESSED_S: Final = 60.0
+_PRESSED_CONNECTIONS: Final = 64
 _ACCOUNTS: Final = 200
 # It remembers every payment, as a vendor does.
 _REMEMBERS: Final = {"simulator"}
@@ -43,7 +47,11 @@ _PARTITIONS: Final = "SELECT count(*) FROM pg_inherits"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One window: bytes and open files by process, and what the servers and clients saw."""
+    """One window: bytes and open files by process, and what the servers and clients saw.
+
+    Connections to providers, and from them, are not among the files: there are as many as calls
+    were under way at once, and when these were fewer for a while, they are closed.
+    """
 
     memory: dict[str, int]
     files: dict[str, int]
@@ -72,6 +80,9 @@ async def _soaked(installation: Installation) -> list[Sample]:
     target = Target(installation.record)
     accounts = await target.accounts(_ACCOUNTS)
     samples = []
+    pressed = Load(installation.url, accounts, _PRESSED_S, connections=_PRESSED_CONNECTIONS)
+    await generated(pressed)
+    await target.at_rest()
     async with client_of(installation.url) as client:
         for number in range(max(6, round(_SECONDS / _WINDOW_S))):
             load = Load(installation.url, accounts, _WINDOW_S, rate=_RATE, seed=number)
@@ -85,17 +96,33 @@ async def _soaked(installation: Installation) -> list[Sample]:
 async def _sample(
     installation: Installation, target: Target, answer_p99_ms: float, streams: Json
 ) -> Sample:
-    memory, files = {}, {}
+    memory, files, servers = {}, {}, _server_ports(installation)
     for each in installation.record.processes:
         if each.pid is not None and not each.stop_group.is_of_servers:
             process = psutil.Process(each.pid)
             memory[each.name] = process.memory_info().rss
-            files[each.name] = process.num_fds()
+            files[each.name] = process.num_fds() - _to_strangers(process, servers)
     async with target.connected() as connection:
         sessions = await connection.fetchval(_SERVER_SESSIONS)
         partitions = await connection.fetchval(_PARTITIONS)
-    lag = sum(each["messages"] for each in streams["groups"] if each["group"].startswith(_OURS))
+    lag = sum(
+        each["messages"] or 0 for each in streams["groups"] if each["group"].startswith(_OURS)
+    )
     return Sample(memory, files, int(sessions), int(partitions), lag, answer_p99_ms)
+
+
+def _server_ports(installation: Installation) -> set[int]:
+    told = installation.record.environment
+    ports = [told["PAYMENTS_DATABASE_PORT"], told["PAYMENTS_REDIS_PORT"]]
+    brokers = told["PAYMENTS_KAFKA_BOOTSTRAP_SERVERS"].split(",")
+    return {int(each) for each in (*ports, *(broker.rpartition(":")[2] for broker in brokers))}
+
+
+def _to_strangers(process: psutil.Process, servers: set[int]) -> int:
+    """How many connections it has with others than the servers under it."""
+    connections = process.net_connections("inet")
+    established = [each for each in connections if each.status == psutil.CONN_ESTABLISHED]
+    return len([each for each in established if each.raddr.port not in servers])
 
 
 def _assert_flat(first: Sequence[Sample], last: Sequence[Sample]) -> None:

@@ -32,10 +32,10 @@ async def test_a_payments_story_is_told_in_order_on_both(client: Client, topics:
     told = await topics.from_kafka("payments.events", payment_id, _has("refund.completed"))
     mirrored = await topics.from_redis("payments.events", payment_id, _has("refund.completed"))
     assert [(each.type, each.headers["ce_sequence"]) for each in told] == [
-        ("payment.created", "1"),
-        ("payment.completed", "2"),
-        ("refund.created", "3"),
-        ("refund.completed", "4"),
+        ("payment.created", "0000000001"),
+        ("payment.completed", "0000000002"),
+        ("refund.created", "0000000003"),
+        ("refund.completed", "0000000004"),
     ]
     assert [each.value for each in told] == [each.value for each in mirrored]
     assert [each.headers["ce_id"] for each in told] == [each.headers["ce_id"] for each in mirrored]

@@ -92,7 +92,10 @@ def test_a_call_is_known_by_whatever_name_it_was_imported(tmp_path: Path) -> Non
 def test_what_connects_keeps_nobody_from_importing_it() -> None:
     """It leads to addresses and the table of topics alone, and they to nothing that connects."""
     imports = imports_of(python_files(*PACKAGES), ROOT)
-    connecting = ("store.pool", "store.redis", "topics.kafka", "topics.kafka_security")
+    connecting = {
+        *("store.pool", "store.pooled", "store.redis", "store.redis_cluster"),
+        *("topics.kafka", "topics.kafka_security", "topics.token_endpoint"),
+    }
     imported = frozenset[str]().union(*(imports[each] for each in connecting))
-    assert imported == {"process.addresses", "topics.kafka_security", "topics.names"}
-    assert imports["process.addresses"] == frozenset()
+    assert imported - connecting == {"process.addresses", "process.probing", "topics.names"}
+    assert imports["process.addresses"] == imports["process.probing"] == frozenset()

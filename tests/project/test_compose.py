@@ -181,6 +181,7 @@ def test_the_image_is_hashed_pinned_and_unprivileged() -> None:
     """What is installed is what was reviewed, and it does not run as root."""
     text = DOCKERFILE.read_text()
     assert "--require-hashes" in text
+    assert "--only-binary :all:" in text
     assert "index-url" not in text
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim", base) for base in bases)

@@ -10,7 +10,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from lag.exporter import SOURCES
+from local.processes import PROCESSES
 from telemetry.metrics import Metrics
+from tests.support.project.compose import commands_of
 from tests.support.project.tree import ROOT
 
 DASHBOARDS: Final = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
@@ -18,7 +21,8 @@ ALERTS: Final = ROOT / "deploy/prometheus/alerts.yml"
 RUNBOOK: Final = ROOT / "docs/OPERATIONS.md"
 WORD: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 FUNCTIONS: Final = {
-    "by", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "vector",
+    "absent", "by", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum",
+    "vector",
 }  # fmt: skip
 OPERATORS: Final = {"and", "or", "unless", "on"}
 # What Prometheus adds to every series it scrapes.
@@ -135,6 +139,17 @@ def test_lag_is_never_summed_over_instances(expression: Expression) -> None:
     lag = re.compile(r"payments_(stage_lag|stage_consumed|slot_|redis_group|waiting_|stage_group)")
     for match in re.finditer(rf"({WORD})(?: by \([^)]*\))? \(({WORD})", expression.text):
         assert not (match[1] == "sum" and lag.match(match[2]))
+
+
+def test_what_is_gone_is_missed() -> None:
+    """No series is no zero: what is no longer there fires by `absent`, each process and source."""
+    expressions = {str(rule["alert"]): str(rule["expr"]) for rule in _alerts()}
+    missing, unknown = expressions["ProcessMissing"], expressions["LagUnknown"]
+    processes = set(re.findall(r'absent\(up{[^}]*process="([^"]+)"}\)', missing))
+    # Providers are simulated nowhere but here.
+    assert processes == commands_of(PROCESSES).keys() - {"simulator"}
+    sources = set(re.findall(r'absent\([a-z_]+{source="([^"]+)"}\)', unknown))
+    assert sources == set(SOURCES)
 
 
 def test_every_counter_is_read_as_a_rate() -> None:

@@ -1,5 +1,7 @@
 """Who imports whom is a drawing without circles, and every room stands in it."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,6 +29,25 @@ def test_every_module_has_one_contract() -> None:
     }
     assert {module for module, of in found.items() if len(of) != 1} == {"topics"}
     assert sorted(contracts["root_packages"]) == sorted(PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("process", "unneeded"),
+    [
+        ("agents", ("faust", "redis", "opentelemetry.sdk")),
+        ("api", ("faust", "opentelemetry.exporter")),
+        ("simulator", ("aiokafka", "asyncpg", "redis", "opentelemetry.sdk")),
+    ],
+)
+def test_a_process_has_in_memory_what_all_of_its_kind_need(
+    process: str, unneeded: tuple[str, ...]
+) -> None:
+    """What but some stages need, or nobody without a collector, they import when they need it."""
+    told = f"import sys, {process}.__main__; print([n for n in {unneeded} if n in sys.modules])"
+    ran = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert ran.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

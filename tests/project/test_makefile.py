@@ -6,7 +6,7 @@ import subprocess
 from tests.support.project.tree import ROOT
 
 PROMISED = frozenset(
-    "help deps build check format test test-unit test-integration test-long test-all "
+    "help deps build check format test test-unit test-integration test-long test-browser test-all "
     "ablations run run-api run-relay run-worker migrate-up migrate-down docker-up docker-down "
     "bench clean"
     .split()

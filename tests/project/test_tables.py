@@ -18,6 +18,8 @@ from local.processes import PROCESSES, PlatformProcess, RunContext, processes_of
 from local.program import StopGroup
 from process.settings import Settings
 from tests.support.project.compose import differences, read_compose, scrape_differences
+from tests.support.project.kubernetes import KUBERNETES, resolved
+from tests.support.project.kubernetes import differences as pods
 from tests.support.project.tree import ROOT
 from topics.contracts.catalogue import CHANNELS
 from topics.names import EVENTS, SLOTS, STAGES, TOPICS, Does, WorkStage, by_command
@@ -64,6 +66,28 @@ async def test_a_new_process_is_run_and_missed_in_the_deployment(context: RunCon
     assert archive.environment["PAYMENTS_ARCHIVE"] == "here"
     assert programs(context, processes, demo=True)[-1].name == "show"
     assert differences(read_compose(), processes) == ["archive: None instead of 'archive'"]
+    kubernetes = pods(resolved(KUBERNETES / "overlays/local"), processes)
+    assert kubernetes == ["archive: None instead of 'archive'"]
+
+
+async def test_what_runs_on_this_machine_speaks_plain_http(context: RunContext) -> None:
+    """Whatever certificates its environment has for where others reach it."""
+    certificate = {
+        f"PAYMENTS_{prefix}_SSL_CERTIFICATE_FILE": "/etc/hosts" for prefix in ("SERVER", "WEBHOOKS")
+    }
+    own = replace(context, environment={**context.environment, **certificate})
+    for each in programs(own, demo=False):
+        assert {each.environment[name] for name in certificate} == {""}, each.name
+
+
+async def test_a_cluster_of_redis_has_no_mirror(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its relay would end with a sentence, and the whole run with it."""
+    monkeypatch.setenv("PAYMENTS_REDIS_CLUSTER_NODES", "one:7000")
+    names = [each.name for each in programs(replace(context, settings=Settings()), demo=False)]
+    assert "relay-kafka" in names
+    assert "relay-redis" not in names
 
 
 def test_a_new_sink_has_its_relay_and_its_slot() -> None:

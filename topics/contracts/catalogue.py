@@ -83,7 +83,7 @@ _EVENTS: Final = Channel(
         EventType.DISPUTE_LOST: "A dispute was decided for the payer.",
         EventType.TRANSFER_COMPLETED: "Money moved between two accounts, at once.",
     },
-    ("ce_sequence",),
+    ("ce_sequence", "ce_sequencetype"),
 )
 
 _ACCOUNTS: Final = Channel(

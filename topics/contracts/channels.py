@@ -11,3 +11,5 @@ REFUNDS: Final = "payments.refunds"
 DEAD_LETTERS: Final = "payments.dlq"
 
 ALL: Final = frozenset({EVENTS, ACCOUNTS, CHARGES, REFUNDS, DEAD_LETTERS})
+# A message of these may be sent again; what is told to the world is told once.
+WORK: Final = frozenset({CHARGES, REFUNDS})

@@ -21,6 +21,9 @@ REDIS_TIMESTAMP: Final = "timestamp"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SPECVERSION: Final = b"1.0"
+# So that sequences are in the order of their text, too: as many as 2^31 - 1 has.
+_SEQUENCE_DIGITS: Final = 10
+_SEQUENCE_TYPE: Final = ("ce_sequencetype", b"Integer")
 _CONSTANT: Final = (
     ("ce_source", b"/payments"),
     ("ce_specversion", _SPECVERSION),
@@ -57,7 +60,8 @@ class OutboxRow(NamedTuple):
     """A row of the outbox as Postgres writes it: text, UTF-8, times in ISO format and UTC.
 
     Bytes, and a tuple, because the relay passes tens of thousands of them a second from one
-    protocol to another without looking inside. The fields are columns of the table.
+    protocol to another without looking inside. The fields are columns of the table; rows of a
+    release before there were positions have none.
     """
 
     id: bytes
@@ -71,6 +75,7 @@ class OutboxRow(NamedTuple):
     traceparent: bytes | None
     occurred_at: bytes
     recorded_at: bytes
+    position: bytes | None = None
 
 
 def headers_of(row: OutboxRow, lsn: bytes | None) -> list[tuple[str, bytes]]:
@@ -90,7 +95,8 @@ def headers_of(row: OutboxRow, lsn: bytes | None) -> list[tuple[str, bytes]]:
         ("id", row.id),
     ]
     if row.sequence is not None:
-        headers.append(("ce_sequence", row.sequence))
+        headers.append(("ce_sequence", row.sequence.rjust(_SEQUENCE_DIGITS, b"0")))
+        headers.append(_SEQUENCE_TYPE)
     if row.causationid is not None:
         headers.append(("ce_causationid", row.causationid))
     if row.traceparent is not None:
@@ -118,10 +124,14 @@ def rfc3339(timestamptz: bytes) -> bytes:
 
 
 def from_kafka(
-    topic: str, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]
+    topic: str, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
 ) -> Message:
-    """The message in a Kafka record. Raises `EnvelopeError`."""
-    return _parse(topic, key, value, dict(headers))
+    """The message in a Kafka record. Raises `EnvelopeError`.
+
+    A header of null is none: so Kafka Connect, and Debezium on it, says that a column is null.
+    """
+    told = {name: said for name, said in headers if said is not None}
+    return _parse(topic, key, value, told)
 
 
 def from_redis(topic: str, fields: Mapping[bytes, bytes]) -> Message:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from payments.account import Account, AccountStatus
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
@@ -21,6 +21,7 @@ from payments.dispute import Dispute
 from payments.money import format_amount
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, Payment, PaymentStatus, PaymentType
+from payments.record import replace
 from payments.refund import Refund, RefundOrigin, RefundStatus
 from payments.standing import DisputeKind, DisputeState
 from topics.contracts.provider_names import Provider
@@ -251,6 +252,10 @@ class WorkData(BaseModel):
         )
 
 
+# So that a letter is smaller than the message it is about may be: brokers take 1 MiB by default.
+_BYTES_MAX: Final = {"key": 4_096, "value": 393_216, "headers": 65_536, "error": 8_192}
+
+
 class DeadLetterData(BaseModel):
     """A dead letter with the original bytes in base64 (RFC 4648)."""
 
@@ -278,6 +283,32 @@ class DeadLetterData(BaseModel):
     # Whose queue it stands in and which letter is in its way there; older messages lack both.
     queued_for: UUID | None = None
     waits_behind: UUID | None = None
+    # How many bytes each part had that is shortened here; the letter keeps it whole.
+    cut: dict[str, int] = Field(default_factory=dict)
+
+    @classmethod
+    def bounded(cls, letter: DeadLetter) -> Self:
+        """The letter as a topic carries it: of what is long the beginning, and what is cut."""
+        source, error = letter.source, letter.error.encode()
+        sizes = {
+            "key": len(source.key or b""),
+            "value": len(source.value or b""),
+            "headers": sum(
+                len(f"{name}{value}".encode()) for name, value in source.headers.items()
+            ),
+            "error": len(error),
+        }
+        cut = {part: size for part, size in sizes.items() if size > _BYTES_MAX[part]}
+        if not cut:
+            return cls.of(letter)
+        shortened = replace(
+            source,
+            key=source.key and source.key[: _BYTES_MAX["key"]],
+            value=source.value and source.value[: _BYTES_MAX["value"]],
+            headers={} if "headers" in cut else source.headers,
+        )
+        told = error[: _BYTES_MAX["error"]].decode(errors="ignore")
+        return cls.of(replace(letter, source=shortened, error=told)).model_copy(update={"cut": cut})
 
     @classmethod
     def of(cls, letter: DeadLetter) -> Self:

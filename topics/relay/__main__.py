@@ -8,23 +8,26 @@ import process.starting  # noqa: F401 - its effect: it can be told to stop while
 
 # isort: split
 import argparse
+import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NoReturn
 
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from process import lifecycle
 from process.addresses import DatabaseAddress
-from process.lifecycle import Lifecycle
+from process.lifecycle import CannotBegin, Lifecycle
 from process.metrics_port import shown
-from process.settings import Settings, read_settings
+from process.settings import ObservabilitySettings, Settings, read_settings
 from process.waiting import naming, until_reached
 from store import pool, redis
 from telemetry.logging import configure
 from telemetry.metrics import Metrics
+from telemetry.tracing import configure as configure_tracing
 from topics import kafka
 from topics.kafka_security import REFUSED
 from topics.names import SLOTS, TOPICS
@@ -52,15 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -> None:
     metrics = Metrics(CollectorRegistry())
     address, name = settings.database.address(), f"payments-relay-{sink_name}"
-    options = RelayOptions(conninfo=address.conninfo(name), slot=slot, drain_seconds=life.drain_s)
-    relay = Relay(options, _sink(settings, sink_name, metrics), metrics, time.time)
+    options = RelayOptions(
+        conninfo=address.conninfo(name),
+        slot=slot,
+        reads_table=settings.outbox.source == "table",
+        drain_seconds=life.drain_s,
+    )
+    tracer = _tracer(settings.observability, sink_name, life)
+    relay = Relay(options, _sink(settings, sink_name), metrics, time.time, tracer)
     await shown(
         life,
         metrics,
         settings.observability,
         lambda: relay.is_ready and not life.stopping.is_set(),
     )
-    await _refuse_wrong_credentials(address, name)
+    await _refuse_wrong_postgres(address, name, reads_table=options.reads_table)
     match sink_name:
         case "redis":
             async with redis.client(settings.redis.address()) as mirror:
@@ -74,20 +83,35 @@ async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -
     await relay.run(life.stopping)
 
 
-async def _refuse_wrong_credentials(address: DatabaseAddress, name: str) -> None:
-    """Raise CannotRun where Postgres refuses us, once it is there: libpq keeps the SQLSTATE."""
+async def _refuse_wrong_postgres(address: DatabaseAddress, name: str, *, reads_table: bool) -> None:
+    """Raise CannotBegin where Postgres refuses us, or decodes no WAL, once it is there."""
+    levels = []
 
     async def knock() -> None:
         connection = await pool.connect_single(address, application_name=name)
+        levels.append(await connection.fetchval("SHOW wal_level"))
         await connection.close()
 
     await until_reached("Postgres", knock, away=pool.AWAY, refused=pool.REFUSED)
+    if not reads_table and levels[-1] != "logical":
+        raise CannotBegin(
+            f"Postgres has wal_level={levels[-1]}: set it to logical and restart the server, or "
+            "have the relays read the table (PAYMENTS_OUTBOX_SOURCE=table)"
+        )
 
 
-def _sink(settings: Settings, name: str, metrics: Metrics) -> Sink:
+def _tracer(settings: ObservabilitySettings, sink_name: str, life: Lifecycle) -> Tracer | None:
+    """None where nobody collects spans."""
+    if not settings.otlp_endpoint:
+        return None
+    tracing = configure_tracing(f"relay-{sink_name}", settings.otlp_endpoint)
+    life.parts.push_async_callback(asyncio.to_thread, tracing.shutdown)
+    return tracing.tracer
+
+
+def _sink(settings: Settings, name: str) -> Sink:
     if name == "kafka":
-        oversized = metrics.relay.oversized.labels(name).inc
-        return KafkaSink(settings.kafka.address(), oversized)
+        return KafkaSink(settings.kafka.address())
     return RedisSink(settings.redis.address())
 
 

@@ -2,8 +2,10 @@
 
 RelayFailure
     SourceFailure        Postgres is away or closed the stream: reconnect
-        SlotActive       another relay reads the slot: stand by
+        SlotActive       another relay reads the slot, or one of the sink's: stand by
+        Deposed          another relay has taken over: begin again, which is to stand by
         SlotLost         the server gave the slot up: recreate it, rebuild from the table
+    RebuildAsked         an operator wants all compared with the table: begin again
     SinkFailure          the sink is away, refused, or is no longer what it was: read it back
     UndeclaredTopic      a row for a topic this version does not know: an older relay runs
 """
@@ -24,9 +26,15 @@ class SourceFailure(RelayFailure):
 
 
 class SlotActive(SourceFailure):
-    """Another process reads the slot (SQLSTATE 55006)."""
+    """Another process reads the slot (SQLSTATE 55006), or another slot for the same sink."""
 
     reason = "slot_active"
+
+
+class Deposed(SourceFailure):
+    """Another relay has taken the sink over: what we would keep of it is not ours to say."""
+
+    reason = "deposed"
 
 
 class SlotLost(SourceFailure):
@@ -39,6 +47,12 @@ class SinkFailure(RelayFailure):
     """The sink does not answer, refuses, or lost what it had acknowledged."""
 
     reason = "sink"
+
+
+class RebuildAsked(RelayFailure):
+    """An operator wants the sink compared with the table from the beginning."""
+
+    reason = "rebuild"
 
 
 class UndeclaredTopic(RelayFailure):

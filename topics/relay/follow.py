@@ -30,7 +30,6 @@ class Follower:
         self._topics = frozenset(topic.encode() for topic in topics)
         self._covered: Covered | None = covered
         self._transaction: Transaction | None = None
-        self._is_seen = False
         self._index = 0
 
     def take(self, events: list[WalEvent]) -> None:
@@ -53,7 +52,6 @@ class Follower:
     def _begin(self, begin: Begin) -> None:
         if self._covered is not None and self._covered.ended_by(begin):
             self._covered = None
-        self._is_seen = self._covered is not None and self._covered.snapshot.saw(begin.xid)
         self._transaction = self._publisher.begin(begin.commit_lsn, begin.committed_at)
         self._index = 0
 
@@ -65,7 +63,7 @@ class Follower:
             if row.aggregatetype not in _DECLARED:
                 raise UndeclaredTopic(f"row {row.id.decode()} is for {row.aggregatetype.decode()}")
             return
-        if self._covered is not None and self._covered.has(row, is_seen=self._is_seen):
+        if self._covered is not None and self._covered.has(row, self._session.partition_of):
             self._publisher.skipped()
             return
         self._publisher.publish(self._session, OutgoingMessage(row, self._current(), index))

@@ -23,19 +23,23 @@ _XLOG_DATA, _KEEPALIVE, _STATUS = b"wkr"
 _BEGIN, _COMMIT, _RELATION, _INSERT = b"BCRI"
 _NEW_ROW, _NULL, _TEXT = b"Nnt"
 
-_xlog_header: Final = struct.Struct(">xQQq")
+# Where a change begins: behind two places of the WAL and a time.
+_CHANGE: Final = struct.calcsize(">xQQq")
 _keepalive: Final = struct.Struct(">xQqB")
-_begin: Final = struct.Struct(">xQqI")
+_begin: Final = struct.Struct(">xQq")
 _commit: Final = struct.Struct(">xxQQ")
 _relation: Final = struct.Struct(">xI")
 _insert: Final = struct.Struct(">xIBH")
-_value: Final = struct.Struct(">BI")
-_VALUE_HEADER_BYTES: Final = _value.size
-_PADDING: Final = bytes(_VALUE_HEADER_BYTES - 1)
+# Of a value: its kind, then how long it is.
+_length: Final = struct.Struct(">I")
+_VALUE_HEADER_BYTES: Final = 1 + _length.size
 _column_count: Final = struct.Struct(">xH")
 # Of a column: flags, then its name up to a zero byte, then type and modifier.
 _COLUMN_TYPE_BYTES: Final = 8
 _status: Final = struct.Struct(">BQQQqB")
+
+
+_REQUIRED: Final = frozenset(OutboxRow._fields).difference(OutboxRow._field_defaults)
 
 
 class ProtocolError(ValueError):
@@ -44,11 +48,13 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A committed transaction follows. `commit_lsn` is where its commit record starts."""
+    """A committed transaction follows. `commit_lsn` is where its commit record starts.
 
-    commit_lsn: int
+    It is None of rows that are read from the table, which does not know it.
+    """
+
+    commit_lsn: int | None
     committed_at: float
-    xid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,9 @@ class Decoder:
         try:
             kind = message[0]
             if kind == _XLOG_DATA:
-                return self._change(message[_xlog_header.size :])
+                if message[_CHANGE] == _INSERT:
+                    return self._insert(message)
+                return self._other(message[_CHANGE:])
             if kind == _KEEPALIVE:
                 wal_end, _, reply_requested = _keepalive.unpack_from(message)
                 return Keepalive(wal_end, bool(reply_requested))
@@ -89,13 +97,11 @@ class Decoder:
             raise ProtocolError(f"a message ends too soon: {message[:40]!r}") from error
         raise ProtocolError(f"an unknown message of the stream: {message[:40]!r}")
 
-    def _change(self, change: bytes) -> WalEvent | None:
+    def _other(self, change: bytes) -> WalEvent | None:
         kind = change[0]
-        if kind == _INSERT:
-            return self._insert(change)
         if kind == _BEGIN:
-            commit_lsn, microseconds, xid = _begin.unpack_from(change)
-            return Begin(commit_lsn, _EPOCH_OFFSET_SECONDS + microseconds / _MICROSECONDS, xid)
+            commit_lsn, microseconds = _begin.unpack_from(change)
+            return Begin(commit_lsn, _EPOCH_OFFSET_SECONDS + microseconds / _MICROSECONDS)
         if kind == _COMMIT:
             _, end_lsn = _commit.unpack_from(change)
             return Commit(end_lsn)
@@ -103,14 +109,14 @@ class Decoder:
             self._learn(change)
         return None
 
-    def _insert(self, change: bytes) -> OutboxRow | None:
-        relation, marker, columns = _insert.unpack_from(change)
+    def _insert(self, message: bytes) -> OutboxRow | None:
+        relation, marker, columns = _insert.unpack_from(message, _CHANGE)
         row_of = self._rows.get(relation)
         if row_of is None:
             return None
         if marker != _NEW_ROW:
-            raise ProtocolError(f"an insert without a new row: {change[:40]!r}")
-        return row_of(_values(change, columns))
+            raise ProtocolError(f"an insert without a new row: {message[:40]!r}")
+        return row_of(_values(message, columns))
 
     def _learn(self, change: bytes) -> None:
         """Remember where the outbox keeps its columns: a migration may have added some."""
@@ -119,33 +125,40 @@ class Decoder:
         if table != self._table:
             return
         names = _column_names(rest)
-        missing = set(OutboxRow._fields).difference(names)
+        missing = _REQUIRED.difference(names)
         if missing:
             raise ProtocolError(f"the table has no column {', '.join(sorted(missing))}")
-        pick = itemgetter(*(names.index(field) for field in OutboxRow._fields))
-        self._rows[relation] = lambda values: OutboxRow._make(pick(values))
+        there = [field for field in OutboxRow._fields if field in names]
+        pick = itemgetter(*(names.index(field) for field in there))
+        if len(there) == len(OutboxRow._fields):
+            # A row's own constructor takes them apart and puts them together again.
+            self._rows[relation] = lambda values: tuple.__new__(OutboxRow, pick(values))
+        else:
+            # From before a column was added: the last may be absent.
+            self._rows[relation] = lambda values: OutboxRow(*pick(values))
 
 
-def _values(change: bytes, columns: int) -> list[bytes | None]:
-    """One entry a column. Values that were not sent cannot be: the outbox is only inserted to."""
+def _values(message: bytes, columns: int) -> list[bytes | None]:
+    """One entry a column. Values that were not sent cannot be: the outbox is only inserted to.
+
+    They are cut out of the message as it is: each is copied once.
+    """
     values: list[bytes | None] = []
-    append, unpack_from = values.append, _value.unpack_from
-    # A null at the very end has no length to read beside its kind.
-    padded = change + _PADDING
-    position = _insert.size
+    append, length_at = values.append, _length.unpack_from
+    position = _CHANGE + _insert.size
     for _ in range(columns):
-        kind, length = unpack_from(padded, position)
+        kind = message[position]
         if kind == _TEXT:
             start = position + _VALUE_HEADER_BYTES
-            position = start + length
-            append(padded[start:position])
+            position = start + length_at(message, position + 1)[0]
+            append(message[start:position])
         elif kind == _NULL:
             append(None)
             position += 1
         else:
-            raise ProtocolError(f"a value that is not text: {change[:40]!r}")
-    if position != len(change):
-        raise ProtocolError(f"a row of another length than it says: {change[:40]!r}")
+            raise ProtocolError(f"a value that is not text: {message[:40]!r}")
+    if position != len(message):
+        raise ProtocolError(f"a row of another length than it says: {message[:40]!r}")
     return values
 
 

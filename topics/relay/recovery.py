@@ -1,80 +1,69 @@
-"""Makes the sink equal to the outbox before the WAL is followed, so that a replay adds nothing.
+"""How a stream begins: what the sink has already, and what it lacks that the WAL will not bring.
 
-Every stream begins here, at the start of the process and after every failure. The slot is held,
-so nobody else publishes. The sink says what it has of a recent window, one snapshot of the table
-says what it should have, and what is missing is published in the order of the ids. What the
-snapshot saw is skipped when the WAL repeats it; what it did not see comes by the WAL alone. Why
-this loses and repeats nothing is argued in docs/decisions/0009.
+Every stream begins here, at the start of the process and after every failure. The slot is held
+and the sink has no other writer. Checkpoints say what is certain of each partition (see
+`positions`); the ids of what lies behind that are read back. Then the WAL brings the rest, and
+what is there already is left out. The table is read only for a partition that has lost something,
+or when a slot was made anew: page by page, in the order of the positions. Why this loses and
+repeats nothing is argued in docs/decisions/0031.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 import structlog
 
-from topics.contracts.envelope import OutboxRow, unix_ms
-from topics.names import TOPICS
+from topics.contracts.envelope import OutboxRow
+from topics.relay.failures import SourceFailure
 from topics.relay.pgoutput import Begin
+from topics.relay.positions import NO_FLOOR, Checkpoint, Partition, Plan, planned
 from topics.relay.publisher import Publisher, RelayFigures
-from topics.relay.sinks.sink import OutgoingMessage, PresentMessages, Session
-from topics.relay.slot import OutboxTable, Position, Postgres
-from topics.relay.snapshot import TransactionSnapshot
-from topics.relay.source import WalStream
+from topics.relay.set_aside import SetAside
+from topics.relay.sinks.sink import OutgoingMessage, Session
+from topics.relay.slot import Claim, Postgres
 
 log = structlog.get_logger()
 
-# Nothing confirmed says how far a slot that was just made lies behind what was published, so the
-# look back is as long as a relay may have stood before one stuck partition.
-_NEW_SLOT_WINDOW_MS: Final = 3_600_000
-
-_RETENTION_MS: Final = {
-    topic.name: topic.retention // timedelta(milliseconds=1) for topic in TOPICS
-}
-
-# Ids carry the time of the process that made them, transactions that of Postgres.
-_CLOCKS_DIFFER_MS: Final = 5_000
-_LAST_ID: Final = b"ffffffff-ffff-ffff-ffff-ffffffffffff"
+_NO_ID: Final = b"00000000-0000-0000-0000-000000000000"
+_ROWS_PER_PAGE: Final = (32, 2_000)
+_BYTES_PER_PAGE: Final = 8 * 1024 * 1024
+# Transactions that write to the outbox take milliseconds.
+_LOOK_AGAIN_SECONDS: Final = 0.05
+_LOOKS_MAX: Final = 400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Covered:
     """What need not be published when the WAL brings it.
 
-    The table was compared from each topic's `since_ms` up to the id `until`: those rows are in
-    the sink if the snapshot saw their transaction. Rows that were not compared, because they come
-    by the WAL anyway or are older than the comparison or their partition was dropped, are in the
-    sink if their id is `present`.
+    Of each partition every row up to its floor is there, none of which is above `floor_max`, and
+    what was read back. Nothing of that was committed behind `until`.
     """
 
-    snapshot: TransactionSnapshot
-    since_ms: Mapping[bytes, int]
-    until: bytes
+    until: int
+    floors: Mapping[Partition, int]
+    floor_max: int
     present: AbstractSet[bytes]
 
     def ended_by(self, begin: Begin) -> bool:
-        """Whether this transaction, and so all after it, are beyond the snapshot."""
-        return begin.commit_lsn > self.snapshot.lsn
+        """Whether this transaction, and so all after it, are beyond what is covered."""
+        return begin.commit_lsn is not None and begin.commit_lsn > self.until
 
-    def has(self, row: OutboxRow, *, is_seen: bool) -> bool:
-        """Whether the sink has a row, whose transaction the snapshot saw or did not see."""
-        if row.id in self.present:
+    def has(self, row: OutboxRow, partition_of: Callable[[OutboxRow], Partition]) -> bool:
+        """Whether the sink has a row; where that belongs is asked if it matters."""
+        position = position_of(row)
+        if position <= self.floor_max and position <= self.floors[partition_of(row)]:
             return True
-        if not is_seen or row.id >= self.until:
-            return False
-        since = self.since_ms.get(row.aggregatetype)
-        return since is not None and unix_ms(row.recorded_at) >= since
+        return row.id in self.present
 
 
-@dataclass(frozen=True, slots=True)
-class _ComparedWindow:
-    """What of the table is compared: times in milliseconds since 1970, and an id."""
-
-    since_ms: Mapping[str, int]
-    until: bytes
+def position_of(row: OutboxRow) -> int:
+    """Rows from before there were positions come before all others."""
+    return 0 if row.position is None else int(row.position)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,79 +71,102 @@ class SinkRecovery:
     """The parts of one stream that a recovery needs."""
 
     postgres: Postgres
-    wal: WalStream
     session: Session
     publisher: Publisher
     figures: RelayFigures
-    window_ms: int
+    claim: Claim
+    aside: SetAside
+    checkpoints: Sequence[Checkpoint]
+    by_position: bool
+    keeps: int | None
 
-    async def run(self, position: Position, *, is_new_slot: bool) -> Covered:
-        """Publish what the sink lacks; returns what the WAL need not bring again."""
-        window = await self._window(position, is_new_slot=is_new_slot)
-        present = await self.session.present(window.since_ms)
-        async with self.postgres.snapshot() as table:
-            refilled = await self._refill(table, present, window.until)
-            oldest_ms = table.oldest_ms
-        log.info(
-            "the sink was compared with the table", present=len(present.ids), refilled=refilled
+    async def run(self) -> tuple[Plan, Covered]:
+        """Publish what only the table has; returns what the WAL need not bring again."""
+        plan = planned(
+            self.checkpoints,
+            self.session.extents,
+            has_gap=self.claim.has_gap,
+            by_position=self.by_position,
         )
-        since_ms = (
-            {}
-            if oldest_ms is None
-            else {topic.encode(): max(since, oldest_ms) for topic, since in window.since_ms.items()}
+        # Before anything is sent: then a partition may end where it did before it lost something.
+        await self.postgres.strike(self.claim.sink, plan.false_marks)
+        present = await self.session.present(
+            {at: base.read_back for at, base in plan.bases.items()}
         )
-        return Covered(table.visible, since_ms, window.until, present.ids)
+        await self.aside.load(self.postgres, present)
+        floors = {at: base.floor for at, base in plan.bases.items()}
+        filled = 0
+        if plan.lacking:
+            # Rows with a greater position are committed from here on, and come by the WAL.
+            until = await self._settled()
+            filled = await self._fill(plan, present, until)
+            floors |= dict.fromkeys(plan.lacking, until)
+        log.info("the sink is what it should be", read_back=len(present), filled=filled)
+        until_lsn = await self.postgres.wal_end()
+        floor_max = max(floors.values())
+        return plan, Covered(until=until_lsn, floors=floors, floor_max=floor_max, present=present)
 
-    async def _window(self, position: Position, *, is_new_slot: bool) -> _ComparedWindow:
-        """What must be compared.
+    async def _settled(self) -> int:
+        """A position up to which every row is committed by now, or never will be.
 
-        A row the sink lacks was either never confirmed, so it was committed no earlier than the
-        first transaction waiting in the slot; or the sink lost its end, so it is newer than what
-        is left. The window allows for what was in flight together, and for clocks that differ.
-        A topic that never had a message is compared from its beginning, as far as the retention
-        goes: what is older may have left the topic on purpose. What comes by the WAL anyway is
-        left to it.
+        Raises `SourceFailure` that names who has been writing for too long.
         """
-        first = await self.wal.first_begin(position.lsn)
-        if first is None:
-            unconfirmed_ms, until = position.now_ms, _LAST_ID
-        else:
-            unconfirmed_ms = int(first.committed_at * 1000)
-            until = _first_id_at(unconfirmed_ms + _CLOCKS_DIFFER_MS)
-        window_ms = _NEW_SLOT_WINDOW_MS if is_new_slot else self.window_ms
-        since_ms = {
-            topic: max(
-                0 if newest_ms is None else min(newest_ms, unconfirmed_ms) - window_ms,
-                position.now_ms - _RETENTION_MS[topic],
-            )
-            for topic, newest_ms in (await self.session.newest_ms()).items()
-        }
-        return _ComparedWindow(since_ms, until)
+        drawn = await self.postgres.drawn_position()
+        begun_before = (await self.postgres.transactions()).newest
+        for _ in range(_LOOKS_MAX):
+            if (await self.postgres.transactions()).xmin >= begun_before:
+                return drawn
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        raise SourceFailure(f"{await self.postgres.oldest_writer()} may still write rows")
 
-    async def _refill(self, table: OutboxTable, present: PresentMessages, until: bytes) -> int:
-        """Publish the rows that are not present; returns how many.
+    async def _fill(self, plan: Plan, present: AbstractSet[bytes], until: int) -> int:
+        """Publish what the lacking partitions lack up to a position; how many rows."""
+        topics = {at.topic for at in plan.lacking}
+        floor = min(plan.bases[at].floor for at in plan.lacking)
+        filled = 0
+        if floor == NO_FLOOR:
+            filled += await self._fill_without_positions(plan, topics, present)
+            floor = await self._kept_from(topics)
+        rows_max = next_page([])
+        while page := await self.postgres.page(topics, floor, until, rows_max):
+            filled += await self._publish(plan, page, present)
+            floor = position_of(page[-1])
+            rows_max = next_page(page)
+        return filled
 
-        Rows in flight together were recorded within half a window of each other, so that a
-        refill cut short leaves no gap older than the window the next one looks back.
-        """
-        refilled = 0
-        async with contextlib.aclosing(table.rows(present.complete_since_ms, until)) as pages:
-            async for page in pages:
-                batch: list[OutboxRow] = []
-                for row in page:
-                    if row.id in present.ids:
-                        continue
-                    if batch and self._is_far(batch[0], row):
-                        refilled += await self._publish(batch)
-                        batch = []
-                    batch.append(row)
-                refilled += await self._publish(batch)
-        return refilled
+    async def _fill_without_positions(
+        self,
+        plan: Plan,
+        topics: Collection[str],
+        present: AbstractSet[bytes],
+    ) -> int:
+        filled, behind, rows_max = 0, _NO_ID, next_page([])
+        while page := await self.postgres.page_without_positions(topics, behind, rows_max):
+            filled += await self._publish(plan, page, present)
+            behind = page[-1].id
+            rows_max = next_page(page)
+        return filled
 
-    def _is_far(self, row: OutboxRow, other: OutboxRow) -> bool:
-        return abs(unix_ms(other.recorded_at) - unix_ms(row.recorded_at)) > self.window_ms // 2
+    async def _kept_from(self, topics: Collection[str]) -> int:
+        """Behind which position a sink that keeps only the newest would keep anything."""
+        if self.keeps is None:
+            return 0
+        newest = [await self.postgres.newest(topic, self.keeps) for topic in topics]
+        return min((position or 0 for position in newest), default=0)
 
-    async def _publish(self, rows: list[OutboxRow]) -> int:
+    async def _publish(
+        self,
+        plan: Plan,
+        page: list[OutboxRow],
+        present: AbstractSet[bytes],
+    ) -> int:
+        rows = [
+            row
+            for row in page
+            if row.id not in present
+            and (at := self.session.partition_of(row)) in plan.lacking
+            and position_of(row) > plan.bases[at].floor
+        ]
         if not rows:
             return 0
         transaction = self.publisher.begin(None, 0.0)
@@ -162,12 +174,20 @@ class SinkRecovery:
             self.publisher.publish(self.session, OutgoingMessage(row, transaction, index))
         self.publisher.end(transaction, 0)
         self.session.flush()
-        await self.publisher.room(1)
+        while self.publisher.rows_in_flight:
+            # Of what the sink refuses, nothing is answered before it is kept.
+            await self.aside.keep(self.postgres, self.publisher, self.session)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    await self.publisher.emptied()
         self.figures.refilled.inc(len(rows))
         return len(rows)
 
 
-def _first_id_at(unix_ms: int) -> bytes:
-    """The smallest UUIDv7 of a millisecond, as Postgres writes it."""
-    digits = f"{unix_ms:012x}"
-    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000".encode()
+def next_page(page: list[OutboxRow]) -> int:
+    """How many rows like these make a page; of those of which nothing is known, few."""
+    fewest, most = _ROWS_PER_PAGE
+    if not page:
+        return fewest
+    size = sum(len(row.payload) for row in page)
+    return max(fewest, min(most, _BYTES_PER_PAGE * len(page) // max(size, 1)))

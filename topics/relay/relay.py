@@ -1,38 +1,49 @@
 """The relay: reads the outbox from the WAL, publishes it to one sink, confirms what was acked.
 
-One stream after the other: each holds the slot, makes the sink equal to the table (see
-`recovery`), then follows the WAL until it is stopped or something fails, and every failure is
-logged, counted and followed by a new stream. A position is confirmed only when the sink has
-acknowledged everything before it. At most one process has the slot; the others stand by.
+One stream after the other: each holds the slot (or a lock, where it reads the table), becomes the
+sink's only writer, finds out what it has (see `recovery`), then follows the WAL until it is stopped
+or something fails, and every failure is logged, counted and followed by a new stream. A position is
+confirmed only when the sink has acknowledged everything before it, and that is kept in a
+checkpoint. At most one process has the slot; the others stand by.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import structlog
+from opentelemetry.trace import Tracer
 
 from process.closing import end
 from telemetry.metrics import Metrics
+from topics.relay.checkpoints import Checkpoints
+from topics.relay.commands import Commands
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
+from topics.relay.positions import Checkpoint, Floor, PolledFloor, Replays
 from topics.relay.publisher import Publisher, RelayFigures
-from topics.relay.recovery import SinkRecovery
-from topics.relay.sinks.sink import ResumePoint, Session, Sink
-from topics.relay.slot import Postgres, SlotOrigin, connected
-from topics.relay.source import Clock, WalStream, open_slot
+from topics.relay.recovery import Covered, SinkRecovery
+from topics.relay.set_aside import SetAside
+from topics.relay.sinks.sink import Session, Sink, Writer
+from topics.relay.slot import Claim, Postgres, SlotOrigin, connected
+from topics.relay.source import Clock, Server, WalStream, open_slot
+from topics.relay.table import TableStream
 
 log = structlog.get_logger()
 
-# Some megabytes of rows: enough to keep a sink busy for a quarter of a second.
-_ROWS_IN_FLIGHT_MAX: Final = 10_000
+_NO_SLOT: Final = ""
+# Brokers let our kind in by this prefix.
+_WRITER: Final = "payments-relay-"
 # What is decoded before the loop turns: about ten milliseconds.
 _EVENTS_PER_READ: Final = 1000
-_MEASURE_EVERY_SECONDS: Final = 1.0
-_MEASURES_PER_HEARTBEAT: Final = 10
+_LOOK_EVERY_SECONDS: Final = 1.0
+_DRAIN_LOOK_SECONDS: Final = 0.1
+_LOOKS_PER_HEARTBEAT: Final = 10
+_LOOKS_PER_THINNING: Final = 300
 # A standby takes over within this time; asking costs the server next to nothing.
 _STANDBY_SECONDS: Final = 0.5
 # Longer than it takes a sink to close, which must not be cut short.
@@ -42,7 +53,7 @@ _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What one relay reads. `window_seconds` is how far back a recovery compares at least.
+    """What one relay reads: its slot, or the table itself.
 
     `drain_seconds` is how long, told to stop, it waits for its sink; `silence_seconds` after how
     long a Postgres that answers nothing is given up.
@@ -50,8 +61,8 @@ class RelayOptions:
 
     conninfo: str
     slot: str
+    reads_table: bool = False
     publication: str = "payments_outbox"
-    window_seconds: float = 60.0
     drain_seconds: float = 20.0
     silence_seconds: float = 15.0
 
@@ -59,15 +70,21 @@ class RelayOptions:
 class Relay:
     """Publishes to one sink until stopped; `is_ready` once it follows the WAL or stands by."""
 
-    def __init__(self, options: RelayOptions, sink: Sink, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        options: RelayOptions,
+        sink: Sink,
+        metrics: Metrics,
+        clock: Clock,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._options = options
         self._sink = sink
-        self._figures = RelayFigures(metrics, sink.name)
+        self._figures = RelayFigures(metrics, sink.name, tracer)
+        self._metrics = metrics
         self._clock = clock
         self._is_following = False
         self._is_standing_by = False
-        # Until a recovery is complete, nothing is known of what a new slot has missed.
-        self._slot_is_unproven = False
 
     @property
     def is_ready(self) -> bool:
@@ -93,7 +110,8 @@ class Relay:
         failure: RelayFailure | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                streaming = tasks.create_task(self._stream(stop))
+                stream = self._stream_table if self._options.reads_table else self._stream
+                streaming = tasks.create_task(stream(stop))
                 stopping = tasks.create_task(stop.wait())
                 await asyncio.wait((streaming, stopping), return_when=asyncio.FIRST_COMPLETED)
                 if self._is_following:
@@ -111,56 +129,121 @@ class Relay:
     async def _stream(self, stop: asyncio.Event) -> None:
         options = self._options
         async with connected(options.conninfo) as postgres:
-            origin = await postgres.ensure_slot(options.slot)
-            self._slot_is_unproven |= origin is not SlotOrigin.KEPT
+            origin = await postgres.ensure_slot(self._sink.name, options.slot)
             if origin is SlotOrigin.REPLACED:
                 self._figures.restarted(SlotLost.reason)
+            known = await postgres.checkpoints(self._sink.name)
             slot = open_slot(
                 options.conninfo,
                 slot=options.slot,
                 publication=options.publication,
                 silence_seconds=options.silence_seconds,
+                since=partial(_kept_up_to, known),
             )
             async with slot as wal, asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(wal.run())
-                self._figures.active.set(1)
-                self._is_standing_by = False
-                await self._publish(postgres, wal, tasks, stop)
+                claim = await postgres.take_over(self._sink.name, options.slot)
+                if await postgres.checkpoints(self._sink.name) != known:
+                    raise SlotActive("the relay before has gone on until a moment ago")
+                confirmed = await postgres.confirmed_lsn(options.slot)
+                wal.confirm(confirmed)
+                await self._publish(_Source(postgres, wal, claim, known, confirmed), tasks, stop)
                 reporting.cancel()
                 await wal.finish()
 
+    async def _stream_table(self, stop: asyncio.Event) -> None:
+        """As the other, without a slot: the lock is an advisory one, and places are positions."""
+        options, name = self._options, self._sink.name
+        async with (
+            connected(options.conninfo) as postgres,
+            connected(options.conninfo) as reading,
+            asyncio.TaskGroup() as tasks,
+        ):
+            await postgres.take_table(name)
+            claim = await postgres.take_over(name, _NO_SLOT)
+            known = await postgres.checkpoints(name)
+            # Whoever published before left no word of how far that went.
+            claim = claim._replace(has_gap=claim.has_gap or not known)
+            table = TableStream(reading, self._sink.topics)
+            await self._publish(_Source(postgres, table, claim, known, 0), tasks, stop)
+
     async def _publish(
-        self, postgres: Postgres, wal: WalStream, tasks: asyncio.TaskGroup, stop: asyncio.Event
+        self, source: "_Source", tasks: asyncio.TaskGroup, stop: asyncio.Event
     ) -> None:
-        """Recover, then follow the WAL until stopped. One group owns every task of a stream."""
-        confirmed = await postgres.confirmed_lsn(self._options.slot)
-        wal.confirm(confirmed)
-        position = await postgres.position()
-        publisher = Publisher(confirmed, self._figures, self._clock, moved=wal.confirm)
-        resume = ResumePoint(confirmed, position.lsn)
-        async with self._sink.open(publisher.acknowledge, resume) as session:
+        """Recover, then follow until stopped. One group owns every task of a stream."""
+        postgres, wal, claim, _, confirmed = source
+        self._figures.active.set(1)
+        self._is_standing_by = False
+        aside = SetAside(self._sink.name, self._metrics)
+        publisher = Publisher(confirmed, self._figures, self._clock, aside)
+        name, since = f"{_WRITER}{self._sink.name}-{claim.writer}", await postgres.wal_end()
+        writer = Writer(name, claim.was_drained, since)
+        async with self._sink.open(publisher, writer) as session:
+            await postgres.note_writing(claim)
             workers: list[asyncio.Task[object]] = [tasks.create_task(session.run())]
             try:
-                covered = await SinkRecovery(
+                checkpoints, covered = await self._recovered(source, session, publisher, aside)
+                commands = Commands(
                     postgres=postgres,
-                    wal=wal,
+                    claim=claim,
+                    topics=self._sink.topics,
                     session=session,
                     publisher=publisher,
-                    figures=self._figures,
-                    window_ms=int(self._options.window_seconds * 1000),
-                ).run(position, is_new_slot=self._slot_is_unproven)
-                self._slot_is_unproven = False
+                    aside=aside,
+                    paused=self._figures.paused,
+                )
                 follower = Follower(session, publisher, topics=self._sink.topics, covered=covered)
-                following = tasks.create_task(_follow(wal, publisher, follower))
-                workers += [following, tasks.create_task(_beat(postgres, session, publisher))]
+                following = tasks.create_task(_follow(wal, publisher, follower, commands.running))
+                looking = tasks.create_task(_look(checkpoints, commands))
+                workers += [following, looking]
                 self._is_following = True
                 log.info("ready", sink=self._sink.name, slot=self._options.slot)
                 await stop.wait()
-                following.cancel()
-                await _drain(session, publisher, self._options.drain_seconds)
+                await end([following, looking], again_s=_CANCEL_AGAIN_SECONDS)
+                await _drain(checkpoints, aside, self._options.drain_seconds)
+                await checkpoints.keep()
+                if not publisher.rows_in_flight:
+                    await postgres.note_drained(claim)
             finally:
                 # Nobody may use the session once it closes.
                 await end(workers, again_s=_CANCEL_AGAIN_SECONDS)
+
+    async def _recovered(
+        self, source: "_Source", session: Session, publisher: Publisher, aside: SetAside
+    ) -> tuple[Checkpoints, Covered]:
+        """Make the sink what it should be; returns what is kept of it, and what it has."""
+        plan, covered = await SinkRecovery(
+            postgres=source.postgres,
+            session=session,
+            publisher=publisher,
+            figures=self._figures,
+            claim=source.claim,
+            aside=aside,
+            checkpoints=source.known,
+            by_position=isinstance(source.wal, TableStream),
+            keeps=self._sink.keeps,
+        ).run()
+        bases = plan.bases.items()
+        read_from = {at: base.read_from for at, base in bases}
+        floor: Floor | PolledFloor = Floor(plan.floor, read_from)
+        received = covered.until
+        if isinstance(source.wal, TableStream):
+            begin, received = min(covered.floors.values()), max(covered.floors.values())
+            source.wal.begin(begin)
+            publisher.reached(begin)
+            floor = PolledFloor(begin, read_from)
+        checkpoints = Checkpoints(
+            postgres=source.postgres,
+            claim=source.claim,
+            server=source.wal.server,
+            session=session,
+            publisher=publisher,
+            floor=floor,
+            replays=Replays({at: base.read_back for at, base in bases}, received),
+            confirm=source.wal.confirm,
+        )
+        publisher.moved = checkpoints.moved
+        return checkpoints, covered
 
     def _report(self, failure: RelayFailure, pauses: Iterator[float]) -> float:
         """Log and count what ended the stream; returns the seconds to wait before the next."""
@@ -182,29 +265,63 @@ class Relay:
         return pause
 
 
-async def _follow(wal: WalStream, publisher: Publisher, follower: Follower) -> None:
+class _Source(NamedTuple):
+    """What a stream is read with: both connections, the right to the sink, what is known of it."""
+
+    postgres: Postgres
+    wal: WalStream | TableStream
+    claim: Claim
+    known: list[Checkpoint]
+    confirmed: int
+
+
+def _kept_up_to(known: Sequence[Checkpoint], server: Server) -> int:
+    """Up to which place of this server's WAL the sink has everything."""
+    if not known or known[0].system_identifier != server.system_identifier:
+        return 0
+    return known[0].lsn
+
+
+async def _follow(
+    wal: WalStream | TableStream, publisher: Publisher, follower: Follower, running: asyncio.Event
+) -> None:
     while True:
         events = await wal.read(_EVENTS_PER_READ)
+        await running.wait()
         follower.take(events)
-        await publisher.room(_ROWS_IN_FLIGHT_MAX)
+        await publisher.room()
 
 
-async def _beat(postgres: Postgres, session: Session, publisher: Publisher) -> None:
-    """Keep the gauges fresh, an idle slot moving, and an eye on the sink."""
-    for beat in itertools.count(1):
-        await asyncio.sleep(_MEASURE_EVERY_SECONDS)
+async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
+    """Once a second see what the sink is, what it has by now, and what is asked of us."""
+    postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, commands.aside
+    acknowledged = 0
+    for look in itertools.count(1):
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
         publisher.measure()
-        if beat % _MEASURES_PER_HEARTBEAT == 0:
-            if publisher.was_idle():
+        await checkpoints.session.check()
+        await aside.keep(postgres, publisher, checkpoints.session)
+        await aside.measure(postgres)
+        await commands.obey()
+        await checkpoints.look()
+        if look % _LOOKS_PER_HEARTBEAT == 0:
+            if publisher.acknowledged == acknowledged:
                 await postgres.heartbeat()
-            await session.check()
+            acknowledged = publisher.acknowledged
+        if look % _LOOKS_PER_THINNING == 0:
+            await checkpoints.thin()
 
 
-async def _drain(session: Session, publisher: Publisher, within_s: float) -> None:
+async def _drain(checkpoints: Checkpoints, aside: SetAside, within_s: float) -> None:
+    publisher, session = checkpoints.publisher, checkpoints.session
     session.flush()
     try:
         async with asyncio.timeout(within_s):
-            await publisher.room(1)
+            while publisher.rows_in_flight:
+                await aside.keep(checkpoints.postgres, publisher, session)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_LOOK_SECONDS):
+                        await publisher.emptied()
     except TimeoutError:
         # Not lost: it was not confirmed, so the next relay reads it again.
         log.warning("stopped before the sink had everything", rows=publisher.rows_in_flight)

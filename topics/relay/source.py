@@ -9,16 +9,15 @@ server down. A server that says nothing while it is listened to, though it is as
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, NamedTuple, Protocol
 
 import psycopg
 from psycopg import pq
 
 from topics.relay.connection import connect
 from topics.relay.failures import SlotActive, SourceFailure
-from topics.relay.pgoutput import Begin, Decoder, Keepalive, WalEvent, status_update
+from topics.relay.pgoutput import Decoder, Keepalive, WalEvent, lsn_text, status_update
 
 # A tenth of the server's default patience (wal_sender_timeout, 60 s) would be 6.
 _REPORT_EVERY_SECONDS: Final = 1.0
@@ -28,6 +27,15 @@ _FINISH_SECONDS_MAX: Final = 2.0
 # Of a server that is silent, before it is given up; one that lives answers within milliseconds.
 _ASKS_PER_SILENCE: Final = 3
 _COPY_DONE: Final = -1
+# Of rows that are large; of small ones the number is what counts.
+_BYTES_PER_READ: Final = 4 * 1024 * 1024
+
+
+class Server(NamedTuple):
+    """Which history of the WAL a stream reads."""
+
+    system_identifier: str
+    timeline: str
 
 
 class Clock(Protocol):
@@ -38,9 +46,17 @@ class Clock(Protocol):
 
 @contextlib.asynccontextmanager
 async def open_slot(
-    conninfo: str, *, slot: str, publication: str, silence_seconds: float
+    conninfo: str,
+    *,
+    slot: str,
+    publication: str,
+    silence_seconds: float,
+    since: Callable[[Server], int],
 ) -> AsyncIterator["WalStream"]:
-    """The stream of a slot nobody else reads.
+    """The stream of a slot nobody else reads, from where it was confirmed to.
+
+    A server that crashed may have forgotten how far that was; `since` says for this server where
+    it was at least, or 0.
 
     Raises `SlotActive` while another process does, and `SourceFailure` once the server has not
     answered for `silence_seconds`.
@@ -48,7 +64,8 @@ async def open_slot(
     connection = await connect(conninfo, replication="database")
     try:
         stream = WalStream(connection.pgconn, silence_seconds)
-        await stream.start(slot, publication)
+        await stream.identify()
+        await stream.start(slot, publication, since(stream.server))
         yield stream
     finally:
         await connection.close()
@@ -61,48 +78,47 @@ class WalStream:
         self._pgconn = pgconn
         self._silence_seconds = silence_seconds
         self._decoder = Decoder("outbox")
-        self._peeked: deque[WalEvent] = deque()
+        self.server = Server("", "")
         # Zero means "nothing to say" to the server, which keeps its own position then.
         self._received = 0
         self._confirmed = 0
         self._moved = asyncio.Event()
 
-    async def start(self, slot: str, publication: str) -> None:
-        """Begin at the slot's own position."""
-        self._pgconn.nonblocking = 1
-        self._pgconn.send_query(
-            f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 '
+    async def identify(self) -> None:
+        """Learn which server this is, and on which timeline."""
+        result = await self._asked(b"IDENTIFY_SYSTEM")
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise _why(result)
+        identifier, timeline = (result.get_value(0, column) or b"" for column in (0, 1))
+        self.server = Server(identifier.decode(), timeline.decode())
+        self._pgconn.get_result()
+
+    async def start(self, slot: str, publication: str, since: int) -> None:
+        """Begin at the slot's own position, or a later one."""
+        result = await self._asked(
+            f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(since)} '
             f"(proto_version '1', publication_names '\"{publication}\"')".encode()
         )
-        result = await self._result()
-        if result.status == pq.ExecStatus.COPY_BOTH:
-            return
-        raise _why(result)
+        if result.status != pq.ExecStatus.COPY_BOTH:
+            raise _why(result)
 
     async def read(self, limit: int) -> list[WalEvent]:
-        """At least one event, at most about `limit`; waits until there is one."""
-        if self._peeked:
-            events = list(self._peeked)
-            self._peeked.clear()
-            return events
-        return await self._next(limit)
+        """At least one event, at most about `limit`; waits until there is one.
 
-    async def first_begin(self, until: int) -> Begin | None:
-        """The first transaction in the slot, or None when none is before `until`.
-
-        It tells how old the oldest unconfirmed row is; `read` still gives it afterwards.
+        All that has arrived: libpq takes some ten rows at a time from its socket.
         """
+        events: list[WalEvent] = []
+        size = 0
         while True:
-            self._report(reply_requested=True)
-            (event,) = await self._next(1)
-            self._peeked.append(event)
-            match event:
-                case Begin():
-                    return event
-                case Keepalive(wal_end=wal_end) if wal_end >= until:
-                    return None
-                case _:
-                    await asyncio.sleep(_REPORT_PAUSE_SECONDS)
+            before = len(events)
+            with _as_source_failure():
+                size += self._arrived(events, limit)
+            is_all = len(events) in {before, limit} or size >= _BYTES_PER_READ
+            if events and is_all:
+                return events
+            if not events:
+                await self._heard()
+            self._consume()
 
     def confirm(self, lsn: int) -> None:
         """Everything before `lsn` is safe; the server hears of it soon."""
@@ -134,14 +150,6 @@ class WalStream:
         except (TimeoutError, psycopg.OperationalError) as error:
             raise SourceFailure(f"the last position may not be stored: {error}") from error
 
-    async def _next(self, limit: int) -> list[WalEvent]:
-        while True:
-            events = self._arrived(limit)
-            if events:
-                return events
-            await self._heard()
-            self._consume()
-
     async def _heard(self) -> None:
         """Wait for the server, and ask it whether it is there when it is silent for long.
 
@@ -154,22 +162,23 @@ class WalStream:
             self._report(reply_requested=True)
         raise SourceFailure(f"Postgres has said nothing for {self._silence_seconds:g} s")
 
-    def _arrived(self, limit: int) -> list[WalEvent]:
-        """What has arrived and was not taken yet."""
-        events: list[WalEvent] = []
+    def _arrived(self, events: list[WalEvent], limit: int) -> int:
+        """Add what has arrived and was not taken yet; returns how many bytes that were."""
+        size = 0
         get_copy_data, decode = self._pgconn.get_copy_data, self._decoder.decode
-        while len(events) < limit:
+        while len(events) < limit and size < _BYTES_PER_READ:
             length, data = get_copy_data(1)
             if length == 0:
                 break
             if length == _COPY_DONE:
                 raise _why(self._pgconn.get_result())
+            size += length
             event = decode(bytes(data))
             if event is not None:
                 events.append(event)
                 if type(event) is Keepalive:
                     self._answer(event)
-        return events
+        return size
 
     def _answer(self, keepalive: Keepalive) -> None:
         self._received = max(self._received, keepalive.wal_end)
@@ -183,26 +192,25 @@ class WalStream:
             now=time.time(),
             reply_requested=reply_requested,
         )
-        try:
+        with _as_source_failure():
             self._pgconn.put_copy_data(update)
             self._pgconn.flush()
-        except psycopg.OperationalError as error:
-            raise SourceFailure(f"Postgres went away: {error}") from error
 
     def _consume(self) -> None:
-        try:
+        with _as_source_failure():
             self._pgconn.consume_input()
-        except psycopg.OperationalError as error:
-            raise SourceFailure(f"Postgres went away: {error}") from error
 
-    async def _result(self) -> pq.abc.PGresult:
-        self._pgconn.flush()
+    async def _asked(self, command: bytes) -> pq.abc.PGresult:
+        with _as_source_failure():
+            self._pgconn.nonblocking = 1
+            self._pgconn.send_query(command)
+            self._pgconn.flush()
         while self._pgconn.is_busy():
             await self._readable()
             self._consume()
         result = self._pgconn.get_result()
         if result is None:
-            raise SourceFailure("Postgres did not answer START_REPLICATION")
+            raise SourceFailure(f"Postgres did not answer {command.decode()}")
         return result
 
     async def _readable(self) -> None:
@@ -214,6 +222,14 @@ class WalStream:
             await readable
         finally:
             loop.remove_reader(socket)
+
+
+@contextlib.contextmanager
+def _as_source_failure() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise SourceFailure(f"Postgres went away: {error}") from error
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ position only when every transaction before it counts too. The position never mo
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -42,17 +43,22 @@ class Watermark:
         transaction.pending += 1
         self.rows_in_flight += 1
 
-    def acked(self, transaction: Transaction) -> None:
-        """The sink has one row of this transaction."""
-        if self.rows_in_flight == 0 or transaction.pending == 0:
-            raise ValueError("a row was acknowledged that is not in flight")
-        self.rows_in_flight -= 1
-        self._finish_part(transaction)
+    def acked(self, transactions: Sequence[Transaction]) -> None:
+        """The sink has a row of each of these; one may be there several times."""
+        if self.rows_in_flight < len(transactions):
+            raise ValueError("rows were acknowledged that are not in flight")
+        self.rows_in_flight -= len(transactions)
+        for transaction in transactions:
+            if transaction.pending == 0:
+                raise ValueError("a row was acknowledged that is not in flight")
+            transaction.pending -= 1
+        self._advance()
 
     def end(self, transaction: Transaction, end_lsn: int) -> None:
         """All rows of the transaction are known; confirming `end_lsn` covers it."""
         transaction.end_lsn = end_lsn
-        self._finish_part(transaction)
+        transaction.pending -= 1
+        self._advance()
 
     def reached(self, lsn: int) -> None:
         """The source has nothing for us before `lsn` but what it has sent."""
@@ -65,7 +71,6 @@ class Watermark:
         """The transaction that holds the position back."""
         return self._open[0] if self._open else None
 
-    def _finish_part(self, transaction: Transaction) -> None:
-        transaction.pending -= 1
+    def _advance(self) -> None:
         while self._open and self._open[0].pending == 0:
             self.confirmed = max(self.confirmed, self._open.popleft().end_lsn)

@@ -1,7 +1,7 @@
 """Messages of Redis Streams for a downstream consumer: a member of a group, or a follower.
 
-A group's entry is acknowledged only once its body has come to its end; what a member leaves for a
-minute goes to another.
+A group's entry is acknowledged only once its body has come to its end. What a living member has in
+hand it renews; what a member leaves for a minute goes to another.
 """
 
 import asyncio
@@ -11,12 +11,14 @@ from typing import Final, cast
 from uuid import UUID
 
 import redis.asyncio
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from process.addresses import RedisAddress
+from process.closing import end
 from store.redis import blocking_client
-from topics.contracts.envelope import Message, from_redis
+from topics.contracts.envelope import EnvelopeError, Message, from_redis
+from topics.subscribe.reports import Foreign, Gap, Report, log_report
 from topics.subscribe.selection import (
     APPEARS_SECONDS,
     BATCH_MESSAGES_MAX,
@@ -26,17 +28,18 @@ from topics.subscribe.selection import (
     Selection,
     Start,
 )
+from topics.subscribe.stream_trims import Trims
 
 # A server that was asked to wait a second and says nothing for so long is gone.
 _ANSWER_SECONDS_MAX: Final = 10.0
 # A consumer that took a message and says nothing for so long is dead.
-_CLAIM_AFTER_SECONDS: Final = 60
+CLAIM_AFTER_SECONDS: Final = 60.0
 
 # A stream, an entry's id, its fields.
 _Entry = tuple[str, bytes, Mapping[bytes, bytes]]
 
 
-async def subscribe_redis(
+async def subscribe_redis(  # noqa: PLR0913 - how it begins, and how it tells
     url: str | RedisAddress,
     topics: Sequence[str],
     *,
@@ -44,43 +47,84 @@ async def subscribe_redis(
     consumer: str = "1",
     start: Start = "earliest",
     payment_id: UUID | None = None,
+    report: Report = log_report,
+    claim_after_seconds: float = CLAIM_AFTER_SECONDS,
 ) -> AsyncGenerator[Message, None]:
-    """Messages of Redis Streams, in order per key; only public topics are mirrored there.
+    """Messages of Redis Streams; only public topics are mirrored there.
 
-    As `subscribe_kafka`. `consumer` names this member of the group: under the same name it gets
-    back after a restart what it had not finished; what a member leaves for a minute goes to others.
-    Raises `EnvelopeError` for an entry that is none of ours, and redis-py's `RedisError`,
-    and `TimeoutError` when the server says nothing.
+    As `subscribe_kafka`, but that order per key holds for a group of one member only. `consumer`
+    names this member of the group: under the same name it gets back after a restart what it had
+    not finished; what a member has not renewed for `claim_after_seconds` goes to others, so all of
+    a group are told the same. An id as start means what stands behind that message in its stream.
+    Raises redis-py's `RedisError`, and `TimeoutError` when the server says nothing.
     """
     selection = Selection(group, start, payment_id)
     async with blocking_client(url) as client:
+        reading = _Reading(client, selection, report)
         if group is None:
-            received = _followed(client, topics, start)
+            received = reading.followed(topics, start)
         else:
-            received = _GroupMember(client, topics, group, consumer).received(start)
+            member = _GroupMember(reading, topics, (group, consumer), claim_after_seconds)
+            received = member.received(start)
         async with contextlib.aclosing(received) as messages:
             async for message in messages:
-                if selection.has(message):
+                yield message
+
+
+class _Reading:
+    """What every subscription does with entries: read them, choose, and report the others."""
+
+    def __init__(self, client: redis.asyncio.Redis, selection: Selection, report: Report) -> None:
+        self.client = client
+        self.report = report
+        self._selection = selection
+
+    def chosen(self, topic: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Message | None:
+        """The entry's message, if it is to be given."""
+        try:
+            message = from_redis(topic, fields)
+        except EnvelopeError as error:
+            self.report(Foreign(topic, entry_id.decode(), str(error)))
+            return None
+        return message if self._selection.has(message) else None
+
+    async def followed(self, topics: Sequence[str], start: Start) -> AsyncGenerator[Message, None]:
+        """Every entry after the start, without a group."""
+        after: dict[KeyT, StreamIdT] = {}
+        trims = {topic: Trims(self.client, topic, self.report) for topic in topics}
+        for topic in topics:
+            after[topic.encode()] = await self._place(topic, start)
+            await trims[topic].begin(after[topic.encode()])
+        while True:
+            for each in trims.values():
+                await each.look()
+            async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+                answer = await self.client.xread(after, count=BATCH_MESSAGES_MAX, block=WAIT_MS)
+            for topic, entry_id, fields in entries_of(answer):
+                message = self.chosen(topic, entry_id, fields)
+                if message is not None:
                     yield message
+                after[topic.encode()] = entry_id
+                trims[topic].read(entry_id)
+
+    async def _place(self, topic: str, start: Start) -> bytes:
+        """The id of the entry to go on behind."""
+        if start == "earliest":
+            return b"0"
+        if start == "latest":
+            newest = await self.client.xrevrange(topic, count=1)
+            return cast("bytes", newest[0][0]) if newest else b"0"
+        before = b"+"
+        while page := await self.client.xrevrange(topic, max=before, count=BATCH_MESSAGES_MAX):
+            for entry_id, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", page):
+                if fields.get(b"ce_id") == str(start).encode():
+                    return entry_id
+                before = b"(" + entry_id
+        self.report(Gap(topic, f"message {start}", None))
+        return b"0"
 
 
-async def _followed(
-    client: redis.asyncio.Redis, topics: Sequence[str], start: Start
-) -> AsyncGenerator[Message, None]:
-    """Every entry after the start, without a group."""
-    after: dict[KeyT, StreamIdT] = {}
-    for topic in topics:
-        newest = await client.xrevrange(topic, count=1) if start == "latest" else []
-        after[topic.encode()] = cast("bytes", newest[0][0]) if newest else b"0"
-    while True:
-        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
-            answer = await client.xread(after, count=BATCH_MESSAGES_MAX, block=WAIT_MS)
-        for topic, entry_id, fields in _entries(answer):
-            yield from_redis(topic, fields)
-            after[topic.encode()] = entry_id
-
-
-def _entries(answer: object) -> Iterator[_Entry]:
+def entries_of(answer: object) -> Iterator[_Entry]:
     """The entries of an XREAD, for which redis-py declares every type an answer can have."""
     streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer)
     for topic, entries in streams:
@@ -89,57 +133,105 @@ def _entries(answer: object) -> Iterator[_Entry]:
 
 
 class _GroupMember:
-    """One consumer of a group on Redis."""
+    """One consumer of a group on Redis; `name` is the group's and its own in it."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, topics: Sequence[str], group: str, consumer: str
+        self,
+        reading: _Reading,
+        topics: Sequence[str],
+        name: tuple[str, str],
+        claim_after_seconds: float,
     ) -> None:
-        self._client = client
+        self._reading = reading
+        self._client = reading.client
         self._topics = topics
-        self._group = group
-        self._consumer = consumer
+        self._group, self._consumer = name
+        self._claim_after_seconds = claim_after_seconds
+        self._trims = [Trims(self._client, topic, reading.report, self._group) for topic in topics]
+        self._in_hand: dict[tuple[str, bytes], None] = {}
+        self._renewed_at = 0.0
         self._done: list[tuple[str, bytes]] = []
         self._until_acknowledge = Interval(COMMIT_EVERY_SECONDS)
-        self._until_claim = Interval(_CLAIM_AFTER_SECONDS)
+        self._until_claim = Interval(claim_after_seconds)
 
     async def received(self, start: Start) -> AsyncGenerator[Message, None]:
         """What this member had not finished, then what is new and what others left."""
+        renewing: asyncio.Task[None] | None = None
         try:
             await self._join(b"$" if start == "latest" else b"0")
+            renewing = asyncio.create_task(self._renew_what_is_in_hand())
             after = b"0"
             while True:
                 batch = await self._batch(after)
-                for topic, entry_id, fields in batch:
-                    # An entry that was trimmed before anybody finished it has no fields left.
-                    if fields:
-                        yield from_redis(topic, fields)
-                    self._done.append((topic, entry_id))
-                    await self._acknowledge_sometimes()
-                if after == b">":
+                async with contextlib.aclosing(self._of(batch)) as messages:
+                    async for message in messages:
+                        yield message
+                if after == b">" and self._is_certain():
                     await self._acknowledge_sometimes()
                     continue
                 # What is acknowledged is no longer given; what is left comes next, until nothing.
+                # So does what others may have taken meanwhile: what is still ours is given.
                 await self._acknowledge()
-                after = after if batch else b">"
+                after = b"0" if batch else b">"
         finally:
+            if renewing is not None:
+                await end([renewing])
             await self._acknowledge()
+
+    async def _of(self, batch: list[_Entry]) -> AsyncGenerator[Message, None]:
+        """A batch's messages, for as long as it is certain that they are still ours."""
+        self._in_hand = dict.fromkeys((topic, entry_id) for topic, entry_id, _ in batch)
+        for topic, entry_id, fields in batch:
+            if not self._is_certain():
+                break
+            # An entry that was trimmed before anybody finished it has no fields left.
+            if not fields:
+                self._reading.report(Gap(topic, entry_id.decode(), 1))
+            elif (message := self._reading.chosen(topic, entry_id, fields)) is not None:
+                yield message
+            self._in_hand.pop((topic, entry_id), None)
+            self._done.append((topic, entry_id))
+            await self._acknowledge_sometimes()
+        self._in_hand = {}
+
+    def _is_certain(self) -> bool:
+        """Whether nobody can have taken what is in hand: it was renewed not long ago."""
+        now = asyncio.get_running_loop().time()
+        return now - self._renewed_at < self._claim_after_seconds / 2
+
+    async def _renew_what_is_in_hand(self) -> None:
+        while True:
+            await asyncio.sleep(self._claim_after_seconds / 6)
+            # Too late, others may have it; a claim would take it away from them.
+            if self._in_hand and self._is_certain():
+                with contextlib.suppress(RedisError, OSError):
+                    await self._renew()
+
+    async def _renew(self) -> None:
+        began_at = asyncio.get_running_loop().time()
+        for topic in self._topics:
+            ids: list[StreamIdT] = [entry for name, entry in self._in_hand if name == topic]
+            if ids:
+                await self._client.xclaim(
+                    topic, self._group, self._consumer, 0, ids, idle=0, justid=True
+                )
+        self._renewed_at = began_at
 
     async def _join(self, start: bytes) -> None:
         """Make the group on every stream. The streams are the relay's to make, so wait for them."""
-        for topic in self._topics:
+        for topic, trims in zip(self._topics, self._trims, strict=True):
             while not await self._client.exists(topic):  # noqa: ASYNC110  # another process makes it
                 await asyncio.sleep(APPEARS_SECONDS)
-            try:
-                await self._client.xgroup_create(topic, self._group, id=start)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            await trims.make_group(start)
 
     async def _batch(self, after: bytes) -> list[_Entry]:
         """What this member has not finished (`after` is 0), or what is new or abandoned (`>`)."""
         if after == b">" and self._until_claim.is_over():
             return await self._abandoned()
+        began_at = asyncio.get_running_loop().time()
         try:
+            for trims in self._trims if after == b">" else ():
+                await trims.look()
             async with asyncio.timeout(_ANSWER_SECONDS_MAX):
                 answer = await self._client.xreadgroup(
                     self._group,
@@ -154,19 +246,27 @@ class _GroupMember:
             # The server lost its data; the relay fills the streams again from their beginning.
             await self._join(b"0")
             return []
-        return list(_entries(answer))
+        batch = list(entries_of(answer))
+        self._renewed_at = began_at
+        if after != b">":
+            # Delivered once, perhaps long ago: others' minute begins anew.
+            self._in_hand = dict.fromkeys((topic, entry_id) for topic, entry_id, _ in batch)
+            await self._renew()
+        return batch
 
     async def _abandoned(self) -> list[_Entry]:
+        began_at = asyncio.get_running_loop().time()
         taken: list[_Entry] = []
         for topic in self._topics:
             _, entries, *_ = await self._client.xautoclaim(
                 topic,
                 self._group,
                 self._consumer,
-                _CLAIM_AFTER_SECONDS * 1000,
+                int(self._claim_after_seconds * 1000),
                 count=BATCH_MESSAGES_MAX,
             )
             taken += [(topic, *entry) for entry in entries]
+        self._renewed_at = began_at
         return taken
 
     async def _acknowledge_sometimes(self) -> None:

@@ -20,7 +20,7 @@ _REMEMBERED_MAX: Final = 100_000
 
 @dataclass(slots=True)
 class Selection:
-    """Which messages to give: not again, not before a start, only one payment's if asked.
+    """Which messages to give: not again, only one payment's if asked.
 
     Raises ValueError for a start that the group would not heed.
     """
@@ -40,8 +40,6 @@ class Selection:
         self._recent[message.id] = None
         if len(self._recent) > _REMEMBERED_MAX:
             del self._recent[next(iter(self._recent))]
-        if isinstance(self.start, UUID) and message.id <= self.start:
-            return False
         return self.payment_id is None or message.key == str(self.payment_id)
 
 

@@ -20,8 +20,10 @@ from typing_extensions import TypeAliasType
 from api.contract.requests.metadata import KEY_LENGTH_MAX, KEYS_MAX, exact_json
 from api.http.strict_json import Number
 from payments.currencies import EXPONENTS
+from payments.events import PRIVATE, EventType
 from payments.money import AMOUNT_MINOR_MAX
 from payments.resolution import REFERENCE
+from store.ids import id_of
 from topics.contracts.provider_names import Provider
 
 # As RFC 9562 writes it; `uuid.UUID` would also take braces, URNs and stray dashes.
@@ -38,6 +40,9 @@ _AMOUNT_LENGTH_MAX: Final = 64
 # Under which the names of the providers stand in the context of a validation.
 PROVIDERS: Final = "providers"
 
+# What the world is told of payments.
+PUBLIC_TYPES: Final = tuple(each.value for each in EventType if each not in PRIVATE)
+
 ValueT = TypeVar("ValueT")
 
 
@@ -48,7 +53,7 @@ def refused(kind: str, reason: str) -> PydanticCustomError:
 
 def parse_uuid(text: str) -> UUID | None:
     """The id a text is, or None."""
-    return UUID(text) if _UUID.fullmatch(text) else None
+    return id_of(text) if _UUID.fullmatch(text) else None
 
 
 def parse_instant(text: str) -> datetime | None:

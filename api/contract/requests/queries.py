@@ -13,6 +13,7 @@ from api.contract.requests.fields import (
     Id,
     Instant,
     KnownProvider,
+    ProviderReference,
     StageName,
     one_of,
     refused,
@@ -29,6 +30,8 @@ FiltersT = TypeVar("FiltersT")
 
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 20
+# What the column holds.
+_AMOUNT_MINOR_MAX: Final = (1 << 63) - 1
 
 
 def _limit(value: object) -> object:
@@ -38,6 +41,14 @@ def _limit(value: object) -> object:
     raise refused("limit", f"must be a number from 1 to {LIMIT_MAX}")
 
 
+def _amount_minor(value: object) -> object:
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[1-9][0-9]{0,18}", text) and int(text) <= _AMOUNT_MINOR_MAX:
+        return int(text)
+    raise refused("amount_minor", f"must be a number from 1 to {_AMOUNT_MINOR_MAX}")
+
+
+AmountMinor = Annotated[int, Field(ge=1, le=_AMOUNT_MINOR_MAX), BeforeValidator(_amount_minor)]
 PageLimit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_limit)]
 Cursor = Annotated[
     str,
@@ -70,6 +81,11 @@ class PaymentsQuery(PageQuery):
     account_id: Annotated[Id | None, Field(description="Payments from or to this account.")] = None
     provider: KnownProvider | None = None
     currency: Currency | None = None
+    amount_minor: AmountMinor | None = None
+    provider_transaction_id: Annotated[
+        ProviderReference | None,
+        Field(description="Looked for among the newest first; give times for older ones."),
+    ] = None
     created_from: Annotated[Instant | None, Field(alias="created[gte]")] = None
     created_before: Annotated[Instant | None, Field(alias="created[lt]")] = None
 
@@ -122,3 +138,15 @@ class ReconciliationBreaksQuery(PageQuery):
     state: Annotated[BreakState, one_of(BreakState)] | None = None
     provider: KnownProvider | None = None
     type: Annotated[BreakType, one_of(BreakType)] | None = None
+
+
+class AuditLogQuery(PageQuery):
+    """Which entries of the audit log; both filters apply together."""
+
+    action: Annotated[
+        str | None, Field(min_length=1, max_length=100, description="The `operationId`.")
+    ] = None
+    target: Annotated[
+        str | None,
+        Field(min_length=1, max_length=300, description="The address that was asked of."),
+    ] = None

@@ -3,6 +3,7 @@
 # The annotations are what pydantic reads at run time.
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -35,3 +36,13 @@ class Page(BaseModel, Generic[RowT]):
 
     data: list[RowT]
     next_cursor: str | None
+
+
+class HistoryPage(Page[RowT]):
+    """A page of what happened to a payment.
+
+    What happened before `archived_at` was taken out into an archive, and is in no page any more;
+    null where all of it is here.
+    """
+
+    archived_at: datetime | None

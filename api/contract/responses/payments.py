@@ -226,6 +226,8 @@ class PaymentDetailResponse(PaymentResponse):
         list[PaymentEventResponse] | None, Field(description=_PART.format(name="events"))
     ] = None
     events_next_cursor: str | None = None
+    # Attempts and events from before then were taken out into an archive; null: all are here.
+    history_archived_at: datetime | None = None
 
     @classmethod
     def detailed(
@@ -236,6 +238,7 @@ class PaymentDetailResponse(PaymentResponse):
         attempts: Shown[AttemptRecord],
         refunds: Shown[Refund],
         events: Shown[StoredEvent] | None,
+        history_archived_at: datetime | None,
     ) -> Self:
         """The payment with what belongs to it."""
         tried = sorted(attempts[0], key=lambda record: record.attempt.id)
@@ -248,4 +251,5 @@ class PaymentDetailResponse(PaymentResponse):
             refunds_next_cursor=refunds[1],
             events=events and [PaymentEventResponse.of(each) for each in reversed(events[0])],
             events_next_cursor=events and events[1],
+            history_archived_at=history_archived_at,
         )

@@ -9,7 +9,6 @@ a person to review. It knows payments and refunds by what `work.py` asks of them
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -18,7 +17,7 @@ from payments.attempt import Attempt, lease_expired, result_of
 from payments.change import work_for
 from payments.dead_letter import DeadLetterReason, SourceMessage, letter_about
 from payments.decision import Claimed, Context, Decision, RefusalCode, Refused
-from payments.decisions.provider_work.work import Doubt, Step, name_of
+from payments.decisions.provider_work.work import Doubt, Step, attempt_of, name_of
 from payments.ids import dead_letter_id
 from payments.outcome import (
     CapturedElsewhere,
@@ -41,6 +40,7 @@ from payments.progress import (
     retry_delay,
     unasked_delay,
 )
+from payments.record import replace
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,7 +102,8 @@ def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Contex
         decision = _settled(work, command, at)
     else:
         decision = Decision(result=work.refund or work.payment)
-    return replace(decision, attempt_results=(result_of(command.attempt_id, outcome, at.now),))
+    result = result_of(attempt_of(work, command.attempt_id), outcome, at.now)
+    return replace(decision, attempt_results=(result,))
 
 
 def _counts_late(outcome: Outcome, progress: Progress) -> bool:
@@ -121,7 +122,8 @@ def wake(work: ProviderWork, at: Context) -> Decision | Refused:
         return Refused(RefusalCode.NOT_CLAIMABLE, f"{name_of(work)} is not due")
     if progress.lease_id is None:
         return _sent_again(work, Step.WOKEN, progress.waiting(_patience(at)), at)
-    return replace(_silent(work, at), attempt_results=(lease_expired(progress.lease_id, at.now),))
+    given_up = lease_expired(attempt_of(work, progress.lease_id), at.now)
+    return replace(_silent(work, at), attempt_results=(given_up,))
 
 
 def _silent(work: ProviderWork, at: Context) -> Decision:

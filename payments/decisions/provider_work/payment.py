@@ -5,7 +5,6 @@ Only what certainly had no effect ever releases a hold; an outcome nobody knows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from payments.events import EventType
 from payments.money import Money
 from payments.outcome import Operation
 from payments.payment import CAPTURED, TERMINAL, Payment, PaymentStatus
+from payments.record import Struct, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,8 +46,7 @@ _DOUBTS: Final[Mapping[PaymentStatus, Doubt]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentWork:
+class PaymentWork(Struct, frozen=True):
     """What a payment owes: a charge or an authorization, a capture, or a void."""
 
     payment: Payment

@@ -6,7 +6,6 @@ provider has, and returned to what may be refunded when it certainly has not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payments import holds, ledger
@@ -17,6 +16,7 @@ from payments.decisions.amend import refunded
 from payments.decisions.provider_work.work import Doubt, Step
 from payments.events import EventType
 from payments.outcome import Operation
+from payments.record import Struct, replace
 from payments.refund import Refund, RefundStatus
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ _DOUBTS: Final[Mapping[RefundStatus, Doubt]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RefundWork:
+class RefundWork(Struct, frozen=True):
     """What a refund owes until it has ended: its amount, given back."""
 
     payment: Payment

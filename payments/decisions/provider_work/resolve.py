@@ -7,7 +7,6 @@ answer that comes afterwards and says otherwise is a contradiction (`machine.set
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from payments import holds
@@ -15,9 +14,10 @@ from payments.attempt import lease_expired
 from payments.dead_letter import DeadLetterReason, DeadLetterState
 from payments.decision import Context, Decision, RefusalCode, Refused, State
 from payments.decisions.dead_letter_queue import signed
-from payments.decisions.provider_work.work import Doubt, name_of
+from payments.decisions.provider_work.work import Doubt, attempt_of, name_of
 from payments.operator_action import Action, OperatorAction
 from payments.outcome import CapturedElsewhere, Declined, Operation
+from payments.record import replace
 from payments.resolution import Captured, DidNotHappen, Happened
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def resolve(
     closed = (signed(each, command, DeadLetterState.DISCARDED, at) for each in letters)
     return replace(
         ended,
-        attempt_results=(lease_expired(lease_id, at.now),) if lease_id else (),
+        attempt_results=(lease_expired(attempt_of(work, lease_id), at.now),) if lease_id else (),
         dead_letters=tuple(closed),
         actions=(_action(work, command, letters, at),),
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
+from payments.attempt import AttemptName
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -125,6 +127,11 @@ class ProviderWork(Protocol):
     def contradiction(self, succeeded: Operation, reference: str) -> str | None:
         """What is wrong if `succeeded` was done as `reference`, though this is closed."""
         ...
+
+
+def attempt_of(work: ProviderWork, attempt_id: UUID) -> AttemptName:
+    """The attempt of that id, as one at this."""
+    return AttemptName(work.payment.id, work.refund.id if work.refund else None, attempt_id)
 
 
 def name_of(work: ProviderWork) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from agents.resending import Resending
 from agents.schedule import Schedule
+from payments import record
 from payments.commands import ClaimPayment, ClaimRefund, RefundPayment, SettlePayment
 from payments.decision import Claimed, Refused
 from payments.outcome import Succeeded
@@ -75,7 +76,7 @@ async def desk(idle_shop: Shop, metrics: Metrics) -> AsyncIterator[Desk]:
     """Of a test's own database, at today's time until the test says otherwise."""
     today = live(Policy())
     async with GroupCommitter(
-        idle_shop.pool, lambda: replace(today(), now=at.now), metrics
+        idle_shop.pool, lambda: record.replace(today(), now=at.now), metrics
     ) as committer:
         shop = replace(idle_shop, committer=committer)
         schedule = Schedule(

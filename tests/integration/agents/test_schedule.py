@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
 from agents.schedule import Schedule
+from payments import record
 from payments.commands import (
     CapturePayment,
     ClaimPayment,
@@ -18,6 +20,7 @@ from payments.commands import (
     ExpireAuthorization,
     ParkMessage,
     SettlePayment,
+    WakePayment,
 )
 from payments.dead_letter import DeadLetterReason
 from payments.decision import Claimed, RefusalCode, Refused
@@ -32,7 +35,7 @@ from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from tests.support.agents.shop import PRICE
 from tests.support.factories import SOURCE, TENANT
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 from verify.database import violations
 
 if TYPE_CHECKING:
@@ -92,6 +95,26 @@ async def test_a_claim_whose_worker_fell_silent_is_asked_after(
     assert claim.attempt.provider_key == f"charge-{payment.id}"
 
 
+async def test_what_is_woken_goes_on_in_its_trace(idle_shop: Shop, schedule: Schedule) -> None:
+    """The trace of the request is that of the retry, too, hours later and by another process."""
+    customer = await idle_shop.customer()
+    woken, again = [await idle_shop.bought(customer) for _ in range(2)]
+    traces = {woken.id: f"00-{1:032x}-{2:016x}-01", again.id: f"00-{3:032x}-{4:016x}-01"}
+    for payment_id, trace in traces.items():
+        await idle_shop.pool.execute(
+            "UPDATE outbox SET traceparent = $2 WHERE aggregateid = $1", str(payment_id), trace
+        )
+    await all_fall_due(idle_shop)
+    await schedule.wake_due()
+    await all_fall_due(idle_shop)
+    await schedule.sent_again(WakePayment(again.id))
+    rows = await idle_shop.pool.fetch(
+        "SELECT aggregateid, traceparent FROM outbox WHERE type = 'charge.requested'"
+    )
+    assert len(rows) == 2 + 2 + 1
+    assert {(UUID(row["aggregateid"]), row["traceparent"]) for row in rows} == {*traces.items()}
+
+
 async def test_a_payment_that_somebody_has_locked_keeps_nobody_else_asleep(
     idle_shop: Shop, schedule: Schedule, brisk_committer: GroupCommitter
 ) -> None:
@@ -103,7 +126,7 @@ async def test_a_payment_that_somebody_has_locked_keeps_nobody_else_asleep(
         await idle_shop.did(ClaimPayment(each.id, 1, "silent"))
     await all_fall_due(idle_shop)
     async with idle_shop.locked(locked):
-        async with asyncio.timeout(30):
+        async with in_time(30):
             await schedule.wake_due()
         assert {await idle_shop.status(each) for each in others} == {"unknown"}
         assert await idle_shop.status(locked) == "processing"
@@ -186,7 +209,7 @@ async def test_an_expiry_and_a_capture_that_race_have_one_winner(
     """In transactions of their own, over and over: it is captured, or it is given back."""
     today = live(Policy())
     async with GroupCommitter(
-        idle_shop.pool, lambda: replace(today(), now=datetime.now(UTC) + _TTL), metrics
+        idle_shop.pool, lambda: record.replace(today(), now=datetime.now(UTC) + _TTL), metrics
     ) as committer:
         later = replace(idle_shop, committer=committer)
         for _ in range(10):
@@ -209,7 +232,7 @@ async def test_who_waits_behind_a_dead_letter_is_let_be_until_that_is_resolved(
 ) -> None:
     """Another message would only join the queue: it rests there, and is not overdue."""
     payment = await idle_shop.bought(await idle_shop.customer())
-    source = replace(SOURCE, key=str(payment.id).encode())
+    source = record.replace(SOURCE, key=str(payment.id).encode())
     letter_id = dead_letter_id("charge", "1")
     reason = DeadLetterReason.UNDECODABLE
     await idle_shop.did(ParkMessage(letter_id, TENANT, "charge", reason, "no", source, payment.id))

@@ -15,8 +15,9 @@ from api.routes import ROUTES
 from payments.outcome import Declined
 from process.addresses import DatabaseAddress, RedisAddress
 from store.pool import connect_single
-from tests.support.api.ingress import Ingress, Options, running
+from tests.support.api.ingress import Ingress, Options, Reply, running
 from tests.support.api.stage import settle
+from tests.support.waiting import eventually
 
 
 async def test_the_document_is_equal_to_the_router(ingress: Ingress) -> None:
@@ -25,7 +26,11 @@ async def test_the_document_is_equal_to_the_router(ingress: Ingress) -> None:
     served = {
         (route.method, route.resource.canonical)
         for route in ingress.app.router.routes()
-        if route.resource and route.method != "HEAD" and route.resource.canonical not in hidden
+        if route.resource
+        and route.method != "HEAD"
+        and route.resource.canonical not in hidden
+        # Pages are for people.
+        and not route.resource.canonical.startswith("/console")
     }
     document = orjson.loads((await ingress.client.get("/openapi.json")).body)
     documented = {
@@ -96,17 +101,17 @@ async def test_the_first_page_leads_on(ingress: Ingress) -> None:
     """Whoever opens the address alone finds the documentation, the document and the health."""
     page = await ingress.client.get("/")
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    links = re.findall(r'href="([^"]+)"', page.body.decode())
-    assert {"/docs", "/docs/problems", "/openapi.json", "/health/ready"} == set(links)
-    for link in links:
+    links = set(re.findall(r'href="([^"]+)"', page.body.decode()))
+    assert links == {"/docs", "/docs/problems", "/openapi.json", "/health/ready"}
+    await _ready(ingress, 200)
+    for link in links - {"/health/ready"}:
         assert (await ingress.client.get(link)).status == 200
     assert "/api/v1" in page.body.decode()
 
 
 async def test_ready_says_what_it_found_and_how_long_it_took(ingress: Ingress) -> None:
     """Postgres, its migrations and Redis, each with its time."""
-    reply = await ingress.client.get("/health/ready")
-    assert (reply.status, reply.text("status")) == (200, "ok")
+    reply = await _ready(ingress, 200, b'"status":"ok"')
     checks = reply.json["checks"]
     assert isinstance(checks, dict)
     assert {name: check["status"] for name, check in checks.items()} == {
@@ -123,17 +128,14 @@ async def test_ready_says_what_it_found_and_how_long_it_took(ingress: Ingress) -
 async def test_without_redis_it_is_ready_and_degraded(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     """200, because payments go on; `degraded`, because something is done without."""
     async with running(pool, RedisAddress("127.0.0.1", 1), Options()) as ingress:
-        reply = await ingress.client.get("/health/ready")
-        assert (reply.status, reply.text("status")) == (200, "degraded")
+        await _ready(ingress, 200, b'"status":"degraded"')
 
 
 async def test_a_database_without_the_schema_is_not_ready(ingress: Ingress) -> None:
     """A migration that was not applied is named."""
     async with ingress.pool.acquire() as connection:
         await connection.execute("DELETE FROM schema_migrations WHERE version = 1")
-    reply = await ingress.client.get("/health/ready")
-    assert reply.status == 503
-    assert b"not applied: 0001_initial" in reply.body
+    await _ready(ingress, 503, b"not applied: 0001_initial")
 
 
 async def test_requests_are_counted_by_route_and_class(ingress: Ingress) -> None:
@@ -175,5 +177,16 @@ async def test_ready_answers_within_a_second_while_postgres_hangs(
             assert checks["postgres"]["status"] == "ok"
     finally:
         await connection.close()
-    reply = await ingress.client.get("/health/ready")
-    assert reply.status == 200
+    await _ready(ingress, 200)
+
+
+async def _ready(ingress: Ingress, status: int, saying: bytes = b"") -> Reply:
+    """What readiness answers once it is that: on a busy machine Postgres may take its time."""
+    replies = []
+
+    async def is_so() -> bool:
+        replies.append(await ingress.client.get("/health/ready"))
+        return replies[-1].status == status and saying in replies[-1].body
+
+    await eventually(is_so)
+    return replies[-1]

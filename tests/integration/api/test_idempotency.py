@@ -163,9 +163,13 @@ async def test_a_key_belongs_to_its_tenant(guarded: Ingress) -> None:
     """Two tenants may use one key; neither sees the other's answer."""
     acme, other = await guarded.tenant("acme"), await guarded.tenant("other")
     key = str(uuid.uuid4())
-    replies = [await client.pay(await client.account(), key=key) for client in (acme, other)]
+    accounts = {client: await client.account() for client in (acme, other)}
+    replies = [await client.pay(account, key=key) for client, account in accounts.items()]
     assert [reply.status for reply in replies] == [202, 202]
     assert replies[0].text("id") != replies[1].text("id")
+    again = [await client.pay(account, key=key) for client, account in accounts.items()]
+    assert [reply.body for reply in again] == [reply.body for reply in replies]
+    assert all(map(_replayed, again))
 
 
 async def test_where_a_key_is_required_it_is_asked_for(client: Client) -> None:

@@ -21,7 +21,7 @@ from store.read.api_keys import ApiKey
 from store.write.api_keys import insert_api_key
 from tests.support.api.ingress import ALL_SCOPES
 from tests.support.api.launch import client_of
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ async def test_a_locked_account_is_its_owners_trouble(client: Client, pool: Pool
         return await asyncio.gather(*(client.pay(locked, "1", key=each) for each in keys))
 
     async with holding(pool, lock, uuid.UUID(locked)):
-        async with asyncio.timeout(_SECONDS):
+        async with in_time(_SECONDS):
             waiting = asyncio.ensure_future(tried())
             for _ in range(10):
                 others = await asyncio.gather(*(client.pay(free, "1") for _ in range(10)))
@@ -93,7 +93,7 @@ async def test_a_locked_outbox_is_a_503_in_time_and_no_key_is_in_flight(
     async def tried() -> list[Reply]:
         return await asyncio.gather(*(client.pay(account, "1", key=each) for each in keys))
 
-    async with holding(pool, "LOCK TABLE outbox"), asyncio.timeout(_SECONDS):
+    async with holding(pool, "LOCK TABLE outbox"), in_time(_SECONDS):
         assert told(await tried()) == {(503, "unavailable"): 20}
     assert told(await tried()) == {(202, None): 20}
     assert await pool.fetchval("SELECT count(*) FROM payments") == 20
@@ -141,7 +141,7 @@ async def test_readers_who_wait_keep_nobody_else_waiting(launch: Launch, pool: P
         client_of(port) as nobody,
     ):
         account = await nobody.with_token(tokens[0]).account()
-        async with holding(pool, "LOCK TABLE dead_letters"), asyncio.timeout(_SECONDS):
+        async with holding(pool, "LOCK TABLE dead_letters"), in_time(_SECONDS):
             reader = nobody.with_token(tokens[0])
             readers = [asyncio.ensure_future(reader.get("/api/v1/dead-letters")) for _ in range(40)]
             await eventually(lambda: _are_waiting(pool))

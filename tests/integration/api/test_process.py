@@ -17,6 +17,7 @@ import pytest
 
 from local.program import free_port, running, start, stop, until_ready
 from tests.support.api.launch import ROOT, Launch, client_of, is_ready
+from tests.support.waiting import in_time
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -75,7 +76,7 @@ async def test_who_waits_for_a_payment_does_not_hold_up_the_end(launch: Launch) 
     program = launch.program(port)
     process = await start(program)
     await until_ready(program, process, within_seconds=30)
-    async with client_of(port) as client, asyncio.timeout(15):
+    async with client_of(port) as client, in_time(15):
         body = {
             "payment_type": "external_payment",
             "source_account_id": await client.account(),

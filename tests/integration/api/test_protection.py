@@ -106,3 +106,13 @@ async def test_a_full_queue_is_503_and_says_when_to_come_back(
         assert (await ingress.client.get("/api/v1/payments")).status == 200
         sample = ingress.metrics.registry.get_sample_value
         assert sample("payments_http_requests_rejected_total", {"reason": "overload"}) == 1
+
+
+async def test_who_comes_to_a_full_queue_is_refused_before_the_body_is_read(
+    pool: "asyncpg.Pool[asyncpg.Record]", redis_address: RedisAddress
+) -> None:
+    """However little there is to be made of it: reading it would be work in vain."""
+    async with running(pool, redis_address, Options(commits=Limits(queue_max=0))) as ingress:
+        for body in (b"{", b'{"amount": 1}'):
+            reply = await ingress.client.post("/api/v1/payments", body)
+            assert (reply.status, reply.code) == (503, "overloaded")

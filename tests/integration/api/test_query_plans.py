@@ -5,34 +5,43 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from store.queries import bound
-from store.read.id_ranges import FIRST_ID, LAST_ID
+from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
 if TYPE_CHECKING:
     import asyncpg
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ID = uuid4()
+# Of a payment in the first of the partitions.
+ID = first_id_of(NOW)
 OF_TENANT = {"tenant_id": "t", "id": ID}
-NO_FILTERS = dict.fromkeys(("status", "provider", "currency", "created_from", "created_before"))
+NO_FILTERS = dict.fromkeys(
+    ("status", "provider", "currency", "amount_minor", "provider_transaction_id",
+     "created_from", "created_before")
+)  # fmt: skip
 PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21}
 OF_PAYMENT = {"tenant_id": "t", "payment_id": ID, "rows_max": 21}
 FAILED = {"before_time": NOW, "stage": None, "reason": None}
+PART = {"after": 0, "settled": 9}
 PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "account_by_id": (OF_TENANT, {"accounts_"}),
     "payment_by_id": (OF_TENANT, {"payments_"}),
     "payment_in_detail": (
         OF_TENANT | {"with_events": True, "rows_max": 101},
-        {"payments_", "attempts_once_a_number", "refunds_by_payment", "payment_events_pkey"},
+        {
+            "payments_",
+            "attempts_first_once_a_number",
+            "refunds_by_payment",
+            "payment_events_first_pkey",
+        },
     ),
     "refunds_of_payment_page": (OF_PAYMENT | {"before_id": LAST_ID}, {"refunds_by_payment"}),
     "attempts_of_payment_page": (
         OF_PAYMENT | {"before_subject": LAST_ID, "before_number": 9},
-        {"attempts_once_a_number"},
+        {"attempts_first_once_a_number"},
     ),
-    "events_of_payment_page": (OF_PAYMENT | {"before_version": 9}, {"payment_events_pkey"}),
+    "events_of_payment_page": (OF_PAYMENT | {"before_version": 9}, {"payment_events_first_pkey"}),
     "payments_page": (PAGE | NO_FILTERS | {"first_id": FIRST_ID}, {"payments_by_tenant"}),
     "payments_page_in_state": (
         PAGE | NO_FILTERS | {"first_id": FIRST_ID, "status": "review"},
@@ -60,6 +69,13 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     ),
     "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
     "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),
+    "events_behind": (
+        {"tenant_id": "t", "rows_max": 21, "read_max": 21}
+        | PART
+        | dict.fromkeys(("types", "account_id", "payment_id")),
+        {"_events_by_tenant", "outbox_dropped_pkey"},
+    ),
+    "events_since": (PART | {"tenant_ids": ["t"], "rows_max": 21}, {"_by_position"}),
 }
 
 
@@ -83,6 +99,16 @@ async def test_a_page_is_not_sorted_out_of_everything(pool: asyncpg.Pool[asyncpg
         planned = (f"plan_cache_mode = {way}", "enable_sort = off")
         plan = await _plan(pool, name, arguments, *planned)
         assert "Sort" not in plan.replace("Sort Key", ""), plan
+
+
+async def test_events_come_in_the_order_of_their_indexes(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """Each day's are merged, so that the next few are found and not sorted out of a week."""
+    for way, name in product(WAYS, ("events_behind", "events_since")):
+        arguments, _ = PLANS[name]
+        plan = await _plan(pool, name, arguments, f"plan_cache_mode = {way}", "enable_sort = off")
+        assert "Merge Append" in plan, plan
 
 
 async def _plan(

@@ -6,6 +6,7 @@ import asyncpg
 
 from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, running
+from tests.support.waiting import in_time
 
 
 async def test_text_no_database_stores_is_named(client: Client) -> None:
@@ -115,7 +116,7 @@ async def _raw(ingress: Ingress, sent: bytes, *, until_closed: bool = False) -> 
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
     try:
-        async with asyncio.timeout(15):
+        async with in_time(15):
             answer = await (reader.read() if until_closed else reader.readuntil(b"}"))
     finally:
         writer.close()

@@ -50,6 +50,14 @@ async def _paid_and_cached(ingress: Ingress, account: str, key: str) -> Reply:
     return reply
 
 
+async def _made_known(client: Client, account: str, key: str) -> None:
+    """The cache is asked for keys that an ingress has seen: now this one is, for nothing."""
+    body = {"source_account_id": account, "payment_type": "external_payment", "provider": "stripe"}
+    amount = {"amount": "1.00", "currency": "USD"}
+    refused = await client.post("/api/v1/payments", body | amount, key=key, If_Match='"999"')
+    assert refused.status == 412
+
+
 def _from_cache(ingress: Ingress) -> float:
     counted = "payments_idempotency_replays_total"
     return ingress.metrics.registry.get_sample_value(counted, {"source": "cache"}) or 0.0
@@ -66,6 +74,7 @@ async def test_a_backup_knows_nothing_of_what_came_after_it(
         async with _at_work(database, redis_address) as ingress:
             paid = await _paid_and_cached(ingress, account, key)
         async with _at_work(backup, redis_address) as ingress:
+            await _made_known(ingress.client, account, key)
             await _assert_made_anew(ingress.client, account, key, paid)
 
 

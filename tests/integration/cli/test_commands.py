@@ -61,9 +61,7 @@ def test_with_free_ports_the_api_takes_the_next_one_and_says_so() -> None:
     settings = read_settings()
     wanted = settings.server.port
     assert with_port(settings, said.append, may_differ=True) is settings
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", wanted))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", wanted)):
         chosen = with_port(settings, said.append, may_differ=True).server.port
     assert chosen > wanted
     assert is_free(chosen)

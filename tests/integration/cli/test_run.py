@@ -18,7 +18,7 @@ import pytest
 
 from local.program import CODE, free_port, kill_group
 from tests.support.environment import bare
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 # Many interpreters start at once, on a machine that may have two busy cores.
 _READY_WITHIN: Final = 120.0
@@ -93,7 +93,7 @@ async def started(environment: dict[str, str], output: Path) -> AsyncIterator[St
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), 45)
+                await asyncio.wait_for(process.wait(), 45 * PATIENCE)
             except TimeoutError:
                 kill_group(process.pid)
                 await process.wait()
@@ -137,7 +137,7 @@ async def test_a_run_survives_kills_keeps_its_data_and_drains(tmp_path: Path) ->
         async with http.get(f"{run.api}/api/v1/accounts/{account}") as found:
             assert found.status == 200
         run.process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(run.process.wait(), 45) == 0
+        assert await asyncio.wait_for(run.process.wait(), 45 * PATIENCE) == 0
         assert run.said("Everything has drained and stopped.")
         code, processes = await run.status()
         assert code == 3

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from local.embedded import jars
-from local.embedded.jars import Unfetched, fetched, listed
+from local.embedded.jars import KAFKA, Unfetched, fetched
 from local.program import StartError, free_port
 from tests.support.waiting import eventually
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_JARS = listed()
+_JARS = KAFKA.jars()
 _SMALL = min(_JARS, key=lambda jar: len(jar.file_name))
 
 

@@ -173,7 +173,7 @@ async def test_a_child_that_will_not_stop_is_killed_when_the_time_is_up(
     stubborn, meek = child("stubborn", "stubborn"), child("meek")
     async with kept(stubborn, meek):
         await until_all_ready([stubborn, meek], within_seconds=10)
-        killed = await stop_in_order([[stubborn, meek]], within_seconds=0.5)
+        killed = await stop_in_order([[stubborn, meek]], within_seconds=3)
     assert killed == ["stubborn"]
 
 
@@ -187,3 +187,25 @@ async def test_a_stop_ends_the_wait_for_a_restart(child: Callable[..., Supervise
         async with asyncio.timeout(0.5):
             assert await stop_in_order([[one]], within_seconds=10) == []
     assert one.snapshot().state is ProcessState.STOPPED
+
+
+async def test_a_life_that_just_begins_ends_when_it_is_told_so(
+    child: Callable[..., Supervised],
+) -> None:
+    """Whoever has it ended may rely on it, though the process was not there yet."""
+    made = child("late")
+    lives = 0
+
+    async def before() -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            await supervised.end_life(within_seconds=5)
+
+    supervised = Supervised(
+        replace(made.program, before=before), Watcher(changed=lambda: None, say=print)
+    )
+    async with kept(supervised):
+        await supervised.until_ready()
+        await eventually(lambda: lives == 2)
+        assert supervised.snapshot().restarts == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -46,14 +47,29 @@ async def statuses(port: object, *paths: str) -> list[int]:
         return [answer.status for answer in answers]
 
 
+@contextmanager
+def two_ports() -> Iterator[int]:
+    """The first of two in a row, for whoever names them and nobody who asks for any."""
+    while True:
+        first = free_port()
+        with socket.socket() as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind(("127.0.0.1", first + 1))
+            except OSError:
+                continue
+            yield first
+            return
+
+
 async def test_two_ingresses_on_one_port_are_scraped_apart(platform: Platform) -> None:
     """The second takes the next port; beside payments there are no metrics then."""
-    one = platform.process("one", "api")
-    await one.start()
-    port = str(one.port)
-    other = platform.process("other", "api", PAYMENTS_OBSERVABILITY_METRICS_PORT=port)
-    other.port = one.port + 1
-    await other.start()
+    with two_ports() as port:
+        named = {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(port)}
+        one, other = (platform.process(name, "api", **named) for name in ("one", "other"))
+        one.port, other.port = port, port + 1
+        await one.start()
+        await other.start()
     served = platform.settings["PAYMENTS_SERVER_PORT"]
     assert await statuses(served, "/health/ready", "/metrics", "/health") == [200, 404, 200]
     started = [await each.metric("payments_process_start_time_seconds") for each in (one, other)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.program import CODE, free_port
+from tests.support.waiting import in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,7 @@ async def refused(
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with in_time(_PATIENCE_S):
             _, said = await process.communicate()
     finally:
         if process.returncode is None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures.secured_kafka import SecuredKafka
     from tests.support.fixtures.simulator import SimulatorProcess
 
-_ROW: Final = re.compile(r"\| (\S+) \| (topic|group) \| `(\S+)` \| ([\w, ]+) \|")
+_ROW: Final = re.compile(r"\| (\S+) \| (topic|group|transactional id) \| `(\S+)` \| ([\w, ]+) \|")
 
 
 def documented() -> list[Permission]:

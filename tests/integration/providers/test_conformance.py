@@ -6,7 +6,6 @@ What counts is not what a gateway says but what the simulator's journal says was
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -20,6 +19,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from payments.record import replace
 from simulator.faults import FaultKind
 from tests.support.providers.fixtures import Provider, reference_of
 from tests.support.providers.requests import Payment, new_id

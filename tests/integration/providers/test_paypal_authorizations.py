@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
 from payments.money import Money
 from payments.outcome import CapturedElsewhere, Declined, Pending, Succeeded, Unknown
+from payments.record import replace
 from tests.support.providers import wire
 from tests.support.providers.paypal import CAPTURE, CREATED, USD, paypal_at, refusal, token
 from tests.support.providers.requests import Payment

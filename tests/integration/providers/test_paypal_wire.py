@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,6 +18,7 @@ from payments.outcome import (
     Unknown,
     Unresolvable,
 )
+from payments.record import replace
 from providers.notifications import Verdict
 from providers.paypal.client import PayPalClient
 from providers.paypal.notifications import verify_paypal

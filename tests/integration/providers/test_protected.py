@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from payments.money import Money
 from payments.outcome import Declined, Deferred, Operation, Retriable, Succeeded, Unknown
 from payments.provider_rules import ProviderRules
+from payments.record import replace
 from providers.gateway import Capabilities, Gateway
 from providers.health import Clocks
 from providers.paypal.config import PayPalConfig

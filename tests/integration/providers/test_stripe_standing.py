@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from payments.money import Money
 from payments.outcome import NotFound, Retriable, Unknown
+from payments.record import replace
 from payments.standing import (
     DisputeKind,
     DisputeState,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
 
 import pytest
 
@@ -19,6 +18,7 @@ from payments.outcome import (
     Succeeded,
     Unknown,
 )
+from payments.record import replace
 from providers.stripe.client import STRIPE_VERSION
 from providers.stripe.config import StripeConfig
 from tests.support.providers import wire

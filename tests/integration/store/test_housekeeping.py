@@ -12,7 +12,7 @@ import pytest
 from agents.schedule import Schedule
 from payments.progress import Policy
 from providers.registry import NAMES
-from store import housekeeping
+from store import partitions
 from store.housekeeping import keep_house
 from store.pool import connect_single
 from tests.support.waiting import eventually
@@ -33,11 +33,13 @@ _LATER: Final = _NOW + timedelta(days=20)
 _MUCH_LATER: Final = _NOW + timedelta(days=50)
 _ALL: Final = {
     "make_partitions",
+    "make_history_partitions",
     "move_stray_rows",
     "drop_partitions",
     "forget_idempotency_keys",
     "forget_provider_events",
     "forget_provider_states",
+    "forget_webhook_events",
 }
 _SAID: Final = """
 INSERT INTO outbox
@@ -165,12 +167,12 @@ async def test_one_partition_refused_does_not_keep_the_others(
     pool: asyncpg.Pool[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A day that grows too fast to be moved waits until it is over; the days after it do not."""
-    monkeypatch.setattr(housekeeping, "_MOVED_MAX", 2)
+    monkeypatch.setattr(partitions, "_MOVED_MAX", 2)
     await said(pool, _LATER, 3)
     await said(pool, _LATER - timedelta(days=1))
     outcomes = await kept(pool, _LATER)
     assert refused(outcomes) == {"make_partitions", "move_stray_rows"}
-    assert "when the day is over" in str(outcomes["make_partitions"])
+    assert "when its time is over" in str(outcomes["make_partitions"])
     await said(pool, _LATER + timedelta(days=1))
     assert await places(pool) == {
         "outbox_default": 3,
@@ -183,7 +185,7 @@ async def test_a_day_that_is_over_is_moved_whole(
     pool: asyncpg.Pool[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows it has: nobody inserts into it any more."""
-    monkeypatch.setattr(housekeeping, "_MOVED_MAX", 2)
+    monkeypatch.setattr(partitions, "_MOVED_MAX", 2)
     before = _NOW - timedelta(days=3)
     await said(pool, before, 5)
     assert await places(pool) == {"outbox_default": 5}
@@ -200,10 +202,10 @@ async def test_who_writes_does_not_wait_behind_a_reader(
     ever waits, and none does.
     """
 
-    async def nobody(*_: object) -> list[housekeeping.Holder]:
+    async def nobody(*_: object) -> list[partitions.Holder]:
         return []
 
-    monkeypatch.setattr(housekeeping, "_holders", nobody)
+    monkeypatch.setattr(partitions, "holders", nobody)
     writer = await connect_single(database, application_name="writer")
     await writer.execute("SET lock_timeout = '2s'")
     async with reader(database, pool):

@@ -9,6 +9,7 @@ import asyncpg
 from process.addresses import DatabaseAddress
 from store.pool import AWAY, close, connect, connect_single
 from tests.support.front import front_of
+from tests.support.waiting import in_time
 
 
 async def test_a_session_gives_up_rather_than_wait_without_end(
@@ -93,7 +94,7 @@ async def test_a_server_that_went_dark_is_not_waited_for(database: DatabaseAddre
         asked = asyncio.ensure_future(pool.fetchval("SELECT pg_sleep(3600)"))
         await asyncio.sleep(0)
         front.go_dark()
-        async with asyncio.timeout(10):
+        async with in_time(10):
             await close(pool)
             answer: object
             (answer,) = await asyncio.gather(asked, return_exceptions=True)

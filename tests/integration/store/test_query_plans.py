@@ -35,6 +35,7 @@ STATEMENTS = (
     "update_dead_letters",
     "due_payments",
     "due_refunds",
+    "traces_of",
     "forget_idempotency_keys",
     "forget_provider_events",
 )

@@ -29,7 +29,7 @@ from payments.reconciliation.differences import (
 from payments.refund import Refund
 from store.queries import bound
 from store.read import reconciliation
-from store.read.id_ranges import FIRST_ID
+from store.read.id_ranges import FIRST_ID, LAST_ID
 from store.read.reconciliation import entries_of
 from store.write.group_commit import GroupCommitter, Submission
 from tests.support.factories import SOURCE, STRIPE, TENANT, open_account, pay, usd
@@ -132,26 +132,41 @@ async def test_a_period_is_read_in_pages_that_leave_nobody_out(
     }
 
 
-@pytest.mark.parametrize("kind", ["payments", "refunds"])
+_PAGE: Final = {"provider": STRIPE, "before": _THREE_DAYS.end, "statuses": ["completed"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "index", "bounds"),
+    [
+        (
+            "payments",
+            {"since": _THREE_DAYS.start, "after_id": FIRST_ID, "before_id": LAST_ID},
+            "ledger_transfers_pkey",
+            ("id >", "id <"),
+        ),
+        (
+            "refunds",
+            {"after_time": _THREE_DAYS.start, "after_id": FIRST_ID},
+            "refunds_by_settlement",
+            ("provider =", "ROW(completed_at, id) >", "<"),
+        ),
+    ],
+)
 async def test_a_page_of_a_period_costs_what_it_shows(
-    pool: asyncpg.Pool[asyncpg.Record], kind: str
+    pool: asyncpg.Pool[asyncpg.Record],
+    kind: str,
+    arguments: dict[str, object],
+    index: str,
+    bounds: tuple[str, ...],
 ) -> None:
     """The index gives the period and its order: no statement reads all there ever was."""
-    text, *arguments = bound(
-        f"settled_{kind}_between",
-        provider=STRIPE,
-        after_time=_THREE_DAYS.start,
-        after_id=FIRST_ID,
-        before=_THREE_DAYS.end,
-        statuses=["completed"],
-        rows_max=2,
-    )
+    text, *ordered = bound(f"settled_{kind}_between", **_PAGE, **arguments, rows_max=2)
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_sort = off")
         await connection.execute("SET LOCAL enable_bitmapscan = off")
-        rows = await connection.fetch(f"EXPLAIN {text}", *arguments)
+        rows = await connection.fetch(f"EXPLAIN {text}", *ordered)
     plan = "\n".join(row[0] for row in rows)
-    assert f"Index Scan using {kind}_by_settlement" in plan, plan
+    assert f"Index Scan using {index}" in plan, plan
     assert "Sort" not in plan, plan
     condition = next(line for line in plan.splitlines() if "Index Cond" in line)
-    assert all(each in condition for each in ("provider =", "ROW(completed_at, id) >", "<"))
+    assert all(each in condition for each in bounds)

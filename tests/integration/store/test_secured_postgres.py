@@ -126,6 +126,15 @@ async def test_a_server_without_tls_is_refused_where_tls_is_required(
         await psycopg.AsyncConnection.connect(required.conninfo("tests"))
 
 
+async def test_a_server_that_wants_tls_is_refused_where_it_is_disabled(
+    database: DatabaseAddress, server: Paper
+) -> None:
+    """It hangs up on whoever does not ask for it, as one does that is away."""
+    async with secured(database, server) as address:
+        with pytest.raises(REFUSED, match="wants TLS"):
+            await connect_single(replace(address, sslmode="disable"), application_name="tests")
+
+
 async def test_neither_driver_is_led_by_the_environment(
     database: DatabaseAddress, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

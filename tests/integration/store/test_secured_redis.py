@@ -5,6 +5,7 @@ The wheel's Valkey has no TLS: a front of the test's own speaks it.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -122,6 +123,26 @@ async def test_a_certificate_that_proves_nothing_is_refused(
         tls = Tls(believed.authority)
         with pytest.raises(REFUSED, match="CERTIFICATE_VERIFY_FAILED"):
             await refused(replace(address, host="localhost", port=port, tls=tls))
+
+
+async def test_tls_where_there_is_none_is_told_from_nobody(
+    address: RedisAddress, authority: Authority
+) -> None:
+    """And the reverse; who takes connections and ends them is away, whatever we speak."""
+    with pytest.raises(REFUSED, match="does not speak TLS"):
+        await refused(replace(address, tls=Tls(authority.authority)))
+    behind = (address.host, address.port)
+    async with tls_front(behind, context_of(authority.issue("server", "localhost"))) as port:
+        with pytest.raises(REFUSED, match="told to do without"):
+            await refused(replace(address, host="localhost", port=port))
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as nobody:
+        port = nobody.sockets[0].getsockname()[1]
+        for tls in (None, Tls(authority.authority)):
+            await refused(replace(address, port=port, tls=tls))
 
 
 @asynccontextmanager

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from faust.auth import OAuthCredentials
 
+from process.addresses import KafkaAddress, SaslClient
 from process.servers import KafkaSettings
 from tests.support.certificates import Authority
 from tests.support.fixtures.secured_kafka import Permission
+from tests.support.topics.issuer import ID, SECRET, issuer, unsigned
 from topics import kafka
+from topics.faust_credentials import credentials
 from topics.kafka_security import REFUSED
 from topics.names import EVENTS, Topic
+from topics.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from process.addresses import KafkaAddress
     from tests.support.fixtures.secured_kafka import SecuredKafka
 
 
@@ -41,12 +43,8 @@ def without(settings: Mapping[str, str], *parts: str) -> dict[str, str]:
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
     """A token that says who we are, unsigned: the broker of the tests believes everybody."""
-    now = int(time.time())
-    claims = {"sub": "relay", "iat": now, "exp": now + 300}
-    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
-    encoded = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts]
     file = tmp_path / "token"
-    file.write_text(".".join((*encoded, "")) + "\n")
+    file.write_text(unsigned("relay") + "\n")
     return file
 
 
@@ -107,6 +105,55 @@ async def test_a_renewed_token_is_taken_by_the_next_connection(
     await reached(where)
 
 
+def issued(secured: SecuredKafka, url: str, secret: str = SECRET) -> KafkaAddress:
+    client = {"SASL_CLIENT_ID": ID, "SASL_CLIENT_SECRET": secret, "SASL_SCOPE": "kafka"}
+    ours = {"SASL_MECHANISM": "OAUTHBEARER", "SASL_TOKEN_URL": url, **client}
+    return address(without(secured.settings("relay", **ours), "_USER", "_PASSWORD"))
+
+
+async def test_an_issuer_is_asked_once_for_all_connections_of_a_client(
+    secured_kafka: SecuredKafka,
+) -> None:
+    """Until its token is about to run out; as who we are, and for what."""
+    async with issuer() as known:
+        provider = TokenEndpoint(client_at(secured_kafka, known.url))
+        tokens = await asyncio.gather(*(provider.token() for _ in range(5)))
+        assert len(set(tokens)) == len(known.asked) == 1
+        assert known.asked[0] == {"grant_type": "client_credentials", "scope": "kafka"}
+        await reached(issued(secured_kafka, known.url))
+        known.lifetime_s = 0
+        brief = TokenEndpoint(client_at(secured_kafka, known.url))
+        before = len(known.asked)
+        await brief.token()
+        await brief.token()
+        assert len(known.asked) == before + 2
+
+
+def client_at(secured: SecuredKafka, url: str) -> SaslClient:
+    client = issued(secured, url).sasl
+    assert isinstance(client, SaslClient)
+    return client
+
+
+async def test_faust_takes_tokens_from_an_issuer_too(secured_kafka: SecuredKafka) -> None:
+    async with issuer() as known:
+        told = credentials(issued(secured_kafka, known.url))
+        assert isinstance(told, OAuthCredentials)
+        assert await told.oauth_cb.token() == unsigned("relay")
+
+
+async def test_an_issuer_that_refuses_us_is_told_from_one_that_is_away(
+    secured_kafka: SecuredKafka,
+) -> None:
+    async with issuer() as known:
+        with pytest.raises(REFUSED, match="401 invalid_client"):
+            await reached(issued(secured_kafka, known.url, "wrong"))
+        gone = known.url
+    with pytest.raises(kafka.AWAY) as told:
+        await reached(issued(secured_kafka, gone))
+    assert not isinstance(told.value, REFUSED)
+
+
 async def reached(where: KafkaAddress) -> None:
     async with kafka.administration(where) as admin:
         assert (await admin.describe_cluster())["brokers"]
@@ -156,3 +203,33 @@ async def test_what_may_not_be_created_is_waited_for(secured_kafka: SecuredKafka
     with pytest.raises(kafka.TopicMissing, match="we may not create it"):
         await kafka.create_missing(where, (topic,))
     assert not issubclass(kafka.TopicMissing, REFUSED)
+
+
+async def test_tls_where_there_is_none_is_told_from_nobody(secured_kafka: SecuredKafka) -> None:
+    """And the reverse: neither waiting nor another try would mend it."""
+    settings = secured_kafka.settings("relay")
+    elsewhere = f"localhost:{secured_kafka.ports['INSIDE']}"
+    for wrong, said in (
+        (address({**settings, "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": elsewhere}), "speak TLS"),
+        (KafkaAddress(f"localhost:{secured_kafka.ports['SECURED']}"), "told to do without"),
+    ):
+        with pytest.raises(REFUSED, match=said):
+            await kafka.refuse_forbidden_reading(wrong, ())
+
+
+async def test_who_says_nothing_is_away(secured_kafka: SecuredKafka) -> None:
+    """A balancer without a broker behind it, above all: it takes connections, and ends them."""
+    settings = secured_kafka.settings("relay")
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        at = f"localhost:{server.sockets[0].getsockname()[1]}"
+        for where in (
+            address({**settings, "PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": at}),
+            KafkaAddress(at),
+        ):
+            with pytest.raises(kafka.AWAY) as told:
+                await kafka.refuse_forbidden_reading(where, ())
+            assert not isinstance(told.value, REFUSED)

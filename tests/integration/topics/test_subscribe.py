@@ -11,10 +11,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.support.topics.destinations import KafkaDestination, RedisDestination
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 from topics.contracts.channels import EVENTS
-from topics.contracts.envelope import EnvelopeError
-from topics.subscribe import Start, subscribe_kafka, subscribe_redis
+from topics.subscribe import Foreign, Gap, Report, Start, subscribe_kafka, subscribe_redis
+from topics.subscribe.reports import log_report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -38,16 +38,22 @@ def subscribe(
     group: str | None = None,
     start: Start = "earliest",
     payment_id: UUID | None = None,
+    report: Report = log_report,
 ) -> AsyncGenerator[Message, None]:
     """The subscription that belongs to a destination."""
     match destination:
         case KafkaDestination(bootstrap=bootstrap):
             return subscribe_kafka(
-                bootstrap, [EVENTS], group=group, start=start, payment_id=payment_id
+                bootstrap, [EVENTS], group=group, start=start, payment_id=payment_id, report=report
             )
         case RedisDestination(address=address):
             return subscribe_redis(
-                address.url, [EVENTS], group=group, start=start, payment_id=payment_id
+                address.url,
+                [EVENTS],
+                group=group,
+                start=start,
+                payment_id=payment_id,
+                report=report,
             )
         case _:
             raise TypeError(destination)
@@ -56,7 +62,7 @@ def subscribe(
 async def take(messages: AsyncGenerator[Message, None], count: int) -> list[Message]:
     """So many messages, the last of them not finished."""
     taken: list[Message] = []
-    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(messages):
+    async with in_time(PATIENCE_SECONDS), aclosing(messages):
         async for message in messages:
             taken.append(message)
             if len(taken) == count:
@@ -94,6 +100,7 @@ async def test_from_an_id_on(relays: Relays, outbox: Outbox) -> None:
     """A subscription can go on after the last message somebody has seen."""
     async with relays.running():
         ids = await outbox.write([uuid4()], rows_per_key=10)
+        await _published(relays, 10)
         messages = await take(subscribe(relays.destination, start=ids[5]), 4)
     assert [message.id for message in messages] == ids[6:]
 
@@ -171,13 +178,35 @@ async def _repeat(destination: Destination, message: Message) -> None:
         )
 
 
-async def test_a_message_of_somebody_else_is_refused(
-    redis_streams: RedisDestination, redis_client: redis.asyncio.Redis
+@pytest.mark.parametrize("group", [None, "mail"])
+async def test_a_message_of_somebody_else_is_reported_and_passed_over(
+    relays: Relays, outbox: Outbox, group: str | None
 ) -> None:
-    """A consumer is told what is wrong with a message that has no envelope."""
-    await redis_client.xadd(EVENTS, {"hello": "world"})
-    with pytest.raises(EnvelopeError, match="without a key"):
-        await take(subscribe(redis_streams), 1)
+    """A consumer is told what is wrong with it, and is given all that comes after."""
+    told: list[Foreign | Gap] = []
+    key = uuid4()
+    async with relays.running():
+        first = await outbox.write([key])
+        await _published(relays, 1)
+        await _scribble(relays.destination, str(key))
+        ids = first + await outbox.write([key])
+        messages = await take(subscribe(relays.destination, group=group, report=told.append), 2)
+    assert [message.id for message in messages] == ids
+    (foreign,) = told
+    assert isinstance(foreign, Foreign)
+    assert foreign.topic == EVENTS
+    assert "ce_specversion" in foreign.reason or "without a key" in foreign.reason
+
+
+async def _scribble(destination: Destination, key: str) -> None:
+    """Put something on the topic that is no message."""
+    if isinstance(destination, RedisDestination):
+        async with destination.client() as client:
+            await client.xadd(EVENTS, {"hello": "world"})
+        return
+    assert isinstance(destination, KafkaDestination)
+    async with AIOKafkaProducer(bootstrap_servers=destination.bootstrap) as producer:
+        await producer.send_and_wait(EVENTS, b"hello", key=key.encode())
 
 
 async def test_a_redis_group_survives_the_loss_of_its_streams(

@@ -47,7 +47,7 @@ async def test_a_topic_of_another_size_is_left_alone_and_reported(fresh_kafka: s
     declared = (EVENTS, replace(EVENTS, name="payments.other"))
     report = await create_missing(KafkaAddress(fresh_kafka), declared)
     assert report.created == ("payments.other",)
-    assert report.mismatches == (Mismatch(EVENTS.name, declared=12, actual=3),)
+    assert report.mismatches == (Mismatch(EVENTS.name, "partitions", declared=12, actual=3),)
 
 
 def test_work_stays_inside() -> None:

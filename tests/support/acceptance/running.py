@@ -22,7 +22,7 @@ from local.program import CODE, free_port, kill_group
 from local.run_record import RunRecord, read_record
 from local.supervisor import ProcessState, ProcessStatus
 from tests.support.environment import bare
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,8 @@ class Installation:
     variables: Mapping[str, str] = field(default_factory=dict)
     # The tree whose code it runs.
     code: Path = CODE
+    # What `payments run` is told.
+    options: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
@@ -98,16 +100,16 @@ class Installation:
         """Return when everything is ready."""
         self._launch()
 
-        def is_ready() -> bool:
-            assert self.is_running, self.printed
-            return "Everything is ready" in self.printed
+        def is_decided() -> bool:
+            return "Everything is ready" in self.printed or not self.is_running
 
-        await eventually(is_ready, within=READY_WITHIN_S)
+        await eventually(is_decided, within=READY_WITHIN_S)
+        assert self.is_running, self.printed
 
     def _launch(self) -> None:
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                (sys.executable, "-m", "cli", "run"),
+            self._process = subprocess.Popen(  # noqa: S603 - ours, and what a test tells it
+                (sys.executable, "-m", "cli", "run", *self.options),
                 cwd=self.code,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -184,7 +186,7 @@ class Installation:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(_STOPPED_WITHIN_S)
+            self._process.wait(_STOPPED_WITHIN_S * PATIENCE)
         except subprocess.TimeoutExpired:
             for child in psutil.Process(self._process.pid).children(recursive=True):
                 child.kill()
@@ -205,6 +207,8 @@ class Installation:
         if not servers:
             for name in ("DATABASE_PORT", "REDIS_PORT", "SIMULATOR_PORT"):
                 own.pop(f"PAYMENTS_{name}")
+            for name in ("HOST", "PORT"):
+                own.pop(f"PAYMENTS_DATABASE_POOLER_{name}", None)
             for vendor in ("STRIPE", "PAYPAL"):
                 own.pop(f"PAYMENTS_{vendor}_TIMEOUT")
         return {**theirs, "PYTHONPATH": str(self.code), **own}

@@ -6,6 +6,7 @@ What was acknowledged is remembered, so that afterwards each of it can be asked 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,13 +35,18 @@ _DECLINED: Final = "4000.02"
 
 @dataclass(slots=True)
 class Traffic:
-    """Sends until it is told to stop; `acknowledged` are payments and refunds, by key."""
+    """Sends until it is told to stop; `acknowledged` are payments and refunds, by key.
+
+    `silence_s` is for how long, at the longest, nobody was answered.
+    """
 
     client: Client
     accounts: list[str]
     random: Random
     acknowledged: dict[str, str] = field(default_factory=dict)
     refused: list[Json] = field(default_factory=list)
+    silence_s: float = 0.0
+    _answered_at: float = field(default_factory=time.monotonic)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -95,6 +101,8 @@ class Traffic:
                 if answer is not None and answer.status not in _TRY_AGAIN:
                     break
                 await asyncio.sleep(_TRY_EVERY_S)
+        now = time.monotonic()
+        self.silence_s, self._answered_at = max(self.silence_s, now - self._answered_at), now
         if answer.status not in {200, 201, 202}:
             self.refused.append(answer.body)
         elif not path.endswith("/refund"):

@@ -52,7 +52,7 @@ class Event:
 
     offset: int
     value: bytes | None
-    headers: Mapping[str, bytes] | None
+    headers: Mapping[str, bytes | None] | None
     acked: list[int]
     key: bytes | None = b"key"
     partition: int = 0
@@ -84,7 +84,7 @@ class Topic:
     def deliver(
         self,
         value: bytes | None,
-        headers: Mapping[str, bytes] | None,
+        headers: Mapping[str, bytes | None] | None,
         key: bytes | None = None,
     ) -> Event:
         """Append one, of a key of its own unless said."""

@@ -40,6 +40,7 @@ from simulator.stripe.webhooks import signature
 from simulator.vendor import Subscription
 from store.write.group_commit import Submission
 from telemetry.metrics import Metrics
+from tests.support.entrances import entrance_at
 from tests.support.factories import SOURCE, TENANT, open_account, pay, usd
 from tests.support.providers.configs import all_configured
 
@@ -214,7 +215,7 @@ async def desk_at_work(
         sources = await stack.enter_async_context(notification_sources(configs, 8))
         receiver = Receiver(committer, opened, metrics)
         app = application(receiver, sources)
-        await stack.enter_async_context(serving(app, "127.0.0.1", port))
+        await stack.enter_async_context(serving(app, entrance_at(port, metrics=metrics)))
         yield Desk(
             url=url,
             provider_url=provider_url,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,13 +11,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.structs import TopicPartition
 
-from lag.broker import Broker
+from lag.kafka_groups import ConsumerGroups, Stages
 from process.addresses import KafkaAddress
 from tests.support.waiting import eventually
 from topics.names import CHARGES, by_command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 GROUP: Final = by_command()["charge"].group
 
@@ -50,10 +52,12 @@ class Charges:
                 )
 
     async def all(self) -> list[Record]:
-        """Everything on the topic."""
+        """Everything on the topic that its consumers are given."""
         partitions = self._partitions()
         async with AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap_servers, auto_offset_reset="earliest"
+            bootstrap_servers=self.bootstrap_servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
         ) as reader:
             reader.assign(partitions)
             await reader.seek_to_beginning(*partitions)
@@ -66,14 +70,13 @@ class Charges:
 
     async def unread(self) -> int:
         """Messages that the stage has not acknowledged to the broker."""
-        broker = Broker(KafkaAddress(self.bootstrap_servers))
+        groups = ConsumerGroups(KafkaAddress(self.bootstrap_servers), Stages({GROUP: CHARGES.name}))
         try:
-            bounds = await broker.bounds({CHARGES.name})
-            groups = await broker.groups()
+            (charge,) = await groups.measure(time.time())
         finally:
-            await broker.close()
-        committed = groups[GROUP].committed if GROUP in groups else {}
-        return sum(each.end - committed.get(at, each.first) for at, each in bounds.items())
+            await groups.close()
+        assert charge.messages is not None, "the broker did not say"
+        return charge.messages
 
     async def is_read(self) -> bool:
         unread = await self.unread()
@@ -82,6 +85,22 @@ class Charges:
 
     async def rewind(self, member: str) -> None:
         """Put the group back to the start of the topic, in the place of its dead `member`."""
+        async with self._operator(member) as operator:
+            await operator.commit(await operator.beginning_offsets(operator.assignment()))
+        assert await self.unread() > 0
+
+    @asynccontextmanager
+    async def rewinding(self, member: str) -> AsyncIterator[None]:
+        """As `rewind`, and whoever did it has the partitions while the context is open."""
+        async with self._operator(member) as operator:
+            ends = {at: await operator.committed(at) for at in operator.assignment()}
+            await operator.commit(await operator.beginning_offsets(operator.assignment()))
+            yield
+            await operator.commit({at: end for at, end in ends.items() if end is not None})
+
+    @asynccontextmanager
+    async def _operator(self, member: str) -> AsyncIterator[AIOKafkaConsumer]:
+        """A member that reads nothing, and has all partitions."""
         async with AIOKafkaConsumer(
             CHARGES.name,
             bootstrap_servers=self.bootstrap_servers,
@@ -91,8 +110,7 @@ class Charges:
             partition_assignment_strategy=(_AsFaust,),
         ) as operator:
             await eventually(lambda: len(operator.assignment()) == CHARGES.partitions)
-            await operator.commit(await operator.beginning_offsets(operator.assignment()))
-        assert await self.unread() > 0
+            yield operator
 
     def _partitions(self) -> list[TopicPartition]:
         return [TopicPartition(CHARGES.name, number) for number in range(CHARGES.partitions)]

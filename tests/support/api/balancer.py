@@ -1,7 +1,8 @@
 """A load balancer over ingresses, as plain as they come: in turn to those that say they are ready.
 
-It asks each for its readiness again and again, keeps connections to them open, and tries nothing
-twice: what an ingress does not answer is a 502, and 503 is what is said when none is ready.
+It asks each for its readiness again and again, keeps connections to them open, adds who asks to
+`X-Forwarded-For`, and tries nothing twice: what an ingress does not answer is a 502, and 503 is
+what is said when none is ready.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Balancer:
         if turn is None:
             return web.Response(status=503, text="nobody is ready")
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _OF_CONNECTION}
+        before = [headers["X-Forwarded-For"]] if "X-Forwarded-For" in headers else []
+        headers["X-Forwarded-For"] = ", ".join((*before, request.remote or ""))
         body = await request.read()
         try:
             async with self._session.request(

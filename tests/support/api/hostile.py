@@ -165,8 +165,9 @@ def queries(route: AnyRoute) -> Iterator[tuple[str, str]]:
     names = [each["name"] for each in _operation(route)["parameters"] if each["in"] == "query"]
     for name in names:
         for text in ("", "%00", "%ED%A0%80", "%FF", "x%00", "null", "-1", "%27--", "x" * 2000):
-            # A stage is any text.
-            if not (name == "stage" and text in {"null", "-1", "%27--"}):
+            # These are any text.
+            is_text = name in {"stage", "provider_transaction_id", "action", "target"}
+            if not (is_text and text in {"null", "-1", "%27--"}):
                 yield f"{name}={text}", name
         yield f"{name}=a&{name}=a", name
         yield f"{name.upper()}=1", name.upper()

@@ -18,6 +18,7 @@ from api import app
 from api.access.authentication import new_secret
 from api.access.rate_limits import Limit
 from api.access.scopes import Scope
+from api.feed.feed import FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
 from api.http.server import Listen, serving
@@ -31,6 +32,8 @@ from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
+from topics.contracts.webhook_urls import Reach
+from topics.contracts.webhooks import Keyring
 
 if TYPE_CHECKING:
     import asyncpg
@@ -105,11 +108,17 @@ class Client:
         self, path: str, body: object = None, *, key: str | None = "", **headers: str
     ) -> Reply:
         """Post JSON; a key of its own unless one is given, or None for none."""
+        return await self.write("POST", path, body, key=key, **headers)
+
+    async def write(
+        self, method: str, path: str, body: object = None, *, key: str | None = "", **headers: str
+    ) -> Reply:
+        """The same by another method."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent["Idempotency-Key"] = key or str(uuid.uuid4())
         content = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
-        return await self.send("POST", path, body=content, headers=sent)
+        return await self.send(method, path, body=content, headers=sent)
 
     async def account(self, balance: str = "1000.00", currency: str = "USD") -> str:
         """The id of a new account."""
@@ -144,6 +153,10 @@ class Options:
     commits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
     read_timeout_seconds: float = 15.0
+    webhook_key: str = "a key of tests"
+    webhook_networks: str = ""
+    # Who asks every route there is is not kept for long by the one that goes on.
+    feed: FeedLimits = field(default_factory=lambda: FeedLimits(lifetime_s=0.2))
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,7 @@ async def running(
             reads=pool,
             lookups=pool,
             upkeep=pool,
+            outbox=pool,
             committer=committer,
             redis=await stack.enter_async_context(redis.client(redis_address)),
             keys=options.keys,
@@ -201,6 +215,9 @@ async def running(
             tracer=configure("test").tracer,
             providers=NAMES,
             read_timeout_seconds=options.read_timeout_seconds,
+            keyring=Keyring.of(options.webhook_key),
+            reach=Reach.of(options.webhook_networks),
+            feed=options.feed,
         )
         deps = await opened(resources, stack)
         listen = Listen(
@@ -211,6 +228,7 @@ async def running(
             idle_timeout_seconds=75.0,
             drain_seconds=5.0,
             connections_max=1000,
+            tls=None,
         )
         application = app.build(deps)
         door = await stack.enter_async_context(serving(application, listen))

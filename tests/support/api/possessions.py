@@ -6,6 +6,8 @@ import uuid
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+import orjson
+
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from store.write.group_commit import Submission
@@ -26,14 +28,21 @@ class Possessions:
     refund: str
     letter: str
     method: str
+    endpoint: str
+    delivery: str
 
     def path_of(self, route: AnyRoute) -> str:
         """The route's address, leading to something."""
         kind = route.path.removeprefix("/api/v1/").split("/")[0]
-        named = {"accounts": self.account, "refunds": self.refund, "dead-letters": self.letter}
+        named = {
+            "accounts": self.account,
+            "refunds": self.refund,
+            "dead-letters": self.letter,
+            "webhook-endpoints": self.endpoint,
+        }
         payment = self.completed if "refund" in route.path else self.payment
         path = route.path.replace("{id}", named.get(kind, payment))
-        return path.replace("{method_id}", self.method)
+        return path.replace("{method_id}", self.method).replace("{delivery_id}", self.delivery)
 
     def body_of(self, route: AnyRoute) -> dict[str, object] | None:
         """A body that the route would accept, None where it takes none."""
@@ -49,6 +58,7 @@ class Possessions:
                 "payment_type": "external_payment",
                 "provider": "stripe",
             },
+            "CreateWebhookEndpointBody": {"url": "https://shop.example/webhooks"},
             "ResolveBody": {"outcome": "failed", "reason": "a test"},
             "ResolveDeadLetterBody": {"reason": "a test"},
         }
@@ -56,13 +66,15 @@ class Possessions:
 
     async def ask(self, client: Client, route: AnyRoute) -> Reply:
         """The answer to such a request."""
-        if route.method != "POST":
-            return await client.send(route.method, self.path_of(route))
-        return await client.post(self.path_of(route), self.body_of(route))
+        if route.method == "POST":
+            return await client.post(self.path_of(route), self.body_of(route))
+        content = self.body_of(route)
+        body = None if content is None else orjson.dumps(content)
+        return await client.send(route.method, self.path_of(route), body=body)
 
 
 async def possessions(ingress: Ingress, client: Client, tenant: str) -> Possessions:
-    """An account, a pending and a completed payment, a refund, a parked letter, a method."""
+    """One of each; a pending and a completed payment, an endpoint with a delivery."""
     account = await client.account()
     payment = (await client.pay(account)).text("id")
     completed = (await client.pay(account)).text("id")
@@ -76,8 +88,17 @@ async def possessions(ingress: Ingress, client: Client, tenant: str) -> Possessi
     assert isinstance(letter, DeadLetter)
     card = {"provider": "stripe", "reference": f"pm_{uuid.uuid4()}"}
     method = await client.post(f"/api/v1/accounts/{account}/payment-methods", card)
+    hook = await client.post("/api/v1/webhook-endpoints", {"url": "https://shop.example"})
+    test = await client.post(f"/api/v1/webhook-endpoints/{hook.text('id')}/test")
     return Possessions(
-        account, payment, completed, refund.text("id"), str(letter.id), method.text("id")
+        account=account,
+        payment=payment,
+        completed=completed,
+        refund=refund.text("id"),
+        letter=str(letter.id),
+        method=method.text("id"),
+        endpoint=hook.text("id"),
+        delivery=test.text("delivery_id"),
     )
 
 

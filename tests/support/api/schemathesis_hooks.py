@@ -42,6 +42,8 @@ _INEXPRESSIBLE: Final = {
     "/amount": "decimals and the maximum depend on the currency",
     "/initial_balance": "likewise",
     "/metadata": "8 KiB in all, no number a reader would round, no NUL at any depth",
+    "after_position": "only what an answer gave",
+    "Last-Event-ID": "only what a stream gave",
     "as_of": "not in the future, nor before the account was opened",
     "cursor": "only what a page of the same list gave",
 }

@@ -29,9 +29,7 @@ if "broken" in manner:
 if "taken" in manner:
     sys.exit("[Errno 98] error while attempting to bind: address already in use")
 if "listening" in manner:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", int(manner[-1])))
-    listener.listen()
+    listener = socket.create_server(("127.0.0.1", int(manner[-1])))
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in manner else end)
 (place / f"{name}.ready").write_text(str(os.getpid()))
 while True:

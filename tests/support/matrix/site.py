@@ -22,7 +22,7 @@ from process.addresses import DatabaseAddress, RedisAddress
 from store.migrations import migrate_up, read_migrations
 from store.pool import connect_single, long_reading
 from tests.support.fixtures.kafka import broker
-from tests.support.fixtures.processes import Platform
+from tests.support.fixtures.processes import OurProcess, Platform
 from tests.support.fixtures.simulator import SimulatorProcess
 from tests.support.front import front_of
 from tests.support.simulator.admin import Admin
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import asyncpg
 
     from local.program import Program
-    from tests.support.fixtures.processes import OurProcess
     from tests.support.front import Front
 
 _SETTINGS: Final = {
@@ -50,7 +49,12 @@ _SETTINGS: Final = {
     "PAYMENTS_STRIPE_WEBHOOK_SECRET": "whsec_matrix",
     "PAYMENTS_OBSERVABILITY_LOG_LEVEL": "info",
     "PAYMENTS_OUTBOX_RETENTION": "168h",
+    "PAYMENTS_WEBHOOK_KEY": "a key of the matrix",
+    # Endpoints of tests are on this machine.
+    "PAYMENTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
+# Not much more WAL may be kept than that at which operators are told.
+_POSTGRES: Final = {"max_slot_wal_keep_size": "1100MB"}
 # What a client may be told on a bad day; everything else is a fault of ours.
 _ALLOWED: Final = {200, 201, 202, 409, 429, 503}
 _BETWEEN_S: Final = 0.25
@@ -92,6 +96,18 @@ class Clients:
                 yield
             finally:
                 stopping.set()
+
+    @asynccontextmanager
+    async def flooding(self, count: int) -> AsyncIterator[None]:
+        """So many at once, each of which has its answer when the context has ended."""
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            aiohttp.ClientSession(self.url, timeout=_PATIENCE, connector=connector) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for _ in range(count):
+                tasks.create_task(self._pay(http, "stripe"))
+            yield
 
     async def _pay_on(
         self, http: aiohttp.ClientSession, tasks: asyncio.TaskGroup, stopping: asyncio.Event
@@ -176,6 +192,7 @@ class Site:
     broker: Server
     broker_port: int
     url: str
+    platform: Platform
     processes: Mapping[str, OurProcess]
 
     def who_listens(self, port: int) -> psutil.Process:
@@ -276,6 +293,7 @@ async def site(directory: Path) -> AsyncIterator[Site]:
             broker=kafka,
             broker_port=int(bootstrap.rpartition(":")[2]),
             url=url,
+            platform=platform,
             processes=processes,
         )
 
@@ -283,7 +301,10 @@ async def site(directory: Path) -> AsyncIterator[Site]:
 async def _servers(directory: Path, postgres_port: int, redis_port: int) -> list[Program]:
     return [
         await postgres.prepare(
-            directory / "postgres", postgres_port, log=directory / "postgres.log"
+            directory / "postgres",
+            postgres_port,
+            log=directory / "postgres.log",
+            configuration=_POSTGRES,
         ),
         await valkey.prepare(
             directory / "valkey", redis_port, log=directory / "valkey.log", durable=False
@@ -301,6 +322,8 @@ def _processes(platform: Platform) -> tuple[dict[str, OurProcess], str]:
         "refund": platform.refund("one"),
         "dead-letters": platform.dead_letters(),
         "schedule": platform.schedule(),
+        "deliver": platform.process("deliver", "agents", "deliver", "--member", "one"),
+        "lag": platform.process("lag", "lag"),
         "webhooks": platform.process(
             "webhooks", "agents", "webhooks", PAYMENTS_WEBHOOKS_PORT=str(free_port())
         ),

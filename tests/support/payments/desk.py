@@ -56,7 +56,7 @@ class Desk:
             self.new_id,
             self.jitter,
             self.policy,
-            channels.ALL,
+            channels.WORK,
             self.references,
             self.rules,
         )

@@ -7,11 +7,12 @@ somebody sits at its dashboard, and payers have their banks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from payments.money import Money
 from payments.outcome import CapturedElsewhere, Declined, Operation, Outcome, Succeeded
+from payments.record import replace
 from payments.standing import (
     DisputeKind,
     DisputeState,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 import redis.asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from process.addresses import KafkaAddress
 from topics.contracts.channels import EVENTS
 from topics.contracts.envelope import Message, from_kafka, from_redis
-from topics.names import TOPICS
+from topics.kafka import administration, create_missing
+from topics.names import PUBLIC_TOPICS, TOPICS
 from topics.relay.sinks.kafka import KafkaSink
 from topics.relay.sinks.redis_streams import RedisSink
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from process.addresses import RedisAddress
-    from telemetry.metrics import Metrics
     from topics.relay.sinks.sink import Sink
 
 
@@ -29,7 +30,7 @@ class Destination(Protocol):
     def name(self) -> str:
         """The sink's name."""
 
-    def sink(self, metrics: Metrics) -> Sink:
+    def sink(self) -> Sink:
         """A sink as the process composes it."""
 
     def environment(self) -> Mapping[str, str]:
@@ -39,10 +40,19 @@ class Destination(Protocol):
         """All messages of a topic, in order per key."""
 
     async def count(self, topic: str = EVENTS) -> int:
-        """How many messages a topic has, quickly."""
+        """How many messages a topic has."""
 
     async def empty(self) -> None:
         """Lose everything, as a broker does whose disk was replaced."""
+
+    async def purge(self, topic: str = EVENTS, *, share: float = 1.0) -> list[Message]:
+        """Forget the oldest messages of a topic, as its retention does; returns them.
+
+        Of a topic that nobody writes to, so many of all.
+        """
+
+    async def recreate(self) -> None:
+        """Delete what there is, and make it anew at once, before anybody notices."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +60,61 @@ class KafkaDestination:
     bootstrap: str
     name: str = "kafka"
 
-    def sink(self, metrics: Metrics) -> Sink:
-        return KafkaSink(KafkaAddress(self.bootstrap), metrics.relay.oversized.labels("kafka").inc)
+    def sink(self) -> Sink:
+        return KafkaSink(KafkaAddress(self.bootstrap))
 
     def environment(self) -> Mapping[str, str]:
         return {"PAYMENTS_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap}
 
     async def messages(self, topic: str = EVENTS) -> list[Message]:
-        found = []
-        async with AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
+        return [
+            from_kafka(topic, record.key, record.value, record.headers)
+            for record in await self._records(topic)
+        ]
+
+    async def _records(self, topic: str) -> list[ConsumerRecord]:
+        found: list[ConsumerRecord] = []
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level="read_committed"
+        ) as consumer:
             ends = await _ends(consumer, topic)
+            if not any(ends.values()):
+                return []
             consumer.assign([at for at, end in ends.items() if end])
             await consumer.seek_to_beginning()
             while any([await consumer.position(at) < ends[at] for at in consumer.assignment()]):
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    found += [from_kafka(topic, r.key, r.value, r.headers) for r in records]
+                    found += records
         return found
 
     async def count(self, topic: str = EVENTS) -> int:
-        async with AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
-            return sum((await _ends(consumer, topic)).values())
+        # Offsets count the markers of relays that took over, too.
+        return len(await self.messages(topic))
 
     async def empty(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        try:
+        async with administration(KafkaAddress(self.bootstrap)) as admin:
             await admin.delete_topics([topic.name for topic in TOPICS])
-        finally:
-            await admin.close()
+
+    async def purge(self, topic: str = EVENTS, *, share: float = 1.0) -> list[Message]:
+        of_each: defaultdict[int, list[ConsumerRecord]] = defaultdict(list)
+        for record in await self._records(topic):
+            of_each[record.partition].append(record)
+        behind, gone = {}, []
+        for number, records in of_each.items():
+            oldest = records[: round(share * len(records))]
+            gone += [from_kafka(topic, each.key, each.value, each.headers) for each in oldest]
+            if oldest:
+                offset = -1 if len(oldest) == len(records) else oldest[-1].offset + 1
+                behind[TopicPartition(topic, number)] = RecordsToDelete(before_offset=offset)
+        async with administration(KafkaAddress(self.bootstrap)) as admin:
+            await admin.delete_records(behind)
+        return gone
+
+    async def recreate(self) -> None:
+        address = KafkaAddress(self.bootstrap)
+        async with administration(address) as admin:
+            await admin.delete_topics([topic.name for topic in TOPICS])
+        await create_missing(address, TOPICS)
 
 
 async def _ends(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
@@ -95,8 +132,7 @@ class RedisDestination:
     address: RedisAddress
     name: str = "redis"
 
-    def sink(self, metrics: Metrics) -> Sink:
-        del metrics
+    def sink(self) -> Sink:
         return RedisSink(self.address)
 
     def environment(self) -> Mapping[str, str]:
@@ -125,3 +161,17 @@ class RedisDestination:
     async def empty(self) -> None:
         async with self.client() as client:
             await client.flushall()
+
+    async def purge(self, topic: str = EVENTS, *, share: float = 1.0) -> list[Message]:
+        found = await self.messages(topic)
+        gone = round(share * len(found))
+        async with self.client() as client:
+            await client.xtrim(topic, maxlen=len(found) - gone, approximate=False)
+        return found[:gone]
+
+    async def recreate(self) -> None:
+        async with self.client() as client, client.pipeline() as pipeline:
+            for topic in PUBLIC_TOPICS:
+                pipeline.delete(topic.name)
+                pipeline.xgroup_create(topic.name, "made-anew", mkstream=True)
+            await pipeline.execute()

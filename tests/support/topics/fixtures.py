@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.home import Home
+from store.migrations import migrate_up, read_migrations
+from store.pool import connect_single
+from tests.support.local.pair import running
 from tests.support.topics.destinations import (
     Destination,
     KafkaDestination,
@@ -15,9 +19,13 @@ from tests.support.topics.outbox import Outbox
 from tests.support.topics.relays import Relays
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     import asyncpg
 
     from process.addresses import DatabaseAddress, RedisAddress
+    from tests.support.local.pair import Running
 
 
 @pytest.fixture
@@ -44,3 +52,17 @@ def destination(request: pytest.FixtureRequest) -> Destination:
 @pytest.fixture
 def relays(database: DatabaseAddress, destination: Destination) -> Relays:
     return Relays(database, destination)
+
+
+@pytest.fixture
+async def migrated_pair(tmp_path: Path) -> AsyncIterator[Running]:
+    """Two databases with our schema, of which one stands by."""
+    home = Home(tmp_path / "home")
+    home.prepare()
+    async with running(home) as both:
+        connection = await connect_single(both.pair.address, application_name="payments migrate")
+        try:
+            await migrate_up(connection, read_migrations())
+        finally:
+            await connection.close()
+        yield both

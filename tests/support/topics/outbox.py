@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import time
 from collections import Counter, defaultdict
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from store.ids import IdSource
+from store.pool import AWAY
 from topics.contracts.channels import EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
     from topics.contracts.envelope import Message
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
+# Until a server that went away is back, or another in its place.
+_AGAIN_S = 0.05
 _INSERT = """
 INSERT INTO outbox
 SELECT
     id, topic, key, 'payment.created', payload::json, 'default', sequence, NULL, $6,
-    clock_timestamp(), clock_timestamp()
+    clock_timestamp() + $7, clock_timestamp() + $7
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[])
     AS row (id, topic, key, sequence, payload)
 """
@@ -36,7 +43,7 @@ class Outbox:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
-        self._ids = IdSource(time.time_ns, random.getrandbits)
+        self.move()
         self._sequences: Counter[tuple[str, UUID]] = Counter()
 
     async def write(
@@ -48,16 +55,39 @@ class Outbox:
         for _, key in drafts:
             self._sequences[topic, key] += 1
             sequences.append(self._sequences[topic, key])
-        await self._pool.execute(
-            _INSERT,
-            [id_ for id_, _ in drafts],
+        ids = [id_ for id_, _ in drafts]
+        await self._insert(
+            ids,
             [topic] * len(drafts),
             [str(key) for _, key in drafts],
             sequences,
-            [payload(id_) for id_, _ in drafts],
+            [payload(id_) for id_ in ids],
             TRACEPARENT,
+            self._ahead,
         )
-        return [id_ for id_, _ in drafts]
+        return ids
+
+    async def _insert(self, ids: Sequence[UUID], *more: object) -> None:
+        """Until it is known to be committed: a server that goes away may have done it."""
+        while True:
+            try:
+                await self._pool.execute(_INSERT, ids, *more)
+            except AWAY:
+                if await self._are_there(ids):
+                    return
+            else:
+                return
+
+    async def _are_there(self, ids: Sequence[UUID]) -> bool:
+        return bool(await self._fetch("SELECT FROM outbox WHERE id = any($1) LIMIT 1", ids))
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Of whichever server takes writes, once one does."""
+        while True:
+            try:
+                return await self._pool.fetch(query, *arguments)
+            except AWAY:
+                await asyncio.sleep(_AGAIN_S)
 
     async def write_many(self, rows: int, *, rows_per_transaction: int = 50) -> list[UUID]:
         """So many rows of new payments, a few of each payment in a transaction."""
@@ -68,12 +98,33 @@ class Outbox:
             written += await self.write(keys)
         return written
 
+    def move(self, ahead: timedelta = timedelta()) -> None:
+        """Go on as another host, whose clock is that far ahead."""
+        self._ahead = ahead
+        shift_ns = ahead // timedelta(microseconds=1) * 1000
+        self._ids = IdSource(lambda: time.time_ns() + shift_ns, random.getrandbits)
+
+    async def recount(self) -> None:
+        """Go on behind what the table has, after it was restored."""
+        rows = await self._fetch(
+            "SELECT aggregatetype, aggregateid, max(sequence) FROM outbox GROUP BY 1, 2"
+        )
+        self._sequences = Counter({(topic, UUID(key)): last for topic, key, last in rows})
+
     async def ids(self, *topics: str) -> set[UUID]:
         """The ids the table holds for these topics."""
-        rows = await self._pool.fetch(
+        rows = await self._fetch(
             "SELECT id FROM outbox WHERE aggregatetype = ANY($1)", list(topics or (EVENTS,))
         )
         return {row["id"] for row in rows}
+
+
+@asynccontextmanager
+async def slowly(connection: PoolConnectionProxy[asyncpg.Record]) -> AsyncIterator[Outbox]:
+    """A writer whose rows are committed after the block, however long that takes."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield Outbox(connection)  # type: ignore[arg-type]  # it only executes
 
 
 def payload(event_id: UUID) -> str:
@@ -90,6 +141,27 @@ def assert_mirrors(messages: Iterable[Message], ids: set[UUID]) -> None:
         sequences[message.key].append(message.sequence)
         assert message.value == payload(message.id).encode()
     assert {id_: count for id_, count in seen.items() if count > 1} == {}
-    assert ids - seen.keys() == set()
+    missing = ids - seen.keys()
+    assert not missing, f"{len(missing)} of {len(ids)} are not there"
     assert seen.keys() - ids == set()
     assert [key for key, got in sequences.items() if got != list(range(1, len(got) + 1))] == []
+
+
+@asynccontextmanager
+async def traffic(
+    outbox: Outbox, *, rows: int, rows_per_transaction: int, pause_s: float
+) -> AsyncIterator[None]:
+    """So many rows every few moments, for as long as the block lasts."""
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            await outbox.write_many(rows, rows_per_transaction=rows_per_transaction)
+            await asyncio.sleep(pause_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        try:
+            yield
+        finally:
+            stop.set()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
 
+    from opentelemetry.trace import Tracer
+
     from process.addresses import DatabaseAddress
     from tests.support.topics.destinations import Destination
 
@@ -39,19 +41,22 @@ class Relays:
     destination: Destination
     slot: str = field(default_factory=lambda: f"test_{uuid4().hex}")
     silence_seconds: float = 15.0
+    reads_table: bool = False
+    tracer: Tracer | None = None
 
     def options(self) -> RelayOptions:
         return RelayOptions(
             conninfo=self.database.conninfo("tests-relay"),
             slot=self.slot,
             silence_seconds=self.silence_seconds,
+            reads_table=self.reads_table,
         )
 
     @asynccontextmanager
     async def running(self, *, is_standby: bool = False) -> AsyncIterator[RunningRelay]:
         """A relay in this process, ready inside the block and drained after it."""
         metrics = Metrics(CollectorRegistry())
-        relay = Relay(self.options(), self.destination.sink(metrics), metrics, time.time)
+        relay = Relay(self.options(), self.destination.sink(), metrics, time.time, self.tracer)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(relay.run(stop))
@@ -69,7 +74,7 @@ class Relays:
                 *(sys.executable, "-m", "topics.relay"),
                 *("--sink", self.destination.name, "--slot", self.slot),
                 cwd=_ROOT,
-                env=os.environ | self._environment(),
+                env=os.environ | self.environment(),
                 stderr=file,
             )
         try:
@@ -79,14 +84,18 @@ class Relays:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         database = self.database
         return {
             "PAYMENTS_DATABASE_HOST": database.host,
             "PAYMENTS_DATABASE_PORT": str(database.port),
+            "PAYMENTS_DATABASE_STANDBYS": ",".join(
+                f"{host}:{port}" for host, port in database.standbys
+            ),
             "PAYMENTS_DATABASE_USER": database.user,
             "PAYMENTS_DATABASE_PASSWORD": database.password,
             "PAYMENTS_DATABASE_DATABASE": database.database,
+            "PAYMENTS_OUTBOX_SOURCE": "table" if self.reads_table else "wal",
             **self.destination.environment(),
         }
 

@@ -32,7 +32,8 @@ async def outbox_rows(pool: asyncpg.Pool[asyncpg.Record]) -> list[OutboxRow]:
     """The rows in the order in which one writer made them, as a replication stream has them."""
     rows = await pool.fetch(
         "SELECT id::text, aggregatetype, aggregateid, type, payload::text, tenant_id, "
-        "sequence::text, causationid::text, traceparent, occurred_at::text, recorded_at::text "
+        "sequence::text, causationid::text, traceparent, occurred_at::text, recorded_at::text, "
+        "position::text "
         "FROM outbox ORDER BY id"
     )
     return [OutboxRow._make(each and each.encode() for each in row) for row in rows]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lag.history import LSN_SAMPLES_MAX, GroupHistory, LsnHistory, Sample
-from lag.report import GroupState
+from lag.report import GroupState, worst
 
 
 def history_of(*series: tuple[float, int, int]) -> GroupHistory:
@@ -16,10 +16,14 @@ def history_of(*series: tuple[float, int, int]) -> GroupHistory:
     return made
 
 
-def every_two_seconds(acknowledged: list[int], lag: list[int]) -> GroupHistory:
+def every_two_seconds(
+    acknowledged: list[int], lag: list[int], *, is_owned: bool = True
+) -> GroupHistory:
     """A sample each 2 s, as an exporter takes them."""
-    pairs = zip(acknowledged, lag, strict=True)
-    return history_of(*((2.0 * i, done, left) for i, (done, left) in enumerate(pairs)))
+    made = GroupHistory()
+    for i, (done, left) in enumerate(zip(acknowledged, lag, strict=True)):
+        made.add(Sample(2.0 * i, done, left, is_owned=is_owned))
+    return made
 
 
 def test_one_sample_has_no_rate_and_no_drain_time() -> None:
@@ -60,21 +64,42 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
         ("stuck", every_two_seconds([5] * 10, [3] * 10), 1, GroupState.STALLED),
         ("stuck, growing", every_two_seconds([5] * 10, list(range(1, 11))), 1, GroupState.STALLED),
         ("stuck too briefly", every_two_seconds([5] * 4, [3] * 4), 1, GroupState.OK),
-        ("moved lately", every_two_seconds([5] * 8 + [6, 6], [3] * 10), 1, GroupState.OK),
+        ("moved lately", every_two_seconds([5] * 8 + [6, 6], [3] * 9 + [2]), 1, GroupState.OK),
         ("emptied lately", every_two_seconds([5] * 10, [3] * 6 + [0, 3, 3, 3]), 1, GroupState.OK),
-        ("grows", every_two_seconds(list(range(10)), list(range(0, 50, 5))), 1,
+        ("grows", every_two_seconds(list(range(10)), list(range(0, 50, 5))), 1, GroupState.OK),
+        ("grows, never done", every_two_seconds(list(range(10)), list(range(5, 55, 5))), 1,
          GroupState.WARNING),
-        ("saw-tooth of commits", every_two_seconds(list(range(10)), [0, 40] * 5), 1,
+        ("grows by fits", every_two_seconds(list(range(10)), [5, 4, 9, 8, 10, 20, 19, 25, 24, 30]),
+         1, GroupState.WARNING),
+        ("as far behind as ever", every_two_seconds(list(range(10)), [40] * 10), 1,
+         GroupState.WARNING),
+        ("saw-tooth of commits", every_two_seconds(list(range(10)), [1, 40] * 5), 1,
          GroupState.OK),
         ("shrinks", every_two_seconds(list(range(10)), list(range(50, 0, -5))), 1, GroupState.OK),
-        ("grows too briefly", every_two_seconds(list(range(4)), [0, 5, 10, 15]), 1, GroupState.OK),
+        ("grows too briefly", every_two_seconds(list(range(4)), [1, 5, 10, 15]), 1, GroupState.OK),
+        ("went back", every_two_seconds([5, 9, 3], [4, 1, 7]), 1, GroupState.REWIND),
+        ("went back and on", every_two_seconds([5, 9, 3, 10], [4, 1, 7, 1]), 1, GroupState.OK),
+        ("went back to the end", every_two_seconds([5, 9, 3], [4, 1, 0]), 1, GroupState.OK),
+        ("nobody has it", every_two_seconds([5] * 10, [3] * 10, is_owned=False), 1,
+         GroupState.STOPPED),
+        ("nobody has it, no lag", every_two_seconds([5] * 10, [0] * 10, is_owned=False), 1,
+         GroupState.OK),
+        ("nobody has it yet", every_two_seconds([5] * 4, [3] * 4, is_owned=False), 1,
+         GroupState.OK),
     ],
 )  # fmt: skip
 def test_the_state_of_a_group(
     case: str, history: GroupHistory, members: int, expected: GroupState
 ) -> None:
-    """Stopped before stalled before growing before ok."""
+    """Stopped before gone back before stalled before falling behind before ok."""
     assert history.state(members) is expected, case
+
+
+def test_a_group_is_as_well_as_its_worst_partition() -> None:
+    """One that is stuck is not made up for by those that are not."""
+    assert worst([GroupState.OK, GroupState.STALLED, GroupState.WARNING]) is GroupState.STALLED
+    assert worst([GroupState.UNKNOWN, GroupState.WARNING]) is GroupState.UNKNOWN
+    assert worst([]) is GroupState.OK
 
 
 def test_a_confirmed_position_has_no_age() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from payments import ledger
 from payments.account import Account, AccountStatus, clearing, world
 from payments.ledger import Entry, Hold, Moved, TransactionType, TransferState
+from payments.record import replace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORLD = world("t", "USD")

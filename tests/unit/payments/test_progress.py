@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.progress import Policy, Progress, backoff, inquiry_delay
+from payments.record import replace
 
 counts = st.integers(0, 1_000_000)
 seconds = st.floats(0.001, 86_400)

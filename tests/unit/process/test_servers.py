@@ -89,6 +89,13 @@ def test_a_password_is_shown_to_this_machine_alone(
     assert kafka(monkeypatch, **user, **way).address().servers[0][1] == 1
 
 
+_ISSUED = {
+    "SECURITY_PROTOCOL": "SASL_SSL",
+    "SASL_MECHANISM": "OAUTHBEARER",
+    "SASL_TOKEN_URL": "https://issuer.example/token",
+    "SASL_CLIENT_ID": "us",
+    "SASL_CLIENT_SECRET": "hunter2",
+}
 _USER = {"SASL_USER": "us", "SASL_PASSWORD": "hunter2"}
 
 
@@ -99,7 +106,7 @@ _USER = {"SASL_USER": "us", "SASL_PASSWORD": "hunter2"}
         ({"SECURITY_PROTOCOL": "SASL_SSL"}, "PAYMENTS_KAFKA_SASL_PASSWORD are both needed"),
         (
             {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER"},
-            "PAYMENTS_KAFKA_SASL_TOKEN_FILE is needed for OAUTHBEARER",
+            "PAYMENTS_KAFKA_SASL_TOKEN_FILE or PAYMENTS_KAFKA_SASL_TOKEN_URL is needed",
         ),
         (_USER, "PAYMENTS_KAFKA_SASL_USER has no use with PAYMENTS_KAFKA_SECURITY_PROTOCOL=PLAIN"),
         ({"SSL_CA_FILE": "/etc/hosts"}, "PAYMENTS_KAFKA_SSL_CA_FILE has no use with"),
@@ -117,6 +124,12 @@ _USER = {"SASL_USER": "us", "SASL_PASSWORD": "hunter2"}
             },
             "shows the secret to the network",
         ),
+        (
+            {**_ISSUED, "SASL_TOKEN_URL": "http://issuer.example/token"},
+            "PAYMENTS_KAFKA_SASL_TOKEN_URL is to begin with https://",
+        ),
+        ({**_ISSUED, "SASL_CLIENT_ID": ""}, "PAYMENTS_KAFKA_SASL_CLIENT_SECRET are both needed"),
+        ({**_ISSUED, "SASL_TOKEN_FILE": "/etc/hosts"}, "are both set: which is meant?"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_a_sentence(
@@ -168,9 +181,30 @@ def test_a_url_has_the_password_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (address.host, address.port, address.password) == ("::1", 5433, "a@b")
 
 
+def test_of_several_servers_the_one_that_takes_writes_is_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As libpq's URLs have it, or by a variable."""
+    servers = "one,two:5433,[::1]"
+    url = f"postgresql://us:a@{servers}/pay?target_session_attrs=read-write"
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", url)
+    address = DatabaseSettings().address()
+    assert address.servers == (("one", 5432), ("two", 5433), ("::1", 5432))
+    assert "host='one,two,::1'" in address.conninfo("tests")
+    assert "port='5432,5433,5432'" in address.conninfo("tests")
+    assert "target_session_attrs='read-write'" in address.conninfo("tests")
+    monkeypatch.delenv("PAYMENTS_DATABASE_URL")
+    monkeypatch.setenv("PAYMENTS_DATABASE_STANDBYS", "two:5433")
+    assert DatabaseSettings().address().servers == (("localhost", 5432), ("two", 5433))
+    monkeypatch.setenv("PAYMENTS_DATABASE_POOLER_HOST", "bouncer")
+    assert DatabaseSettings().pooled_address().servers == (("bouncer", 6432),)
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
+        ({"STANDBYS": "two"}, "expected host:port"),
+        ({"URL": "postgresql://us@db/pay?target_session_attrs=any"}, "has a parameter target_"),
         ({"URL": "mysql://us:hunter2@db/pay"}, "URL is to begin with postgresql://"),
         ({"URL": "postgresql://us:hunter2/3@db/pay"}, "PAYMENTS_DATABASE_URL is no URL"),
         ({"URL": "postgresql://us:hunter2@db/pay?fallback=x"}, "has a parameter fallback"),
@@ -214,6 +248,16 @@ def test_a_redis_is_named_by_one_url(
     monkeypatch.setenv("PAYMENTS_REDIS_URL", url)
     assert RedisSettings().address() == address
     assert "hunter2" not in address.url + repr(address) + repr(RedisSettings())
+
+
+def test_a_cluster_is_known_by_some_of_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_REDIS_CLUSTER_NODES", "one:7000, two:7001")
+    address = RedisSettings().address()
+    assert address == RedisAddress("one", 7000, cluster=(("one", 7000), ("two", 7001)))
+    monkeypatch.setenv("PAYMENTS_REDIS_DATABASE", "1")
+    assert complaints(RedisSettings) == [
+        "PAYMENTS_REDIS_DATABASE has no use with PAYMENTS_REDIS_CLUSTER_NODES."
+    ]
 
 
 def test_sentinels_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from local.program import CODE
 # The signals are as in a process that nobody told anything about them, but for one.
 _PROGRAM = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
 import process.starting
 print("importing", flush=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from payments.money import Money
 from payments.outcome import CapturedElsewhere, Declined, Finding, NotFound, Succeeded
+from payments.record import replace
 from providers.paypal.answers import authorized, captured, refunded, voided
 from providers.paypal.objects import Order
 from tests.support.providers.paypal import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +9,7 @@ import pytest
 
 from payments.money import Money
 from payments.outcome import Unknown
+from payments.record import replace
 from payments.standing import (
     DisputeKind,
     DisputeState,

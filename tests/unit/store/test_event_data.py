@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from store.event_data import event_data, kept, whole
+from payments.record import replace
+from store.event_data import event_data, never_changed, told, whole
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
 from tests.support.payments.refund_paths import PATHS, refund_scene_of
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from payments.events import Event
     from tests.support.payments.desk import Desk
 
 
@@ -29,13 +30,14 @@ def test_every_event_of_a_refund_is_whole_again(situation: str) -> None:
 
 
 def assert_whole(desk: Desk) -> None:
-    """As its message has it, public or not, though most of it is not kept twice."""
+    """As its message would have it, which is the model's, though most is not kept twice."""
     firsts: dict[UUID, str] = {}
     for event in (each for decision in desk.decided for each in decision.events):
         data = event_data(event)
-        text = kept(event, data)
+        message, text = told(event)
+        assert message == (data.model_dump_json() if event.is_public else "")
         first = firsts.setdefault(event.payment.id, text)
-        assert whole(text, first) == json.loads(data.model_dump_json())
+        assert read(event, text) == json.loads(data.model_dump_json())
         if event.payment.version > 1 and not (event.refund or event.dispute):
             assert len(text) < len(first)
 
@@ -44,8 +46,9 @@ def test_an_event_from_before_is_as_it_was() -> None:
     """It was kept whole, nulls and all."""
     desk = scene_of("completed").desk
     events = [each for decision in desk.decided for each in decision.events]
-    first, *_, last = [event_data(each).model_dump_json() for each in events]
-    assert whole(last, first) == json.loads(last)
+    for each in events:
+        text = event_data(each).model_dump_json()
+        assert read(each, text) == json.loads(text)
 
 
 def test_nulls_that_a_client_gave_are_kept() -> None:
@@ -53,5 +56,11 @@ def test_nulls_that_a_client_gave_are_kept() -> None:
     desk = scene_of("completed").desk
     (event, *_) = [each for decision in desk.decided for each in decision.events]
     given = replace(event, payment=replace(event.payment, metadata={"a": None, "b": {"c": None}}))
-    text = kept(given, event_data(given))
-    assert whole(text, text) == json.loads(event_data(given).model_dump_json())
+    message, text = told(given)
+    assert message == event_data(given).model_dump_json()
+    assert read(given, text) == json.loads(event_data(given).model_dump_json())
+
+
+def read(event: Event, text: str) -> dict[str, object]:
+    """As a client is given it, of a payment whose first event may be gone."""
+    return whole(text, never_changed(event.payment), event.payment.version, event.occurred_at)

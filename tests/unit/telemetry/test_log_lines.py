@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -15,16 +16,20 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from local.program import CODE
+from telemetry.log_lines import LogLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
+
+    from _typeshed import ReadableBuffer as Buffer
 
     Process = subprocess.Popen[str]
     Start = Callable[..., Process]
 
 # More than a pipe holds and more than may wait, whatever the length of a line.
 _MANY: Final = 200_000
+_FEW: Final = 1_000
 _FILE_BYTES: Final = 10_000
 _PATIENCE_S: Final = 50
 # It says on stdout how many lines its log has lost, whenever it is asked to log some.
@@ -181,3 +186,25 @@ def test_a_full_disk_loses_lines_and_goes_on_when_there_is_room(
         json.loads(torn)
     assert [json.loads(line).get("number") for line in after[:2]] == [0, 1]
     assert json.loads(after[2])["lost"] == before
+
+
+def test_lines_that_come_one_after_the_other_share_a_write() -> None:
+    """To wake the thread for each would cost more than the line; nobody waits for it to sleep."""
+    stream = Writes()
+    lines = LogLines(stream, lambda _: None)
+    for number in range(_FEW):
+        lines.write(b"%d\n" % number)
+    lines.flush(_PATIENCE_S)
+    assert b"".join(stream.writes).split() == [b"%d" % number for number in range(_FEW)]
+    assert len(stream.writes) < _FEW
+
+
+class Writes(io.RawIOBase):
+    """A stream that keeps each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: Buffer) -> int:
+        self.writes.append(bytes(data))
+        return len(self.writes[-1])

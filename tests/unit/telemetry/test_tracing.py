@@ -1,10 +1,7 @@
 """A trace goes on across processes, and ids exist without a collector."""
 
-import json
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from opentelemetry import trace
@@ -12,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from telemetry import tracing
 from telemetry.tracing import Tracing, current_traceparent, remote_parent
+from tests.support.collector import Collector, collecting
 
 # What the SDK exports in one request.
 _BATCH_MAX = 512
@@ -79,47 +77,37 @@ def test_an_unsampled_trace_still_has_ids() -> None:
 
 def test_no_global_provider_is_set(traced: Tracing) -> None:
     """Whoever was not handed a tracer has none."""
-    assert trace.get_tracer_provider() is not traced.provider
+    with traced.tracer.start_as_current_span("request"):
+        assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
-class _Collector(BaseHTTPRequestHandler):
-    """Takes OTLP over HTTP and keeps what it got on the server."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        received: list[tuple[str, bytes]] = self.server.received  # type: ignore[attr-defined] # set by the fixture
-        received.append((self.path, body))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps({}).encode())
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+def test_a_trace_keeps_the_decision_it_came_with(traced: Tracing) -> None:
+    """Whoever began it and samples it is told so by whoever continues it."""
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(PARENT)):
+        made = current_traceparent()
+        with traced.tracer.start_as_current_span("call"):
+            below = current_traceparent()
+    assert made is not None
+    assert below is not None
+    assert made.split("-")[1::2] == below.split("-")[1::2] == PARENT.split("-")[1::2]
 
 
 @pytest.fixture
-def collector() -> Iterator[HTTPServer]:
-    """An OTLP collector on a free port."""
-    with HTTPServer(("127.0.0.1", 0), _Collector) as server:
-        server.received = []  # type: ignore[attr-defined] # what the handler appends to
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def collector() -> Iterator[Collector]:
+    with collecting() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1/traces"])
 def test_spans_reach_a_collector_at_the_latest_on_shutdown(
-    collector: HTTPServer, suffix: str
+    collector: Collector, suffix: str
 ) -> None:
     """A drained process leaves no span behind."""
-    made = tracing.configure("api", f"http://127.0.0.1:{collector.server_port}{suffix}")
+    made = tracing.configure("api", f"{collector.url}{suffix}")
     with made.tracer.start_as_current_span("request"):
         pass
     made.shutdown()
-    ((path, body),) = collector.received  # type: ignore[attr-defined] # set by the fixture
+    ((path, body),) = collector.received
     (spans,) = ExportTraceServiceRequest.FromString(body).resource_spans
     names = {a.key: a.value.string_value for a in spans.resource.attributes}
     assert path == "/v1/traces"

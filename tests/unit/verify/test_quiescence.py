@@ -22,6 +22,15 @@ def test_a_subscriber_that_stopped_breaks_no_promise() -> None:
     assert (result.checked, result.violations) == (0, ())
 
 
+def test_a_stage_nobody_knows_of_breaks_one() -> None:
+    """What is not known is not nothing."""
+    unknown = GroupLag(
+        "payments.charge", "payments.charges", GroupState.UNKNOWN, None, None, None, 0.0, None, ()
+    )
+    (violation,) = lag_result(report(unknown), ()).violations
+    assert "nobody knows how many messages" in violation.problem
+
+
 def test_a_stage_that_stopped_or_lags_breaks_one() -> None:
     """Nobody works there, or not fast enough."""
     stopped = group("payments.charge", GroupState.STOPPED, 0.1)

@@ -8,7 +8,7 @@ ends it reads back what the broker has before it sends anything more.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Final
 
 from aiokafka.conn import AIOKafkaConnection
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import ApiVersionRequest
 
 from process.addresses import KafkaAddress
+from topics.kafka_metadata import Leaders, TopicNow, leaders_now, topics_now
 from topics.kafka_security import connection, hang_up
 from topics.relay.failures import SinkFailure
 
@@ -41,6 +42,16 @@ class BrokerWatch:
 
     def __init__(self, opened: AIOKafkaConnection) -> None:
         self._connection = opened
+
+    async def topics_now(self, topics: Collection[str]) -> dict[str, TopicNow]:
+        """Those of these topics that there are. Raises `KafkaError`, or `TimeoutError`."""
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            return await topics_now(self._connection, topics)
+
+    async def leaders_now(self, topics: Collection[str]) -> Leaders:
+        """Who leads their partitions. Raises `KafkaError`, or `TimeoutError`."""
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            return await leaders_now(self._connection, topics)
 
     async def run(self) -> None:
         while True:

@@ -1,34 +1,44 @@
 """Publishes to Kafka: idempotent, acknowledged by all replicas, one batch a partition at a time.
 
-The next batch of a partition is built while the one before it is on its way, and sent only once
-that was acknowledged: order is kept without trusting how a broker treats what follows a failed
-batch, and batches grow with the load by themselves. Nothing is retried across a lost connection;
-the session fails, and the next one reads back what the broker has.
+The next batch of a partition is made once the one before it was acknowledged: order is kept without
+trusting how a broker treats what follows a failed batch, and batches grow with the load by
+themselves. Nothing is tried again; the session fails, and the next one reads back what the broker
+has. Nobody else writes between: see `kafka_fence`.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from functools import partial
-from typing import Final
+from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict
+from typing import Final, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
-from aiokafka.structs import RecordMetadata
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownError,
+)
 
 from process.addresses import KafkaAddress
 from topics import kafka
-from topics.contracts.envelope import headers_of, unix_ms
+from topics.contracts.envelope import OutboxRow, headers_of, unix_ms
 from topics.kafka import create_missing
+from topics.kafka_metadata import TopicNow
 from topics.names import TOPICS, Topic
 from topics.relay.failures import SinkFailure
 from topics.relay.pgoutput import lsn_text
+from topics.relay.positions import ADOPTED_ROWS, Extent, Partition, Place
+from topics.relay.sinks import kafka_fence
 from topics.relay.sinks.broker_watch import BrokerWatch, watched
+from topics.relay.sinks.kafka_produce import Batch, Leader, Written, batch_builder, leaders
 from topics.relay.sinks.kafka_tail import KafkaTail
 from topics.relay.sinks.partition import partition_of
-from topics.relay.sinks.sink import Acknowledge, OutgoingMessage, PresentMessages, ResumePoint
+from topics.relay.sinks.sink import Answers, OutgoingMessage, Writer
 
 log = structlog.get_logger()
 
@@ -36,90 +46,172 @@ _CLIENT_ID: Final = "payments-relay"
 # A quarter of what a broker takes as one batch by default (message.max.bytes, 1 MiB).
 _BATCH_BYTES_MAX: Final = 262_144
 _REQUEST_TIMEOUT_MS: Final = 15_000
-# Half of the server's patience with a replication connection (wal_sender_timeout, 60 s): when the
-# slot of a relay that was cut off is given away, it has nothing left to send.
+_OPEN_SECONDS_MAX: Final = 30.0
 _UNACKED_SECONDS_MAX: Final = 30.0
-# Longer than it takes to notice a lost connection: nothing is sent again behind our back.
-_RETRY_BACKOFF_MS: Final = 1_000
+# While one is on its way the next is made: two keep a broker and us busy. One has what is ready.
+_REQUESTS_PER_LEADER: Final = 2
+_BATCHES_PER_REQUEST: Final = 64
 _LOOK_EVERY_SECONDS: Final = 1.0
-_OVERSIZED_RETRY_SECONDS: Final = 5.0
+_LOOK_AGAIN_SECONDS: Final = 0.05
+# What is wrong with a message itself: no other is refused for it, and it will not pass as it is.
+_REFUSED_FOR_CONTENT: Final = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    InvalidTimestampError,
+)
+_UNANSWERED: Final = Written(-1, UnknownError("the broker did not say"))
 
 
 class KafkaSink:
-    """The project's topics on one cluster; `oversized` hears of each message it refuses to take."""
+    """The project's topics on one cluster."""
 
     name = "kafka"
+    keeps: int | None = None
 
-    def __init__(
-        self,
-        address: KafkaAddress,
-        oversized: Callable[[], None],
-        declared: tuple[Topic, ...] = TOPICS,
-    ) -> None:
+    def __init__(self, address: KafkaAddress, declared: tuple[Topic, ...] = TOPICS) -> None:
         self.topics = frozenset(topic.name for topic in declared)
         self._address = address
-        self._oversized = oversized
         self._declared = declared
 
     @contextlib.asynccontextmanager
-    async def open(
-        self, acknowledge: Acknowledge, resume: ResumePoint
-    ) -> AsyncIterator["KafkaSession"]:
-        """Connect, create missing topics. Where the source stands does not matter to Kafka."""
-        del resume
+    async def open(self, answers: Answers, writer: Writer) -> AsyncIterator["KafkaSession"]:
+        """Connect, create missing topics, become the only writer."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                watch = await stack.enter_async_context(watched(self._address))
-                await self._create_topics()
-                producer = await stack.enter_async_context(_producing(self._address))
-                consumer = await stack.enter_async_context(
-                    kafka.reader(
-                        self._address,
-                        _CLIENT_ID,
-                        auto_offset_reset="none",
-                        max_partition_fetch_bytes=_BATCH_BYTES_MAX * 4,
-                        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-                    )
-                )
-                partitions = {
-                    topic: len(await producer.partitions_for(topic)) for topic in self.topics
-                }
-            except (KafkaError, OSError) as error:
-                raise SinkFailure(f"Kafka does not answer: {error}") from error
-            yield KafkaSession(
-                producer,
-                KafkaTail(consumer, partitions),
-                watch,
-                partitions=partitions,
-                acknowledge=acknowledge,
-                oversized=self._oversized,
+                async with asyncio.timeout(_OPEN_SECONDS_MAX):
+                    session = await self._opened(stack, answers, writer)
+            except (KafkaError, OSError) as error:  # a timeout is one
+                raise SinkFailure(f"Kafka does not answer: {error!r}") from error
+            yield session
+
+    async def _opened(
+        self, stack: contextlib.AsyncExitStack, answers: Answers, writer: Writer
+    ) -> "KafkaSession":
+        watch = await stack.enter_async_context(watched(self._address))
+        await self._create_topics()
+        consumer = await stack.enter_async_context(
+            kafka.reader(
+                self._address,
+                _CLIENT_ID,
+                auto_offset_reset="none",
+                max_partition_fetch_bytes=_BATCH_BYTES_MAX * 4,
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
             )
+        )
+        while self.topics - (topics := await watch.topics_now(self.topics)).keys():  # noqa: ASYNC110
+            # Those that were just made are known a moment later.
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        partitions = [
+            TopicPartition(name, number)
+            for name, topic in sorted(topics.items())
+            for number in range(topic.partitions)
+        ]
+        tail = KafkaTail(consumer, partitions)
+        unused = {at for at, end in (await tail.ends()).items() if not end}
+        await self._grow(topics, unused)
+        producing = await self._take_over(writer, partitions)
+        leading = await stack.enter_async_context(leaders(self._address, watch, topics, partitions))
+        begins, ends = await tail.begins(), await tail.ends()
+        # Our own marker is no message.
+        begins |= {at: ends[at] for at in unused if ends[at] <= 1}
+        extents = {
+            Partition(*at): Extent(
+                topics[at.topic].id,
+                begin=Place(begins[at]),
+                recent=Place(max(begins[at], end - ADOPTED_ROWS)),
+                end=Place(end),
+            )
+            for at, end in ends.items()
+        }
+        return KafkaSession(
+            _Clients(producing, leading, tail, watch),
+            topics=topics,
+            extents=extents,
+            answers=answers,
+        )
+
+    async def _take_over(
+        self, writer: Writer, partitions: list[TopicPartition]
+    ) -> kafka_fence.Producing:
+        if writer.was_drained:
+            return await kafka_fence.succeed(
+                self._address, writer.name, timeout_ms=_REQUEST_TIMEOUT_MS
+            )
+        return await kafka_fence.take_over(
+            self._address, writer.name, partitions, timeout_ms=_REQUEST_TIMEOUT_MS
+        )
 
     async def _create_topics(self) -> None:
         report = await create_missing(self._address, self._declared)
         if report.created:
             log.info("created topics", topics=report.created)
         for mismatch in report.mismatches:
-            log.warning(
-                "a topic has another number of partitions than declared",
-                topic=mismatch.topic,
-                declared=mismatch.declared,
-                actual=mismatch.actual,
-            )
+            log.warning("a topic is not what is declared", **asdict(mismatch))
+
+    async def _grow(
+        self, topics: Mapping[str, TopicNow], unused: AbstractSet[TopicPartition]
+    ) -> None:
+        """A topic that somebody's consumer or broker made by naming it gets its partitions.
+
+        While it has never had a message, no key moves by that. Raises `SinkFailure`, to begin
+        again with what it is then.
+        """
+        small = [
+            topic
+            for topic in self._declared
+            if (actual := topics[topic.name].partitions) < topic.partitions
+            and all(TopicPartition(topic.name, number) in unused for number in range(actual))
+        ]
+        if small and await kafka.grow(self._address, small):
+            raise SinkFailure(f"{', '.join(topic.name for topic in small)} had too few partitions")
 
 
 class _PartitionQueue:
-    """One partition: what waits, and the one batch on its way."""
+    """One partition: what waits, and the one batch on its way. `sent` counts what was taken."""
 
-    __slots__ = ("batch_rows_max", "in_flight", "last_offset", "sent_at", "to", "waiting")
+    __slots__ = (
+        "batch_rows_max", "in_flight", "leader", "next_offset", "sent", "sent_at", "to", "waiting"
+    )  # fmt: skip
 
-    def __init__(self, to: TopicPartition) -> None:
+    def __init__(self, to: TopicPartition, leader: Leader, next_offset: int) -> None:
         self.to = to
+        self.leader = leader
+        self.next_offset = next_offset
         self.waiting: deque[OutgoingMessage] = deque()
         self.in_flight: list[OutgoingMessage] = []
+        self.sent = 0
         self.sent_at = 0.0
-        self.last_offset = -1
         self.batch_rows_max: int | None = None
+
+    def batch(self, producing: kafka_fence.Producing) -> Batch:
+        """The next of what waits, on its way from now on."""
+        builder = batch_builder(producing, self.sent, _BATCH_BYTES_MAX)
+        append, waiting, messages = builder.append, self.waiting, self.in_flight
+        while waiting and len(messages) != self.batch_rows_max:
+            row, transaction, _ = waiting[0]
+            commit_lsn = transaction.commit_lsn
+            lsn = None if commit_lsn is None else lsn_text(commit_lsn).encode()
+            fits = append(
+                len(messages),
+                unix_ms(row.recorded_at),
+                row.aggregateid,
+                row.payload,
+                headers_of(row, lsn),
+            )
+            if fits is None:
+                break
+            messages.append(waiting.popleft())
+        self.sent_at = asyncio.get_running_loop().time()
+        return Batch(self.to, builder.build())
+
+
+class _Clients(NamedTuple):
+    """What a session writes with, reads with, and notices with that the broker went away."""
+
+    producing: kafka_fence.Producing
+    leaders: Mapping[TopicPartition, Leader]
+    tail: KafkaTail
+    watch: BrokerWatch
 
 
 class KafkaSession:
@@ -127,151 +219,134 @@ class KafkaSession:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
-        tail: KafkaTail,
-        watch: BrokerWatch,
+        clients: _Clients,
         *,
-        partitions: Mapping[str, int],
-        acknowledge: Acknowledge,
-        oversized: Callable[[], None],
+        topics: Mapping[str, TopicNow],
+        extents: Mapping[Partition, Extent],
+        answers: Answers,
     ) -> None:
-        self._producer = producer
-        self._tail = tail
-        self._watch = watch
-        self._acknowledge = acknowledge
-        self._oversized = oversized
-        self._partitions = {topic.encode(): count for topic, count in partitions.items()}
-        self._queues: dict[tuple[bytes, int], _PartitionQueue] = {}
-        self._ready: deque[_PartitionQueue] = deque()
-        self._wake = asyncio.Event()
-        self._failure: SinkFailure | None = None
+        self._producing, leaders, self._tail, self._watch = clients
+        self.extents = extents
+        self._answers = answers
+        self._queues = {
+            (at.topic.encode(), at.number): _PartitionQueue(
+                TopicPartition(*at), leaders[TopicPartition(*at)], extent.end.first
+            )
+            for at, extent in extents.items()
+        }
+        self._topics = topics
+        self._partitions = {name.encode(): topic.partitions for name, topic in topics.items()}
+        self._ready: dict[Leader, deque[_PartitionQueue]] = {
+            leader: deque() for leader in leaders.values()
+        }
+        self._wakes = {leader: asyncio.Event() for leader in self._ready}
 
-    async def newest_ms(self) -> Mapping[str, int | None]:
+    async def present(self, read_from: Mapping[Partition, Place]) -> set[bytes]:
+        starts = {
+            TopicPartition(*at): max(place.first, self.extents[at].begin.first)
+            for at, place in read_from.items()
+        }
+        ends = {TopicPartition(*at): extent.end.first for at, extent in self.extents.items()}
         with _as_sink_failure():
-            return await self._tail.newest_ms()
+            return await self._tail.ids(starts, ends)
 
-    async def present(self, since_ms: Mapping[str, int]) -> PresentMessages:
-        with _as_sink_failure():
-            ids = await self._tail.present(since_ms)
-        self._tail.rest()
-        return PresentMessages(ids, since_ms)
+    def partition_of(self, row: OutboxRow) -> Partition:
+        topic = row.aggregatetype
+        return Partition(topic.decode(), partition_of(row.aggregateid, self._partitions[topic]))
+
+    def acknowledged(self) -> Mapping[Partition, Place]:
+        return {Partition(*each.to): Place(each.next_offset) for each in self._queues.values()}
 
     def publish(self, message: OutgoingMessage) -> None:
         row = message.row
         topic = row.aggregatetype
-        number = partition_of(row.aggregateid, self._partitions[topic])
-        queue = self._queues.get((topic, number))
-        if queue is None:
-            to = TopicPartition(topic.decode(), number)
-            queue = self._queues[topic, number] = _PartitionQueue(to)
+        queue = self._queues[topic, partition_of(row.aggregateid, self._partitions[topic])]
         if not queue.waiting and not queue.in_flight:
-            self._ready.append(queue)
+            self._ready[queue.leader].append(queue)
         queue.waiting.append(message)
 
     def flush(self) -> None:
-        if self._ready:
-            self._wake.set()
+        for leader, ready in self._ready.items():
+            if ready:
+                self._wakes[leader].set()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch.run())
             tasks.create_task(self._look_for_stalls())
-            tasks.create_task(self._send_ready())
+            for leader in self._ready:
+                tasks.create_task(leader.watch.run())
+                for _ in range(_REQUESTS_PER_LEADER):
+                    tasks.create_task(self._send_ready(leader))
 
     async def check(self) -> None:
-        """The end of each partition must not lie before what was acknowledged."""
+        """Each topic must be the one it was, and end where, or behind, it was acknowledged."""
         with _as_sink_failure():
+            if await self._watch.topics_now(self._topics) != self._topics:
+                raise SinkFailure("topics were deleted, made anew or given more partitions")
+            # What was acknowledged before the ends are asked.
+            acknowledged = [(each.to, each.next_offset) for each in self._queues.values()]
             ends = await self._tail.ends()
-        for queue in self._queues.values():
-            if ends[queue.to] <= queue.last_offset:
-                raise SinkFailure(f"{queue.to} lost what it had acknowledged")
+        for at, offset in acknowledged:
+            if ends[at] < offset:
+                raise SinkFailure(f"{at} lost what it had acknowledged")
 
-    async def _send_ready(self) -> None:
+    async def _send_ready(self, leader: Leader) -> None:
+        """Send what waits for a leader, a few batches a request, one request after the other."""
+        ready, wake = self._ready[leader], self._wakes[leader]
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._failure is not None:
-                raise self._failure
-            while self._ready:
-                queue = self._ready.popleft()
-                with _as_sink_failure():
-                    await self._send(queue)
+            while not ready:
+                wake.clear()
+                await wake.wait()
+            sent = [ready.popleft() for _ in range(min(len(ready), _BATCHES_PER_REQUEST))]
+            batches = [queue.batch(self._producing) for queue in sent]
+            with _as_sink_failure():
+                written = await leader.produce(batches)
+            for queue in sent:
+                self._written(queue, written.get(queue.to, _UNANSWERED))
 
-    async def _send(self, queue: _PartitionQueue) -> None:
-        batch = self._producer.create_batch()
-        waiting = queue.waiting
-        messages = queue.in_flight
-        while waiting and len(messages) != queue.batch_rows_max:
-            row = waiting[0].row
-            commit_lsn = waiting[0].transaction.commit_lsn
-            lsn = None if commit_lsn is None else lsn_text(commit_lsn).encode()
-            fits = batch.append(
-                timestamp=unix_ms(row.recorded_at),
-                key=row.aggregateid,
-                value=row.payload,
-                headers=headers_of(row, lsn),
-            )
-            if fits is None:
-                break
-            messages.append(waiting.popleft())
-        queue.sent_at = asyncio.get_running_loop().time()
-        delivery = await self._producer.send_batch(
-            batch, queue.to.topic, partition=queue.to.partition
-        )
-        delivery.add_done_callback(partial(self._delivered, queue))
-
-    def _delivered(
-        self, queue: _PartitionQueue, delivery: "asyncio.Future[RecordMetadata]"
-    ) -> None:
-        if delivery.cancelled():
-            return
+    def _written(self, queue: _PartitionQueue, written: Written) -> None:
         messages, queue.in_flight = queue.in_flight, []
-        match delivery.exception():
+        match written.error:
             case None:
-                self._acked(queue, messages, delivery.result().offset)
-            case MessageSizeTooLargeError() | RecordListTooLargeError():
-                self._refused(queue, messages)
+                self._acked(queue, messages, written.offset)
+            case refusal if isinstance(refusal, _REFUSED_FOR_CONTENT):
+                self._refused(queue, messages, refusal)
             case error:
-                self._fail(SinkFailure(f"{queue.to} did not take a batch: {error!r}"))
+                raise SinkFailure(f"{queue.to} did not take a batch: {error!r}")
 
     def _acked(self, queue: _PartitionQueue, messages: list[OutgoingMessage], offset: int) -> None:
-        # A broker that recognises a batch it already had answers -1.
-        if 0 <= offset <= queue.last_offset:
-            self._fail(SinkFailure(f"{queue.to} lost what it had acknowledged"))
-            return
-        queue.last_offset = max(queue.last_offset, offset + len(messages) - 1)
-        queue.batch_rows_max = None
-        self._acknowledge(messages)
+        # A broker that recognises a batch it already had may answer -1.
+        if 0 <= offset < queue.next_offset:
+            raise SinkFailure(f"{queue.to} lost what it had acknowledged")
+        queue.sent += len(messages)
+        queue.next_offset = max(queue.next_offset, offset) + len(messages)
+        self._answers.acknowledge(messages)
         self._requeue(queue)
 
-    def _refused(self, queue: _PartitionQueue, messages: list[OutgoingMessage]) -> None:
-        """Find the message that is too large, say so, and try until the broker's limit is raised.
-
-        Messages of its partition wait behind it; skipping it would lose it.
-        """
-        queue.waiting.extendleft(reversed(messages))
+    def _refused(
+        self, queue: _PartitionQueue, messages: list[OutgoingMessage], refusal: BaseException
+    ) -> None:
+        """Find the message it is about, by halves; what came after it with its key stays behind."""
         if len(messages) > 1:
-            queue.batch_rows_max = 1
-            self._requeue(queue)
-            return
-        self._oversized()
-        log.error(
-            "the broker refuses a message as too large; raise its max.message.bytes",
-            id=messages[0].row.id.decode(),
-            topic=queue.to.topic,
-            bytes=len(messages[0].row.payload),
-        )
-        loop = asyncio.get_running_loop()
-        loop.call_later(_OVERSIZED_RETRY_SECONDS, self._requeue, queue)
+            queue.waiting.extendleft(reversed(messages))
+            queue.batch_rows_max = len(messages) // 2
+        else:
+            (refused,) = messages
+            key = refused.row.aggregateid
+            behind = [message for message in queue.waiting if message.row.aggregateid == key]
+            if behind:
+                queue.waiting = deque(
+                    message for message in queue.waiting if message.row.aggregateid != key
+                )
+            queue.batch_rows_max = None
+            self._answers.refuse([refused, *behind], f"{queue.to.topic}: {refusal!r}")
+        self._requeue(queue)
 
     def _requeue(self, queue: _PartitionQueue) -> None:
         if queue.waiting:
-            self._ready.append(queue)
-            self._wake.set()
-
-    def _fail(self, failure: SinkFailure) -> None:
-        self._failure = self._failure or failure
-        self._wake.set()
+            self._ready[queue.leader].append(queue)
+            self._wakes[queue.leader].set()
 
     async def _look_for_stalls(self) -> None:
         loop = asyncio.get_running_loop()
@@ -283,47 +358,9 @@ class KafkaSession:
                     raise SinkFailure(f"{queue.to} acknowledged nothing for too long")
 
 
-@contextlib.asynccontextmanager
-async def _producing(address: KafkaAddress) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer that is flushed when all went well and abandoned when it did not."""
-    producer = kafka.producer(
-        address,
-        _CLIENT_ID,
-        enable_idempotence=True,
-        acks="all",
-        linger_ms=0,
-        max_batch_size=_BATCH_BYTES_MAX,
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        retry_backoff_ms=_RETRY_BACKOFF_MS,
-    )
-    try:
-        await producer.start()
-        yield producer
-    except BaseException:
-        await _abandon(producer)
-        raise
-    else:
-        await producer.stop()
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """End the producer without sending anything more: what it holds will be read back and resent.
-
-    `stop` would go on trying to send, out of order once others have published, and an idempotent
-    producer tries for ever. There is no public way to make it stop trying. A request on its way
-    comes to its end first, which takes a live client: so the client is closed last.
-    """
-    sender = producer._sender.sender_task  # noqa: SLF001  # see the docstring
-    if sender is not None:
-        sender.cancel()
-        await asyncio.wait((sender,))
-    producer._message_accumulator.fail_all(KafkaError("abandoned"))  # noqa: SLF001  # as above
-    await producer.stop()
-
-
 @contextlib.contextmanager
 def _as_sink_failure() -> Iterator[None]:
     try:
         yield
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:  # a timeout is one
         raise SinkFailure(f"Kafka does not answer: {error!r}") from error

@@ -1,9 +1,10 @@
-"""Publishes to Redis Streams: every entry under an id made of its commit, so a replay is refused.
+"""Publishes to Redis Streams, one script a batch, in order, for the relay that connected last.
 
-An entry's id is `<commit LSN>-<number of the row in its transaction>`. The WAL gives them in
-increasing order, and a stream takes an id only once. Rows published from the table have no LSN:
-they continue behind what the stream has, before anything the WAL will bring. One script appends
-a batch, in order, and only for the relay that connected last.
+An entry's id is `<commit LSN>-<number of the row in its transaction>` where that is greater than
+the one before it. The WAL of a Postgres that was restored begins before the stream's end: it
+continues behind the last entry. So do rows published from the table, which have no LSN, but not
+before where the WAL ended when the relay began: whatever a stream got stands behind the places
+that a checkpoint from before knows, also if it was lost and filled in between.
 """
 
 import asyncio
@@ -13,32 +14,28 @@ from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-import structlog
-
 from process.addresses import RedisAddress
 from topics.contracts.envelope import (
     REDIS_KEY,
     REDIS_TIMESTAMP,
     REDIS_VALUE,
+    OutboxRow,
     headers_of,
     unix_ms,
 )
 from topics.names import PUBLIC_TOPICS
 from topics.relay.failures import SinkFailure
 from topics.relay.pgoutput import lsn_text
+from topics.relay.positions import Extent, Partition, Place
 from topics.relay.sinks import resp
 from topics.relay.sinks.redis_server import WRITER_KEY, RedisServer, connected
-from topics.relay.sinks.redis_tail import EntryId, RedisTail
-from topics.relay.sinks.sink import Acknowledge, OutgoingMessage, PresentMessages, ResumePoint
-
-log = structlog.get_logger()
+from topics.relay.sinks.redis_tail import RedisTail, before, behind, entry_id
+from topics.relay.sinks.sink import Answers, OutgoingMessage, Writer
 
 # About 100 MB a stream. Kafka keeps messages for as long as names.py says; Redis, the newest.
 STREAM_LENGTH: Final = 250_000
 # The server serves nobody else while a batch is appended: some 5 ms.
 _BATCH_ENTRIES_MAX: Final = 200
-# An id's upper bits count the WAL's histories; the lower hold an LSN, enough for 64 PiB of WAL.
-_LSN_BITS: Final = 56
 
 _TOPICS: Final = tuple(sorted(topic.name for topic in PUBLIC_TOPICS))
 _KEYS: Final = (WRITER_KEY, *(topic.encode() for topic in _TOPICS))
@@ -52,61 +49,57 @@ class RedisSink:
 
     name = "redis"
     topics: frozenset[str] = frozenset(_TOPICS)
+    keeps: int | None = STREAM_LENGTH
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
 
     @contextlib.asynccontextmanager
-    async def open(
-        self, acknowledge: Acknowledge, resume: ResumePoint
-    ) -> AsyncIterator["RedisSession"]:
-        """Connect and take over as the only writer."""
+    async def open(self, answers: Answers, writer: Writer) -> AsyncIterator["RedisSession"]:
+        """Connect and take over as the only writer, whoever was it before."""
         async with connected(self._address) as server:
             token = await server.take_over()
             tail = RedisTail(server)
-            ids = EntryIds({topic: await tail.ensure(topic) for topic in _TOPICS}, resume)
             script = files(__package__).joinpath("xadd.lua").read_bytes()
             digest = await server.ask(b"SCRIPT", b"LOAD", script)
             head = (b"EVALSHA", _bytes(digest), b"%d" % len(_KEYS), *_KEYS, token)
             head = (*head, b"%d" % STREAM_LENGTH)
-            yield RedisSession(server, tail, ids=ids, head=head, acknowledge=acknowledge)
+            extents = {Partition(topic, 0): await _extent(tail, topic) for topic in _TOPICS}
+            ids = EntryIds({at.topic: each.end for at, each in extents.items()}, writer.since)
+            yield RedisSession((server, tail), extents=extents, ids=ids, head=head, answers=answers)
+
+
+async def _extent(tail: RedisTail, topic: str) -> Extent:
+    await tail.ensure(topic)
+    end = behind(await tail.last(topic))
+    begin = await tail.first(topic) or end
+    # A stream that was emptied ends where it did; one that was lost begins anew.
+    return Extent("", begin, recent=begin, end=end)
 
 
 class EntryIds:
-    """Gives every entry its id, and knows which ids a replay may bring again.
+    """Gives every entry its id: its commit's, or the next one behind the stream's last.
 
-    The WAL begins anew when Postgres is restored or replaced; streams that are ahead of it then
-    continue in the next history, whose number stands in the upper bits of the ids.
+    The table's rows have one at or behind the LSN `since` when the relay began.
     """
 
-    def __init__(self, tops: Mapping[str, EntryId], resume: ResumePoint) -> None:
-        self._tops = {topic.encode(): top for topic, top in tops.items()}
-        history = max(top.first >> _LSN_BITS for top in tops.values())
-        if any(top.first > (history << _LSN_BITS) + resume.wal_lsn for top in tops.values()):
-            history += 1
-            log.error("the streams are ahead of the WAL: Postgres was restored", history=history)
-        self._history = history << _LSN_BITS
-        # A byte before what the WAL may bring: no commit record starts there.
-        behind = EntryId(self._history + max(0, resume.confirmed_lsn - 1), -1)
-        self._refilled = {topic: max(top, behind) for topic, top in self._tops.items()}
+    def __init__(self, ends: Mapping[str, Place], since: int) -> None:
+        self._next = {topic.encode(): end for topic, end in ends.items()}
+        self._since = Place(since)
 
-    def next(self, message: OutgoingMessage) -> EntryId:
-        commit_lsn = message.transaction.commit_lsn
-        if commit_lsn is not None:
-            return EntryId(self._history + commit_lsn, message.number)
+    def next(self, message: OutgoingMessage) -> Place:
         topic = message.row.aggregatetype
-        first, second = self._refilled[topic]
-        entry_id = self._refilled[topic] = EntryId(first, second + 1)
-        return entry_id
-
-    def is_replay(self, message: OutgoingMessage, entry_id: EntryId) -> bool:
-        """Whether the stream was past this id before this session published anything."""
-        return entry_id <= self._tops[message.row.aggregatetype]
+        given = self._next[topic]
+        commit_lsn = message.transaction.commit_lsn
+        own = self._since if commit_lsn is None else Place(commit_lsn, message.number)
+        given = max(given, own)
+        self._next[topic] = behind(given)
+        return given
 
 
 class _EncodedEntry(NamedTuple):
     message: OutgoingMessage
-    id: EntryId
+    id: Place
     arguments: int
     encoded: bytes
 
@@ -116,32 +109,35 @@ class RedisSession:
 
     def __init__(
         self,
-        server: RedisServer,
-        tail: RedisTail,
+        reached: tuple[RedisServer, RedisTail],
         *,
+        extents: Mapping[Partition, Extent],
         ids: EntryIds,
         head: tuple[bytes, ...],
-        acknowledge: Acknowledge,
+        answers: Answers,
     ) -> None:
-        self._server = server
-        self._tail = tail
+        self._server, self._tail = reached
+        self.extents = extents
+        self._ends = {at.topic.encode(): extent.end for at, extent in extents.items()}
         self._ids = ids
         self._head = b"".join(resp.argument(argument) for argument in head)
         self._head_arguments = len(head)
-        self._acknowledge = acknowledge
+        self._answers = answers
         self._waiting: deque[_EncodedEntry] = deque()
         self._wake = asyncio.Event()
+        self._appending = asyncio.Lock()
 
-    async def newest_ms(self) -> Mapping[str, int | None]:
-        return {topic: await self._tail.newest_ms(topic) for topic in _TOPICS}
-
-    async def present(self, since_ms: Mapping[str, int]) -> PresentMessages:
+    async def present(self, read_from: Mapping[Partition, Place]) -> set[bytes]:
         ids: set[bytes] = set()
-        complete_since_ms = {}
-        for topic, since in since_ms.items():
-            found, complete_since_ms[topic] = await self._tail.present(topic, since)
-            ids |= found
-        return PresentMessages(ids, complete_since_ms)
+        for at, start in read_from.items():
+            ids |= await self._tail.ids(at.topic, start)
+        return ids
+
+    def partition_of(self, row: OutboxRow) -> Partition:
+        return Partition(row.aggregatetype.decode(), 0)
+
+    def acknowledged(self) -> Mapping[Partition, Place]:
+        return {Partition(topic.decode(), 0): end for topic, end in self._ends.items()}
 
     def publish(self, message: OutgoingMessage) -> None:
         self._waiting.append(_encode(message, self._ids.next(message)))
@@ -159,26 +155,24 @@ class RedisSession:
                 await self._append([self._waiting.popleft() for _ in range(size)])
 
     async def check(self) -> None:
-        """An append of nothing finds out whether we may still write; the streams must be there."""
+        """An append of nothing finds out whether we may still write, and all streams are ours."""
         await self._append([])
-        if await self._server.ask(b"EXISTS", *_KEYS) != len(_KEYS):
-            raise SinkFailure("Redis lost a stream")
 
     async def _append(self, entries: list[_EncodedEntry]) -> None:
-        count = self._head_arguments + sum(entry.arguments for entry in entries)
-        encoded = b"".join(entry.encoded for entry in entries)
-        refused = await self._server.send([b"*%d\r\n" % count, self._head, encoded])
-        if not isinstance(refused, list):
-            raise SinkFailure(f"Redis answered an append with {refused!r}")
-        for number in refused:
-            entry = entries[number - 1]
-            if not self._ids.is_replay(entry.message, entry.id):
-                raise SinkFailure(f"{entry.id} was taken by another row")
+        async with self._appending:
+            lasts = b"".join(resp.argument(entry_id(before(self._ends[key]))) for key in _KEYS[1:])
+            count = (
+                self._head_arguments + len(_KEYS[1:]) + sum(entry.arguments for entry in entries)
+            )
+            encoded = b"".join(entry.encoded for entry in entries)
+            await self._server.send([b"*%d\r\n" % count, self._head, lasts, encoded])
+            for entry in entries:
+                self._ends[entry.message.row.aggregatetype] = behind(entry.id)
         if entries:
-            self._acknowledge([entry.message for entry in entries], replayed=len(refused))
+            self._answers.acknowledge([entry.message for entry in entries])
 
 
-def _encode(message: OutgoingMessage, entry_id: EntryId) -> _EncodedEntry:
+def _encode(message: OutgoingMessage, place: Place) -> _EncodedEntry:
     row = message.row
     commit_lsn = message.transaction.commit_lsn
     pairs = headers_of(row, None if commit_lsn is None else lsn_text(commit_lsn).encode())
@@ -189,12 +183,12 @@ def _encode(message: OutgoingMessage, entry_id: EntryId) -> _EncodedEntry:
     encoded = b"".join(
         (
             _NUMBERS[row.aggregatetype],
-            resp.argument(entry_id.encode()),
+            resp.argument(entry_id(place)),
             resp.argument(b"%d" % fields),
             resp.fields(pairs),
         )
     )
-    return _EncodedEntry(message, entry_id, _ARGUMENTS_PER_ENTRY + fields, encoded)
+    return _EncodedEntry(message, place, _ARGUMENTS_PER_ENTRY + fields, encoded)
 
 
 def _bytes(answer: object) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from topics.contracts.envelope import OutboxRow
+from topics.relay.positions import Extent, Partition, Place
 from topics.relay.watermark import Transaction
 
 
@@ -21,37 +22,46 @@ class OutgoingMessage(NamedTuple):
     number: int
 
 
-class PresentMessages(NamedTuple):
-    """Ids of messages a sink has, and from when on it would have every message of a topic.
+class Answers(Protocol):
+    """Hears what became of what a session was given."""
 
-    `complete_since_ms` is later than what was asked for where a sink dropped its oldest messages.
+    def acknowledge(self, messages: Sequence[OutgoingMessage]) -> None:
+        """The sink has these."""
+
+    def refuse(self, messages: Sequence[OutgoingMessage], reason: str) -> None:
+        """It does not take the first of these for its content; the others are of the same key.
+
+        Those were not sent: they would come before it.
+        """
+
+
+class Writer(NamedTuple):
+    """Who writes: `name` is the same for every relay of this sink and database.
+
+    `was_drained` if the one before ended with all it sent acknowledged: nothing of it is on its
+    way any more. `since` is where the WAL ended when this one took over.
     """
 
-    ids: set[bytes]
-    complete_since_ms: Mapping[str, int]
-
-
-class Acknowledge(Protocol):
-    """Called with rows the sink has; `replayed` counts those it had from an earlier session."""
-
-    def __call__(self, messages: Sequence[OutgoingMessage], *, replayed: int = 0) -> None: ...
-
-
-class ResumePoint(NamedTuple):
-    """Where the source stands as a session opens: confirmed position, and the WAL's end."""
-
-    confirmed_lsn: int
-    wal_lsn: int
+    name: str
+    was_drained: bool
+    since: int
 
 
 class Session(Protocol):
     """One life of a sink, from connecting to the first failure (`SinkFailure`)."""
 
-    async def newest_ms(self) -> Mapping[str, int | None]:
-        """For each topic the time its newest message was recorded; None if it never had any."""
+    @property
+    def extents(self) -> Mapping[Partition, Extent]:
+        """Every partition of the sink's topics, as it was when the session began."""
 
-    async def present(self, since_ms: Mapping[str, int]) -> PresentMessages:
-        """What is there of the rows recorded since then."""
+    async def present(self, read_from: Mapping[Partition, Place]) -> set[bytes]:
+        """The ids of all messages at or behind these places."""
+
+    def partition_of(self, row: OutboxRow) -> Partition:
+        """Where a row belongs; its topic must be one of the sink's."""
+
+    def acknowledged(self) -> Mapping[Partition, Place]:
+        """Behind the last message of each partition that is there for certain."""
 
     def publish(self, message: OutgoingMessage) -> None:
         """Take a message, without waiting; its row's topic must be one of the sink's."""
@@ -63,16 +73,18 @@ class Session(Protocol):
         """Send and acknowledge until cancelled; raises `SinkFailure` when that is over."""
 
     async def check(self) -> None:
-        """Raise `SinkFailure` if the sink has lost what it acknowledged."""
+        """Raise `SinkFailure` if the sink has lost what it acknowledged, or is another one."""
 
 
 class Sink(Protocol):
-    """A kind of sink; `name` labels metrics and the slot, `topics` is what it carries."""
+    """A kind of sink; `name` labels metrics and the slot, `topics` is what it carries.
+
+    It keeps the newest `keeps` messages of a topic, or all.
+    """
 
     name: str
     topics: frozenset[str]
+    keeps: int | None
 
-    def open(
-        self, acknowledge: Acknowledge, resume: ResumePoint
-    ) -> AbstractAsyncContextManager[Session]:
-        """Connect. Nothing another process sends arrives after this returns, if that can be had."""
+    def open(self, answers: Answers, writer: Writer) -> AbstractAsyncContextManager[Session]:
+        """Connect. Nothing another process sends arrives after this returns."""

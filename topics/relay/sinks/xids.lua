@@ -1,19 +1,17 @@
--- What a recovery needs of a page of a stream, newest first: one fifteenth of what the entries hold.
--- KEYS: the stream. ARGV: the id to read back from, and how many entries.
--- Returns entry id, event id and time of recording, one entry after the other.
-local page = {}
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])) do
-    local id, recorded = '', '0'
+-- What a recovery needs of a page of a stream: one fifteenth of what the entries hold.
+-- KEYS: the stream. ARGV: from which id on, and how many entries.
+-- Returns the id of the last entry, then the ids of the events; nothing if there are no entries.
+local entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+if #entries == 0 then
+    return {}
+end
+local page = {entries[#entries][1]}
+for _, entry in ipairs(entries) do
     local fields = entry[2]
     for at = 1, #fields, 2 do
         if fields[at] == 'ce_id' then
-            id = fields[at + 1]
-        elseif fields[at] == 'timestamp' then
-            recorded = fields[at + 1]
+            page[#page + 1] = fields[at + 1]
         end
     end
-    page[#page + 1] = entry[1]
-    page[#page + 1] = id
-    page[#page + 1] = recorded
 end
 return page

@@ -17,7 +17,9 @@ from providers.registry import NAMES
 from tests.support.agents.deliveries import headers_of_work, work
 from tests.support.agents.stream import Charges, Record
 from tests.support.factories import TENANT
+from tests.support.topics.broker_clients import transaction
 from tests.support.waiting import eventually
+from topics.names import CHARGES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -72,6 +74,32 @@ async def test_poison_among_good_messages_costs_only_itself(
     assert {(each["message_key"], each["message_value"]) for each in letters} == {
         (record.key, record.value) for record in bad
     }
+    await shop.assert_right(customer)
+
+
+async def test_what_was_aborted_is_not_acted_on(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """Commands of a transaction that never was; what stands behind them is done, and acknowledged.
+
+    Among a few messages, so that of some partitions only the first offset was ever given.
+    """
+    assert worker.is_running
+    customer = await shop.customer()
+    await shop.settles([await shop.bought(customer) for _ in range(12)])
+    for _ in range(2):
+        aborted = [Record(str(uuid4()).encode(), b"never meant", {}) for _ in range(24)]
+        async with transaction(charges.bootstrap_servers) as producer:
+            for each in aborted:
+                await producer.send_and_wait(CHARGES.name, each.value, each.key)
+            await producer.abort_transaction()
+        payments = [await shop.bought(customer) for _ in range(30)]
+        await shop.settles(payments)
+    await eventually(charges.is_read)
+    parked = await shop.pool.fetchval(
+        "SELECT count(*) FROM dead_letters WHERE message_value = $1", b"never meant"
+    )
+    assert parked == 0
     await shop.assert_right(customer)
 
 

@@ -20,7 +20,7 @@ from payments.payment import Payment
 from store.write.group_commit import Submission
 from tests.support.agents.deliveries import TOPIC, Handler, Topic, at_work, headers_of_work, work
 from tests.support.factories import open_account, pay
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -369,7 +369,7 @@ async def test_stopped_it_waits_for_no_room(committer: GroupCommitter, metrics: 
     topic, handler = Topic(), Handler(nothing, room_left=room)
     topic.deliver(b"{}", headers_of_work())
     async with (
-        asyncio.timeout(_STOPPED_WITHIN_S),
+        in_time(_STOPPED_WITHIN_S),
         at_work(Stage(handler, committer, metrics), topic),
     ):
         await has_been_asked.wait()

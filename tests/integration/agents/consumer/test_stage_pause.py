@@ -12,7 +12,7 @@ from faust.types import TP
 
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
 from agents.consumer.stage import Stage
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -88,7 +88,7 @@ async def consuming(stage: Stage, given: Iterable[Event]) -> AsyncIterator[None]
         for event in given:
             yield cast("EventT[bytes]", event)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with in_time(20), asyncio.TaskGroup() as tasks:
         tasks.create_task(stage.run())
         tasks.create_task(stage.consume(stream()))
         yield

@@ -6,15 +6,17 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 import pytest
 
-from local.program import CODE, Program, free_port, start, stop, until_ready
+from local.program import CODE, Program, free_port, running, start, stop, until_ready
 from payments.account import Account
 from payments.commands import ClaimPayment
 from payments.decision import Claimed
@@ -22,8 +24,9 @@ from payments.payment import Payment
 from simulator.stripe.webhooks import signature
 from store.write.group_commit import Submission
 from tests.support.agents.notifications import SECRET, intent_event
+from tests.support.certificates import Authority
 from tests.support.factories import open_account, pay
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,11 +90,14 @@ async def page(url: str) -> str:
         return await answer.text()
 
 
-async def deliver(address: str, event: object) -> tuple[int, str]:
+async def deliver(
+    address: str, event: object, context: ssl.SSLContext | None = None
+) -> tuple[int, str]:
     body = orjson.dumps(event)
     headers = {"Stripe-Signature": signature(body, SECRET, time.time())}
+    connector = aiohttp.TCPConnector(ssl=context or True)
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=connector) as session,
         session.post(f"{address}/webhooks/stripe", data=body, headers=headers) as answer,
     ):
         return answer.status, (await answer.json())["outcome"]
@@ -130,3 +136,32 @@ async def test_killed_while_it_records_it_has_taken_nothing(
         assert process.returncode == 0
     finally:
         await stop(program, process, within_seconds=20)
+
+
+async def test_providers_deliver_over_tls(
+    program: Program, committer: GroupCommitter, tmp_path: Path
+) -> None:
+    """Where nothing before it has a certificate."""
+    authority = Authority(tmp_path / "papers")
+    paper = authority.issue("server", "localhost")
+    certificate = {
+        "PAYMENTS_WEBHOOKS_SSL_CERTIFICATE_FILE": str(paper.certificate),
+        "PAYMENTS_WEBHOOKS_SSL_KEY_FILE": str(paper.key),
+    }
+    secured = replace(program, environment={**program.environment, **certificate})
+    event = intent_event("payment_intent.succeeded", await claimed_payment(committer))
+    async with running(secured):
+        address = secured.address.replace("http://127.0.0.1", "https://localhost")
+        context = ssl.create_default_context(cafile=authority.authority)
+        assert await deliver(address, event, context) == (200, "asked")
+        with pytest.raises(aiohttp.ClientError):
+            await deliver(secured.address, event)
+
+
+async def test_a_certificate_that_is_none_ends_the_process(program: Program) -> None:
+    """One sentence and exit code 2."""
+    none = {"PAYMENTS_WEBHOOKS_SSL_CERTIFICATE_FILE": "/etc/hosts"}
+    process = await start(replace(program, environment={**program.environment, **none}))
+    async with in_time(60):
+        assert await process.wait() == 2
+    assert "what PAYMENTS_WEBHOOKS_SSL_* name cannot be used" in program.log.read_text()

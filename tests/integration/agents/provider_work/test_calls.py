@@ -105,10 +105,15 @@ async def test_who_holds_the_lock_is_not_disturbed(
     """Another worker is at it: the attempt is put off, and burns nothing."""
     customer = await idle_shop.customer()
     payment = await idle_shop.bought(customer)
+    await claimed(idle_shop, payment)
     await redis_client.set(f"payments:lock:{payment.id}", "another worker")
+    await idle_shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
-        calls.start(await claimed(idle_shop, payment), SOURCE)
-    assert await idle_shop.attempts(payment) == [(1, False, "deferred")]
+        calls.start(await claimed_again(idle_shop, payment, 2), SOURCE)
+    assert await idle_shop.attempts(payment) == [
+        (1, False, "lease_expired"),
+        (2, True, "deferred"),
+    ]
     assert await burned(idle_shop, payment) == 0
     assert idle_shop.asked(payment) == []
 

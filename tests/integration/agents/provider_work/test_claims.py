@@ -14,13 +14,14 @@ from payments.decisions.decide import decide
 from payments.outcome import Operation, Retriable
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
-from store.faults import VersionConflictError
+from store.faults import Fault, VersionConflictError, fault_of
 from store.pool import connect
+from store.read.id_ranges import LAST_ID
 from store.write.batch import load
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission
 from store.write.record import Recorded, record
-from tests.support.factories import SOURCE
+from tests.support.factories import SOURCE, pay
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -86,27 +87,68 @@ async def test_a_claim_waits_for_whoever_is_changing_its_payment(idle_shop: Shop
 
 async def test_a_decision_made_on_what_is_no_longer_true_is_not_recorded(idle_shop: Shop) -> None:
     """Decided twice on one reading, as if nothing were locked: the second finds another version."""
-    payment = await idle_shop.bought(await idle_shop.customer())
-    first, second = await decided(idle_shop, ClaimPayment(payment.id, 1, "worker"), 2)
+    customer = await idle_shop.customer()
+    first, second = await decided(idle_shop, pay(customer.id), 2)
     async with idle_shop.pool.acquire() as connection:
         async with connection.transaction():
             await record(connection, [Recorded(first, None)])
         with pytest.raises(VersionConflictError):
             async with connection.transaction():
                 await record(connection, [Recorded(second, None)])
+    assert await idle_shop.pool.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_of_two_claims_decided_on_one_reading_one_is_recorded(idle_shop: Shop) -> None:
+    """Its version, its number and its event's number are each taken; whichever says so first."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    first, second = await decided(idle_shop, ClaimPayment(payment.id, 1, "worker"), 2)
+    async with idle_shop.pool.acquire() as connection:
+        async with connection.transaction():
+            await record(connection, [Recorded(first, None)])
+        with pytest.raises((VersionConflictError, asyncpg.UniqueViolationError)) as refused:
+            async with connection.transaction():
+                await record(connection, [Recorded(second, None)])
+    assert fault_of(refused.value) is Fault.RACE
     assert await idle_shop.attempts(payment) == [(1, False, None)]
 
 
+async def test_an_attempt_begun_and_finished_in_one_batch_is_finished(idle_shop: Shop) -> None:
+    """No statement sees what it inserts itself."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    claim, context = ClaimPayment(payment.id, 1, "worker"), live(Policy())
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        state = (await load(connection, [claim])).state()
+        begun = decide(claim, state, context())
+        assert isinstance(begun, Decision)
+        (attempt,) = begun.attempts
+        settle = SettlePayment(payment.id, attempt.id, Operation.CHARGE, _BUSY, SOURCE)
+        finished = decide(settle, state.after(begun), context())
+        assert isinstance(finished, Decision)
+        await record(connection, [Recorded(begun, None), Recorded(finished, None)])
+    ((number, _, outcome),) = await idle_shop.attempts(payment)
+    assert (number, outcome) == (1, "retriable")
+
+
 async def test_the_table_takes_an_attempt_s_number_once(idle_shop: Shop) -> None:
-    """The last guard: whatever the code believes, Postgres has one attempt a number."""
+    """The last guard: whatever the code believes, Postgres has one attempt a number.
+
+    In each partition: of the first, and of one that was made like all others.
+    """
     payment = await idle_shop.bought(await idle_shop.customer())
     await claimed(idle_shop, payment, 1)
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await idle_shop.pool.execute(
-            "INSERT INTO attempts SELECT (jsonb_populate_record(attempts,"
-            " jsonb_build_object('id', gen_random_uuid()))).* FROM attempts WHERE payment_id = $1",
-            payment.id,
-        )
+    await idle_shop.pool.execute(_COPY, payment.id, LAST_ID)
+    for copied in (payment.id, LAST_ID):
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await idle_shop.pool.execute(_COPY, copied, copied)
+
+
+_COPY = """
+INSERT INTO attempts
+SELECT (jsonb_populate_record(
+    attempts, jsonb_build_object('id', gen_random_uuid(), 'payment_id', $2::uuid)
+)).*
+FROM attempts WHERE payment_id = $1
+"""
 
 
 async def claimed(shop: Shop, payment: Payment, attempt: int) -> Claimed:

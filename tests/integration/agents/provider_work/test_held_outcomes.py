@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from payments.outcome import Operation
 from tests.support.agents.calls import BOUND, calling, claimed
 from tests.support.factories import SOURCE
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -44,7 +43,7 @@ async def test_what_cannot_be_recorded_takes_up_no_others_room(
             for claim in claims[:-1]:
                 calls.start(claim, SOURCE)
             await eventually(lambda: all(idle_shop.charges(each) for each in waiting))
-            async with asyncio.timeout(30):
+            async with in_time(30):
                 assert await calls.room("stripe", Operation.CHARGE) > 0
             calls.start(claims[-1], SOURCE)
             await idle_shop.becomes(payment, "completed")

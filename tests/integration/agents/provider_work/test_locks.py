@@ -62,6 +62,23 @@ async def test_a_second_call_in_the_same_worker_is_kept_off_too(
         assert (first, second) == (True, False)
 
 
+async def test_who_comes_first_shows_a_lock_only_when_it_takes_long(
+    redis_client: Redis, metrics: Metrics
+) -> None:
+    """Short, it costs nothing; long, who comes second is kept off until it has ended."""
+    short, long = uuid4(), uuid4()
+    async with (
+        Locks(redis_client, _LONG_S, metrics).kept() as brisk,
+        Locks(redis_client, _LONG_S, metrics, long_s=0.0).kept() as slow,
+    ):
+        with brisk.shown(short), slow.shown(long):
+            await eventually(lambda: is_there(redis_client, long))
+            async with brisk.held(long) as second:
+                assert not second
+            assert await is_absent(redis_client, short)
+        await eventually(lambda: is_absent(redis_client, long))
+
+
 async def test_a_lock_that_was_lost_is_not_released_for_its_new_owner(
     redis_client: Redis, metrics: Metrics
 ) -> None:
@@ -73,6 +90,10 @@ async def test_a_lock_that_was_lost_is_not_released_for_its_new_owner(
         # Released together with the lost one, so that its absence says that both were tried.
         await eventually(lambda: is_absent(redis_client, sign))
     assert await redis_client.get(name_of(lost)) == b"another worker"
+
+
+async def is_there(redis: Redis, subject_id: UUID) -> bool:
+    return bool(await redis.exists(name_of(subject_id)))
 
 
 async def is_absent(redis: Redis, subject_id: UUID) -> bool:

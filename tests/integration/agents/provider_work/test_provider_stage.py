@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -11,6 +10,7 @@ from agents.provider_work.provider_stage import ask
 from payments.commands import AttachPaymentMethod, ClaimPayment
 from payments.decision import Claimed
 from payments.payment import Payment
+from payments.record import replace
 from providers.stripe.config import StripeConfig
 from providers.stripe.gateway import StripeGateway
 from tests.support.factories import STRIPE, TENANT, pay

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,6 +22,7 @@ from payments.ids import dead_letter_id
 from payments.outcome import Declined, Succeeded
 from payments.payment import Payment
 from payments.progress import Policy
+from payments.record import replace
 from store.write.commit import commit
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Submission

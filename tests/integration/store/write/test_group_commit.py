@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -13,6 +12,7 @@ from payments.account import Account
 from payments.decision import RefusalCode, Refused, Result
 from payments.payment import Payment, PaymentStatus
 from payments.progress import Policy
+from payments.record import replace
 from store.write.context import live
 from store.write.group_commit import (
     Answer,

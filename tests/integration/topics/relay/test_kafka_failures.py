@@ -8,10 +8,13 @@ import shutil
 import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from local import program
 from local.embedded import kafka
@@ -67,7 +70,6 @@ async def _broker(directory: Path) -> AsyncIterator[Broker]:
         directory / "data",
         free_port(),
         log=directory / "log",
-        options=kafka.SHORT_LIVED,
     )
     process = await program.start(prepared)
     broker = Broker(prepared, process, KafkaDestination(prepared.address))
@@ -196,22 +198,152 @@ async def test_nothing_is_confirmed_before_it_is_acknowledged(
         await _published(relays, 1 + len(ids))
 
 
-async def test_a_message_too_large_holds_its_partition_and_no_other(
+async def _write(
+    pool: asyncpg.Pool[asyncpg.Record], key: UUID, *, size: int = 1, ahead: timedelta = timedelta()
+) -> UUID:
+    """A row with a payload of so many bytes, recorded by a clock that far ahead."""
+    written: UUID = await pool.fetchval(
+        "INSERT INTO outbox VALUES (gen_random_uuid(), $1, $2, 'payment.created',"
+        " to_json($3::text), 'default', 1, NULL, NULL, now(), now() + $4) RETURNING id",
+        EVENTS,
+        str(key),
+        "x" * size,
+        ahead,
+    )
+    return written
+
+
+async def _ask(pool: asyncpg.Pool[asyncpg.Record], command: str, message_id: UUID) -> None:
+    await pool.execute(
+        "INSERT INTO relay_commands (sink, command, message_id, actor, reason)"
+        " VALUES ('kafka', $1, $2, 'tester', 'a test')",
+        command,
+        message_id,
+    )
+
+
+async def _of_key(relays: Relays, key: UUID) -> list[UUID]:
+    found = await relays.destination.messages()
+    return [message.id for message in found if message.key == str(key)]
+
+
+async def _count(pool: asyncpg.Pool[asyncpg.Record]) -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM relay_set_aside"))
+
+
+@pytest.mark.parametrize("fault", ["too large", "from the future"])
+async def test_what_the_broker_refuses_is_set_aside_and_holds_back_its_key_alone(
+    relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record], fault: str
+) -> None:
+    """It stays aside over restarts, until a command skips it: the others follow in order."""
+    key = uuid4()
+    async with relays.running() as relay:
+        if fault == "too large":
+            refused = await _write(pool, key, size=2_000_000)
+        else:
+            refused = await _write(pool, key, ahead=timedelta(hours=30))
+        behind = [await _write(pool, key) for _ in range(3)]
+        others = await outbox.write([uuid4() for _ in range(40)])
+        await _published(relays, len(others))
+
+        async def all_are_aside() -> bool:
+            return await _count(pool) == 4
+
+        await eventually(all_are_aside, 20)
+        assert relay.value("refused_total") == 1
+        assert relay.value("restarts_total", reason="sink") == 0
+    async with relays.running() as relay:
+        reasons = "SELECT count(reason) FROM relay_set_aside WHERE id = $1"
+        assert await pool.fetchval(reasons, refused) == 1
+        behind.append(await _write(pool, key))
+        await outbox.write([uuid4() for _ in range(5)])
+        await _published(relays, len(others) + 5)
+        assert await _of_key(relays, key) == []
+        await _ask(pool, "skip", refused)
+
+        async def have_followed() -> bool:
+            return await _of_key(relays, key) == behind and await _count(pool) == 0
+
+        await eventually(have_followed, 20)
+        behind.append(await _write(pool, key))
+
+        async def flows() -> bool:
+            return await _of_key(relays, key) == behind
+
+        await eventually(flows, 20)
+
+
+async def test_what_was_set_aside_is_sent_when_the_broker_takes_it(
+    relays: Relays, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Tried again too early it is refused again; with the topic's limit raised, all follow."""
+    key = uuid4()
+    assert isinstance(relays.destination, KafkaDestination)
+    async with relays.running() as relay:
+        sent = [await _write(pool, key, size=2_000_000), await _write(pool, key)]
+        await eventually(lambda: relay.value("refused_total") == 1, 20)
+        await _ask(pool, "retry", sent[0])
+        await eventually(lambda: relay.value("refused_total") == 2, 20)
+        admin = AIOKafkaAdminClient(bootstrap_servers=relays.destination.bootstrap)
+        await admin.start()
+        try:
+            larger = {"max.message.bytes": "4000000"}
+            await admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, EVENTS, configs=larger)]
+            )
+        finally:
+            await admin.close()
+        await _ask(pool, "retry", sent[0])
+
+        async def has_both() -> bool:
+            return await _of_key(relays, key) == sent
+
+        await eventually(has_both, 20)
+
+
+async def test_a_release_that_was_cut_off_is_gone_on_with(
+    relays: Relays, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """What waited behind one that is gone is sent by the next relay, in order."""
+    key = uuid4()
+    async with relays.running():
+        refused = await _write(pool, key, size=2_000_000)
+        behind = [await _write(pool, key) for _ in range(3)]
+
+        async def all_are_aside() -> bool:
+            return await _count(pool) == 4
+
+        await eventually(all_are_aside, 20)
+    # As a relay does that is killed before it has sent the others.
+    await pool.execute("DELETE FROM relay_set_aside WHERE id = $1", refused)
+    async with relays.running():
+
+        async def have_followed() -> bool:
+            return await _of_key(relays, key) == behind and await _count(pool) == 0
+
+        await eventually(have_followed, 20)
+
+
+async def test_a_replay_of_what_is_refused_stops_nobody(
     relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record]
 ) -> None:
-    """It is counted at every refusal, never skipped, and other keys' messages go on."""
+    """It is set aside once more, the replay ends, and what is new goes on."""
+    key = uuid4()
     async with relays.running() as relay:
+        refused = await _write(pool, key, size=2_000_000)
+        await eventually(lambda: relay.value("refused_total") == 1, 20)
+        await _ask(pool, "skip", refused)
         await pool.execute(
-            "INSERT INTO outbox VALUES ($1, $2, $3, 'payment.created', $4::json, 'default', 1, "
-            "NULL, NULL, now(), now())",
-            uuid4(),
-            EVENTS,
-            str(uuid4()),
-            '"' + "x" * 2_000_000 + '"',
+            "INSERT INTO relay_commands (sink, command, key, actor, reason)"
+            " VALUES ('kafka', 'replay', $1, 'tester', 'a test')",
+            str(key),
         )
-        await outbox.write([uuid4() for _ in range(40)])
-        await eventually(lambda: relay.value("oversized_total") >= 1)
-        await _published(relays, 30)
-        assert relay.value("restarts_total", reason="sink") == 0
-        # Told to stop, it would wait for the operator as long as it may.
-        relay.abandon()
+
+        async def is_done() -> bool:
+            waiting = "SELECT count(*) FROM relay_commands WHERE done_at IS NULL"
+            return bool(await pool.fetchval(waiting) == 0)
+
+        await eventually(is_done, 20)
+        assert relay.value("refused_total") == 2
+        written = await outbox.write([uuid4() for _ in range(5)])
+        await _published(relays, len(written))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,10 +18,14 @@ from local.program import free_port
 from process.addresses import DatabaseAddress
 from store.migrations import migrate_up, read_migrations
 from store.pool import connect, connect_single
+from store.queries import query
 from tests.support.front import Way, front_of
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import Relays
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
+from topics.relay import connection as relay_connection
+from topics.relay.failures import SourceFailure
+from topics.relay.source import WalStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,9 +63,13 @@ class Server:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> Server:
+    return await _server(tmp_path, _TUNING)
+
+
+async def _server(tmp_path: Path, configuration: dict[str, str]) -> Server:
     port = free_port()
     prepared = await postgres.prepare(
-        tmp_path / "data", port, log=tmp_path / "log", configuration=_TUNING
+        tmp_path / "data", port, log=tmp_path / "log", configuration=configuration
     )
     address = DatabaseAddress(
         host="127.0.0.1",
@@ -189,3 +198,39 @@ async def test_a_row_for_an_unknown_topic_is_never_passed_by(
         "WHERE substr(data, 1, 1) = 'I'",
         relays.slot,
     )
+
+
+async def test_a_postgres_that_decodes_no_wal_has_its_table_read(
+    redis_streams: RedisDestination, tmp_path: Path
+) -> None:
+    """Told to read the WAL, a relay ends with a sentence that says what to do; else it works."""
+    server = await _server(tmp_path, {**postgres.VOLATILE, "wal_level": "replica"})
+    relays, log = Relays(server.address, redis_streams), tmp_path / "relay.log"
+    async with server.running() as pool:
+        async with relays.process(log) as process:
+            assert await asyncio.wait_for(process.wait(), 30 * PATIENCE) == 2
+        assert "PAYMENTS_OUTBOX_SOURCE=table" in log.read_text()
+        await Outbox(pool).write_many(50)
+        async with replace(relays, reads_table=True).running() as relay:
+            await Outbox(pool).write_many(50)
+            await _assert_mirrored(relays, await Outbox(pool).ids())
+            # What an idle relay says to move its slot on is nothing here, and no error.
+            await pool.execute(query("emit_heartbeat"))
+            assert relay.value("restarts_total", reason="source") == 0
+
+
+async def test_a_server_that_goes_before_it_is_asked_is_a_failure_like_others(
+    database: DatabaseAddress, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """The relay begins again; what it does not know of would end its process."""
+    opened = await relay_connection.connect(database.conninfo("tests-gone"), replication="database")
+    stream = WalStream(opened.pgconn, silence_seconds=15.0)
+    await pool.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'tests-gone'"
+    )
+    with pytest.raises(SourceFailure):
+        await stream.identify()
+    with pytest.raises(SourceFailure):
+        await stream.identify()
+    await opened.close()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import is_ready
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from topics.contracts.envelope import OutboxRow
 from topics.relay.pgoutput import Decoder
 
@@ -51,7 +51,7 @@ async def test_sigterm_drains_and_confirms(
         async with _writing(outbox):
             await _eventually_has(relays, 200)
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 10 * PATIENCE) == 0
     published = {message.id for message in await relays.destination.messages()}
 
     async def nothing_is_skipped() -> bool:

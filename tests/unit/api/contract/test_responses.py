@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.contract.responses.accounts import AccountResponse
 from api.contract.responses.dead_letters import DeadLetterResponse
+from api.contract.responses.events import EventsResponse
 from api.contract.responses.payments import PaymentResponse
 from api.contract.responses.refunds import RefundResponse
 from api.routes import ROUTES
@@ -23,11 +24,15 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel], set[str]]] = [
     (PaymentResponse, PaymentData, set()),
     (RefundResponse, RefundData, set()),
     (AccountResponse, AccountData, set()),
-    (DeadLetterResponse, DeadLetterData, set()),
+    (DeadLetterResponse, DeadLetterData, {"cut"}),
 ]
-ANSWERED = {
-    success.model for route in ROUTES for success in route.successes.values() if success.model
-}
+# The feed tells what the topics tell.
+ANSWERED = dict.fromkeys(
+    success.model
+    for route in ROUTES
+    for success in route.successes.values()
+    if success.model and success.model is not EventsResponse
+)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

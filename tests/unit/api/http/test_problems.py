@@ -42,6 +42,8 @@ STATUS = {
     RefusalCode.DEAD_LETTER_NOT_REDRIVABLE: 409,
     RefusalCode.NOT_CLAIMABLE: 409,
     RefusalCode.BEHIND_DEAD_LETTER: 409,
+    RefusalCode.WEBHOOK_ENDPOINT_NOT_ENABLED: 409,
+    RefusalCode.WEBHOOK_ENDPOINTS_EXHAUSTED: 409,
 }
 
 
@@ -63,6 +65,7 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
     """A request that is refused for what it is will be refused again."""
     assert {kind.code for kind in KINDS if kind.retryable} == {
         "attempt_in_flight",
+        "feed_behind",
         "idempotency_key_in_flight",
         "internal",
         "overloaded",

@@ -9,9 +9,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from api.http.observer import OBSERVER, Observer
-from api.http.server import AddressError, Door, Listen, is_loopback, serving
+from api.http.server import Door, Listen, is_loopback, serving
+from process.clients import Proxies
+from process.listening import AddressError
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
+from tests.support.waiting import in_time
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def _listen(port: int, *, connections_max: int = 100, **times: float) -> Listen:
     names = ("read_timeout", "write_timeout", "idle_timeout", "drain")
     given = {f"{name}_seconds": 5.0 for name in names}
     times = {**given, **times}
-    return Listen(host="127.0.0.1", port=port, connections_max=connections_max, **times)
+    return Listen(host="127.0.0.1", port=port, connections_max=connections_max, tls=None, **times)
 
 
 def _port_of(door: Door) -> int:
@@ -51,7 +54,8 @@ async def _here(_: web.Request) -> web.Response:
 def _app() -> web.Application:
     app = web.Application()
     app.router.add_get("/here", _here)
-    app[OBSERVER] = Observer(Metrics(CollectorRegistry()), configure("test").tracer, lambda: "r")
+    metrics = Metrics(CollectorRegistry())
+    app[OBSERVER] = Observer(metrics, configure("test").tracer, lambda: "r", Proxies())
     return app
 
 
@@ -78,7 +82,7 @@ _REQUEST = b"GET /here HTTP/1.1\r\nHost: x\r\n\r\n"
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
     """The head of the next answer, which has no body."""
-    async with asyncio.timeout(5):
+    async with in_time(5):
         return await reader.readuntil(b"\r\n\r\n")
 
 
@@ -96,7 +100,7 @@ async def test_who_sends_half_a_request_is_cut_off_after_the_read_timeout(
         if before:
             await _answer(reader)
         writer.write(begun)
-        async with asyncio.timeout(5):
+        async with in_time(5):
             assert await reader.read() == b""
         writer.close()
 
@@ -123,7 +127,7 @@ async def test_the_last_answer_of_a_connection_says_so() -> None:
         door.last_answers()
         writer.write(_REQUEST)
         assert b"Connection: close" in await _answer(reader)
-        async with asyncio.timeout(5):
+        async with in_time(5):
             assert await reader.read() == b""
         writer.close()
         # The door is open still.
@@ -141,7 +145,7 @@ async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
             writer.write(_REQUEST)
             await _answer(reader)
         opened.append(await asyncio.open_connection("127.0.0.1", _port_of(door)))
-        async with asyncio.timeout(5):
+        async with in_time(5):
             assert await opened[0][0].read() == b""
         for reader, writer in opened[1:]:
             writer.write(_REQUEST)
@@ -157,7 +161,7 @@ async def test_where_all_are_busy_a_new_connection_is_cut_off() -> None:
         # Half a request is none that could be given up.
         writer.write(_REQUEST[:10])
         refused, other = await asyncio.open_connection("127.0.0.1", _port_of(door))
-        async with asyncio.timeout(5):
+        async with in_time(5):
             with contextlib.suppress(ConnectionResetError):
                 assert await refused.read() == b""
         writer.write(_REQUEST[10:])

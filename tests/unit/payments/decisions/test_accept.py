@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from payments.decision import Decision, RefusalCode, Refused
 from payments.events import AccountEventType
 from payments.money import AMOUNT_MINOR_MAX, Money
 from payments.payment import Payment, PaymentStatus
+from payments.record import replace
 from tests.support.factories import NOWHERE, TENANT, open_account, pay, transfer, usd
 from tests.support.payments.desk import Desk, granted
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from payments.commands import DiscardDeadLetter, ParkMessage, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState, SourceMessage
 from payments.decision import Decision, RefusalCode, Refused
 from payments.ids import dead_letter_id
+from payments.record import replace
 from tests.support.factories import TENANT
 from tests.support.payments.desk import Desk, granted
 
@@ -83,12 +82,14 @@ def test_a_readable_message_is_published_again_as_it_came(reason: DeadLetterReas
         (replace(POISON, value="{}".encode("utf-16")), DeadLetterReason.HANDLER_ERROR),
         (replace(READABLE, topic="somebody.elses"), DeadLetterReason.HANDLER_ERROR),
         (replace(READABLE, topic=""), DeadLetterReason.UNKNOWN_TYPE),
+        (replace(READABLE, topic="payments.events"), DeadLetterReason.HANDLER_ERROR),
+        (replace(READABLE, topic="payments.dlq"), DeadLetterReason.HANDLER_ERROR),
     ],
 )
 def test_what_would_only_come_back_or_go_astray_is_not_sent_again(
     source: SourceMessage, reason: DeadLetterReason
 ) -> None:
-    """Bytes nobody can read, a topic that is not ours: the letter stays parked."""
+    """Bytes nobody can read, a topic that carries no work: the letter stays parked."""
     desk = Desk()
     letter = parked(desk, park(source, reason))
     outcome = redrive(desk, letter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from payments.decision import Decision, Refused
 from payments.notification import NotificationEffect, NotificationTaken, Reported
 from payments.outcome import Succeeded
 from payments.payment import PaymentStatus, Provider
+from payments.record import replace
 from tests.support.factories import SOURCE, said
 from tests.support.payments.desk import granted
 from tests.support.payments.payment_paths import POLICY, STANDINGS, Scene, scene_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -17,6 +16,7 @@ from payments.ledger import TransactionType
 from payments.money import Money
 from payments.notification import Reported
 from payments.payment import PaymentStatus
+from payments.record import replace
 from payments.refund import RefundOrigin, RefundStatus
 from payments.standing import (
     DisputeKind,

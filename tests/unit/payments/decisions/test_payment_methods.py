@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -13,6 +12,7 @@ from payments.decision import Decision, RefusalCode, Refused
 from payments.payment import Payment, PaymentStatus, Provider
 from payments.payment_method import PaymentMethod, PaymentMethodState
 from payments.provider_rules import ProviderRules
+from payments.record import replace
 from tests.support.factories import NOWHERE, STRIPE, TENANT, pay
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import scene_of

@@ -5,7 +5,6 @@ The rules are an invented provider's; what a real one takes is tried beside its 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,6 +15,7 @@ from payments.money import Money
 from payments.outcome import Operation
 from payments.payment import CaptureMethod, PaymentStatus, Provider
 from payments.provider_rules import ProviderRules
+from payments.record import replace
 from tests.support.factories import TENANT, pay, transfer, usd
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import scene_of

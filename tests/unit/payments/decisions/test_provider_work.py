@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,6 +23,7 @@ from payments.outcome import (
 )
 from payments.payment import PaymentStatus
 from payments.progress import Policy
+from payments.record import replace
 from tests.support.factories import TENANT, usd
 from tests.support.payments.desk import Desk, granted
 from tests.support.payments.payment_paths import Scene, scene_of

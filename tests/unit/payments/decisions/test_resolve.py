@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -14,6 +13,7 @@ from payments.money import Money
 from payments.operator_action import Action, OperatorAction
 from payments.outcome import Declined, Succeeded
 from payments.payment import PaymentStatus
+from payments.record import replace
 from payments.refund import RefundStatus
 from payments.resolution import DidNotHappen, Happened, ResolvePayment, ResolveRefund, Verdict
 from tests.support.factories import TENANT, usd
@@ -146,7 +146,7 @@ def test_a_verdict_waits_for_a_worker_that_may_be_bringing_the_answer() -> None:
     scene.desk.now = due_at
     (result,) = granted(resolve(scene)).attempt_results
     assert result.outcome == "lease_expired"
-    assert result.attempt_id == scene.desk.attempts_of(scene.payment)[-1].id
+    assert result.attempt.id == scene.desk.attempts_of(scene.payment)[-1].id
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, create_model
 
 from cli.__main__ import main
 from providers.registry import NAMES
-from store.event_data import event_data
+from store.event_data import told
 from store.write.outbox import messages
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
 from tests.support.payments.refund_paths import PATHS, refund_scene_of
@@ -130,5 +130,4 @@ def assert_promised(desk: Desk) -> None:
 
 
 def rows_of(decision: Decision) -> Iterable[OutboxValues]:
-    payloads = [(event, event_data(event)) for event in decision.events]
-    return messages(decision, payloads, None)
+    return messages(decision, [told(event).message for event in decision.events], None)

@@ -33,6 +33,7 @@ ROW = OutboxRow(
     traceparent=None,
     occurred_at=b"2024-06-07 12:00:00.5+00",
     recorded_at=b"2024-06-07 12:00:00.5+00",
+    position=b"71",
 )
 
 
@@ -72,7 +73,7 @@ def test_a_transaction(decoder: Decoder) -> None:
     commit = b"C" + struct.pack(">BQQq", 0, 0x16B374D848, 0x16B374D900, 0)
     messages = [data(begin), relation(1, "outbox"), insert(1, ROW), data(commit)]
     assert [decoder.decode(message) for message in messages] == [
-        Begin(0x16B374D848, 946_684_800.5, 770),
+        Begin(0x16B374D848, 946_684_800.5),
         None,
         ROW,
         Commit(0x16B374D900),
@@ -91,6 +92,13 @@ def test_columns_may_stand_anywhere(decoder: Decoder) -> None:
     columns = ("added", *reversed(COLUMNS), "last")
     decoder.decode(relation(1, "outbox", columns))
     assert decoder.decode(insert(1, (b"x", *reversed(ROW), None))) == ROW
+
+
+def test_rows_from_before_there_were_positions_have_none() -> None:
+    """The WAL describes the table as it was when they were written."""
+    decoder = Decoder("outbox")
+    decoder.decode(relation(1, "outbox", COLUMNS[:-1]))
+    assert decoder.decode(insert(1, ROW[:-1])) == ROW._replace(position=None)
 
 
 def test_other_tables_are_skipped(decoder: Decoder) -> None:
@@ -129,7 +137,7 @@ def test_values_that_are_not_text_are_refused(decoder: Decoder, kind: bytes) -> 
     """Binary values would be passed on as if they were text."""
     decoder.decode(relation(1, "outbox"))
     with pytest.raises(ProtocolError, match="not text"):
-        decoder.decode(insert(1, ROW).replace(b"Nt", b"N" + kind).replace(b"\x0bt", b"\x0b" + kind))
+        decoder.decode(insert(1, ROW).replace(b"Nt", b"N" + kind).replace(b"\x0ct", b"\x0c" + kind))
 
 
 def test_an_unknown_message_is_refused(decoder: Decoder) -> None:

@@ -71,7 +71,7 @@ def test_the_position_is_the_acknowledged_prefix(steps: list[tuple[str, int]]) -
                 current.end, current = lsn, None
             case "ack" if unacked:
                 known = unacked[choice % len(unacked)]
-                watermark.acked(known.real)
+                watermark.acked([known.real])
                 known.unacked -= 1
             case "reached" if current is None:
                 watermark.reached(lsn)
@@ -97,7 +97,7 @@ def test_a_keepalive_amid_rows_waits_for_them() -> None:
     watermark.end(transaction, 30)
     watermark.reached(50)
     assert watermark.confirmed == 10
-    watermark.acked(transaction)
+    watermark.acked([transaction])
     assert watermark.confirmed == 50
 
 
@@ -107,7 +107,7 @@ def test_the_position_never_moves_back() -> None:
     refill = watermark.begin(None, 0.0)
     watermark.sent(refill)
     watermark.end(refill, 0)
-    watermark.acked(refill)
+    watermark.acked([refill])
     watermark.reached(50)
     assert watermark.confirmed == 100
 
@@ -117,7 +117,7 @@ def test_an_acknowledgement_of_nothing_is_refused() -> None:
     watermark = Watermark(0)
     transaction = watermark.begin(8, 0.0)
     with pytest.raises(ValueError, match="not in flight"):
-        watermark.acked(transaction)
+        watermark.acked([transaction])
 
 
 def test_the_oldest_transaction_holds_the_position_back() -> None:

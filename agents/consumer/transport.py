@@ -1,0 +1,85 @@
+"""Faust's transport, but for what it reads, and when.
+
+Messages of transactions are read only once they are committed: what was aborted is work that nobody
+ordered. Faust reads committed messages only if it is to do all in transactions of its own, so its
+consumer is told as it is made. A stage that is in no hurry is handed what came meanwhile at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from faust.transport.drivers import aiokafka as driver
+
+from agents.consumer.handing_over import HandsOver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import aiokafka
+    import faust
+    from faust.types import TP
+    from faust.types.tuples import Message
+
+
+# More than comes in a moment; a backlog is handed over by as many.
+_GATHERED_BYTES: Final = 1 << 18
+# As Faust has it.
+_IDLE_MS: Final = 1_500
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """The thread of its own in which a consumer lives."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Before it starts: it hands this on then, and there is no other way to say it.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - argued above
+        return consumer
+
+    def gather(self, seconds: float) -> None:
+        """Have the broker keep what comes for so long, and then hand it over at once.
+
+        Said of each request that it makes from now on, whenever it makes it: its own way of looking
+        ahead asks for one partition after the other, and is answered a message at a time.
+        """
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001 - there is no other way to say it
+        fetcher._fetch_min_bytes = _GATHERED_BYTES if seconds else 1  # noqa: SLF001 - likewise
+        fetcher._fetch_max_wait_ms = int(1000 * seconds) or _IDLE_MS  # noqa: SLF001 - likewise
+
+
+class _Consumer(HandsOver, driver.Consumer):
+    """A consumer that knows of every offset nobody is ever given."""
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> AsyncIterator[tuple[TP, Message]]:
+        """Faust takes no note of a gap behind the offset 0, and would never commit again."""
+        is_busy = False
+        async for at, message in super().getmany(timeout):
+            is_busy = True
+            if self._read_offset[at] == 0 and message.offset > 1:
+                await self._add_gap(at, 1, message.offset - 1)
+            yield at, message
+        if gather_s := cast("_Transport", self.transport).gather_s:
+            cast("_Thread", self._thread).gather(gather_s if is_busy else 0.0)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+    gather_s: float
+
+
+def reading_committed(app: faust.App, gather_s: float = 0.0) -> driver.Transport:
+    """The app's transport, to be set before anything of it is used.
+
+    While there are messages, it asks for them every `gather_s` seconds; of those that come after a
+    pause the first is handed over at once.
+    """
+    transport = _Transport(app.conf.broker_consumer, cast("faust.types.AppT", app))
+    transport.gather_s = gather_s
+    return transport

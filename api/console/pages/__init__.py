@@ -1,0 +1,33 @@
+"""Every page there is, one subject a module."""
+
+from typing import Final
+
+from api.console.pages import (
+    accounts,
+    audit_log,
+    books,
+    dead_letters,
+    files,
+    overview,
+    payment,
+    payments,
+    providers,
+    sign_in,
+    streams,
+    webhooks,
+)
+
+PAGES: Final = (
+    *sign_in.PAGES,
+    *files.PAGES,
+    *overview.PAGES,
+    *payments.PAGES,
+    *payment.PAGES,
+    *accounts.PAGES,
+    *streams.PAGES,
+    *dead_letters.PAGES,
+    *webhooks.PAGES,
+    *providers.PAGES,
+    *books.PAGES,
+    *audit_log.PAGES,
+)

@@ -1,0 +1,1 @@
+"""The feed of events, over HTTP: for those who use neither Kafka nor webhooks."""

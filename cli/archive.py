@@ -1,0 +1,73 @@
+"""`payments archive`: months of history, out of the database and into files.
+
+Exit code 3 says that a month was kept back, for whoever runs it by the clock.
+"""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import click
+
+from cli.instants import Instant
+from cli.operator import database
+from process.settings import read_settings
+from store.archive.archiving import Archive, Outcome
+from store.partitions import InTheWay
+from store.pool import long_reading
+
+EXIT_KEPT: Final = 3
+
+
+@click.command("archive")
+@click.option(
+    "--before", type=Instant(), required=True, help="Months of payments that ended by then."
+)
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    required=True,
+    help="The folder to write to.",
+)
+def archive(*, before: datetime, directory: Path) -> None:
+    """Write the history of old payments to files, and drop it from the database.
+
+    Whole months by when their payments were made, if nobody is owed anything any more. The
+    payments themselves and the ledger stay. It may be interrupted, and run again.
+    """
+    outcomes = asyncio.run(_archived(before, directory))
+    if not outcomes:
+        click.echo(f"no month of history ends by {before:%Y-%m-%d %H:%M} UTC")
+    if any(each.manifest is None for each in outcomes):
+        raise SystemExit(EXIT_KEPT)
+
+
+async def _archived(before: datetime, directory: Path) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+
+    def say(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        click.echo(_as_text(outcome))
+
+    address = read_settings().database.address()
+    async with (
+        database("archive") as pool,
+        long_reading(address, application_name="payments archive") as reading,
+    ):
+        try:
+            await Archive(pool, reading, directory).run(before, say)
+        except (InTheWay, OSError, asyncpg.PostgresError) as error:
+            raise click.ClickException(f"{error}: run it again, nothing is lost") from error
+    return outcomes
+
+
+def _as_text(outcome: Outcome) -> str:
+    label = outcome.month.label
+    if outcome.manifest is None:
+        named = "".join(f"\n  payment {each.payment_id} {each.reason}" for each in outcome.in_use)
+        return f"{label}: kept, somebody is owed something{named}"
+    counted = ", ".join(f"{part.rows:,} {part.table}" for part in outcome.manifest.parts)
+    return f"{label}: {counted} archived, {outcome.month.manifest}"

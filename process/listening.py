@@ -1,0 +1,183 @@
+"""What listens for clients: a socket, and TLS on it whose certificate may change at any time.
+
+Its files are looked at every second, since whoever renews a certificate tells nobody. Once they
+have changed and are good, each new handshake is with them; connections that there are keep what
+they have. While they are no good the ones before stay, which a metric and a line of
+the log say: a certificate and its key change one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import structlog
+
+from process.closing import end
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+    from prometheus_client import Gauge
+
+log = structlog.get_logger()
+
+# Connections that wait to be accepted: those of a burst while one batch is decided.
+_BACKLOG: Final = 1024
+_LOOK_EACH_S: Final = 1.0
+
+
+class AddressError(Exception):
+    """The address cannot be listened on; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The certificate we show, and whose clients we let in; with `clients`, only theirs.
+
+    One who shows none is let in too where it is not `required`.
+    """
+
+    certificate: Path
+    key: Path | None = None
+    key_password: str = field(default="", repr=False)
+    clients: Path | None = None
+    required: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Reads the files as they are now. Raises OSError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        # A password in any case: without one OpenSSL would ask whoever sits at the terminal.
+        context.load_cert_chain(self.certificate, self.key, password=self.key_password)
+        if self.clients is not None:
+            context.load_verify_locations(self.clients)
+            context.verify_mode = ssl.CERT_REQUIRED if self.required else ssl.CERT_OPTIONAL
+        return context
+
+    def state(self) -> Mapping[Path, tuple[int, int, int] | None]:
+        """What tells the files of now from others; they may be links, and be gone."""
+        files = (self.certificate, self.key, self.clients)
+        return {file: _state_of(file) for file in files if file is not None}
+
+
+def _state_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """A socket that listens; `certificate_refused` is set while a changed one is no good."""
+
+    listener: socket.socket
+    tls: ServerTls | None
+    handshake_s: float
+    certificate_refused: Gauge
+
+    @property
+    def address(self) -> str:
+        """As a URL."""
+        host, port = self.listener.getsockname()[:2]
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def bound(host: str, port: int, write_timeout_s: float) -> socket.socket:
+    """A socket at the address; several processes may share it. Raises AddressError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise AddressError(f"{host} is no address: {error}.") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Several processes may share the port, and the kernel spreads connections over them.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Accepted connections inherit it: a client that reads nothing for so long is cut off.
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(write_timeout_s * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise AddressError(f"cannot listen on {host}:{port}: {error.strerror}.") from error
+    return listener
+
+
+@asynccontextmanager
+async def listening(
+    entrance: Entrance, connections: Callable[[], asyncio.Protocol]
+) -> AsyncIterator[None]:
+    """Accept clients while the context is open. Raises OSError for files that are no good."""
+    tls, looking = entrance.tls, list[asyncio.Task[None]]()
+    before = tls.state() if tls else {}
+    shown = _Shown.of(tls.context()) if tls else None
+    server = await asyncio.get_running_loop().create_server(
+        connections,
+        sock=entrance.listener,
+        ssl=shown,
+        ssl_handshake_timeout=entrance.handshake_s if shown else None,
+        backlog=_BACKLOG,
+    )
+    if tls and shown:
+        renewing = _renew(shown, tls, entrance.certificate_refused, before)
+        looking.append(asyncio.create_task(renewing, name="certificate"))
+    try:
+        yield
+    finally:
+        server.close()
+        await end(looking)
+
+
+class _Shown(ssl.SSLContext):
+    """What a server is given once: each handshake is of the context that is `now` then."""
+
+    now: ssl.SSLContext
+
+    @classmethod
+    def of(cls, first: ssl.SSLContext) -> Self:
+        shown = cls(ssl.PROTOCOL_TLS_SERVER)
+        shown.now = first
+        return shown
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - the library's
+        return self.now.wrap_bio(*args, **kwargs)
+
+
+async def _renew(
+    shown: _Shown,
+    tls: ServerTls,
+    refused: Gauge,
+    seen: Mapping[Path, tuple[int, int, int] | None],
+) -> None:
+    """For ever: with each good change of the files."""
+    while True:
+        await asyncio.sleep(_LOOK_EACH_S)
+        now = await asyncio.to_thread(tls.state)
+        if now == seen:
+            continue
+        seen = now
+        try:
+            shown.now = await asyncio.to_thread(tls.context)
+        except OSError as error:
+            refused.set(1)
+            log.warning(
+                "a changed certificate is no good: the one before is shown",
+                certificate=str(tls.certificate),
+                error=str(error),
+            )
+        else:
+            refused.set(0)
+            log.info("certificate renewed", certificate=str(tls.certificate))

@@ -1,0 +1,1 @@
+"""Payments' history outside the database: whole months of it, as files."""

@@ -1,0 +1,1 @@
+"""What each alert names, broken, and what a scrape of the platform then says."""

@@ -1,0 +1,1 @@
+"""Alerts and panels asked of scraped samples, as Prometheus would answer."""

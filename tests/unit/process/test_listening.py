@@ -1,0 +1,190 @@
+"""A listener with TLS of its own: who is let in, and what becomes of certificates that change."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from process.listening import ServerTls, listening
+from telemetry.metrics import Metrics
+from tests.support.certificates import Authority
+from tests.support.entrances import entrance_at
+from tests.support.waiting import eventually
+
+Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.certificates import Paper
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+@pytest.fixture
+def paper(authority: Authority) -> Paper:
+    return authority.issue("server", "localhost")
+
+
+@asynccontextmanager
+async def listener(tls: ServerTls, metrics: Metrics | None = None) -> AsyncIterator[int]:
+    """Its port; whatever it is asked, the answer is empty."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    entrance = entrance_at(tls=tls, metrics=metrics)
+    port = entrance.listener.getsockname()[1]
+    server = web.Server(answer)
+    async with listening(entrance, server):
+        yield port
+    await server.shutdown()
+
+
+def trusting(authority: Authority, shown: Paper | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority.authority)
+    if shown is not None:
+        context.load_cert_chain(shown.certificate, shown.key)
+    return context
+
+
+@asynccontextmanager
+async def connected(port: int, context: ssl.SSLContext) -> AsyncIterator[Connection]:
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def asked(connection: Connection) -> object:
+    """The serial number of its certificate; raises OSError if there is no answer."""
+    reader, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    return writer.get_extra_info("peercert")["serialNumber"]
+
+
+async def shown_at(port: int, context: ssl.SSLContext) -> object:
+    """What a new connection is shown."""
+    async with connected(port, context) as connection:
+        try:
+            return await asked(connection)
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionError("no answer") from error
+
+
+async def is_let_in(port: int, context: ssl.SSLContext) -> bool:
+    try:
+        return bool(await shown_at(port, context))
+    except OSError:
+        return False
+
+
+def put(new: Paper, old: Paper) -> None:
+    """As whoever renews a certificate does: a file takes the place of another."""
+    for part in ("certificate", "key"):
+        getattr(new, part).replace(getattr(old, part))
+
+
+async def test_new_connections_are_shown_a_new_certificate_and_none_is_lost(
+    authority: Authority, paper: Paper
+) -> None:
+    """Renewed three times under clients: who is connected stays, who comes gets the new one."""
+    context = trusting(authority)
+    async with (
+        listener(ServerTls(paper.certificate, paper.key)) as port,
+        connected(port, context) as staying,
+        asyncio.TaskGroup() as tasks,
+    ):
+        first = await asked(staying)
+        seen: list[object] = []
+
+        async def come_and_go() -> None:
+            while True:
+                seen.append(await shown_at(port, context))
+
+        def is_seen(count: int) -> bool:
+            return len(set(seen)) == count
+
+        coming = tasks.create_task(come_and_go())
+        for number in range(3):
+            put(authority.issue(f"new-{number}", "localhost"), paper)
+            await eventually(partial(is_seen, number + 2))
+        coming.cancel()
+        assert await asked(staying) == first
+
+
+async def test_a_new_certificate_that_is_no_good_leaves_the_one_before(
+    authority: Authority, paper: Paper
+) -> None:
+    """Half of a pair, or no certificate at all: a metric says so until it is mended."""
+    metrics, context = Metrics(CollectorRegistry()), trusting(authority)
+
+    def refused() -> bool:
+        return metrics.registry.get_sample_value("payments_certificate_refused") == 1
+
+    async with listener(ServerTls(paper.certificate, paper.key), metrics) as port:
+        first = await shown_at(port, context)
+        new = authority.issue("new", "localhost")
+        new.certificate.replace(paper.certificate)
+        await eventually(refused)
+        assert await shown_at(port, context) == first
+        new.key.replace(paper.key)
+        await eventually(lambda: not refused())
+        second = await shown_at(port, context)
+        assert second != first
+        paper.certificate.unlink()
+        await eventually(refused)
+        assert await shown_at(port, context) == second
+
+
+async def test_an_authority_of_clients_that_changes_counts_too(
+    authority: Authority, paper: Paper, tmp_path: Path
+) -> None:
+    others = Authority(tmp_path / "others")
+    known = tmp_path / "clients.pem"
+    known.write_bytes(authority.authority.read_bytes())
+    ours, theirs = (trusting(authority, each.issue("client")) for each in (authority, others))
+    async with listener(ServerTls(paper.certificate, paper.key, clients=known)) as port:
+        assert await is_let_in(port, ours)
+        assert not await is_let_in(port, theirs)
+        known.write_bytes(others.authority.read_bytes())
+        await eventually(lambda: is_let_in(port, theirs))
+        assert not await is_let_in(port, ours)
+
+
+async def test_who_is_asked_for_a_certificate_and_who_may_show_one(
+    authority: Authority, paper: Paper, tmp_path: Path
+) -> None:
+    """A stranger's is refused in either case."""
+    client = authority.issue("client")
+    stranger = Authority(tmp_path / "others").issue("stranger")
+    strict = ServerTls(paper.certificate, paper.key, clients=authority.authority)
+    for tls, nobody_comes_in in ((strict, False), (replace(strict, required=False), True)):
+        async with listener(tls) as port:
+            assert await is_let_in(port, trusting(authority, client))
+            assert not await is_let_in(port, trusting(authority, stranger))
+            assert await is_let_in(port, trusting(authority)) is nobody_comes_in
+
+
+async def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority, paper: Paper) -> None:
+    tls = ServerTls(paper.certificate, paper.key)
+    assert tls.context().minimum_version is ssl.TLSVersion.TLSv1_2
+    oldest = trusting(authority)
+    oldest.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with listener(tls) as port:
+        assert await is_let_in(port, oldest)
