@@ -18,6 +18,7 @@ from agents.durably import submit_durably
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, DeadLetterState, SourceMessage
 from store.write.group_commit import Submission
+from telemetry.tracing import Trace
 from topics.contracts.payloads import DeadLetterEventData
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class DeadLetters:
             error=f"{letter.error} (shortened: {letter.cut})" if letter.cut else letter.error,
             source=letter.original(),
         )
-        submission = Submission(command, traceparent=message.traceparent)
+        submission = Submission(command, trace=Trace.of(message.traceparent, message.tracestate))
         await submit_durably(self.committer, submission)
         self.metrics.stage.processed.labels(self.stage, "filed").inc()
         say = log.info if letter.reason is DeadLetterReason.WAITS_BEHIND else log.warning

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from payments.payment import Provider
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
+    from telemetry.tracing import Trace
 
 log = structlog.get_logger()
 
@@ -122,10 +123,10 @@ class Schedule:
         self,
         command: WakePayment | ExpireAuthorization | WakeRefund,
         what: str,
-        traceparent: str | None,
+        trace: Trace | None,
     ) -> Payment | Refund | None:
         """What it is now, if it was due."""
-        submission = Submission(command, traceparent)
+        submission = Submission(command, trace)
         try:
             outcome = await submit_durably(self.committer, submission, _PATIENCE_S)
         except Held:

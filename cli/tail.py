@@ -98,8 +98,8 @@ def cloud_event(message: Message) -> str:
         for name, value in sorted(message.headers.items())
         if name.startswith(_CLOUDEVENTS)
     }
-    if message.traceparent is not None:
-        attributes["traceparent"] = message.traceparent
+    traced = {"traceparent": message.traceparent, "tracestate": message.tracestate}
+    attributes |= {name: said for name, said in traced.items() if said is not None}
     return json.dumps({**attributes, "topic": message.topic, "data": _payload(message)})
 
 

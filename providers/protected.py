@@ -48,7 +48,7 @@ from providers.gateway import (
 )
 from providers.health import INQUIRE, Clocks, Health
 from telemetry.metrics import Metrics
-from telemetry.tracing import current_traceparent, remote_parent
+from telemetry.tracing import Trace, current_traceparent, remote_parent
 
 log = structlog.get_logger()
 
@@ -188,7 +188,7 @@ class Protected:
             attributes["refund.id"] = str(request.refund_id)
         return self._tracer.start_as_current_span(
             f"{self.name} {operation}",
-            context=remote_parent(request.traceparent) if request.traceparent else None,
+            context=remote_parent(Trace(request.traceparent)) if request.traceparent else None,
             kind=SpanKind.CLIENT,
             attributes=attributes,
         )

@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import getrandbits
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
@@ -21,17 +21,38 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, TraceState
 
 _W3C: Final = TraceContextTextMapPropagator()
+# What W3C has everybody carry on at least; more would lie in each message.
+_STATE_LENGTH_MAX: Final = 512
 _TRACES_PATH: Final = "/v1/traces"  # OTLP/HTTP, opentelemetry.io/docs/specs/otlp
 # A collector that is away must not hold up a process that has 30 s to drain.
 _EXPORT_TIMEOUT_SECONDS: Final = 3.0
 _SHUTDOWN_SECONDS: Final = 3.0
+
+
+class Trace(NamedTuple):
+    """Where in which trace something was said, as W3C Trace Context writes it down.
+
+    `state` is what tracing systems keep of their own (`tracestate`), None without any.
+    """
+
+    parent: str
+    state: str | None = None
+
+    @classmethod
+    def of(cls, parent: str | None, state: str | None = None) -> Trace | None:
+        """None without a parent: a state alone says nothing."""
+        return cls(parent, state) if parent else None
+
+    @classmethod
+    def carried_by(cls, headers: Mapping[str, str]) -> Trace | None:
+        return cls.of(headers.get("traceparent"), headers.get("tracestate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +164,39 @@ def _random_id(bits: int) -> int:
     return getrandbits(bits) or 1
 
 
-def current_traceparent() -> str | None:
-    """The current span as a W3C `traceparent`, to be stored or sent; None outside a span."""
+def current_trace() -> Trace | None:
+    """Where the current span is, to be stored or sent; None outside a span."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return None
-    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return Trace(parent, _written(span.trace_state) if span.trace_state else None)
 
 
-def remote_parent(traceparent: str | None) -> Context:
-    """The context to start a span in, so that it continues the trace `traceparent` names.
+def current_traceparent() -> str | None:
+    """The current span as a W3C `traceparent` alone, for those outside."""
+    current = current_trace()
+    return current.parent if current else None
 
-    None, and whatever is not a `traceparent`, give a context in which a new trace begins.
+
+def _written(state: TraceState) -> str | None:
+    """As much of it as is carried on: entries are dropped whole, and from the end, as W3C asks."""
+    entries = [f"{key}={value}" for key, value in state.items()]
+    while entries and len(",".join(entries)) > _STATE_LENGTH_MAX:
+        entries.pop()
+    return ",".join(entries) or None
+
+
+def remote_parent(said: Trace | None) -> Context:
+    """The context to start a span in, so that it continues the trace in which something was said.
+
+    None, and whatever is no `traceparent`, give a context in which a new trace begins.
     """
-    carrier = {"traceparent": traceparent} if traceparent else {}
+    carrier = {}
+    if said is not None:
+        carrier["traceparent"] = said.parent
+        if said.state is not None:
+            carrier["tracestate"] = said.state
     return _W3C.extract(carrier, context=Context())
 
 

@@ -61,6 +61,10 @@ _OPTIONAL: Final[Mapping[str, Mapping[str, Json]]] = {
         "type": "string",
         "description": "The trace it was said in (W3C Trace Context).",
     },
+    "tracestate": {
+        "type": "string",
+        "description": "What tracing systems keep of that trace (W3C Trace Context).",
+    },
     "lsn": {
         "type": "string",
         "pattern": "^[0-9A-F]+/[0-9A-F]+$",

@@ -30,6 +30,7 @@ from payments.dead_letter import DeadLetterReason
 from payments.decision import Refused
 from payments.ids import dead_letter_id
 from store.write.group_commit import Submission
+from telemetry.tracing import Trace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -309,7 +310,7 @@ class Stage:
             source=source,
             payment_id=_payment_of(source),
         )
-        submission = Submission(command, traceparent=source.headers.get("traceparent"))
+        submission = Submission(command, trace=Trace.carried_by(source.headers))
         if isinstance(await submit_durably(self._committer, submission), Refused):
             return False
         say = log.info if reason is DeadLetterReason.WAITS_BEHIND else log.error

@@ -178,7 +178,7 @@ class Dispatcher:
         headers = signed(claimed.event_id, now, body, secrets)
         with self.tracer.start_as_current_span(
             f"{claimed.type} deliver",
-            context=remote_parent(claimed.traceparent),
+            context=remote_parent(claimed.trace),
             attributes={"webhook.event.id": str(claimed.event_id), "attempt": claimed.number},
         ) as span:
             answered = await self.sender.post(claimed.endpoint.url, headers, body)

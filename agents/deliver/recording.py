@@ -17,6 +17,7 @@ from agents.consumer.delivery import PoisonError
 from payments.dead_letter import DeadLetterReason
 from store.faults import Fault, fault_of
 from store.write.webhook_deliveries import WebhookEvent, record_webhook_events
+from telemetry.tracing import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,5 +121,5 @@ def _event(message: Message) -> WebhookEvent:
         sequence=message.sequence,
         data=message.value,
         occurred_at=message.occurred_at,
-        traceparent=message.traceparent,
+        trace=Trace.of(message.traceparent, message.tracestate),
     )

@@ -23,7 +23,7 @@ from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unkno
 from payments.record import Struct
 from providers.health import circuit_of
 from store.write.group_commit import Submission
-from telemetry.tracing import current_traceparent, remote_parent
+from telemetry.tracing import Trace, current_trace, remote_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,7 @@ class ProviderCalls:
     async def _made(self, claimed: Claimed, source: SourceMessage) -> None:
         started = perf_counter()
         payment_id, stage = claimed.payment.id, self._stage
-        parent = remote_parent(source.headers.get("traceparent"))
+        parent = remote_parent(Trace.carried_by(source.headers))
         with (
             structlog.contextvars.bound_contextvars(payment_id=str(payment_id)),
             self._tools.tracer.start_as_current_span(f"{stage} attempt", context=parent) as span,
@@ -178,7 +178,7 @@ class ProviderCalls:
         for each in (answer.outcome, unrecordable):
             command = settling(claimed, each, source, is_of_inquiry=answer.is_of_inquiry)
             tenant = claimed.payment.tenant_id
-            submission = Submission(command, traceparent=current_traceparent(), tenant=tenant)
+            submission = Submission(command, trace=current_trace(), tenant=tenant)
             try:
                 await submit_durably(self._tools.committer, submission)
             except Exception:

@@ -20,6 +20,7 @@ from providers.health import circuit_of
 from store.pool import AWAY
 from store.read.subjects import known_subjects
 from store.write.group_commit import Submission
+from telemetry.tracing import Trace
 from topics.contracts.payloads import WorkData
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class ClaimHandler:
     async def handle(self, message: Message, source: SourceMessage) -> None:
         """Claim, then start the call; a claim refused means that somebody else did or has."""
         submission = Submission(
-            self._claim(message), traceparent=message.traceparent, tenant=message.tenant_id
+            self._claim(message),
+            trace=Trace.of(message.traceparent, message.tracestate),
+            tenant=message.tenant_id,
         )
         outcome = await self._visible(submission)
         match outcome:

@@ -36,7 +36,7 @@ from store.write.group_commit import (
     Submission,
     is_kept,
 )
-from telemetry.tracing import current_traceparent
+from telemetry.tracing import current_trace
 
 if TYPE_CHECKING:
     from payments.commands import Command
@@ -113,9 +113,7 @@ def _submission(
         token = call.deps.feed.token(call.tenant_id, position)
         return at_position(answered, token)
 
-    return Submission(
-        command, current_traceparent(), asked, rendered, placed, signature=call.signature
-    )
+    return Submission(command, current_trace(), asked, rendered, placed, signature=call.signature)
 
 
 def at_position(answered: Answer, token: str | None) -> Answer:

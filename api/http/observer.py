@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
 from api.http import problems
 from api.http.problems import Asked, Problem
 from api.http.streaming import StreamBody, Streamed
-from telemetry.tracing import current_traceparent, remote_parent
+from telemetry.tracing import Trace, current_traceparent, remote_parent
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -162,7 +162,7 @@ class Observer:
     def _span(self, request: web.Request, template: str) -> Span:
         return self._tracer.start_span(
             f"{request.method} {template}",
-            context=remote_parent(request.headers.get("traceparent")),
+            context=remote_parent(_trace_of(request)),
             kind=SpanKind.SERVER,
             attributes={"http.request.method": request.method, "http.route": template},
         )
@@ -199,3 +199,9 @@ def _from_http(error: web.HTTPException) -> Problem:
             return Problem(problems.BODY_TOO_LARGE, f"it has more than {BODY_BYTES_MAX} bytes")
         case _:
             return Problem(problems.MALFORMED_HTTP, error.reason or "the request is not acceptable")
+
+
+def _trace_of(request: web.Request) -> Trace | None:
+    """The trace a request names; its state may come in several lines, which belong together."""
+    state = ",".join(request.headers.getall("tracestate", ()))
+    return Trace.of(request.headers.get("traceparent"), state or None)

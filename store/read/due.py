@@ -8,6 +8,7 @@ from uuid import UUID
 from payments.commands import ExpireAuthorization, WakePayment, WakeRefund
 from payments.payment import Provider
 from store.queries import bound
+from telemetry.tracing import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,9 +65,10 @@ async def untaken_refunds(
     return [(provider, WakeRefund(refund_id)) for provider, refund_id in rows]
 
 
-async def traces_of(pool: Pool, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Of payments and refunds that were accepted in a trace, its `traceparent`."""
-    return {row["id"]: row["traceparent"] for row in await pool.fetch(*bound("traces_of", ids=ids))}
+async def traces_of(pool: Pool, ids: Sequence[UUID]) -> dict[UUID, Trace]:
+    """Of payments and refunds that were accepted in a trace, where in it."""
+    rows = await pool.fetch(*bound("traces_of", ids=ids))
+    return {row["id"]: Trace(row["traceparent"], row["tracestate"]) for row in rows}
 
 
 async def sent_payments(pool: Pool, now: datetime, sent: Sequence[SentAgain]) -> list[SentAgain]:

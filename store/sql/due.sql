@@ -88,7 +88,8 @@ WHERE refunds.due_at > :now;
 -- the outbox has that: an event's row there has its time and its id.
 SELECT
     asked.id,
-    outbox.traceparent
+    outbox.traceparent,
+    outbox.tracestate
 FROM unnest(:ids::uuid[]) AS asked (id)
 LEFT JOIN refunds ON asked.id = refunds.id
 CROSS JOIN LATERAL ( -- noqa: ST05

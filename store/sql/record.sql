@@ -307,13 +307,14 @@ SELECT
 WITH said AS (
     INSERT INTO outbox (
         id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
-        traceparent, occurred_at, recorded_at
+        traceparent, tracestate, occurred_at, recorded_at
     )
     SELECT
         unnest(:id::uuid[]), unnest(:aggregatetype::text[]), unnest(:aggregateid::text[]),
         unnest(:type::text[]), unnest(:payload::json[]), unnest(:tenant_id::text[]),
         unnest(:sequence::integer[]), unnest(:causationid::uuid[]), unnest(:traceparent::text[]),
-        unnest(:occurred_at::timestamptz[]), unnest(:recorded_at::timestamptz[])
+        unnest(:tracestate::text[]), unnest(:occurred_at::timestamptz[]),
+        unnest(:recorded_at::timestamptz[])
     RETURNING position
 )
 

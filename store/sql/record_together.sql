@@ -96,15 +96,15 @@ new_events AS (
 new_messages AS (
     INSERT INTO outbox (
         id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
-        traceparent, occurred_at, recorded_at
+        traceparent, tracestate, occurred_at, recorded_at
     )
     SELECT
         unnest(:message_id::uuid[]), unnest(:message_aggregatetype::text[]),
         unnest(:message_aggregateid::text[]), unnest(:message_type::text[]),
         unnest(:message_payload::json[]), unnest(:message_tenant_id::text[]),
         unnest(:message_sequence::integer[]), unnest(:message_causationid::uuid[]),
-        unnest(:message_traceparent::text[]), unnest(:message_occurred_at::timestamptz[]),
-        unnest(:message_recorded_at::timestamptz[])
+        unnest(:message_traceparent::text[]), unnest(:message_tracestate::text[]),
+        unnest(:message_occurred_at::timestamptz[]), unnest(:message_recorded_at::timestamptz[])
     RETURNING position
 )
 
@@ -355,15 +355,15 @@ new_events AS (
 new_messages AS (
     INSERT INTO outbox (
         id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, causationid,
-        traceparent, occurred_at, recorded_at
+        traceparent, tracestate, occurred_at, recorded_at
     )
     SELECT
         unnest(:message_id::uuid[]), unnest(:message_aggregatetype::text[]),
         unnest(:message_aggregateid::text[]), unnest(:message_type::text[]),
         unnest(:message_payload::json[]), unnest(:message_tenant_id::text[]),
         unnest(:message_sequence::integer[]), unnest(:message_causationid::uuid[]),
-        unnest(:message_traceparent::text[]), unnest(:message_occurred_at::timestamptz[]),
-        unnest(:message_recorded_at::timestamptz[])
+        unnest(:message_traceparent::text[]), unnest(:message_tracestate::text[]),
+        unnest(:message_occurred_at::timestamptz[]), unnest(:message_recorded_at::timestamptz[])
     RETURNING position
 )
 

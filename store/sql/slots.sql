@@ -171,7 +171,7 @@ SELECT
     outbox.id::text, outbox.aggregatetype, outbox.aggregateid, outbox.type,
     outbox.payload::text, outbox.tenant_id, outbox.sequence::text, outbox.causationid::text,
     outbox.traceparent, outbox.occurred_at::text, outbox.recorded_at::text,
-    outbox.position::text
+    outbox.position::text, outbox.tracestate
 FROM outbox
 WHERE
     outbox.position > $2::text::bigint
@@ -186,7 +186,7 @@ SELECT
     outbox.id::text, outbox.aggregatetype, outbox.aggregateid, outbox.type,
     outbox.payload::text, outbox.tenant_id, outbox.sequence::text, outbox.causationid::text,
     outbox.traceparent, outbox.occurred_at::text, outbox.recorded_at::text,
-    outbox.position::text
+    outbox.position::text, outbox.tracestate
 FROM outbox
 WHERE
     outbox.position IS NULL
@@ -274,7 +274,7 @@ SELECT
     outbox.id::text, outbox.aggregatetype, outbox.aggregateid, outbox.type,
     outbox.payload::text, outbox.tenant_id, outbox.sequence::text, outbox.causationid::text,
     outbox.traceparent, outbox.occurred_at::text, outbox.recorded_at::text,
-    outbox.position::text
+    outbox.position::text, outbox.tracestate
 FROM outbox
 WHERE
     outbox.position > $1::text::bigint

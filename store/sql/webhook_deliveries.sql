@@ -8,9 +8,10 @@ WITH said AS (
     SELECT * FROM unnest(
         :ids::uuid[], :tenant_ids::text[], :types::text[], :payment_ids::uuid[],
         :sequences::integer[], :datas::text[], :occurred_ats::timestamptz[],
-        :traceparents::text[], :recorded_ats::timestamptz[]
+        :traceparents::text[], :tracestates::text[], :recorded_ats::timestamptz[]
     ) AS said (
-        id, tenant_id, type, payment_id, sequence, data, occurred_at, traceparent, recorded_at
+        id, tenant_id, type, payment_id, sequence, data, occurred_at, traceparent, tracestate,
+        recorded_at
     )
 ),
 
@@ -27,10 +28,12 @@ wanted AS (
 
 kept AS (
     INSERT INTO webhook_events (
-        id, tenant_id, type, payment_id, sequence, data, occurred_at, traceparent, recorded_at
+        id, tenant_id, type, payment_id, sequence, data, occurred_at, traceparent, tracestate,
+        recorded_at
     )
     SELECT DISTINCT ON (id)
-        id, tenant_id, type, payment_id, sequence, data::json, occurred_at, traceparent, recorded_at
+        id, tenant_id, type, payment_id, sequence, data::json, occurred_at, traceparent, tracestate,
+        recorded_at
     FROM wanted
     ON CONFLICT (id) DO NOTHING
 )
@@ -142,7 +145,8 @@ tried AS (
 
 SELECT
     claimed.id AS delivery_id, claimed.attempt_count, claimed.retry_count, claimed.endpoint_id,
-    event.id AS event_id, event.type, event.occurred_at, event.data, event.traceparent
+    event.id AS event_id, event.type, event.occurred_at, event.data, event.traceparent,
+    event.tracestate
 FROM claimed
 INNER JOIN webhook_events AS event ON claimed.event_id = event.id;
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from payments.decision import Context, Decision, Result
     from store.read.audit_log import Signature
     from store.write.known_systems import KnownSystems
+    from telemetry.tracing import Trace
 
 log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ class Submission:
     """
 
     command: Command
-    traceparent: str | None = None
+    trace: Trace | None = None
     idempotency: Idempotency | None = None
     render: Callable[[Result | Refused], Answer] | None = None
     placed: Callable[[Answer, int], Answer] | None = None
@@ -229,7 +230,7 @@ class _Batch:
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)
         self._working.apply(outcome)
-        self.recorded.append(Recorded(outcome, submission.traceparent))
+        self.recorded.append(Recorded(outcome, submission.trace))
         return Reply(outcome.result, answer)
 
     def placed(

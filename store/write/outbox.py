@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from payments.events import AccountEventType, WorkType
 from topics.contracts import channels
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from payments.dead_letter import DeadLetter
     from payments.decision import Decision
     from payments.events import AccountEvent, Event, Republication, Work
+    from telemetry.tracing import Trace
+
+# A trace, or none of both.
+_SaidIn = tuple[str | None, str | None]
+_UNTRACED: Final[_SaidIn] = (None, None)
 
 
 class OutboxValues(NamedTuple):
@@ -36,6 +41,7 @@ class OutboxValues(NamedTuple):
     sequence: int | None
     causationid: UUID | None
     traceparent: str | None
+    tracestate: str | None
     occurred_at: datetime
     recorded_at: datetime
 
@@ -53,23 +59,24 @@ def superseded(decisions: Sequence[Decision]) -> set[UUID]:
 
 
 def messages(
-    decision: Decision, told: Iterable[str], traceparent: str | None
+    decision: Decision, told: Iterable[str], trace: Trace | None
 ) -> Iterable[OutboxValues]:
     """A decision's rows: its events (with what they say), then accounts, work, dead letters."""
+    said_in = trace or _UNTRACED
     for event, payload in zip(decision.events, told, strict=True):
         if event.is_public:
-            yield _event(event, payload, traceparent)
+            yield _event(event, payload, said_in)
     for account_event in decision.account_events:
-        yield _account_event(account_event, traceparent)
+        yield _account_event(account_event, said_in)
     for work in decision.work:
-        yield _work(work, traceparent)
+        yield _work(work, said_in)
     for letter in decision.dead_letters:
-        yield _dead_letter(letter, traceparent)
+        yield _dead_letter(letter, said_in)
     for message in decision.republished:
-        yield _republished(message, traceparent)
+        yield _republished(message, said_in)
 
 
-def _event(event: Event, payload: str, traceparent: str | None) -> OutboxValues:
+def _event(event: Event, payload: str, said_in: _SaidIn) -> OutboxValues:
     payment = event.payment
     return OutboxValues(
         id=event.id,
@@ -80,13 +87,14 @@ def _event(event: Event, payload: str, traceparent: str | None) -> OutboxValues:
         tenant_id=payment.tenant_id,
         sequence=payment.sequence,
         causationid=None,
-        traceparent=traceparent,
+        traceparent=said_in[0],
+        tracestate=said_in[1],
         occurred_at=event.occurred_at,
         recorded_at=event.occurred_at,
     )
 
 
-def _account_event(event: AccountEvent, traceparent: str | None) -> OutboxValues:
+def _account_event(event: AccountEvent, said_in: _SaidIn) -> OutboxValues:
     data = AccountEventData(account=AccountData.of(event.account))
     return OutboxValues(
         id=event.id,
@@ -97,13 +105,14 @@ def _account_event(event: AccountEvent, traceparent: str | None) -> OutboxValues
         tenant_id=event.account.tenant_id,
         sequence=None,
         causationid=None,
-        traceparent=traceparent,
+        traceparent=said_in[0],
+        tracestate=said_in[1],
         occurred_at=event.occurred_at,
         recorded_at=event.occurred_at,
     )
 
 
-def _work(work: Work, traceparent: str | None) -> OutboxValues:
+def _work(work: Work, said_in: _SaidIn) -> OutboxValues:
     return OutboxValues(
         id=work.id,
         aggregatetype=channels.CHARGES if work.type is WorkType.CHARGE else channels.REFUNDS,
@@ -113,13 +122,14 @@ def _work(work: Work, traceparent: str | None) -> OutboxValues:
         tenant_id=work.tenant_id,
         sequence=None,
         causationid=work.causation_id,
-        traceparent=traceparent,
+        traceparent=said_in[0],
+        tracestate=said_in[1],
         occurred_at=work.occurred_at,
         recorded_at=work.occurred_at,
     )
 
 
-def _dead_letter(letter: DeadLetter, traceparent: str | None) -> OutboxValues:
+def _dead_letter(letter: DeadLetter, said_in: _SaidIn) -> OutboxValues:
     data = DeadLetterEventData(dead_letter=DeadLetterData.bounded(letter))
     key = letter.source.key
     return OutboxValues(
@@ -133,13 +143,14 @@ def _dead_letter(letter: DeadLetter, traceparent: str | None) -> OutboxValues:
         tenant_id=letter.tenant_id,
         sequence=None,
         causationid=None,
-        traceparent=traceparent,
+        traceparent=said_in[0],
+        tracestate=said_in[1],
         occurred_at=letter.resolved_at or letter.last_failed_at,
         recorded_at=letter.resolved_at or letter.last_failed_at,
     )
 
 
-def _republished(message: Republication, traceparent: str | None) -> OutboxValues:
+def _republished(message: Republication, said_in: _SaidIn) -> OutboxValues:
     source = message.letter.source
     return OutboxValues(
         id=message.id,
@@ -150,7 +161,8 @@ def _republished(message: Republication, traceparent: str | None) -> OutboxValue
         tenant_id=message.letter.tenant_id,
         sequence=None,
         causationid=None,
-        traceparent=traceparent,
+        traceparent=said_in[0],
+        tracestate=said_in[1],
         occurred_at=message.occurred_at,
         recorded_at=message.occurred_at,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from payments.decision import Decision
     from payments.events import Event
     from store.write.outbox import OutboxValues
+    from telemetry.tracing import Trace
 
 
 class _Versioned(Protocol):
@@ -46,7 +47,7 @@ class Recorded(Struct, frozen=True):
     """A decision, and the trace it was made in."""
 
     decision: Decision
-    traceparent: str | None
+    trace: Trace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _say(parts: _Parts, batch: Sequence[Recorded]) -> None:
         words = [told(event) for event in each.decision.events]
         events.extend(each.decision.events)
         payloads.extend(word.kept for word in words)
-        said = messages(each.decision, (word.message for word in words), each.traceparent)
+        said = messages(each.decision, (word.message for word in words), each.trace)
         outbox.extend(row for row in said if row.id not in stale)
     parts.insert("insert_payment_events", events, data=payloads)
     parts.insert(_SAYS, outbox)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from store.queries import bound, query
 from store.rows import webhook_endpoint_from
+from telemetry.tracing import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,7 +41,7 @@ class WebhookEvent:
     sequence: int | None
     data: bytes
     occurred_at: datetime
-    traceparent: str | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class ClaimedDelivery:
     type: str
     occurred_at: datetime
     data: bytes
-    traceparent: str | None
+    trace: Trace | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,8 @@ async def record_webhook_events(pool: Pool, events: Sequence[WebhookEvent], now:
         sequences=[each.sequence for each in events],
         datas=[each.data.decode() for each in events],
         occurred_ats=[each.occurred_at for each in events],
-        traceparents=[each.traceparent for each in events],
+        traceparents=[each.trace and each.trace.parent for each in events],
+        tracestates=[each.trace and each.trace.state for each in events],
         # They are listed in this order.
         recorded_ats=[now + place * _MOMENT for place in range(len(events))],
     )
@@ -136,7 +138,7 @@ async def claim_webhook_deliveries(
             row["type"],
             row["occurred_at"],
             row["data"].encode(),
-            row["traceparent"],
+            Trace.of(row["traceparent"], row["tracestate"]),
         )
         for row in rows
     ]

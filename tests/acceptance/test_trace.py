@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _PARENT = "00f067aa0ba902b7"
+# What the client's own tracing system keeps beside it.
+_STATE = "congo=t61rcWkgMzE"
 # What a payment goes through that needed a second try, and who says so.
 _WHOLE = {
     ("payments-api", "POST /api/v1/payments"),
@@ -75,7 +77,7 @@ async def test_a_trace_tells_a_payments_whole_story(
             "payment_type": "external_payment", "source_account_id": account, "amount": "50.00",
             "currency": "USD", "provider": "stripe",
         }  # fmt: skip
-        headers = {"traceparent": f"00-{TRACE}-{_PARENT}-01"}
+        headers = {"traceparent": f"00-{TRACE}-{_PARENT}-01", "tracestate": _STATE}
         accepted = await client.post("/api/v1/payments", body, **headers)
         assert (await client.ended(accepted.body["id"], within=60))["status"] == "completed"
 
@@ -89,6 +91,9 @@ async def test_a_trace_tells_a_payments_whole_story(
     spans = _ours(collector)
     known = {each.span_id for _, each in spans} | {bytes.fromhex(_PARENT)}
     assert [each.name for _, each in spans if each.parent_span_id not in known] == []
+    # Providers are outside, and are told of the trace alone.
+    inside = [(of, each) for of, each in spans if of != "payments-simulator"]
+    assert {each.name for _, each in inside if each.trace_state != _STATE} == set()
 
 
 def _is_whole(spans: list[tuple[str, Span]]) -> bool:

@@ -51,6 +51,7 @@ class Message:
     causation_id: UUID | None
     tenant_id: str
     traceparent: str | None
+    tracestate: str | None
     occurred_at: datetime
     value: bytes
     headers: Mapping[str, bytes]
@@ -61,7 +62,7 @@ class OutboxRow(NamedTuple):
 
     Bytes, and a tuple, because the relay passes tens of thousands of them a second from one
     protocol to another without looking inside. The fields are columns of the table; rows of a
-    release before there were positions have none.
+    release before one of the last two have none.
     """
 
     id: bytes
@@ -76,6 +77,7 @@ class OutboxRow(NamedTuple):
     occurred_at: bytes
     recorded_at: bytes
     position: bytes | None = None
+    tracestate: bytes | None = None
 
 
 def headers_of(row: OutboxRow, lsn: bytes | None) -> list[tuple[str, bytes]]:
@@ -101,6 +103,8 @@ def headers_of(row: OutboxRow, lsn: bytes | None) -> list[tuple[str, bytes]]:
         headers.append(("ce_causationid", row.causationid))
     if row.traceparent is not None:
         headers.append(("traceparent", row.traceparent))
+    if row.tracestate is not None:
+        headers.append(("tracestate", row.tracestate))
     if lsn is not None:
         headers.append(("lsn", lsn))
     return headers
@@ -160,6 +164,7 @@ def _parse(
         causation_id=fields.uuid("ce_causationid") if "ce_causationid" in headers else None,
         tenant_id=fields.text("ce_tenantid"),
         traceparent=fields.text("traceparent") if "traceparent" in headers else None,
+        tracestate=fields.text("tracestate") if "tracestate" in headers else None,
         occurred_at=fields.time("ce_time"),
         value=value,
         headers=headers,

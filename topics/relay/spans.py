@@ -10,8 +10,8 @@ from typing import Final
 
 from opentelemetry.trace import SpanKind, Tracer
 
-from telemetry.tracing import remote_parent
-from topics.contracts.envelope import unix_ms
+from telemetry.tracing import Trace, remote_parent
+from topics.contracts.envelope import OutboxRow, unix_ms
 from topics.relay.sinks.sink import OutgoingMessage
 
 _NS_PER_MS: Final = 1_000_000
@@ -34,7 +34,7 @@ class Spans:
             topic = row.aggregatetype.decode()
             span = self.tracer.start_span(
                 f"{topic} publish",
-                context=remote_parent(row.traceparent.decode()),
+                context=remote_parent(_trace_of(row)),
                 kind=SpanKind.PRODUCER,
                 attributes={
                     "messaging.system": self.sink,
@@ -44,3 +44,8 @@ class Spans:
                 start_time=unix_ms(row.recorded_at) * _NS_PER_MS,
             )
             span.end(int(now_s * _NS_PER_S))
+
+
+def _trace_of(row: OutboxRow) -> Trace | None:
+    state = row.tracestate.decode() if row.tracestate else None
+    return Trace.of(row.traceparent.decode() if row.traceparent else None, state)

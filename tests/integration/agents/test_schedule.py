@@ -33,6 +33,7 @@ from providers.registry import NAMES
 from store.pool import connect, long_reading
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
+from telemetry.tracing import Trace
 from tests.support.agents.shop import PRICE
 from tests.support.factories import SOURCE, TENANT
 from tests.support.waiting import eventually, in_time
@@ -99,20 +100,28 @@ async def test_what_is_woken_goes_on_in_its_trace(idle_shop: Shop, schedule: Sch
     """The trace of the request is that of the retry, too, hours later and by another process."""
     customer = await idle_shop.customer()
     woken, again = [await idle_shop.bought(customer) for _ in range(2)]
-    traces = {woken.id: f"00-{1:032x}-{2:016x}-01", again.id: f"00-{3:032x}-{4:016x}-01"}
+    traces = {
+        woken.id: Trace(f"00-{1:032x}-{2:016x}-01", "congo=1"),
+        again.id: Trace(f"00-{3:032x}-{4:016x}-01"),
+    }
     for payment_id, trace in traces.items():
         await idle_shop.pool.execute(
-            "UPDATE outbox SET traceparent = $2 WHERE aggregateid = $1", str(payment_id), trace
+            "UPDATE outbox SET traceparent = $2, tracestate = $3 WHERE aggregateid = $1",
+            str(payment_id),
+            *trace,
         )
     await all_fall_due(idle_shop)
     await schedule.wake_due()
     await all_fall_due(idle_shop)
     await schedule.sent_again(WakePayment(again.id))
     rows = await idle_shop.pool.fetch(
-        "SELECT aggregateid, traceparent FROM outbox WHERE type = 'charge.requested'"
+        "SELECT aggregateid, traceparent, tracestate FROM outbox WHERE type = 'charge.requested'"
     )
     assert len(rows) == 2 + 2 + 1
-    assert {(UUID(row["aggregateid"]), row["traceparent"]) for row in rows} == {*traces.items()}
+    said = {
+        (UUID(row["aggregateid"]), Trace(row["traceparent"], row["tracestate"])) for row in rows
+    }
+    assert said == {*traces.items()}
 
 
 async def test_a_payment_that_somebody_has_locked_keeps_nobody_else_asleep(

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from topics.contracts.envelope import Message
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACESTATE = "congo=t61rcWkgMzE"
 
 # Until a server that went away is back, or another in its place.
 _AGAIN_S = 0.05
 _INSERT = """
-INSERT INTO outbox
+INSERT INTO outbox (
+    id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, traceparent, tracestate,
+    occurred_at, recorded_at
+)
 SELECT
-    id, topic, key, 'payment.created', payload::json, 'default', sequence, NULL, $6,
-    clock_timestamp() + $7, clock_timestamp() + $7
+    id, topic, key, 'payment.created', payload::json, 'default', sequence, $6, $7,
+    clock_timestamp() + $8, clock_timestamp() + $8
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[])
     AS row (id, topic, key, sequence, payload)
 """
@@ -63,6 +67,7 @@ class Outbox:
             sequences,
             [payload(id_) for id_ in ids],
             TRACEPARENT,
+            TRACESTATE,
             self._ahead,
         )
         return ids

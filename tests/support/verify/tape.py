@@ -33,7 +33,7 @@ async def outbox_rows(pool: asyncpg.Pool[asyncpg.Record]) -> list[OutboxRow]:
     rows = await pool.fetch(
         "SELECT id::text, aggregatetype, aggregateid, type, payload::text, tenant_id, "
         "sequence::text, causationid::text, traceparent, occurred_at::text, recorded_at::text, "
-        "position::text "
+        "position::text, tracestate "
         "FROM outbox ORDER BY id"
     )
     return [OutboxRow._make(each and each.encode() for each in row) for row in rows]

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry import tracing
-from telemetry.tracing import Tracing, current_traceparent, remote_parent
+from telemetry.tracing import Trace, Tracing, current_trace, current_traceparent, remote_parent
 from tests.support.collector import Collector, collecting
 
 # What the SDK exports in one request.
@@ -48,22 +48,61 @@ def test_the_current_span_is_named_in_w3c_form(traced: Tracing) -> None:
 
 def test_a_remote_parent_is_continued(traced: Tracing) -> None:
     """Same trace, a new span."""
-    with traced.tracer.start_as_current_span("stage", context=remote_parent(PARENT)):
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(Trace(PARENT))):
         made = current_traceparent()
     assert made is not None
     assert made.split("-")[1] == PARENT.split("-")[1]
     assert made.split("-")[2] != PARENT.split("-")[2]
 
 
-@pytest.mark.parametrize("given", [None, "", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
-def test_what_is_no_traceparent_begins_a_new_trace(traced: Tracing, given: str | None) -> None:
+@pytest.mark.parametrize("given", ["", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
+def test_what_is_no_traceparent_begins_a_new_trace(traced: Tracing, given: str) -> None:
     """Even inside another span: the work belongs to whoever caused it, or to nobody."""
     with traced.tracer.start_as_current_span("poll") as outer:
-        context = remote_parent(given)
+        context = remote_parent(Trace(given))
         with traced.tracer.start_as_current_span("stage", context=context) as span:
             pass
     assert span.get_span_context().is_valid
     assert span.get_span_context().trace_id != outer.get_span_context().trace_id
+
+
+def test_what_was_said_in_no_trace_begins_one(traced: Tracing) -> None:
+    assert Trace.of(None, "vendor=1") is None
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(None)) as span:
+        assert span.get_span_context().is_valid
+
+
+def test_a_tracing_systems_state_goes_on(traced: Tracing) -> None:
+    """As it came, in its order, below spans of ours."""
+    said = Trace(PARENT, "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7")
+    with (
+        traced.tracer.start_as_current_span("stage", context=remote_parent(said)),
+        traced.tracer.start_as_current_span("call"),
+    ):
+        below = current_trace()
+    assert below is not None
+    assert below.parent.split("-")[1] == PARENT.split("-")[1]
+    assert below.state == said.state
+
+
+def test_a_state_that_is_none_costs_its_trace_nothing(traced: Tracing) -> None:
+    """What cannot be read is left out (W3C Trace Context, 3.3.1.1), and the trace goes on."""
+    said = Trace(PARENT, "no equals sign")
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(said)):
+        made = current_trace()
+    assert made is not None
+    assert made.parent.split("-")[1] == PARENT.split("-")[1]
+    assert made.state is None
+
+
+def test_a_long_state_loses_whole_entries_at_its_end(traced: Tracing) -> None:
+    """What is carried on is bounded, for it lies in each message: 512 characters, as W3C asks."""
+    entries = [f"vendor{number}={'x' * 91}" for number in range(10, 20)]
+    said = Trace(PARENT, ",".join(entries))
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(said)):
+        made = current_trace()
+    assert made is not None
+    assert made.state == ",".join(entries[:5])
 
 
 def test_an_unsampled_trace_still_has_ids() -> None:
@@ -83,7 +122,7 @@ def test_no_global_provider_is_set(traced: Tracing) -> None:
 
 def test_a_trace_keeps_the_decision_it_came_with(traced: Tracing) -> None:
     """Whoever began it and samples it is told so by whoever continues it."""
-    with traced.tracer.start_as_current_span("stage", context=remote_parent(PARENT)):
+    with traced.tracer.start_as_current_span("stage", context=remote_parent(Trace(PARENT))):
         made = current_traceparent()
         with traced.tracer.start_as_current_span("call"):
             below = current_traceparent()

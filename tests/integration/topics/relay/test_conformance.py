@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tests.support.topics.outbox import TRACEPARENT, Outbox, assert_mirrors
+from tests.support.topics.outbox import TRACEPARENT, TRACESTATE, Outbox, assert_mirrors
 from tests.support.waiting import eventually
 from topics.contracts.channels import ACCOUNTS, DEAD_LETTERS, EVENTS
 
@@ -55,6 +55,7 @@ async def test_a_message_is_its_outbox_row(relays: Relays, outbox: Outbox) -> No
     (message,) = await relays.destination.messages()
     assert (message.id, message.key, message.sequence) == (event_id, str(payment_id), 1)
     assert message.traceparent == TRACEPARENT
+    assert message.tracestate == TRACESTATE
     assert message.headers["id"] == message.headers["ce_id"] == str(event_id).encode()
     assert message.headers["ce_specversion"] == b"1.0"
     assert message.headers["ce_source"] == b"/payments"

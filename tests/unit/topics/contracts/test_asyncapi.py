@@ -32,6 +32,7 @@ ROW: Final = OutboxRow(
     sequence=b"1",
     causationid=ID,
     traceparent=b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    tracestate=b"congo=t61rcWkgMzE",
     occurred_at=b"2026-01-01 00:00:00.5+00",
     recorded_at=b"2026-01-01 00:00:00.5+00",
 )
@@ -97,7 +98,7 @@ def headers_with(channel: Channel, *, everything: bool) -> dict[str, str]:
     if not everything or "ce_causationid" not in channel.headers:
         row = row._replace(causationid=None)
     if not everything:
-        row = row._replace(traceparent=None)
+        row = row._replace(traceparent=None, tracestate=None)
     lsn = b"16/B374D848" if everything else None
     return {name: value.decode() for name, value in headers_of(row, lsn)}
 

@@ -26,6 +26,7 @@ WORK = ROW._replace(
     sequence=None,
     causationid=b"01a20980-4d70-7f5d-9563-699716d1d34e",
     traceparent=b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    tracestate=b"congo=t61rcWkgMzE",
 )
 
 
@@ -47,6 +48,7 @@ def test_an_event_carries_its_sequence() -> None:
         causation_id=None,
         tenant_id="default",
         traceparent=None,
+        tracestate=None,
         occurred_at=datetime(2024, 6, 7, 12, 0, 0, 500_000, tzinfo=UTC),
         value=ROW.payload,
         headers=dict(headers_of(ROW, b"16/B374D848")),
@@ -59,6 +61,7 @@ def test_work_carries_its_cause() -> None:
     assert message.sequence is None
     assert message.causation_id == UUID("01a20980-4d70-7f5d-9563-699716d1d34e")
     assert message.traceparent == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert message.tracestate == "congo=t61rcWkgMzE"
 
 
 def test_the_headers_are_cloudevents_in_binary_mode() -> None:

@@ -94,11 +94,13 @@ def test_columns_may_stand_anywhere(decoder: Decoder) -> None:
     assert decoder.decode(insert(1, (b"x", *reversed(ROW), None))) == ROW
 
 
-def test_rows_from_before_there_were_positions_have_none() -> None:
+@pytest.mark.parametrize("added", [1, 2])
+def test_rows_from_before_a_column_was_added_have_none(added: int) -> None:
     """The WAL describes the table as it was when they were written."""
-    decoder = Decoder("outbox")
-    decoder.decode(relation(1, "outbox", COLUMNS[:-1]))
-    assert decoder.decode(insert(1, ROW[:-1])) == ROW._replace(position=None)
+    row = ROW._replace(tracestate=b"congo=t61rcWkgMzE")
+    decoder, there = Decoder("outbox"), len(COLUMNS) - added
+    decoder.decode(relation(1, "outbox", COLUMNS[:there]))
+    assert decoder.decode(insert(1, row[:there])) == (*row[:there], *[None] * added)
 
 
 def test_other_tables_are_skipped(decoder: Decoder) -> None:
@@ -137,7 +139,7 @@ def test_values_that_are_not_text_are_refused(decoder: Decoder, kind: bytes) -> 
     """Binary values would be passed on as if they were text."""
     decoder.decode(relation(1, "outbox"))
     with pytest.raises(ProtocolError, match="not text"):
-        decoder.decode(insert(1, ROW).replace(b"Nt", b"N" + kind).replace(b"\x0ct", b"\x0c" + kind))
+        decoder.decode(insert(1, ROW).replace(b"Nt", b"N" + kind).replace(b"\x0dt", b"\x0d" + kind))
 
 
 def test_an_unknown_message_is_refused(decoder: Decoder) -> None:
