@@ -18,9 +18,9 @@ from local.embedded.kafka import installed
 from local.program import CODE, Program, StopGroup, running
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from local.program import Running
     from process.addresses import DatabaseAddress
 
 # Before the names of all topics, so that both can publish to one broker.
@@ -62,7 +62,7 @@ async def debezium(
     directory: Path,
     *,
     java: Sequence[str] = (),
-) -> AsyncIterator[Process]:
+) -> AsyncIterator[Running]:
     """Debezium, reading the WAL inside the block; its slot is gone after it."""
     installation = await installed(os.environ)
     ours = await jars.fetched(os.environ, print, _LISTING)

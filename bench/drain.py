@@ -33,8 +33,9 @@ from topics.kafka import administration, create_missing, reader
 from topics.names import TOPICS
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from local.program import Running
 
 _TOPIC: Final = "payments.events"
 _BEATS: Final = replace(TOPICS[0], name=HEARTBEATS, partitions=1)
@@ -181,7 +182,7 @@ class _Backlog:
     rows: int
 
 
-async def _measured(name: str, process: Process, backlog: _Backlog) -> Drained:
+async def _measured(name: str, process: Running, backlog: _Backlog) -> Drained:
     seen, (bootstrap, topic, before, rows) = psutil.Process(process.pid), astuple(backlog)
     first = await _until(bootstrap, topic, before + 100)
     began, cpu = perf_counter(), _cpu_seconds(seen)

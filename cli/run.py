@@ -14,9 +14,10 @@ from datetime import datetime
 import click
 
 from cli.status import table as shown
+from local.forking import ForkServer, can_fork
 from local.home import Home
 from local.platform import Platform, RunSpec
-from local.processes import PROCESSES, processes_of_cluster, programs
+from local.processes import PROCESSES, modules_of, processes_of_cluster, programs
 from local.program import StartError
 from local.run import FAIL_OVER, clear_the_ground, live, stopped_by_signal, with_port
 from local.servers import StackSpec, prepare_stack
@@ -65,6 +66,7 @@ async def _run(home: Home, settings: Settings, *, demo: bool, cluster: bool) -> 
             prepare=lambda: prepare_stack(stack),
             processes=lambda context: programs(context, table, demo=demo),
             say=_say,
+            forks=ForkServer(modules_of(table), home.log("fork-server")) if can_fork() else None,
         )
     )
     _tell(f"Starting in {home.directory} ...")

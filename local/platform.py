@@ -17,6 +17,7 @@ import aiohttp
 import asyncpg
 
 from local.failover import fail_over
+from local.forking import ForkServer
 from local.home import Home
 from local.processes import (
     RunContext,
@@ -51,6 +52,8 @@ class RunSpec:
     prepare: Callable[[], Awaitable[Stack]]
     processes: Callable[[RunContext], list[Program]]
     say: Callable[[str], None]
+    # Who starts processes of ours; without one they are executed.
+    forks: ForkServer | None = None
 
 
 class Platform:
@@ -74,13 +77,17 @@ class Platform:
     async def bring_up(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession) -> None:
         """Return when everything is ready. Raises `StartError`."""
         given = self._given
+        if given.forks is not None:
+            # It imports while the servers start.
+            await given.forks.begin()
         providers = provider_variables(given.home, given.settings, given.environment)
         self._stack = stack = await given.prepare()
         self._variables = stack.variables | providers
         await self._start(tasks, stack.programs)
         await _migrate(stack.database_address)
         environment = {**given.environment, **self._variables}
-        context = RunContext(given.home, given.settings, environment, http)
+        starter = None if given.forks is None else given.forks.start
+        context = RunContext(given.home, given.settings, environment, http, starter)
         await self._start(tasks, given.processes(context))
 
     async def take_down(self) -> list[str]:
@@ -88,6 +95,8 @@ class Platform:
         # What has not drained by then ends by itself.
         drain_s = self._given.settings.server.shutdown_timeout_seconds + CLEANUP_S
         ours = await stop_in_order(self._groups(of_servers=False), within_seconds=drain_s)
+        if self._given.forks is not None:
+            await self._given.forks.aclose()
         servers = await stop_in_order(
             self._groups(of_servers=True), within_seconds=_SERVERS_STOP_SECONDS
         )

@@ -5,7 +5,7 @@ and to the provider simulator. Work stops coming in first, then what is on its w
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
@@ -15,7 +15,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from local.home import Home
-from local.program import CODE, Program, StopGroup
+from local.program import CODE, Program, Running, StopGroup
 from process.settings import ServerSettings, Settings, WebhookSettings
 from topics.names import SLOTS, STAGES, WorkStage
 
@@ -35,17 +35,20 @@ _UNBALANCED: Final = {"PAYMENTS_SERVER_SHUTDOWN_DELAY": "0"}
 _OPEN: Final = {"PAYMENTS_AUTH_MODE": "open"}
 _WEBHOOK_KEY: Final = "PAYMENTS_WEBHOOK_KEY"
 _WEBHOOK_NETWORKS: Final = "PAYMENTS_WEBHOOK_NETWORKS"
+# Besides what each imports at once; as text, for nobody here needs it.
+_IMPORTED_LATE: Final = ("agents.at_once",)
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every process of a run shares; `environment` leads to the servers."""
+    """What every process of a run shares: `environment` leads to the servers, who starts it."""
 
     home: Home
     settings: Settings
     environment: Mapping[str, str]
     http: aiohttp.ClientSession
+    starter: Callable[[Program], Awaitable[Running]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,12 @@ def _simulator(context: RunContext) -> str:
 PROCESSES: Final = processes_of()
 
 
+def modules_of(processes: Iterable[PlatformProcess] = PROCESSES) -> list[str]:
+    """What they import, those of the demo aside, for whoever imports it for all of them."""
+    mains = {f"{each.command[0]}.__main__" for each in processes if not each.is_demo}
+    return [*sorted(mains), *_IMPORTED_LATE]
+
+
 def programs(
     context: RunContext, processes: Iterable[PlatformProcess] = PROCESSES, *, demo: bool
 ) -> list[Program]:
@@ -210,6 +219,7 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         environment={**context.environment, **variables, **own, **_PLAIN},
         stop_group=process.stop_group,
         port=None if process.is_demo else urlsplit(address).port,
+        starter=context.starter,
     )
 
 

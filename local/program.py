@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final, Protocol, TypedDict
 
 # Where `python -m` finds our packages: the clone, or the folder they are installed in.
 CODE: Final = Path(__file__).parent.parent
@@ -52,6 +52,20 @@ class StartError(Exception):
     exit_code: int = 1
 
 
+class Running(Protocol):
+    """A process that was started, as asyncio has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+    def send_signal(self, signal: signal.Signals, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """What to run, where it logs and how to tell that it is ready."""
@@ -71,12 +85,14 @@ class Program:
     user_id: int | None = None
     # What has to be done before each of its lives; it may wait for other programs.
     before: Callable[[], Coroutine[None, None, None]] | None = None
+    # Who starts it, where its command is not simply executed.
+    starter: Callable[["Program"], Awaitable[Running]] | None = None
 
 
 @asynccontextmanager
 async def running(
     program: Program, *, ready_within_seconds: float = 30.0, stop_within_seconds: float = 10.0
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[Running]:
     """The program, ready inside the block and ended after it. Raises `StartError`."""
     process = await start(program)
     try:
@@ -86,8 +102,10 @@ async def running(
         await stop(program, process, within_seconds=stop_within_seconds)
 
 
-async def start(program: Program) -> asyncio.subprocess.Process:
-    """Start the program; what it prints is appended to its log."""
+async def start(program: Program) -> Running:
+    """Start the program; what it prints is appended to its log. Raises `StartError`."""
+    if program.starter is not None:
+        return await program.starter(program)
     try:
         with program.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -115,9 +133,7 @@ def as_user(user_id: int | None) -> _User:
     return _User() if user_id is None else _User(user=user_id, group=user_id, extra_groups=[])
 
 
-async def until_ready(
-    program: Program, process: asyncio.subprocess.Process, *, within_seconds: float
-) -> None:
+async def until_ready(program: Program, process: Running, *, within_seconds: float) -> None:
     """Return once the program is ready; raise `StartError` when it ends or takes too long."""
     try:
         async with asyncio.timeout(within_seconds):
@@ -131,9 +147,7 @@ async def until_ready(
         ) from None
 
 
-async def stop(
-    program: Program, process: asyncio.subprocess.Process, *, within_seconds: float
-) -> bool:
+async def stop(program: Program, process: Running, *, within_seconds: float) -> bool:
     """End the program by its own signal, or by force after `within_seconds`; say if it obeyed."""
     if process.returncode is None:
         process.send_signal(program.stop_signal)

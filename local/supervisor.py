@@ -17,6 +17,7 @@ from local.ports import has, taken
 from local.program import (
     POLL_SECONDS,
     Program,
+    Running,
     StartError,
     StopGroup,
     kill_group,
@@ -73,7 +74,7 @@ class Supervised:
         self._watcher = watcher
         self._state = ProcessState.STOPPED
         self._since = datetime.now(UTC)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Running | None = None
         self._restarts = 0
         self._was_ready = False
         self._ends_life = False  # what was told since this life began
@@ -178,13 +179,13 @@ class Supervised:
         doing.result()
         return True
 
-    async def _until_ready_or_ended(self, process: asyncio.subprocess.Process) -> None:
+    async def _until_ready_or_ended(self, process: Running) -> None:
         while process.returncode is None:
             if await self.program.is_ready() and self._answers_itself(process):
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    def _answers_itself(self, process: asyncio.subprocess.Process) -> bool:
+    def _answers_itself(self, process: Running) -> bool:
         """Whether it is not somebody else, who has its port, that says it is well."""
         return self.program.port is None or has(process.pid, self.program.port)
 

@@ -20,11 +20,11 @@ from tests.support.api.launch import ROOT, Launch, client_of, is_ready
 from tests.support.waiting import in_time
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
 
     import asyncpg
 
+    from local.program import Running
     from tests.support.api.ingress import Client, Reply
 
 
@@ -110,7 +110,7 @@ async def test_an_answer_nobody_was_given_is_given_after_a_crash(launch: Launch)
             client.post("/api/v1/payments", body, key=key, Prefer="wait=30")
         )
         await _until_accepted(client)
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         await process.wait()
         with pytest.raises(aiohttp.ClientError):
             await waiting
@@ -158,7 +158,7 @@ async def test_a_log_line_names_request_trace_and_payment(launch: Launch) -> Non
 
 
 @asynccontextmanager
-async def _running_beside(launch: Launch, port: int) -> AsyncIterator[Process]:
+async def _running_beside(launch: Launch, port: int) -> AsyncIterator[Running]:
     program = launch.program(port)
     metrics_port = free_port()
     settings = {"PAYMENTS_OBSERVABILITY_METRICS_PORT": str(metrics_port)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -117,7 +118,7 @@ async def test_a_server_that_dies_takes_its_own_keys_alone_until_its_replica_has
             return found[-1] == len(names)
 
         await eventually(nodes.is_copied)
-        nodes.processes[2].kill()
+        nodes.processes[2].send_signal(signal.SIGKILL)
         await nodes.processes[2].wait()
         await eventually(none_is_missing, within=60)
         partly = [each for each in found if 0 < each < len(names)]

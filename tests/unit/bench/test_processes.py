@@ -13,6 +13,7 @@ from bench.processes import name_of
         (["/x/bin/python", "-m", "api"], "api"),
         (["/x/bin/python", "-m", "agents", "charge", "--member", "local"], "agents charge"),
         (["/x/bin/python", "-m", "topics.relay", "--sink", "kafka"], "topics.relay kafka"),
+        (["/x/bin/python", "-m", "local.fork_server", "9", "api.__main__"], "local.fork_server 9"),
         (["/x/bin/postgres", "-D", "/data"], "postgres"),
         (["/x/bin/java", "-Xmx256m", "kafka.Kafka"], "java"),
         (["valkey-server 127.0.0.1:6379", "", ""], "valkey-server"),

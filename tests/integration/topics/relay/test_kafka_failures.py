@@ -26,7 +26,6 @@ from tests.support.waiting import eventually
 from topics.contracts.channels import EVENTS
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
     from datetime import datetime
     from pathlib import Path
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from local.program import Program
+    from local.program import Program, Running
     from process.addresses import DatabaseAddress
 
 # A Java process, on two cores that others use too.
@@ -46,7 +45,7 @@ class Broker:
     """A broker that can be killed and started again."""
 
     program: Program
-    process: Process
+    process: Running
     destination: KafkaDestination
 
     async def kill(self) -> None:
@@ -55,7 +54,7 @@ class Broker:
 
     async def stop(self) -> None:
         """In order: it is let in again at once, without waiting for a session to end."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         await self.process.wait()
 
     async def start_again(self) -> None:

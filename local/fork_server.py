@@ -1,0 +1,183 @@
+"""`python -m local.fork_server FD MODULE ...`: starts programs of ours as forks of itself.
+
+An interpreter imports for a second or two before it does anything, and then has for itself alone
+what all the others have, too. This one imports what is named once: what is forked from it begins
+at once, and shares all that it does not change.
+
+It has one thread, and does nothing but what it is asked over the socket FD, an object of JSON a
+line: for an `Order` it answers `began` with a pid, or `failed` with why; later it says that pid
+`ended`, and its `code`. When the socket closes it ends; what it has started goes on.
+"""
+
+from __future__ import annotations
+
+import process.starting  # its effect: it, and what was just forked, ends quietly when it is told to
+
+# isort: split
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from setproctitle import setproctitle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Imported anew by each program, as the first thing: what they do takes effect then.
+_FOR_EACH: Final = "process.starting"
+_MAIN: Final = ".__main__"
+_RECEIVED_MAX: Final = 65_536
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What `python -m MODULE ARGUMENTS` is to be run, where, and which file it prints to."""
+
+    module: str
+    arguments: list[str]
+    directory: str
+    environment: dict[str, str]
+    log: str
+
+
+def main() -> None:
+    """Until the socket closes; in each fork, what was ordered."""
+    descriptor, *modules = sys.argv[1:]
+    _warm(modules)
+    order = _Server(socket.socket(fileno=int(descriptor))).serve()
+    if order is not None:
+        _become(order)
+
+
+def _warm(modules: list[str]) -> None:
+    """Import them, and have the collector never look at what they are made of."""
+    # It would write into objects that are to be shared, whenever it looks.
+    gc.disable()
+    for each in modules:
+        try:
+            importlib.import_module(each)
+        except Exception:  # noqa: BLE001 - whatever it raises
+            # Who needs it says so itself, in its own log; the others do without.
+            traceback.print_exc()
+    gc.collect()
+    gc.freeze()
+
+
+class _Server:
+    def __init__(self, asker: socket.socket) -> None:
+        self._asker = asker
+        self._poll = select.poll()
+        self._poll.register(asker, select.POLLIN)
+        # The pids of those that live, by what tells of their end.
+        self._living: dict[int, int] = {}
+        self._rest = b""
+
+    def serve(self) -> Order | None:
+        """What this process is to be, in a fork; None when nobody asks any more."""
+        while True:
+            for ready, _ in self._poll.poll():
+                try:
+                    if ready in self._living:
+                        self._say_ended(ready)
+                        continue
+                    lines = self._asked()
+                    if lines is None:
+                        return None
+                    for line in lines:
+                        if (order := self._forked(line)) is not None:
+                            return order
+                except ConnectionError:
+                    return None
+
+    def _asked(self) -> list[bytes] | None:
+        received = self._asker.recv(_RECEIVED_MAX)
+        if not received:
+            return None
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        return lines
+
+    def _forked(self, line: bytes) -> Order | None:
+        """Fork; the order in the child, and None here, where it is answered."""
+        order = msgspec.json.decode(line, type=Order)
+        try:
+            with Path(order.log).open("ab") as log, _signals_wait():
+                pid = os.fork()
+                if pid == 0:
+                    _redirect(log.fileno())
+        except OSError as error:
+            self._say(failed=str(error))
+            return None
+        # Both do, whoever is first: nobody is to learn of it while it is of our group.
+        with suppress(OSError):
+            os.setpgid(pid, pid)
+        if pid == 0:
+            self._let_go()
+            return order
+        self._watch(pid)
+        self._say(began=pid)
+        return None
+
+    def _watch(self, pid: int) -> None:
+        end = os.pidfd_open(pid)
+        self._living[end] = pid
+        self._poll.register(end, select.POLLIN)
+
+    def _say_ended(self, end: int) -> None:
+        pid = self._living.pop(end)
+        self._poll.unregister(end)
+        os.close(end)
+        _, status = os.waitpid(pid, 0)
+        self._say(ended=pid, code=os.waitstatus_to_exitcode(status))
+
+    def _say(self, **said: int | str) -> None:
+        self._asker.sendall(json.dumps(said).encode() + b"\n")
+
+    def _let_go(self) -> None:
+        """In a fork: whose socket and children these are, it is not."""
+        self._asker.close()
+        for each in self._living:
+            os.close(each)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """What comes meanwhile comes behind it: Python forgets in a child what comes as it begins."""
+    was = signal.pthread_sigmask(signal.SIG_BLOCK, process.starting.SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, was)
+
+
+def _redirect(log: int) -> None:
+    with Path(os.devnull).open("rb") as nothing:
+        for target, source in enumerate((nothing.fileno(), log, log)):
+            os.dup2(source, target)
+
+
+def _become(order: Order) -> None:
+    """What `python -m` would be."""
+    # It finds its place behind the environment, and so before that is another.
+    setproctitle(" ".join(["python", "-m", order.module, *order.arguments]))
+    os.chdir(order.directory)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    for each in [name for name in sys.modules if name.endswith(_MAIN) or name == _FOR_EACH]:
+        del sys.modules[each]
+    gc.enable()
+    sys.argv[1:] = order.arguments
+    runpy.run_module(order.module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
