@@ -154,6 +154,7 @@ class IngressProcess:
             keys=settings.auth.mode == "keys",
             limits=_limits(settings),
             streams=lambda: lag.report,
+            trail=lambda: lag.trail,
             metrics=self._metrics,
             tracer=self._tracer,
             providers=NAMES,

@@ -20,13 +20,15 @@ from lag.kafka_groups import ConsumerGroups, Others, Stages
 from lag.postgres import Providers, Slots, Waiting
 from lag.redis_groups import RedisGroups
 from lag.report import StreamsReport, Unavailable
+from lag.trail import Trail
 from process.closing import end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from lag.report import GroupLag
+    from lag.report import GroupLag, SlotLag
     from lag.targets import LagTargets
+    from lag.trail import Name
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -86,6 +88,9 @@ class LagExporter:
         self._providers = _MeasuredSource("providers", Providers(targets), None, metrics)
         sources = (self._stages, self._slots, self._redis, self._waiting, self._providers)
         self._all = (*sources, self._others) if targets.others else sources
+        self._trail = Trail()
+        self._stages.learn = self._others.learn = self._learn_groups
+        self._slots.learn = self._learn_slots
 
     def _show_groups(self, metrics: Metrics, _: Sequence[GroupLag]) -> None:
         gauges.show_groups(metrics, self._groups)
@@ -93,6 +98,20 @@ class LagExporter:
     @property
     def _groups(self) -> tuple[GroupLag, ...]:
         return self._stages.lags + self._others.lags
+
+    def _learn_groups(self, lags: Sequence[GroupLag], at: float) -> None:
+        self._trail.add((((each.group, each.topic), each.messages) for each in lags), at)
+
+    def _learn_slots(self, lags: Sequence[SlotLag], at: float) -> None:
+        self._trail.add(((("", each.slot), each.bytes) for each in lags), at)
+
+    @property
+    def trail(self) -> Mapping[Name, list[float | None]]:
+        """How far behind each was over the last half hour, in parts of a quarter of a minute.
+
+        Groups by their names and topics, in messages; slots by "" and their names, in bytes.
+        """
+        return self._trail.until(self._clock())
 
     @property
     def is_measured(self) -> bool:
@@ -159,6 +178,8 @@ class _MeasuredSource(Generic[LagT]):
         self._show = show
         self._metrics = metrics
         self._failures = 0  # in a row
+        # Who is told of each measurement, and when it was.
+        self.learn: Callable[[Sequence[LagT], float], None] | None = None
 
     async def refresh(self, now: float) -> None:
         """Measure, keep and show; a failure is kept and shown as such."""
@@ -171,6 +192,8 @@ class _MeasuredSource(Generic[LagT]):
             await self.close()
         else:
             self.unavailable, self._failures = None, 0
+            if self.learn is not None:
+                self.learn(self.lags, now)
         self.is_measured = True
         if self._metrics is None:
             return

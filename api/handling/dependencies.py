@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +58,8 @@ class Dependencies:
     readiness: Readiness
     # The lag of every stage as it was measured last; None where nobody measures.
     streams: Callable[[], StreamsReport] | None
+    # How far behind each stage and slot was over the last half hour: `LagExporter.trail`.
+    trail: Callable[[], Mapping[tuple[str, str], Sequence[float | None]]]
     metrics: Metrics
     tracer: Tracer
     now: Callable[[], datetime]

@@ -50,7 +50,8 @@ class Resources:
     Connections by use, so that none of these waits for another, and no commit for any of them:
     `reads` are the clients', with `lookups` keys and the database's identity are read, with
     `upkeep` readiness asks, and with `outbox` the feed of events. With `keys` a request needs one;
-    without, everybody is the one tenant there is. `streams` is the lag as it was measured last.
+    without, everybody is the one tenant there is. `streams` is the lag as it was measured last,
+    `trail` as it was before.
     """
 
     reads: asyncpg.Pool[asyncpg.Record]
@@ -62,6 +63,7 @@ class Resources:
     keys: bool
     limits: Mapping[str, Limit]
     streams: Callable[[], StreamsReport]
+    trail: Callable[[], Mapping[tuple[str, str], Sequence[float | None]]]
     metrics: Metrics
     tracer: Tracer
     providers: Sequence[str]
@@ -89,6 +91,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
         feed=await stack.enter_async_context(feed.running()),
         readiness=await stack.enter_async_context(readiness.running()),
         streams=given.streams,
+        trail=given.trail,
         metrics=given.metrics,
         tracer=given.tracer,
         now=lambda: datetime.now(UTC),

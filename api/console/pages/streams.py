@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Scope
+from api.console import charts
 from api.console.actions import Action
 from api.console.page import page
 from api.contract.responses.answers import JSON
@@ -31,7 +32,8 @@ async def show_streams(visit: Visit) -> Answer:
     async with visit.database() as connection:
         sinks = await relays(connection)
     slots = {each["slot"]: each for each in report["slots"]}
-    return visit.page("streams.html", report=report, sinks=sinks, slots=slots)
+    trail = {name: charts.lines([figures]) for name, figures in visit.deps.trail().items()}
+    return visit.page("streams.html", report=report, sinks=sinks, slots=slots, trail=trail)
 
 
 async def pause_relay(visit: Visit) -> Answer:

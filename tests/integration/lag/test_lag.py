@@ -130,6 +130,9 @@ async def test_a_group_that_catches_up_has_a_rate_and_no_lag(
         await consumer.commit({TopicPartition(topic, 0): 50})
         done = group_of(await exporter.refresh(), group)
         assert (done.messages, done.seconds, done.drain_seconds) == (0, 0.0, 0.0)
+        # The worst of a quarter of a minute, and of how many these were.
+        (*_, latest) = (each for each in exporter.trail[group, topic] if each is not None)
+        assert latest in {25, 50}
 
 
 async def test_a_group_whose_members_are_gone_is_stopped_and_its_lag_still_known(
@@ -231,6 +234,8 @@ async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
             return (slot.bytes or 0) >= 100_000 and (slot.seconds or 0.0) > 0.0
 
         await eventually(is_behind)
+        assert max(each or 0 for each in exporter.trail["", name]) >= 100_000
+        assert ("", "payments_absent") not in exporter.trail
 
 
 async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_acknowledge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -157,6 +157,10 @@ class Options:
     webhook_networks: str = ""
     # Who asks every route there is is not kept for long by the one that goes on.
     feed: FeedLimits = field(default_factory=lambda: FeedLimits(lifetime_s=0.2))
+    streams: Callable[[], StreamsReport] = lambda: StreamsReport(
+        datetime.now(UTC), (), (), (), (), ()
+    )
+    trail: Callable[[], Mapping[tuple[str, str], Sequence[float | None]]] = dict
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,8 @@ async def running(
             redis=await stack.enter_async_context(redis.client(redis_address)),
             keys=options.keys,
             limits=options.limits,
-            streams=lambda: StreamsReport(datetime.now(UTC), (), (), (), (), ()),
+            streams=options.streams,
+            trail=options.trail,
             metrics=metrics,
             tracer=configure("test").tracer,
             providers=NAMES,

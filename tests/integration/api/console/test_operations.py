@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
+from lag.report import GroupLag, GroupState, StreamsReport
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.outcome import Declined
 from store.write.group_commit import Submission
+from tests.support.api.ingress import Options, running
 from tests.support.api.possessions import possessions
 from tests.support.api.stage import settle
+from tests.support.api.visitor import visiting
 from tests.support.factories import TENANT
 
 if TYPE_CHECKING:
+    import asyncpg
+
+    from process.addresses import RedisAddress
     from tests.support.api.ingress import Ingress
     from tests.support.api.visitor import Visitor
 
@@ -145,6 +152,23 @@ async def test_an_endpoint_is_paused_and_sent_things_again(
     assert log.text.count("Change webhook endpoint") == 2
     replays = await ingress.pool.fetchval("SELECT count(*) FROM webhook_replays")
     assert replays == 2
+
+
+async def test_how_far_behind_was_over_half_an_hour_is_drawn(
+    pool: asyncpg.Pool[asyncpg.Record], redis_address: RedisAddress
+) -> None:
+    """Of each stage in messages and of each relay in bytes, with the most of it in words."""
+    group = GroupLag(
+        "payments-charge", "payments.charges", GroupState.STALLED, 1, 7, 3.0, 0.0, None, ()
+    )
+    report = StreamsReport(datetime.now(UTC), (group,), (), (), (), ())
+    trail = {("payments-charge", "payments.charges"): [None, 0, 70, 7], ("", "slot"): [2048, None]}
+    options = Options(streams=lambda: report, trail=lambda: trail)
+    await pool.execute("INSERT INTO relay_sinks (sink, slot) VALUES ('kafka', 'slot')")
+    async with running(pool, redis_address, options) as ingress, visiting(ingress) as visitor:
+        page = await visitor.look("/console/streams")
+    assert 'aria-label="Messages behind over half an hour, at most 70"' in page.html
+    assert 'aria-label="Bytes behind over half an hour, at most 2 KiB"' in page.html
 
 
 async def test_a_relay_is_paused_through_its_table_and_signed(
