@@ -76,18 +76,18 @@ class Running:
 
     async def write(self, number: int) -> None:
         """Again until it is told that it is committed; a number is there once."""
-        while True:
-            try:
-                await self.pool.execute(
-                    "INSERT INTO told VALUES ($1) ON CONFLICT DO NOTHING", number
-                )
-            except AWAY:
-                await asyncio.sleep(0.05)
-            else:
-                return
+        await self._asked("INSERT INTO told VALUES ($1) ON CONFLICT DO NOTHING", number)
 
     async def numbers(self) -> set[int]:
-        return {row[0] for row in await self.pool.fetch("TABLE told")}
+        return {row[0] for row in await self._asked("TABLE told")}
+
+    async def _asked(self, statement: str, *arguments: int) -> list[asyncpg.Record]:
+        """Each of the pool's connections may be to one that has led before."""
+        while True:
+            try:
+                return await self.pool.fetch(statement, *arguments)
+            except AWAY:
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
