@@ -32,6 +32,7 @@ from bench import (
     latency,
     memory,
     neighbours,
+    relay,
     stage,
     webhooks,
 )
@@ -56,6 +57,7 @@ _BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
     "ingress": ingress.measure,
     "memory": memory.measure,
     "at_rest": at_rest.measure,
+    "relay": relay.measure,
     "growth": growth.measure,
     "console": console.measure,
 }

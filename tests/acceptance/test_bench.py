@@ -20,6 +20,7 @@ from bench import (
     latency,
     memory,
     neighbours,
+    relay,
     stage,
     webhooks,
 )
@@ -175,6 +176,15 @@ async def test_this_tree_is_compared_with_a_revision() -> None:
         assert turn.cpu_us.keys() >= {"api", "postgres", "valkey-server", "java", "agents charge"}
     assert len(found.pgbench_per_second) == 1
     assert "POST answered, p99, ms" in against.report(found)
+
+
+async def test_the_relay_is_measured_by_itself(target: Target) -> None:
+    """Each row that was committed is waited for."""
+    found = figures(await relay.measure(target, _SECONDS))
+    for what in ("an event", "work"):
+        p50 = found[f"{what}, commit to consumer, p50"]
+        assert 0 <= p50 <= found[f"{what}, commit to consumer, p99"]
+    assert found["memory of a relay, at most"] > 0
 
 
 @pytest.mark.long
