@@ -20,7 +20,6 @@ from bench.revisions import OURS
 from local.program import running
 from process.addresses import KafkaAddress
 from store.pool import connect
-from topics.contracts.channels import CHARGES, EVENTS
 from topics.kafka import reader
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from bench.relaying import Servers
     from bench.target import Target
 
+_EVENTS: Final = "payments.events"
+_CHARGES: Final = "payments.charges"
 _ROWS_PER_SECOND: Final = 2_000
 _TRANSACTION: Final = 10
 _LARGE: Final = 3_000
@@ -71,7 +72,7 @@ async def measure(target: Target, seconds: float) -> list[Figure]:
         async with servers(Path(name, "servers"), OURS) as given:
             found = [
                 figure
-                for what, topic in (("an event", EVENTS), ("work", CHARGES))
+                for what, topic in (("an event", _EVENTS), ("work", _CHARGES))
                 for figure in await _soon(given, what, topic, seconds)
             ]
             return [*found, await _large(given, _FEW if seconds < _TINY_S else _LARGE)]
@@ -142,10 +143,10 @@ async def _received(
 async def _large(given: Servers, count: int) -> Figure:
     async with await connect(given.database, application_name="bench", size=1) as pool:
         for _ in range(0, count, _FEW):
-            arguments = (EVENTS, min(_FEW, count), _LARGE_BYTES // _MD5_BYTES)
+            arguments = (_EVENTS, min(_FEW, count), _LARGE_BYTES // _MD5_BYTES)
             await pool.execute(_INSERT_LARGE, *arguments)
-    before = await messages(given.bootstrap, EVENTS)
+    before = await messages(given.bootstrap, _EVENTS)
     async with running(relay(OURS, given)) as process:
-        await until(given.bootstrap, EVENTS, before + count)
+        await until(given.bootstrap, _EVENTS, before + count)
         note = f"{count} messages of {_LARGE_BYTES // 1000} kB"
         return Figure("memory of a relay, at most", peak_mib(process.pid), "MiB", note)
