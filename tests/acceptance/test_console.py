@@ -114,7 +114,7 @@ async def test_a_webhook_secret_is_rolled_and_shown_once(client: Client, watched
     secret = await page.locator("#secret").inner_text()
     assert secret.startswith("whsec_")
     assert secret != endpoint["secret"]
-    await page.get_by_role("link", name="Back to the endpoint").click()
+    await page.get_by_role("link", name="Back", exact=True).click()
     assert secret not in await page.content()
     await expect(page.locator("#facts")).to_contain_text("number 2")
     await watched.judge("flow-webhook")
