@@ -119,13 +119,17 @@ class SaslToken:
 
 @dataclass(frozen=True, slots=True)
 class SaslClient:
-    """OAUTHBEARER: whom a token is issued to at `url`, and by whose word that is the issuer."""
+    """OAUTHBEARER: whom a token is issued to at `url`, and by whose word that is the issuer.
+
+    `proxy` leads there, its credentials included; None: it is asked directly.
+    """
 
     url: str
     id: str
     secret: str = field(repr=False)
     scope: str = ""
     authority: Path | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 Sasl: TypeAlias = SaslPassword | SaslToken | SaslClient

@@ -6,6 +6,7 @@ would go over the network for all to read.
 """
 
 import ipaddress
+import os
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from process.addresses import (
     Tls,
     hosts_and_ports,
 )
+from process.proxy import proxy_for
 from process.sections import Port, ReadableFile, Section, refuse_what_has_no_use
 from process.urls import UnknownInUrl, with_parts_of_url
 
@@ -319,6 +321,7 @@ class KafkaSettings(Section):
                 self.sasl_client_secret.get_secret_value(),
                 self.sasl_scope,
                 self.sasl_token_ca_file,
+                proxy_for(self.sasl_token_url, os.environ),
             )
         if self.sasl_mechanism == "OAUTHBEARER":
             return SaslToken(self.sasl_token_file or Path())

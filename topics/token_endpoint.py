@@ -65,7 +65,7 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=_ANSWER_WITHIN) as session,
                 session.post(
-                    known.url, data=form, headers=headers, allow_redirects=False
+                    known.url, data=form, headers=headers, allow_redirects=False, proxy=known.proxy
                 ) as answer,
             ):
                 body = await answer.content.read(_ANSWER_BYTES_MAX)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from process.addresses import KafkaAddress, SaslClient
 from process.servers import KafkaSettings
 from tests.support.certificates import Authority
 from tests.support.fixtures.secured_kafka import Permission
+from tests.support.providers.proxy import proxy_to
 from tests.support.topics.issuer import ID, SECRET, issuer, unsigned
 from topics import kafka
 from topics.faust_credentials import credentials
@@ -133,6 +135,22 @@ def client_at(secured: SecuredKafka, url: str) -> SaslClient:
     client = issued(secured, url).sasl
     assert isinstance(client, SaslClient)
     return client
+
+
+async def test_an_issuer_outside_is_asked_through_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, secured_kafka: SecuredKafka
+) -> None:
+    """The one that the environment names, as for providers; one on this machine is near."""
+    async with issuer() as known, proxy_to(urlsplit(known.url).port or 0) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"us:word@{proxy.address}")
+        monkeypatch.setenv("NO_PROXY", "")
+        outside = client_at(secured_kafka, "https://issuer.example/token")
+        assert outside.proxy == f"http://us:word@{proxy.address}"
+        assert "word" not in repr(outside)
+        assert client_at(secured_kafka, known.url).proxy is None
+        plain = replace(outside, url="http://issuer.example/token")
+        assert await TokenEndpoint(plain).token() == unsigned("relay")
+    assert proxy.heads[0].startswith("POST http://issuer.example/token HTTP/1.1\r\n")
 
 
 async def test_faust_takes_tokens_from_an_issuer_too(secured_kafka: SecuredKafka) -> None:
