@@ -6,7 +6,8 @@ at once, and shares all that it does not change.
 
 It has one thread, and does nothing but what it is asked over the socket FD, an object of JSON a
 line: for an `Order` it answers `began` with a pid, or `failed` with why; later it says that pid
-`ended`, and its `code`. When the socket closes it ends; what it has started goes on.
+`ended`, and its `code`. A fork waits until it is told to `go`: whoever ordered it knows it by then,
+or is gone, and so is the fork. When the socket closes it ends; what it has let go goes on.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ import socket
 import sys
 import traceback
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from setproctitle import setproctitle
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ _MAIN: Final = ".__main__"
 _RECEIVED_MAX: Final = 65_536
 
 
-class Order(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Order:
     """What `python -m MODULE ARGUMENTS` is to be run, where, and which file it prints to."""
 
     module: str
@@ -66,7 +68,7 @@ def _warm(modules: list[str]) -> None:
     for each in modules:
         try:
             importlib.import_module(each)
-        except Exception:  # noqa: BLE001 - whatever it raises
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it raises
             # Who needs it says so itself, in its own log; the others do without.
             traceback.print_exc()
     gc.collect()
@@ -80,6 +82,8 @@ class _Server:
         self._poll.register(asker, select.POLLIN)
         # The pids of those that live, by what tells of their end.
         self._living: dict[int, int] = {}
+        # What lets those begin that wait, by their pids.
+        self._waiting: dict[int, int] = {}
         self._rest = b""
 
     def serve(self) -> Order | None:
@@ -94,7 +98,7 @@ class _Server:
                     if lines is None:
                         return None
                     for line in lines:
-                        if (order := self._forked(line)) is not None:
+                        if (order := self._told(json.loads(line))) is not None:
                             return order
                 except ConnectionError:
                     return None
@@ -106,29 +110,67 @@ class _Server:
         *lines, self._rest = (self._rest + received).split(b"\n")
         return lines
 
-    def _forked(self, line: bytes) -> Order | None:
-        """Fork; the order in the child, and None here, where it is answered."""
-        order = msgspec.json.decode(line, type=Order)
-        try:
-            with Path(order.log).open("ab") as log, _signals_wait():
-                pid = os.fork()
-                if pid == 0:
-                    _redirect(log.fileno())
-        except OSError as error:
-            self._say(failed=str(error))
-            return None
-        # Both do, whoever is first: nobody is to learn of it while it is of our group.
-        with suppress(OSError):
-            os.setpgid(pid, pid)
-        if pid == 0:
-            self._let_go()
-            return order
-        self._watch(pid)
-        self._say(began=pid)
+    def _told(self, said: dict[str, Any]) -> Order | None:
+        """Do it; the order in a fork, and None here."""
+        if (pid := said.get("go")) is None:
+            return self._forked(Order(**said))
+        if (opener := self._waiting.pop(pid, None)) is not None:
+            with suppress(BrokenPipeError):  # it was killed meanwhile
+                os.write(opener, b"!")
+            os.close(opener)
         return None
 
+    def _forked(self, order: Order) -> Order | None:
+        try:
+            with Path(order.log).open("ab") as log:
+                gate, opener = os.pipe()
+                try:
+                    with _signals_wait():
+                        pid = os.fork()
+                except OSError:
+                    os.close(gate)
+                    os.close(opener)
+                    raise
+                if pid == 0:
+                    self._begin(log.fileno(), gate, opener)
+                    return order
+            os.close(gate)
+            self._waiting[pid] = opener
+            # Both do, whoever is first: nobody is to learn of it while it is of our group.
+            with suppress(OSError):
+                os.setpgid(pid, pid)
+            self._watch(pid)
+        except OSError as error:
+            self._say(failed=str(error))
+        else:
+            self._say(began=pid)
+        return None
+
+    def _begin(self, log: int, gate: int, opener: int) -> None:
+        """In a fork: be alone, and wait until whoever ordered it knows of it, or is gone."""
+        try:
+            os.setpgid(0, 0)
+            os.close(opener)
+            self._asker.close()
+            for each in (self._living, self._waiting.values()):
+                for descriptor in each:
+                    os.close(descriptor)
+            _redirect(log)
+            is_wanted = os.read(gate, 1)
+            os.close(gate)
+        except BaseException:  # noqa: BLE001 - it must never be a second server
+            os._exit(1)
+        if not is_wanted:
+            os._exit(0)
+
     def _watch(self, pid: int) -> None:
-        end = os.pidfd_open(pid)
+        try:
+            end = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(self._waiting.pop(pid))
+            raise
         self._living[end] = pid
         self._poll.register(end, select.POLLIN)
 
@@ -136,17 +178,13 @@ class _Server:
         pid = self._living.pop(end)
         self._poll.unregister(end)
         os.close(end)
+        if (opener := self._waiting.pop(pid, None)) is not None:
+            os.close(opener)
         _, status = os.waitpid(pid, 0)
         self._say(ended=pid, code=os.waitstatus_to_exitcode(status))
 
     def _say(self, **said: int | str) -> None:
         self._asker.sendall(json.dumps(said).encode() + b"\n")
-
-    def _let_go(self) -> None:
-        """In a fork: whose socket and children these are, it is not."""
-        self._asker.close()
-        for each in self._living:
-            os.close(each)
 
 
 @contextmanager

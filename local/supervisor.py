@@ -101,19 +101,17 @@ class Supervised:
         delay = BACKOFF_FIRST_SECONDS
         try:
             while not self._stopping.is_set():
-                stable = await self._live_once()
+                stable, why = await self._tried_once()
                 if self._stopping.is_set() or self._has_failed():
                     break
                 if self._ends_life:
                     continue
                 delay = BACKOFF_FIRST_SECONDS if stable else delay
-                self._report_end(delay)
+                self._report_end(why, delay)
                 await self._pause(delay)
                 delay = min(2 * delay, BACKOFF_MAX_SECONDS)
         except StartError as error:
             self._failure = error
-            if self._was_ready:
-                self._watcher.say(str(error))
         finally:
             self.kill()
             self._enter(ProcessState.STOPPED)
@@ -145,6 +143,18 @@ class Supervised:
             return False
         kill_group(self._process.pid)
         return True
+
+    async def _tried_once(self) -> tuple[bool, str | None]:
+        """Whether it was a stable life, and why there was none; `StartError` of one that never was.
+
+        What ran before will again, once what it lacks is back: a folder, a place for a process.
+        """
+        try:
+            return await self._live_once(), None
+        except StartError as error:
+            if not self._was_ready:
+                raise
+            return False, str(error)
 
     async def _live_once(self) -> bool:
         """One life, from start to end; whether it was a stable one."""
@@ -199,10 +209,10 @@ class Supervised:
         self._failure = StartError(why)
         return True
 
-    def _report_end(self, delay: float) -> None:
+    def _report_end(self, why: str | None, delay: float) -> None:
         self._restarts += 1
-        ended = how_it_ended(self._exit_code())
-        self._watcher.say(f"{self.program.name} {ended}; starting it again in {delay:.0f} s.")
+        ended = why or f"{self.program.name} {how_it_ended(self._exit_code())}"
+        self._watcher.say(f"{ended.rstrip('.')}; starting it again in {delay:.0f} s.")
         self._enter(ProcessState.BACKOFF)
 
     def _exit_code(self) -> int | None:

@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -17,7 +19,7 @@ from local.forking import Forked, ForkServer, can_fork
 from local.program import CODE, Program, StartError, stop
 from local.supervisor import ProcessState, Supervised, Watcher
 from tests.support.local.telling import SHARED
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, in_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,18 +33,23 @@ _ENVIRONMENT: Final = {"TOLD": "so", "PATH": os.environ["PATH"]}
 
 @pytest.fixture
 async def forks(tmp_path: Path) -> AsyncIterator[ForkServer]:
-    made = ForkServer(["no.such.module", SHARED], tmp_path / "fork-server.log")
+    broken = ("no.such.module", "tests.support.local.leaving")
+    made = ForkServer([*broken, SHARED], tmp_path / "fork-server.log")
     yield made
     await made.aclose()
 
 
-def program(folder: Path, *manner: str, module: str = _TELLING, log: str = "told.log") -> Program:
+def program(
+    folder: Path, manner: str = "0", *, module: str = _TELLING, log: str = "told.log"
+) -> Program:
+    """Its last argument, the folder, tells it from those of others."""
+
     async def is_ready() -> bool:
-        return (folder / log).stat().st_size > 0
+        return (folder / log).exists() and (folder / log).stat().st_size > 0
 
     return Program(
         name="telling",
-        command=(sys.executable, "-m", module, *manner),
+        command=(sys.executable, "-m", module, manner, str(folder)),
         directory=CODE,
         log=folder / log,
         address="",
@@ -64,7 +71,11 @@ async def test_a_fork_is_what_python_m_would_be(forks: ForkServer, tmp_path: Pat
     forked = await forks.start(program(tmp_path, "for-ever"))
     said = await told(tmp_path)
     assert said == {
-        "argv": [str(CODE / "tests" / "support" / "local" / "telling.py"), "for-ever"],
+        "argv": [
+            str(CODE / "tests" / "support" / "local" / "telling.py"),
+            "for-ever",
+            str(tmp_path),
+        ],
         "directory": str(CODE),
         "variables": {"TOLD": "so", "HOME": None},
         "input": "",
@@ -75,7 +86,7 @@ async def test_a_fork_is_what_python_m_would_be(forks: ForkServer, tmp_path: Pat
         "is_main": True,
     }
     shown = " ".join(psutil.Process(forked.pid).cmdline()).strip()
-    assert shown == f"python -m {_TELLING} for-ever"
+    assert shown == f"python -m {_TELLING} for-ever {tmp_path}"
     assert await stop(program(tmp_path), forked, within_seconds=5)
 
 
@@ -134,9 +145,11 @@ async def test_a_start_given_up_leaves_nobody(forks: ForkServer, tmp_path: Path)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    # It is answered in order: by now the first was, and ended.
-    await stop(program(tmp_path), await forks.start(program(tmp_path, "0")), within_seconds=5)
-    await eventually(lambda: not _lives())
+    # It is answered in order: by now the first was.
+    second = await forks.start(program(tmp_path, "for-ever"))
+    server = _server_of(second)
+    await stop(program(tmp_path), second, within_seconds=5)
+    await eventually(lambda: not server.children())
 
 
 async def test_whoever_kills_the_fork_server_kills_nobody_else(
@@ -157,6 +170,52 @@ async def test_whoever_kills_the_fork_server_kills_nobody_else(
     await stop(program(tmp_path), second, within_seconds=5)
 
 
+async def test_whoever_kills_it_as_it_forks_leaves_one_process_not_two(
+    forks: ForkServer, tmp_path: Path
+) -> None:
+    """A fork that nobody was told of, before another is asked, would be a second copy for ever."""
+    for number in range(20):
+        idle = await forks.start(program(tmp_path, "for-ever"))
+        server = _server_of(idle)
+        await stop(program(tmp_path), idle, within_seconds=5)
+        asyncio.get_running_loop().call_later(number * 0.0002, server.kill)
+        forked = await forks.start(program(tmp_path, "for-ever"))
+        await eventually(partial(_is_alone, forked, tmp_path))
+        await stop(program(tmp_path), forked, within_seconds=5)
+
+
+async def test_what_dies_while_the_fork_server_stands_still_is_seen(
+    forks: ForkServer, tmp_path: Path
+) -> None:
+    """And nothing waits for it for ever: neither a stop, nor who waits for a start."""
+    forked = await forks.start(program(tmp_path, "for-ever"))
+    server = _server_of(forked)
+    server.suspend()
+    waiting = asyncio.ensure_future(forks.start(program(tmp_path, "for-ever")))
+    forked.send_signal(signal.SIGKILL)
+    async with in_time(20):
+        assert await forked.wait() == 255
+        await forks.aclose()
+    with pytest.raises(StartError, match="Nothing is started any more"):
+        await waiting
+    assert not server.is_running()
+    assert not _living(tmp_path)
+
+
+async def test_a_variable_need_not_be_text(forks: ForkServer, tmp_path: Path) -> None:
+    """Nobody can read it, and everybody hands it on."""
+    name = "Jos\udce9"
+    given = replace(program(tmp_path), environment={**_ENVIRONMENT, "TOLD": name})
+    await (await forks.start(given)).wait()
+    assert (await told(tmp_path))["variables"]["TOLD"] == name
+
+
+async def test_nothing_is_started_by_one_that_is_closed(forks: ForkServer, tmp_path: Path) -> None:
+    await forks.aclose()
+    with pytest.raises(StartError, match="Nothing is started any more"):
+        await forks.start(program(tmp_path))
+
+
 async def test_the_fork_server_ends_with_who_asks_it_and_what_it_started_does_not(
     forks: ForkServer, tmp_path: Path
 ) -> None:
@@ -170,38 +229,55 @@ async def test_the_fork_server_ends_with_who_asks_it_and_what_it_started_does_no
     await eventually(lambda: forked.returncode is not None)
 
 
-async def test_a_supervised_fork_is_started_again(forks: ForkServer, tmp_path: Path) -> None:
-    """By whoever supervises, like any other program."""
+@pytest.fixture
+async def supervised(
+    forks: ForkServer, tmp_path: Path
+) -> AsyncIterator[tuple[Supervised, list[str]]]:
+    """The program, ready and kept running, and what was said about it."""
     said: list[str] = []
-    supervised = Supervised(
-        Program(
-            **{
-                name: getattr(program(tmp_path, "for-ever"), name)
-                for name in ("name", "command", "directory", "log", "address", "is_ready")
-            },
-            environment=_ENVIRONMENT,
-            starter=forks.start,
-        ),
-        Watcher(changed=lambda: None, say=said.append),
-    )
+    (tmp_path / "logs").mkdir()
+    kept = replace(program(tmp_path, "for-ever", log="logs/told.log"), starter=forks.start)
+    made = Supervised(kept, Watcher(changed=lambda: None, say=said.append))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(supervised.keep())
-        await supervised.until_ready()
-        first = supervised.snapshot().pid
-        assert first is not None
-        os.kill(first, signal.SIGKILL)
-        await eventually(
-            lambda: (
-                supervised.snapshot().restarts == 1
-                and supervised.snapshot().state is ProcessState.READY
-            )
-        )
-        assert supervised.snapshot().pid != first
-        await supervised.stop(within_seconds=5)
+        tasks.create_task(made.keep())
+        await made.until_ready()
+        yield made, said
+        await made.stop(within_seconds=5)
+
+
+async def _killed(supervised: Supervised) -> int:
+    pid = supervised.snapshot().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def test_a_supervised_fork_is_started_again(
+    supervised: tuple[Supervised, list[str]],
+) -> None:
+    """By whoever supervises, like any other program."""
+    kept, said = supervised
+    first = await _killed(kept)
+    await eventually(lambda: len(said) == 2 and kept.snapshot().state is ProcessState.READY)
+    assert kept.snapshot().pid != first
     assert said == [
         "telling was killed by SIGKILL; starting it again in 1 s.",
         "telling is ready again.",
     ]
+
+
+async def test_what_cannot_be_started_again_is_tried_until_it_can(
+    supervised: tuple[Supervised, list[str]], tmp_path: Path
+) -> None:
+    """Somebody threw the folder of its log away, and made it anew."""
+    kept, said = supervised
+    (tmp_path / "logs" / "told.log").unlink()
+    (tmp_path / "logs").rmdir()
+    await _killed(kept)
+    await eventually(lambda: any("cannot be started" in each for each in said))
+    (tmp_path / "logs").mkdir()
+    await eventually(lambda: kept.snapshot().state is ProcessState.READY, within=20)
+    assert said[-1] == "telling is ready again."
 
 
 def _server_of(forked: Forked) -> psutil.Process:
@@ -210,10 +286,16 @@ def _server_of(forked: Forked) -> psutil.Process:
     return parent
 
 
-def _lives() -> bool:
-    """Whether a program of these tests does, of all that this process has started."""
-    for each in psutil.Process().children(recursive=True):
+def _is_alone(forked: Forked, folder: Path) -> bool:
+    """It is the only one that lives; or it was not let go any more, has ended, and nobody lives."""
+    return _living(folder) == (set() if forked.returncode is not None else {forked.pid})
+
+
+def _living(folder: Path) -> set[int]:
+    """Of programs of these tests those that live, whoever looks after them."""
+    found = set()
+    for each in psutil.process_iter():
         with suppress(psutil.NoSuchProcess):
-            if _TELLING in " ".join(each.cmdline()):
-                return True
-    return False
+            if f"{_TELLING} for-ever {folder}" in " ".join(each.cmdline()):
+                found.add(each.pid)
+    return found
