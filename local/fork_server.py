@@ -205,8 +205,9 @@ def _redirect(log: int) -> None:
 
 def _become(order: Order) -> None:
     """What `python -m` would be."""
+    title = " ".join(["python", "-m", order.module, *order.arguments])
     # It finds its place behind the environment, and so before that is another.
-    setproctitle(" ".join(["python", "-m", order.module, *order.arguments]))
+    setproctitle(os.fsencode(title).decode(errors="replace"))
     os.chdir(order.directory)
     os.environ.clear()
     os.environ.update(order.environment)
