@@ -206,7 +206,7 @@ class Installation:
         own = dict(self.variables)
         if not servers:
             for name in ("DATABASE_PORT", "REDIS_PORT", "SIMULATOR_PORT"):
-                own.pop(f"PAYMENTS_{name}")
+                own.pop(f"PAYMENTS_{name}", None)
             for name in ("HOST", "PORT"):
                 own.pop(f"PAYMENTS_DATABASE_POOLER_{name}", None)
             for vendor in ("STRIPE", "PAYPAL"):
