@@ -7,11 +7,12 @@ would go over the network for all to read.
 
 import ipaddress
 import os
+import re
 import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -342,13 +343,16 @@ def _tls(section: DatabaseSettings | RedisSettings | KafkaSettings) -> Tls:
 _SAYS_THE_SECRET: Final = frozenset({"PLAIN", "OAUTHBEARER"})
 
 
-def _parts_of_database_url(url: SplitResult) -> dict[str, str]:
+def _parts_of_database_url(text: str) -> dict[str, str]:
     """By the parts' variables; servers after the first stand by. Raises ValueError."""
+    # Newer releases of Python take several servers for none, if an address in brackets is behind.
+    found = _AUTHORITY.fullmatch(text)
+    assert found is not None, "it fits every text"
+    beginning, user, servers, rest = found.groups()
+    first, *others = servers.split(",")
+    url = urlsplit(f"{beginning}{user}{first}{rest}")
     if url.scheme not in {"postgresql", "postgres"}:
         raise UnknownInUrl("is to begin with postgresql://")
-    user, at, servers = url.netloc.rpartition("@")
-    first, *others = servers.split(",")
-    url = url._replace(netloc=f"{user}{at}{first}")
     parts = {
         "HOST": unquote(url.hostname or ""),
         "PORT": str(url.port or ""),
@@ -370,6 +374,8 @@ def _has_port(server: str) -> bool:
     return server.rpartition("]")[2].count(":") == 1
 
 
+# Up to the servers: the scheme, and the user with the password; behind them the path and more.
+_AUTHORITY: Final = re.compile(r"([^/?#]*(?://)?)((?:[^/?#]*@)?)([^/?#]*)(.*)", re.DOTALL)
 # One that takes writes, where there are several.
 _WHAT_IS_MEANT_ANYWAY: Final = {
     ("target_session_attrs", "read-write"),
@@ -385,8 +391,9 @@ _DATABASE_URL_PARAMETERS: Final = {
 }
 
 
-def _parts_of_redis_url(url: SplitResult) -> dict[str, str]:
+def _parts_of_redis_url(text: str) -> dict[str, str]:
     """By the parts' variables. Raises ValueError."""
+    url = urlsplit(text)
     if url.scheme not in {"redis", "rediss", "unix"}:
         raise UnknownInUrl("is to begin with redis://, rediss:// or unix://")
     if url.query:

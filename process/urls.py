@@ -1,7 +1,6 @@
 """A server's URL, which says in one variable what its parts say in several."""
 
 from collections.abc import Callable, Mapping
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
@@ -15,7 +14,7 @@ class UnknownInUrl(ValueError):
 def with_parts_of_url(
     section: type[Section],
     given: dict[str, object],
-    parts_of: Callable[[SplitResult], Mapping[str, str]],
+    parts_of: Callable[[str], Mapping[str, str]],
 ) -> dict[str, object]:
     """What is given by variable, and what the URL among it says of the others.
 
@@ -26,7 +25,7 @@ def with_parts_of_url(
     if not url:
         return given
     try:
-        parts = parts_of(urlsplit(url))
+        parts = parts_of(url)
     except UnknownInUrl as error:
         raise ValueError(f"{variable} {error}") from None
     except ValueError:  # whose words would repeat what they stumbled over: a password, as a rule
