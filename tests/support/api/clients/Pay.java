@@ -38,7 +38,8 @@ public final class Pay {
     var made = payments.createPayment(UUID.randomUUID().toString(), body, null, null);
     var got = payments.getPayment(made.getId(), null);
     var page =
-        payments.listPayments(null, null, null, account.getId(), null, null, null, null);
+        payments.listPayments(
+            null, null, null, account.getId(), null, null, null, null, null, null);
     List<UUID> listed = page.getData().stream().map(PaymentResponse::getId).toList();
     Map<String, Object> said =
         Map.of(
