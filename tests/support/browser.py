@@ -27,6 +27,9 @@ PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 DESK: Final[ViewportSize] = {"width": 1280, "height": 860}
 # What a build keeps; in no repository.
 PICTURES: Final = Path(os.environ.get("PAYMENTS_PICTURES", "build/pictures"))
+_STILL: Final = (
+    "Promise.allSettled(document.getAnimations().map(each => each.finished)).then(() => null)"
+)
 _AXE: Final = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
   return found.violations
@@ -69,6 +72,8 @@ class Watched:
         await self.page.evaluate(_axe_source())
         assert await self.page.evaluate(_AXE) == [], name
         await self.page.emulate_media(color_scheme="dark")
+        # On their way from light to dark colours have no contrast.
+        await self.page.evaluate(_STILL)
         await self.picture(f"{name}-dark")
         assert await self.page.evaluate(_AXE) == [], f"{name}, dark"
         await self.page.emulate_media(color_scheme="light")
