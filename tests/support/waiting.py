@@ -4,7 +4,11 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
+
+from store.pool import AWAY
+
+_T = TypeVar("_T")
 
 _POLL_SECONDS: Final = 0.02
 # A bound ends what hangs, and judges nothing: side by side each has a part of the machine only.
@@ -30,6 +34,18 @@ async def eventually(check: Callable[[], Awaitable[bool] | bool], within: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"did not become true within {within} s") from last
         await asyncio.sleep(_POLL_SECONDS)
+
+
+async def answered(ask: Callable[[], Awaitable[_T]], within: float = 60.0) -> _T:
+    """What Postgres answers, asked again while it is away; its error when that does not end."""
+    deadline = time.monotonic() + within * PATIENCE
+    while True:
+        try:
+            return await ask()
+        except AWAY:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def in_time(seconds: float) -> asyncio.Timeout:

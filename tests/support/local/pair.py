@@ -13,8 +13,8 @@ from local.embedded.postgres_pair import NAMES, PostgresPair
 from local.failover import fail_over
 from local.program import free_port
 from local.supervisor import ProcessState, Supervised, Watcher, until_all_ready
-from store.pool import AWAY, close, connect
-from tests.support.waiting import eventually
+from store.pool import close, connect
+from tests.support.waiting import answered, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,11 +83,7 @@ class Running:
 
     async def _asked(self, statement: str, *arguments: int) -> list[asyncpg.Record]:
         """Each of the pool's connections may be to one that has led before."""
-        while True:
-            try:
-                return await self.pool.fetch(statement, *arguments)
-            except AWAY:
-                await asyncio.sleep(0.05)
+        return await answered(lambda: self.pool.fetch(statement, *arguments))
 
 
 @asynccontextmanager

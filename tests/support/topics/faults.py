@@ -15,10 +15,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from store.pool import AWAY
 from tests.support.topics.outbox import assert_mirrors
 from tests.support.topics.relays import is_ready
-from tests.support.waiting import eventually
+from tests.support.waiting import answered, eventually
 
 if TYPE_CHECKING:
     import random
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from topics.contracts.envelope import Message
 
 PATIENCE_S = 60.0
-_AGAIN_S = 0.05
 
 
 @dataclass
@@ -134,7 +132,12 @@ class Site:
             process.send_signal(signal.SIGTERM)
         while self.running:
             await self.running.pop().wait()
-        await self._asked("SELECT pg_drop_replication_slot($1)", self.relays.slot)
+        # A database that was restored has none until a relay makes it.
+        await self._asked(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE slot_name = $1",
+            self.relays.slot,
+        )
         await self._rows_arrive()
         await self.start()
         await self.start()
@@ -228,11 +231,7 @@ class Site:
 
     async def _asked(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - as Postgres has it
         """Of whoever takes writes, again while nobody does."""
-        while True:
-            try:
-                return await self.databases.pool.fetchval(query, *arguments)
-            except AWAY:
-                await asyncio.sleep(_AGAIN_S)
+        return await answered(lambda: self.databases.pool.fetchval(query, *arguments), PATIENCE_S)
 
     async def _killed(self, process: Process) -> None:
         process.send_signal(signal.SIGKILL)

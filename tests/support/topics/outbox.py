@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from store.ids import IdSource
 from store.pool import AWAY
+from tests.support.waiting import answered
 from topics.contracts.channels import EVENTS
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACESTATE = "congo=t61rcWkgMzE"
 
-# Until a server that went away is back, or another in its place.
-_AGAIN_S = 0.05
 _INSERT = """
 INSERT INTO outbox (
     id, aggregatetype, aggregateid, type, payload, tenant_id, sequence, traceparent, tracestate,
@@ -74,25 +73,22 @@ class Outbox:
 
     async def _insert(self, ids: Sequence[UUID], *more: object) -> None:
         """Until it is known to be committed: a server that goes away may have done it."""
-        while True:
+
+        async def insert() -> None:
             try:
                 await self._pool.execute(_INSERT, ids, *more)
             except AWAY:
-                if await self._are_there(ids):
-                    return
-            else:
-                return
+                if not await self._are_there(ids):
+                    raise
+
+        await answered(insert)
 
     async def _are_there(self, ids: Sequence[UUID]) -> bool:
         return bool(await self._fetch("SELECT FROM outbox WHERE id = any($1) LIMIT 1", ids))
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Of whichever server takes writes, once one does."""
-        while True:
-            try:
-                return await self._pool.fetch(query, *arguments)
-            except AWAY:
-                await asyncio.sleep(_AGAIN_S)
+        return await answered(lambda: self._pool.fetch(query, *arguments))
 
     async def write_many(self, rows: int, *, rows_per_transaction: int = 50) -> list[UUID]:
         """So many rows of new payments, a few of each payment in a transaction."""
