@@ -283,7 +283,7 @@ class StageProcess:
         settings, tracer, parts = self.settings, self.tracing.tracer, self.life.parts
         locker = await parts.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
-            await redis.refuse_wrong_credentials(locker, may_be_cluster=True)
+            await redis.refuse_wrong_credentials(locker)
         unkept = Locks(locker, settings.payment.lock_ttl_seconds, self.metrics)
         locks = await parts.enter_async_context(unkept.kept())
         opened = await parts.enter_async_context(self._gateways(store))

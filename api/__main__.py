@@ -134,7 +134,7 @@ class IngressProcess:
         settings, stack = self._settings, self._life.parts
         cache = await stack.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):
-            await redis.refuse_wrong_credentials(cache, may_be_cluster=True)
+            await redis.refuse_wrong_credentials(cache)
         targets = LagTargets(
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),

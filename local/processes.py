@@ -151,12 +151,7 @@ def programs(
     context: RunContext, processes: Iterable[PlatformProcess] = PROCESSES, *, demo: bool
 ) -> list[Program]:
     """What is to be run, all of it together."""
-    has_streams = not context.settings.redis.cluster_nodes
-    wanted = [
-        each
-        for each in processes
-        if (demo or not each.is_demo) and (has_streams or not each.name.startswith("relay-redis"))
-    ]
+    wanted = [each for each in processes if demo or not each.is_demo]
     on_metrics_port = [each for each in wanted if each.address is None]
     ports = {
         each.name: context.home.port(each.name, _METRICS_PORT_FIRST + place)

@@ -3,11 +3,12 @@
 Who relies on Redis for nothing asks with a short timeout and without retries, and goes on
 without it; who blocks on a stream bounds that itself. With sentinels each connection is made to
 whom they call the master then. Of a cluster each key is asked for where it is: no command and no
-script of ours needs two.
+script of ours needs keys of two of its servers.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, TypedDict, cast
 
 from redis.asyncio import (
@@ -36,7 +37,7 @@ AWAY: Final = (RedisError, RedisClusterException, OSError)
 
 
 class ClusterRefused(RedisError):
-    """A cluster where one server is needed, or the reverse."""
+    """A cluster where we were told of one server, or the reverse."""
 
 
 REFUSED: Final = (*TLS_REFUSED, AuthenticationError, NoPermissionError, ClusterRefused)
@@ -73,6 +74,8 @@ def blocking_client(address: str | RedisAddress) -> Redis:
     """
     if isinstance(address, str):
         return Redis.from_url(address, protocol=2, socket_timeout=None)
+    if address.cluster:
+        return cast("Redis", ClusterClient(address, **_options(None)))
     return Redis.from_pool(_pool(address, _options(None)))
 
 
@@ -83,16 +86,25 @@ def connection(address: RedisAddress, *, client_name: str) -> Connection:
     return made
 
 
-async def refuse_wrong_credentials(
-    opened: Redis | ClusterClient, *, may_be_cluster: bool = False
-) -> None:
+def is_cluster(opened: Redis | ClusterClient) -> bool:
+    """Whether keys are at several servers, so that one command may have to do with one alone."""
+    return isinstance(opened, ClusterClient)
+
+
+async def servers_of(address: RedisAddress, keys: Iterable[str]) -> list[RedisAddress]:
+    """Which of a cluster's servers has each key now. Raises one of `AWAY`."""
+    async with ClusterClient(address, **_options(_CONNECT_SECONDS_MAX)) as cluster:
+        await cluster.initialize()
+        places = [cluster.server_of(key) for key in keys]
+    return [replace(address, host=host, port=port, cluster=()) for host, port in places]
+
+
+async def refuse_wrong_credentials(opened: Redis | ClusterClient) -> None:
     """Raise what is REFUSED if Redis answers and refuses us; one that is away is no matter.
 
-    A cluster is refused where one server is needed, and where we were told of none.
+    A cluster is refused where we were told of none, and the reverse.
     """
     if isinstance(opened, ClusterClient):
-        if not may_be_cluster:
-            raise ClusterRefused("the mirrored streams need one server, and this is a cluster")
         await _refuse_cluster(opened)
         return
     try:

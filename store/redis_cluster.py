@@ -67,7 +67,7 @@ class ClusterClient(RedisCluster):
     async def executed(self, commands: Sequence[Command]) -> list[object]:
         """The answer to each command, or the error, by one round trip to each server."""
         await self._found()
-        by_server: defaultdict[str, list[int]] = defaultdict(list)
+        by_server: defaultdict[object, list[int]] = defaultdict(list)
         for place, command in enumerate(commands):
             by_server[self._server_of(command)].append(place)
         answers: list[object] = [None] * len(commands)
@@ -82,6 +82,12 @@ class ClusterClient(RedisCluster):
         if any(isinstance(each, self.ERRORS_ALLOW_RETRY) for each in answers):
             await self._look_again()
         return answers
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        # After an error it takes itself for not connected, and closes none.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self.nodes_manager.aclose(nodes)
 
     async def __aexit__(self, *how: object) -> None:
         if self._finding is not None:
@@ -99,14 +105,18 @@ class ClusterClient(RedisCluster):
             self._finding.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         await asyncio.shield(self._finding)
 
-    def _server_of(self, command: Command) -> str:
+    def server_of(self, key: bytes | str) -> tuple[str, int]:
+        """Host and port, as known by now. Raises redis-py's errors if nobody has it."""
+        node = self.nodes_manager.get_node_from_slot(self.keyslot(key))
+        return str(node.host), int(node.port)
+
+    def _server_of(self, command: Command) -> tuple[str, int] | None:
         key = command[3 if command[0] == "EVAL" else 1]
         assert not isinstance(key, int), "a key of ours is a name"
         try:
-            node = self.nodes_manager.get_node_from_slot(self.keyslot(key))
+            return self.server_of(key)
         except (RedisError, RedisClusterException):  # nobody has it now
-            return ""
-        return str(node.name)
+            return None
 
     async def _executed_by_one(self, commands: Sequence[Command]) -> Sequence[object]:
         pipeline = self.pipeline(transaction=False)

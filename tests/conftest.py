@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.support.fixtures.kafka",
     "tests.support.fixtures.logs",
     "tests.support.fixtures.postgres",
+    "tests.support.fixtures.redis_cluster",
     "tests.support.fixtures.secured_kafka",
     "tests.support.fixtures.simulator",
     "tests.support.fixtures.valkey",

@@ -80,16 +80,6 @@ async def test_what_runs_on_this_machine_speaks_plain_http(context: RunContext) 
         assert {each.environment[name] for name in certificate} == {""}, each.name
 
 
-async def test_a_cluster_of_redis_has_no_mirror(
-    context: RunContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its relay would end with a sentence, and the whole run with it."""
-    monkeypatch.setenv("PAYMENTS_REDIS_CLUSTER_NODES", "one:7000")
-    names = [each.name for each in programs(replace(context, settings=Settings()), demo=False)]
-    assert "relay-kafka" in names
-    assert "relay-redis" not in names
-
-
 def test_a_new_sink_has_its_relay_and_its_slot() -> None:
     """Its relay is run, its slot's lag is asked for, compose lacks it."""
     slots = {**SLOTS, "archive": "payments_archive"}

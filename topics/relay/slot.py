@@ -316,6 +316,8 @@ class Postgres:
 
     async def _slot(self, name: str) -> "_Slot | None":
         for status, confirmed in await self._execute("slot_state", name):
+            if confirmed is None:
+                raise SlotActive(f"another relay is creating the slot {name}")
             return _Slot(str(status), lsn_number(str(confirmed)))
         return None
 

@@ -6,7 +6,7 @@ hand it renews; what a member leaves for a minute goes to another.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from typing import Final, cast
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from redis.typing import KeyT, StreamIdT
 
 from process.addresses import RedisAddress
 from process.closing import end
-from store.redis import blocking_client
+from store.redis import blocking_client, is_cluster
 from topics.contracts.envelope import EnvelopeError, Message, from_redis
 from topics.subscribe.reports import Foreign, Gap, Report, log_report
 from topics.subscribe.selection import (
@@ -32,6 +32,8 @@ from topics.subscribe.stream_trims import Trims
 
 # A server that was asked to wait a second and says nothing for so long is gone.
 _ANSWER_SECONDS_MAX: Final = 10.0
+# Of several streams of a cluster one is waited for at a time.
+_TURN_MS: Final = 100
 # A consumer that took a message and says nothing for so long is dead.
 CLAIM_AFTER_SECONDS: Final = 60.0
 
@@ -98,14 +100,45 @@ class _Reading:
         while True:
             for each in trims.values():
                 await each.look()
-            async with asyncio.timeout(_ANSWER_SECONDS_MAX):
-                answer = await self.client.xread(after, count=BATCH_MESSAGES_MAX, block=WAIT_MS)
-            for topic, entry_id, fields in entries_of(answer):
+            for topic, entry_id, fields in await self.read(after):
                 message = self.chosen(topic, entry_id, fields)
                 if message is not None:
                     yield message
                 after[topic.encode()] = entry_id
                 trims[topic].read(entry_id)
+
+    async def read(
+        self, after: Mapping[KeyT, StreamIdT], member: tuple[str, str] | None = None
+    ) -> list[_Entry]:
+        """What is behind these places, for a member of a group; waits a moment for the first."""
+        if len(after) == 1 or not is_cluster(self.client):
+            return await self._read(after, WAIT_MS, member)
+        # Streams of a cluster are at several servers: nobody can wait for all of them at once.
+        alone = [dict([place]) for place in after.items()]
+        found: list[_Entry] = []
+        for one in alone:
+            try:
+                found += await self._read(one, None, member)
+            except RedisError:
+                # What the group gave out by now is given on; who fails will again.
+                if not found:
+                    raise
+        for one in alone:
+            if not found:
+                found = await self._read(one, _TURN_MS, member)
+        return found
+
+    async def _read(
+        self, after: Mapping[KeyT, StreamIdT], wait_ms: int | None, member: tuple[str, str] | None
+    ) -> list[_Entry]:
+        places, client = dict(after), self.client
+        asked: Awaitable[object]
+        if member is None:
+            asked = client.xread(places, count=BATCH_MESSAGES_MAX, block=wait_ms)
+        else:
+            asked = client.xreadgroup(*member, places, count=BATCH_MESSAGES_MAX, block=wait_ms)
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            return list(entries_of(await asked))
 
     async def _place(self, topic: str, start: Start) -> bytes:
         """The id of the entry to go on behind."""
@@ -232,21 +265,15 @@ class _GroupMember:
         try:
             for trims in self._trims if after == b">" else ():
                 await trims.look()
-            async with asyncio.timeout(_ANSWER_SECONDS_MAX):
-                answer = await self._client.xreadgroup(
-                    self._group,
-                    self._consumer,
-                    dict.fromkeys(self._topics, after),
-                    count=BATCH_MESSAGES_MAX,
-                    block=WAIT_MS,
-                )
+            batch = await self._reading.read(
+                dict.fromkeys(self._topics, after), (self._group, self._consumer)
+            )
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             # The server lost its data; the relay fills the streams again from their beginning.
             await self._join(b"0")
             return []
-        batch = list(entries_of(answer))
         self._renewed_at = began_at
         if after != b">":
             # Delivered once, perhaps long ago: others' minute begins anew.

@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-import redis.asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from process.addresses import KafkaAddress
+from store.redis import client
 from topics.contracts.channels import EVENTS
 from topics.contracts.envelope import Message, from_kafka, from_redis
 from topics.kafka import administration, create_missing
@@ -21,8 +21,12 @@ from topics.relay.sinks.redis_streams import RedisSink
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import redis.asyncio
+
     from process.addresses import RedisAddress
     from topics.relay.sinks.sink import Sink
+
+_PATIENCE_S = 10.0
 
 
 class Destination(Protocol):
@@ -136,42 +140,46 @@ class RedisDestination:
         return RedisSink(self.address)
 
     def environment(self) -> Mapping[str, str]:
+        if self.address.cluster:
+            nodes = ",".join(f"{host}:{port}" for host, port in self.address.cluster)
+            return {"PAYMENTS_REDIS_CLUSTER_NODES": nodes}
         return {
             "PAYMENTS_REDIS_HOST": self.address.host,
             "PAYMENTS_REDIS_PORT": str(self.address.port),
         }
 
     def client(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis.from_url(self.address.url)
+        return client(self.address, timeout_s=_PATIENCE_S)
 
     async def messages(self, topic: str = EVENTS) -> list[Message]:
         found = []
-        async with self.client() as client:
+        async with self.client() as opened:
             after = b"-"
-            while page := await client.xrange(topic, min=after, count=500):
+            while page := await opened.xrange(topic, min=after, count=500):
                 entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", page)
                 found += [from_redis(topic, fields) for _, fields in entries]
                 after = b"(" + entries[-1][0]
         return found
 
     async def count(self, topic: str = EVENTS) -> int:
-        async with self.client() as client:
-            return int(await client.xlen(topic))
+        async with self.client() as opened:
+            return int(await opened.xlen(topic))
 
     async def empty(self) -> None:
-        async with self.client() as client:
-            await client.flushall()
+        async with self.client() as opened:
+            await opened.flushall()
 
     async def purge(self, topic: str = EVENTS, *, share: float = 1.0) -> list[Message]:
         found = await self.messages(topic)
         gone = round(share * len(found))
-        async with self.client() as client:
-            await client.xtrim(topic, maxlen=len(found) - gone, approximate=False)
+        async with self.client() as opened:
+            await opened.xtrim(topic, maxlen=len(found) - gone, approximate=False)
         return found[:gone]
 
     async def recreate(self) -> None:
-        async with self.client() as client, client.pipeline() as pipeline:
+        async with self.client() as opened:
             for topic in PUBLIC_TOPICS:
-                pipeline.delete(topic.name)
-                pipeline.xgroup_create(topic.name, "made-anew", mkstream=True)
-            await pipeline.execute()
+                async with opened.pipeline() as pipeline:
+                    pipeline.delete(topic.name)
+                    pipeline.xgroup_create(topic.name, "made-anew", mkstream=True)
+                    await pipeline.execute()

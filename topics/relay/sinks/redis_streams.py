@@ -1,5 +1,7 @@
 """Publishes to Redis Streams, one script a batch, in order, for the relay that connected last.
 
+To a cluster it is one script a batch and stream, each at the stream's own server.
+
 An entry's id is `<commit LSN>-<number of the row in its transaction>` where that is greater than
 the one before it. The WAL of a Postgres that was restored begins before the stream's end: it
 continues behind the last entry. So do rows published from the table, which have no LSN, but not
@@ -10,9 +12,9 @@ that a checkpoint from before knows, also if it was lost and filled in between.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from process.addresses import RedisAddress
 from topics.contracts.envelope import (
@@ -28,7 +30,7 @@ from topics.relay.failures import SinkFailure
 from topics.relay.pgoutput import lsn_text
 from topics.relay.positions import Extent, Partition, Place
 from topics.relay.sinks import resp
-from topics.relay.sinks.redis_server import WRITER_KEY, RedisServer, connected
+from topics.relay.sinks.redis_server import Shard, connected
 from topics.relay.sinks.redis_tail import RedisTail, before, behind, entry_id
 from topics.relay.sinks.sink import Answers, OutgoingMessage, Writer
 
@@ -38,9 +40,6 @@ STREAM_LENGTH: Final = 250_000
 _BATCH_ENTRIES_MAX: Final = 200
 
 _TOPICS: Final = tuple(sorted(topic.name for topic in PUBLIC_TOPICS))
-_KEYS: Final = (WRITER_KEY, *(topic.encode() for topic in _TOPICS))
-# Lua counts from 1.
-_NUMBERS: Final = {key: resp.argument(b"%d" % number) for number, key in enumerate(_KEYS, 1)}
 _ARGUMENTS_PER_ENTRY: Final = 3
 
 
@@ -57,16 +56,54 @@ class RedisSink:
     @contextlib.asynccontextmanager
     async def open(self, answers: Answers, writer: Writer) -> AsyncIterator["RedisSession"]:
         """Connect and take over as the only writer, whoever was it before."""
-        async with connected(self._address) as server:
-            token = await server.take_over()
-            tail = RedisTail(server)
+        async with connected(self._address, _TOPICS) as shards:
             script = files(__package__).joinpath("xadd.lua").read_bytes()
-            digest = await server.ask(b"SCRIPT", b"LOAD", script)
-            head = (b"EVALSHA", _bytes(digest), b"%d" % len(_KEYS), *_KEYS, token)
-            head = (*head, b"%d" % STREAM_LENGTH)
-            extents = {Partition(topic, 0): await _extent(tail, topic) for topic in _TOPICS}
+            streams = [await _Streams.taken_over(shard, script) for shard in shards]
+            extents = {at: extent for each in streams for at, extent in each.extents.items()}
             ids = EntryIds({at.topic: each.end for at, each in extents.items()}, writer.since)
-            yield RedisSession((server, tail), extents=extents, ids=ids, head=head, answers=answers)
+            yield RedisSession(streams, ids, answers)
+
+
+class _Streams:
+    """Those of one server, which this relay alone writes to."""
+
+    def __init__(
+        self, shard: Shard, head: tuple[bytes, ...], extents: Mapping[Partition, Extent]
+    ) -> None:
+        self.extents = extents
+        self.tail = RedisTail(shard.server)
+        self._server = shard.server
+        self._head = b"".join(resp.argument(argument) for argument in head)
+        self._head_arguments = len(head)
+        self.ends = {topic.encode(): extents[Partition(topic, 0)].end for topic in shard.topics}
+        # Lua counts from 1, and first comes who may write.
+        self._numbers = {
+            topic: resp.argument(b"%d" % number) for number, topic in enumerate(self.ends, 2)
+        }
+
+    @classmethod
+    async def taken_over(cls, shard: Shard, script: bytes) -> Self:
+        """Whoever wrote before writes no more. Raises `SinkFailure`."""
+        server = shard.server
+        token = await server.take_over(shard.writer_key)
+        tail = RedisTail(server)
+        keys = (shard.writer_key, *(topic.encode() for topic in shard.topics))
+        digest = _bytes(await server.ask(b"SCRIPT", b"LOAD", script))
+        head = (b"EVALSHA", digest, b"%d" % len(keys), *keys, token, b"%d" % STREAM_LENGTH)
+        extents = {Partition(topic, 0): await _extent(tail, topic) for topic in shard.topics}
+        return cls(shard, head, extents)
+
+    async def append(self, entries: Sequence["_EncodedEntry"]) -> None:
+        """Those that belong here; an append of nothing finds out. Raises `SinkFailure`."""
+        own = [entry for entry in entries if entry.topic in self.ends]
+        if entries and not own:
+            return
+        lasts = b"".join(resp.argument(entry_id(before(end))) for end in self.ends.values())
+        count = self._head_arguments + len(self.ends) + sum(entry.arguments for entry in own)
+        encoded = b"".join(self._numbers[entry.topic] + entry.encoded for entry in own)
+        await self._server.send([b"*%d\r\n" % count, self._head, lasts, encoded])
+        for entry in own:
+            self.ends[entry.topic] = behind(entry.id)
 
 
 async def _extent(tail: RedisTail, topic: str) -> Extent:
@@ -98,46 +135,49 @@ class EntryIds:
 
 
 class _EncodedEntry(NamedTuple):
+    """What follows the number of its stream."""
+
     message: OutgoingMessage
     id: Place
     arguments: int
     encoded: bytes
 
+    @property
+    def topic(self) -> bytes:
+        return self.message.row.aggregatetype
+
 
 class RedisSession:
     """One connection's life; see `Session`."""
 
-    def __init__(
-        self,
-        reached: tuple[RedisServer, RedisTail],
-        *,
-        extents: Mapping[Partition, Extent],
-        ids: EntryIds,
-        head: tuple[bytes, ...],
-        answers: Answers,
-    ) -> None:
-        self._server, self._tail = reached
-        self.extents = extents
-        self._ends = {at.topic.encode(): extent.end for at, extent in extents.items()}
+    def __init__(self, streams: Sequence[_Streams], ids: EntryIds, answers: Answers) -> None:
+        self._streams = streams
         self._ids = ids
-        self._head = b"".join(resp.argument(argument) for argument in head)
-        self._head_arguments = len(head)
         self._answers = answers
         self._waiting: deque[_EncodedEntry] = deque()
         self._wake = asyncio.Event()
         self._appending = asyncio.Lock()
 
+    @property
+    def extents(self) -> Mapping[Partition, Extent]:
+        return {at: extent for each in self._streams for at, extent in each.extents.items()}
+
     async def present(self, read_from: Mapping[Partition, Place]) -> set[bytes]:
         ids: set[bytes] = set()
-        for at, start in read_from.items():
-            ids |= await self._tail.ids(at.topic, start)
+        for each in self._streams:
+            for at in each.extents.keys() & read_from.keys():
+                ids |= await each.tail.ids(at.topic, read_from[at])
         return ids
 
     def partition_of(self, row: OutboxRow) -> Partition:
         return Partition(row.aggregatetype.decode(), 0)
 
     def acknowledged(self) -> Mapping[Partition, Place]:
-        return {Partition(topic.decode(), 0): end for topic, end in self._ends.items()}
+        return {
+            Partition(topic.decode(), 0): end
+            for each in self._streams
+            for topic, end in each.ends.items()
+        }
 
     def publish(self, message: OutgoingMessage) -> None:
         self._waiting.append(_encode(message, self._ids.next(message)))
@@ -160,14 +200,8 @@ class RedisSession:
 
     async def _append(self, entries: list[_EncodedEntry]) -> None:
         async with self._appending:
-            lasts = b"".join(resp.argument(entry_id(before(self._ends[key]))) for key in _KEYS[1:])
-            count = (
-                self._head_arguments + len(_KEYS[1:]) + sum(entry.arguments for entry in entries)
-            )
-            encoded = b"".join(entry.encoded for entry in entries)
-            await self._server.send([b"*%d\r\n" % count, self._head, lasts, encoded])
-            for entry in entries:
-                self._ends[entry.message.row.aggregatetype] = behind(entry.id)
+            for each in self._streams:
+                await each.append(entries)
         if entries:
             self._answers.acknowledge([entry.message for entry in entries])
 
@@ -182,7 +216,6 @@ def _encode(message: OutgoingMessage, place: Place) -> _EncodedEntry:
     fields = 2 * len(pairs)
     encoded = b"".join(
         (
-            _NUMBERS[row.aggregatetype],
             resp.argument(entry_id(place)),
             resp.argument(b"%d" % fields),
             resp.fields(pairs),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
+
+from tests.support.topics.destinations import Destination, RedisDestination
 from tests.support.topics.outbox import TRACEPARENT, TRACESTATE, Outbox, assert_mirrors
 from tests.support.waiting import eventually
 from topics.contracts.channels import ACCOUNTS, DEAD_LETTERS, EVENTS
@@ -14,7 +17,19 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from process.addresses import RedisAddress
     from tests.support.topics.relays import Relays, RunningRelay
+
+
+@pytest.fixture
+def redis_cluster_streams(cluster_address: RedisAddress) -> RedisDestination:
+    return RedisDestination(cluster_address)
+
+
+@pytest.fixture(params=["kafka", "redis_streams", "redis_cluster_streams"])
+def destination(request: pytest.FixtureRequest) -> Destination:
+    found: Destination = request.getfixturevalue(request.param)
+    return found
 
 
 async def _published(relays: Relays, count: int, topic: str = EVENTS) -> None:

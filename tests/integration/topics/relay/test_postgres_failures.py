@@ -20,8 +20,8 @@ from store.migrations import migrate_up, read_migrations
 from store.pool import connect, connect_single
 from store.queries import query
 from tests.support.front import Way, front_of
-from tests.support.topics.outbox import Outbox, assert_mirrors
-from tests.support.topics.relays import Relays
+from tests.support.topics.outbox import Outbox, assert_mirrors, slowly
+from tests.support.topics.relays import Relays, is_ready
 from tests.support.waiting import PATIENCE, eventually
 from topics.relay import connection as relay_connection
 from topics.relay.failures import SourceFailure
@@ -43,6 +43,7 @@ _TUNING = {
     "max_wal_size": "32MB",
 }
 _MEBIBYTE = 1024 * 1024
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -234,3 +235,22 @@ async def test_a_server_that_goes_before_it_is_asked_is_a_failure_like_others(
     with pytest.raises(SourceFailure):
         await stream.identify()
     await opened.close()
+
+
+async def test_a_slot_that_another_creates_is_stood_by_for(
+    relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record], tmp_path: Path
+) -> None:
+    """Postgres lists it while it waits for whoever is writing; nothing is confirmed of it then."""
+    creator, other = tmp_path / "creator.log", tmp_path / "other.log"
+    is_listed = "SELECT true FROM pg_replication_slots WHERE slot_name = $1"
+    async with AsyncExitStack() as stack:
+        async with pool.acquire() as writer, slowly(writer) as late:
+            ids = set(await late.write([uuid4()]))
+            await stack.enter_async_context(relays.process(creator))
+            await eventually(lambda: pool.fetchval(is_listed, relays.slot), PATIENCE_S)
+            await stack.enter_async_context(relays.process(other))
+            await eventually(lambda: "is creating the slot" in other.read_text(), PATIENCE_S)
+        await eventually(lambda: is_ready(creator), PATIENCE_S)
+        ids |= set(await outbox.write_many(50))
+        await _assert_mirrored(relays, ids)
+        assert "crashed" not in other.read_text()
