@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
+from store import redis
 from topics.names import PUBLIC_TOPICS, SLOTS, TOPICS
 from verify.archive import read_archive
 from verify.database import read_baseline
@@ -97,7 +97,7 @@ async def _compared(
         try:
             async with opened as log:
                 comparison, coverage = await compare(log, topics, baseline)
-        except (KafkaError, RedisError, OSError) as error:
+        except (KafkaError, *redis.AWAY) as error:
             away = str(error) or type(error).__name__
             results += [CheckResult(each, name, unchecked=away) for each in ("I7", "I8", "I14")]
         else:

@@ -166,7 +166,7 @@ async def kafka(address: KafkaAddress) -> AsyncIterator[Log]:
 
 @asynccontextmanager
 async def redis_streams(address: RedisAddress) -> AsyncIterator[Log]:
-    """Raises redis-py's RedisError when the server does not answer."""
+    """Raises one of `store.redis.AWAY` when the server does not answer."""
     async with client(address, timeout_s=_PAGE_SECONDS_MAX) as opened:
         await opened.ping()
         yield RedisStreams(opened)

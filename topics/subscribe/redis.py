@@ -11,7 +11,8 @@ from typing import Final, cast
 from uuid import UUID
 
 import redis.asyncio
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
 from process.addresses import RedisAddress
@@ -69,8 +70,11 @@ async def subscribe_redis(  # noqa: PLR0913 - how it begins, and how it tells
             member = _GroupMember(reading, topics, (group, consumer), claim_after_seconds)
             received = member.received(start)
         async with contextlib.aclosing(received) as messages:
-            async for message in messages:
-                yield message
+            try:
+                async for message in messages:
+                    yield message
+            except RedisClusterException as error:  # which is no RedisError
+                raise RedisConnectionError(str(error)) from error
 
 
 class _Reading:
@@ -119,7 +123,7 @@ class _Reading:
         for one in alone:
             try:
                 found += await self._read(one, None, member)
-            except RedisError:
+            except (RedisError, RedisClusterException):
                 # What the group gave out by now is given on; who fails will again.
                 if not found:
                     raise
