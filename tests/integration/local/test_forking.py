@@ -137,6 +137,32 @@ async def test_a_log_that_cannot_be_written_is_one_sentence(
     assert (await forks.start(program(tmp_path))).pid
 
 
+async def test_without_descriptors_nothing_is_started_and_the_fork_server_goes_on(
+    forks: ForkServer, tmp_path: Path
+) -> None:
+    """Wherever they run out, for the log or for the gate, nobody is left who waits or serves."""
+    idle = await forks.start(program(tmp_path, "for-ever"))
+    server = _server_of(idle)
+    limits = server.rlimit(psutil.RLIMIT_NOFILE)
+    refused = []
+    for free in range(6):
+        server.rlimit(psutil.RLIMIT_NOFILE, (server.num_fds() + free, limits[1]))
+        try:
+            forked = await forks.start(program(tmp_path, "for-ever", log=f"{free}.log"))
+        except StartError as error:
+            refused.append(str(error))
+            assert server.children() == [psutil.Process(idle.pid)]
+        else:
+            await stop(program(tmp_path), forked, within_seconds=5)
+    server.rlimit(psutil.RLIMIT_NOFILE, limits)
+    assert 0 < len(refused) < 6
+    assert all("Too many open files" in each for each in refused)
+    again = await forks.start(program(tmp_path, "for-ever", log="again.log"))
+    assert _server_of(again) == server
+    for each in (again, idle):
+        await stop(program(tmp_path), each, within_seconds=5)
+
+
 async def test_a_start_given_up_leaves_nobody(forks: ForkServer, tmp_path: Path) -> None:
     """Whoever waited for it is gone, and so nobody would look after it."""
     await forks.begin()
