@@ -17,6 +17,7 @@ from process.env_file import take_env_file
 _COMMANDS: Final = {
     "archive": "cli.archive:archive",
     "asyncapi": "cli.asyncapi:asyncapi",
+    "audit": "cli.audit:audit",
     "demo": "cli.demo:demo",
     "disputes": "cli.disputes:disputes",
     "dlq": "cli.dlq:dlq",

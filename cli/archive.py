@@ -13,6 +13,7 @@ import click
 
 from cli.instants import Instant
 from cli.operator import database
+from cli.signing import Signer, noted, signed
 from process.settings import read_settings
 from store.archive.archiving import Archive, Outcome
 from store.partitions import InTheWay
@@ -28,24 +29,25 @@ EXIT_KEPT: Final = 3
 @click.option(
     "--to",
     "directory",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, writable=True, resolve_path=True, path_type=Path),
     required=True,
     help="The folder to write to.",
 )
-def archive(*, before: datetime, directory: Path) -> None:
+@signed()
+def archive(*, before: datetime, directory: Path, signer: Signer) -> None:
     """Write the history of old payments to files, and drop it from the database.
 
     Whole months by when their payments were made, if nobody is owed anything any more. The
     payments themselves and the ledger stay. It may be interrupted, and run again.
     """
-    outcomes = asyncio.run(_archived(before, directory))
+    outcomes = asyncio.run(_archived(before, directory, signer))
     if not outcomes:
         click.echo(f"no month of history ends by {before:%Y-%m-%d %H:%M} UTC")
     if any(each.manifest is None for each in outcomes):
         raise SystemExit(EXIT_KEPT)
 
 
-async def _archived(before: datetime, directory: Path) -> list[Outcome]:
+async def _archived(before: datetime, directory: Path, signer: Signer) -> list[Outcome]:
     outcomes: list[Outcome] = []
 
     def say(outcome: Outcome) -> None:
@@ -53,9 +55,11 @@ async def _archived(before: datetime, directory: Path) -> list[Outcome]:
         click.echo(_as_text(outcome))
 
     address = read_settings().database.address()
+    signature = signer.signature("archive", "/history", before=before, directory=str(directory))
     async with (
         database("archive") as pool,
         long_reading(address, application_name="payments archive") as reading,
+        noted(pool, signature),
     ):
         try:
             await Archive(pool, reading, directory).run(before, say)

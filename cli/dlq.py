@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.operator import actor, context, database, submitted, told
-from payments.commands import Command, DiscardDeadLetter, RedriveDeadLetter
+from cli.operator import context, database, submitted, told
+from cli.signing import Signer, signed
+from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
 from payments.decision import Result
 from store.read.dead_letters import (
@@ -25,8 +26,10 @@ from store.read.dead_letters import (
     dead_letter_by_id,
     dead_letters_page,
     letters_behind,
+    tenants_of_letters,
 )
 from store.write.commit import rehearsed
+from store.write.group_commit import Submission
 from topics.contracts.payloads import DeadLetterData
 
 _ANY_TENANT: Final = None
@@ -113,17 +116,15 @@ def show(*, letter_id: UUID, as_json: bool) -> None:
     "--limit", type=click.IntRange(1), default=1000, help="Of these the first so many (1000)."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would become of each; change nothing.")
-@click.option("--reason", required=True, help="Why; kept with the letter.")
-@click.option("--actor", default=actor)
-def redrive(  # noqa: PLR0913 - one parameter an option
+@signed(must_say_why=True)
+def redrive(
     *,
     letter_ids: Sequence[UUID],
     stage: str | None,
     parked_for: str | None,
     limit: int,
     dry_run: bool,
-    reason: str,
-    actor: str,
+    signer: Signer,
 ) -> None:
     """Try again the letters named, or all that a filter finds, the oldest failure first."""
     if bool(letter_ids) == bool(stage or parked_for):
@@ -135,20 +136,25 @@ def redrive(  # noqa: PLR0913 - one parameter an option
             reason=DeadLetterReason(parked_for) if parked_for else None,
         )
         letter_ids = asyncio.run(_oldest(filters, limit))
-    commands = [RedriveDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids]
-    _tell(asyncio.run(_rehearsed(commands) if dry_run else _submitted(commands)))
-    if dry_run:
-        click.echo(f"{len(commands)} letters looked at, nothing changed.")
+    commands = [
+        RedriveDeadLetter(each, signer.actor, signer.reason, _ANY_TENANT) for each in letter_ids
+    ]
+    if not dry_run:
+        _tell(asyncio.run(_submitted("redrive", commands, signer)))
+        return
+    _tell(asyncio.run(_rehearsed(commands)))
+    click.echo(f"{len(commands)} letters looked at, nothing changed.")
 
 
 @dlq.command("discard")
 @click.argument("letter_ids", type=click.UUID, nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why; kept with the letter.")
-@click.option("--actor", default=actor)
-def discard(*, letter_ids: Sequence[UUID], reason: str, actor: str) -> None:
+@signed(must_say_why=True)
+def discard(*, letter_ids: Sequence[UUID], signer: Signer) -> None:
     """Close letters without trying again."""
-    commands = [DiscardDeadLetter(each, actor, reason, _ANY_TENANT) for each in letter_ids]
-    _tell(asyncio.run(_submitted(commands)))
+    commands = [
+        DiscardDeadLetter(each, signer.actor, signer.reason, _ANY_TENANT) for each in letter_ids
+    ]
+    _tell(asyncio.run(_submitted("discard", commands, signer)))
 
 
 def _tell(outcomes: Sequence[Result | str]) -> None:
@@ -164,12 +170,24 @@ def _tell(outcomes: Sequence[Result | str]) -> None:
         raise SystemExit(1)
 
 
-async def _submitted(commands: Sequence[Command]) -> list[Result | str]:
+async def _submitted(
+    verb: str, commands: Sequence[RedriveDeadLetter | DiscardDeadLetter], signer: Signer
+) -> list[Result | str]:
     async with database("dlq") as pool:
-        return await submitted(pool, commands)
+        async with pool.acquire() as connection:
+            tenants = await tenants_of_letters(connection, (each.letter_id for each in commands))
+        submissions = []
+        for command in commands:
+            signature = signer.signature(
+                f"{verb}_dead_letter",
+                f"/api/v1/dead-letters/{command.letter_id}/{verb}",
+                tenant_id=tenants.get(command.letter_id),
+            )
+            submissions.append(Submission(command, signature=signature))
+        return await submitted(pool, submissions)
 
 
-async def _rehearsed(commands: Sequence[Command]) -> list[Result | str]:
+async def _rehearsed(commands: Sequence[RedriveDeadLetter]) -> list[Result | str]:
     """What would come of each by itself: decided and recorded like any other, then undone."""
     async with database("dlq") as pool, pool.acquire() as connection:
         present = context()

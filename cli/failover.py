@@ -1,23 +1,32 @@
 """`payments failover`: the standby of the database takes the place of the primary."""
 
+import asyncio
 import os
 import time
 from typing import Final
 
 import click
 
+from cli.operator import database
+from cli.signing import Signer, entered, signed
 from local.home import Home
 from local.run import FAIL_OVER
 from local.run_record import RunRecord, is_running, read_record
 from local.supervisor import ProcessState
+from store.pool import AWAY
+from store.read.audit_log import ASKED, DONE, FAILED, Signature
+from store.write.operators import sign
 
 _LOOK_SECONDS: Final = 0.2
 # Slots are waited for, the primary may have to be killed, and the standby replays what it has.
 _SECONDS_MAX: Final = 120.0
+# A primary that does not answer is why one fails over: it is not waited for.
+_NOTED_WITHIN_SECONDS: Final = 5.0
 
 
 @click.command("failover")
-def failover() -> None:
+@signed()
+def failover(*, signer: Signer) -> None:
     """Let the standby of the database take over from the primary, which follows it then.
 
     For what `payments run --cluster` runs in this folder, whatever state its primary is in. No
@@ -30,14 +39,39 @@ def failover() -> None:
         raise click.ClickException(f"nothing runs in {home.directory}")
     if before.primary is None:
         raise click.ClickException("there is one database: `payments run --cluster` has a standby")
-    begun = time.monotonic()
-    os.kill(before.pid, FAIL_OVER)
-    _until_ended(home, before, begun)
-    after = _until_followed(home, begun)
+    signature = signer.signature("fail_over", "/database", primary=before.primary)
+    _note(signature, ASKED)
+    try:
+        begun = time.monotonic()
+        os.kill(before.pid, FAIL_OVER)
+        _until_ended(home, before, begun)
+        after = _until_followed(home, begun)
+    except BaseException:
+        _note(signature, FAILED)
+        raise
+    _note(signature, DONE)
     click.echo(
         f"{after.primary} takes the writes, and {before.primary} follows it, after"
         f" {time.monotonic() - begun:.1f} s."
     )
+
+
+def _note(signature: Signature, outcome: str) -> None:
+    """Write it into the audit log, or say that it is not there: it holds no failover up."""
+    try:
+        asyncio.run(_noted(signature, outcome))
+    except (click.ClickException, *AWAY) as error:
+        why = str(error) or "no answer"
+        click.echo(f"not in the audit log that this was {outcome}: {why}", err=True)
+
+
+async def _noted(signature: Signature, outcome: str) -> None:
+    async with (
+        asyncio.timeout(_NOTED_WITHIN_SECONDS),
+        database("failover") as pool,
+        pool.acquire() as connection,
+    ):
+        await sign(connection, entered(signature, outcome))
 
 
 def _until_ended(home: Home, before: RunRecord, begun: float) -> None:

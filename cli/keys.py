@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-import asyncpg
 import click
 from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
@@ -21,12 +21,16 @@ from rich.table import Table
 from api.access.authentication import new_secret
 from api.access.scopes import Scope
 from cli.durations import Duration
-from process.settings import read_settings
-from store.pool import connect
+from cli.operator import database
+from cli.signing import Signer, entered, signed
 from store.read.api_keys import ApiKey, api_key_by_id, api_keys
+from store.read.audit_log import DONE
 from store.write.api_keys import expire_api_key, insert_api_key, revoke_api_key
+from store.write.operators import sign
 
 _SCOPES = [scope.value for scope in Scope]
+_NOT_FOUND: Final = "api_key_not_found"
+_ENDED: Final = "api_key_not_valid"
 
 
 @click.group("keys")
@@ -48,10 +52,19 @@ def keys() -> None:
     "--expires-in", type=Duration(), help="For how long, like 720h; for good unless said."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@signed()
 def create(
-    *, tenant: str, name: str, scopes: Sequence[str], expires_in: timedelta | None, as_json: bool
+    *,
+    tenant: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_in: timedelta | None,
+    as_json: bool,
+    signer: Signer,
 ) -> None:
     """Make a key and print it, this once."""
+    if not tenant.strip():
+        raise click.BadParameter("a tenant has a name", param_hint="--tenant")
     now = datetime.now(UTC)
     secret = new_secret()
     key = ApiKey(
@@ -63,7 +76,7 @@ def create(
         created_at=now,
         expires_at=now + expires_in if expires_in else None,
     )
-    asyncio.run(_insert(key))
+    asyncio.run(_insert(key, signer))
     _show_once(key, secret.text, as_json=as_json)
 
 
@@ -94,9 +107,10 @@ def list_keys(*, tenant: str | None, as_json: bool) -> None:
 
 @keys.command("revoke")
 @click.argument("key_id")
-def revoke(*, key_id: str) -> None:
+@signed()
+def revoke(*, key_id: str, signer: Signer) -> None:
     """End a key now; the ingress sees it within seconds."""
-    key = asyncio.run(_revoke(key_id))
+    key = asyncio.run(_revoke(key_id, signer))
     if key is None:
         raise click.ClickException(f"there is no key {key_id}")
     click.echo(f"{key.id} ({key.name}) is revoked.")
@@ -108,7 +122,8 @@ def revoke(*, key_id: str) -> None:
     "--overlap", type=Duration(), default="24h", help="How long the old key stays good (24h)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def rotate(*, key_id: str, overlap: timedelta, as_json: bool) -> None:
+@signed()
+def rotate(*, key_id: str, overlap: timedelta, as_json: bool, signer: Signer) -> None:
     """Make a key that replaces another, which then expires."""
     secret = new_secret()
     now = datetime.now(UTC)
@@ -126,10 +141,19 @@ def rotate(*, key_id: str, overlap: timedelta, as_json: bool) -> None:
     async def exchange() -> ApiKey | None:
         async with _database() as connection, connection.transaction():
             old = await api_key_by_id(connection, key_id)
+            signature = signer.signature(
+                "rotate_api_key",
+                _target(key_id),
+                tenant_id=old.tenant_id if old else None,
+                successor=secret.key_id,
+                overlap_seconds=overlap.total_seconds(),
+            )
             if old is None or not old.is_valid_at(now):
+                await sign(connection, entered(signature, _NOT_FOUND if old is None else _ENDED))
                 return None
             await insert_api_key(connection, successor(old))
             await expire_api_key(connection, key_id, now + overlap)
+            await sign(connection, entered(signature))
             return successor(old)
 
     key = asyncio.run(exchange())
@@ -141,18 +165,26 @@ def rotate(*, key_id: str, overlap: timedelta, as_json: bool) -> None:
 
 @asynccontextmanager
 async def _database() -> AsyncIterator[PoolConnectionProxy]:
-    address = read_settings().database.address()
-    try:
-        pool = await connect(address, application_name="payments keys", size=1)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
-    async with pool, pool.acquire() as connection:
+    async with database("keys") as pool, pool.acquire() as connection:
         yield connection
 
 
-async def _insert(key: ApiKey) -> None:
-    async with _database() as connection:
+def _target(key_id: str) -> str:
+    return f"/api-keys/{key_id}"
+
+
+async def _insert(key: ApiKey, signer: Signer) -> None:
+    signature = signer.signature(
+        "create_api_key",
+        _target(key.id),
+        tenant_id=key.tenant_id,
+        name=key.name,
+        scopes=sorted(key.scopes),
+        expires_at=key.expires_at,
+    )
+    async with _database() as connection, connection.transaction():
         await insert_api_key(connection, key)
+        await sign(connection, entered(signature))
 
 
 async def _all(tenant: str | None) -> list[ApiKey]:
@@ -160,9 +192,14 @@ async def _all(tenant: str | None) -> list[ApiKey]:
         return await api_keys(connection, tenant)
 
 
-async def _revoke(key_id: str) -> ApiKey | None:
-    async with _database() as connection:
-        return await revoke_api_key(connection, key_id, datetime.now(UTC))
+async def _revoke(key_id: str, signer: Signer) -> ApiKey | None:
+    async with _database() as connection, connection.transaction():
+        key = await revoke_api_key(connection, key_id, datetime.now(UTC))
+        signature = signer.signature(
+            "revoke_api_key", _target(key_id), tenant_id=key.tenant_id if key else None
+        )
+        await sign(connection, entered(signature, DONE if key else _NOT_FOUND))
+        return key
 
 
 def _show_once(key: ApiKey, text: str, *, as_json: bool) -> None:

@@ -3,13 +3,16 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Final, TypeAlias
 
 import asyncpg
 import click
 
+from cli.signing import Signer, entered, signed
 from process.settings import read_settings
 from store.migrations import (
+    Migration,
     MigrationError,
     history,
     migrate_down,
@@ -17,8 +20,14 @@ from store.migrations import (
     read_migrations,
 )
 from store.pool import connect_single
+from store.read.audit_log import ASKED, DONE, FAILED, Signature
+from store.write.operators import sign
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+# From which on the audit log has what is asked here.
+_SIGNED_FROM: Final = 27
+_TARGET: Final = "/migrations"
 
 
 @click.group("migrate")
@@ -27,15 +36,17 @@ def migrate() -> None:
 
 
 @migrate.command("up")
-def up() -> None:
+@signed()
+def up(*, signer: Signer) -> None:
     """Apply every pending migration."""
-    _run(_up)
+    _run(partial(_up, signer=signer))
 
 
 @migrate.command("down")
-def down() -> None:
+@signed()
+def down(*, signer: Signer) -> None:
     """Take the newest migration back."""
-    _run(_down)
+    _run(partial(_down, signer=signer))
 
 
 @migrate.command("status")
@@ -62,17 +73,39 @@ async def _connected(work: Callable[[_Connection], Awaitable[None]]) -> None:
         await connection.close()
 
 
-async def _up(connection: _Connection) -> None:
-    applied = await migrate_up(connection, read_migrations())
+async def _up(connection: _Connection, signer: Signer) -> None:
+    """Nobody can be told beforehand, in a database that has no such table yet."""
+    applied: list[Migration] = []
+    try:
+        applied = await migrate_up(connection, read_migrations())
+    except (MigrationError, asyncpg.PostgresError):
+        await _note(connection, signer.signature("migrate_up", _TARGET), FAILED)
+        raise
+    if applied:
+        labels = [step.label for step in applied]
+        await _note(connection, signer.signature("migrate_up", _TARGET, applied=labels), DONE)
     for step in applied:
         click.echo(f"applied {step.label}")
     if not applied:
         click.echo("nothing is pending")
 
 
-async def _down(connection: _Connection) -> None:
-    step = await migrate_down(connection, read_migrations())
+async def _down(connection: _Connection, signer: Signer) -> None:
+    newest = max(await history(connection), default=None)
+    signature = signer.signature("migrate_down", _TARGET, newest=newest)
+    await _note(connection, signature, ASKED)
+    try:
+        step = await migrate_down(connection, read_migrations())
+    except (MigrationError, asyncpg.PostgresError):
+        await _note(connection, signature, FAILED)
+        raise
+    await _note(connection, signature, DONE)
     click.echo("nothing is applied" if step is None else f"took back {step.label}")
+
+
+async def _note(connection: _Connection, signature: Signature, outcome: str) -> None:
+    if _SIGNED_FROM in await history(connection):
+        await sign(connection, entered(signature, outcome))
 
 
 async def _status(connection: _Connection) -> None:

@@ -13,7 +13,8 @@ from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 
 from agents.notifications import looked_at
-from cli.operator import Pool, actor, database, submitted
+from cli.operator import Pool, database, submitted
+from cli.signing import Signer, signed
 from payments.commands import ObservePayment
 from payments.notification import (
     NotificationEffect,
@@ -26,6 +27,7 @@ from providers.gateway import Gateway
 from providers.protected import Limits
 from providers.registry import SECTIONS, gateways
 from store.read.subjects import subject_by_id
+from store.write.group_commit import Submission
 from telemetry.metrics import Metrics
 
 _TOLD = {
@@ -39,13 +41,14 @@ _TOLD = {
 
 @click.command("observe")
 @click.argument("payment_ids", metavar="PAYMENT_ID...", nargs=-1, required=True, type=click.UUID)
-def observe(*, payment_ids: tuple[UUID, ...]) -> None:
+@signed()
+def observe(*, payment_ids: tuple[UUID, ...], signer: Signer) -> None:
     """Look at payments at their provider now, and have the books follow what is there."""
-    if not asyncio.run(_observed(payment_ids)):
+    if not asyncio.run(_observed(payment_ids, signer)):
         raise click.exceptions.Exit(1)
 
 
-async def _observed(payment_ids: tuple[UUID, ...]) -> bool:
+async def _observed(payment_ids: tuple[UUID, ...], signer: Signer) -> bool:
     """Whether all could be looked at."""
     configs = read_settings(SECTIONS).providers
     metrics = Metrics(CollectorRegistry())
@@ -53,13 +56,15 @@ async def _observed(payment_ids: tuple[UUID, ...]) -> bool:
         database("observe") as pool,
         gateways(configs, Limits(), metrics, NoOpTracer()) as opened,
     ):
-        told = [await _one(pool, opened, each) for each in payment_ids]
+        told = [await _one(pool, opened, each, signer) for each in payment_ids]
     for payment_id, (what, _) in zip(payment_ids, told, strict=True):
         click.echo(f"{payment_id} {what}.")
     return all(is_done for _, is_done in told)
 
 
-async def _one(pool: Pool, opened: Mapping[str, Gateway], payment_id: UUID) -> tuple[str, bool]:
+async def _one(
+    pool: Pool, opened: Mapping[str, Gateway], payment_id: UUID, signer: Signer
+) -> tuple[str, bool]:
     async with pool.acquire() as connection:
         subject = await subject_by_id(connection, payment_id)
     if subject is None or subject.is_refund or subject.provider is None:
@@ -71,9 +76,13 @@ async def _one(pool: Pool, opened: Mapping[str, Gateway], payment_id: UUID) -> t
     if found is None:
         return f"cannot be looked at now: {subject.provider} does not answer", False
     event = ProviderNotification(
-        subject.provider, f"observe:{uuid4()}", f"observed by {actor()}", Reported.CHANGED
+        subject.provider, f"observe:{uuid4()}", f"observed by {signer.actor}", Reported.CHANGED
     )
-    (result,) = await submitted(pool, [ObservePayment(payment_id, event, found, subject.version)])
+    command = ObservePayment(payment_id, event, found, subject.version)
+    signature = signer.signature(
+        "observe_payment", f"/api/v1/payments/{payment_id}", tenant_id=subject.tenant_id
+    )
+    (result,) = await submitted(pool, [Submission(command, signature=signature)])
     if not isinstance(result, NotificationTaken):
         return f"was not recorded: {result}", False
     return f"({result.payment.status.value}) {_TOLD[result.effect]}", True

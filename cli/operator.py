@@ -3,8 +3,6 @@
 Whatever is asked is decided and recorded as it is for everybody else, and signed.
 """
 
-import getpass
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
@@ -13,7 +11,6 @@ import asyncpg
 import click
 from prometheus_client import CollectorRegistry
 
-from payments.commands import Command
 from payments.decision import Context, Refused, Result
 from payments.progress import Policy
 from process.settings import read_settings
@@ -30,11 +27,6 @@ _PATIENCE_S: Final = 20.0
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
-def actor() -> str:
-    """Who sits at the console: the login name, and where."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
 def context() -> Callable[[], Context]:
     """What a decision of this deployment is given: it may be made once a command."""
     return live(Policy(**read_settings().payment.policy()), REFERENCES, RULES)
@@ -49,14 +41,17 @@ async def database(command: str) -> AsyncIterator[Pool]:
     except (OSError, asyncpg.PostgresError) as error:
         raise click.ClickException(f"the database cannot be reached: {error}") from error
     async with pool:
-        yield pool
+        try:
+            yield pool
+        except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+            raise click.ClickException(f"{error}: run `payments migrate up`") from error
 
 
-async def submitted(pool: Pool, commands: Sequence[Command]) -> list[Result | str]:
-    """What came of each command, one after the other: its result, or why not."""
+async def submitted(pool: Pool, submissions: Sequence[Submission]) -> list[Result | str]:
+    """What came of each, one after the other: its result, or why not."""
     metrics = Metrics(CollectorRegistry())
     async with GroupCommitter(pool, context(), metrics, Limits(in_flight=1)) as committer:
-        return [await _outcome(committer, command) for command in commands]
+        return [await _outcome(committer, each) for each in submissions]
 
 
 def told(reply: Reply) -> Result | str:
@@ -64,9 +59,9 @@ def told(reply: Reply) -> Result | str:
     return reply.result.detail if isinstance(reply.result, Refused) else reply.result
 
 
-async def _outcome(committer: GroupCommitter, command: Command) -> Result | str:
+async def _outcome(committer: GroupCommitter, submission: Submission) -> Result | str:
     try:
-        return told(await committer.submit(Submission(command), _PATIENCE_S))
+        return told(await committer.submit(submission, _PATIENCE_S))
     except Held as error:
         return f"somebody else holds what it needs: {error}"
     except StoreUnavailable as error:

@@ -6,9 +6,7 @@ whoever runs it by the clock.
 """
 
 import asyncio
-import getpass
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import click
 from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
@@ -24,6 +21,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.instants import Instant
+from cli.operator import database
+from cli.signing import Signer, entered, signed
 from payments.money import Money
 from payments.payment import Provider
 from payments.reconciliation.breaks import BreakState, Run, TrackedBreak
@@ -31,8 +30,9 @@ from payments.reconciliation.differences import BreakType, Period, Reconciliatio
 from process.settings import Settings, read_settings
 from providers.registry import NAMES, SECTIONS
 from providers.settlements import ReportError, fetch_report, read_report
-from store.pool import connect
+from store.read.audit_log import DONE
 from store.read.reconciliation import BreakFilters, breaks_page, entries_of
+from store.write.operators import sign
 from store.write.reconciliation import keep_run, resolve_break
 
 EXIT_BREAKS: Final = 3
@@ -51,6 +51,7 @@ _FETCHED: Final = timedelta(days=3)
 @click.option("--from", "start", type=Instant(), help="The period's start: needed with a file.")
 @click.option("--to", "end", type=Instant(), help="The period's end, not in it: with a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a break.")
+@signed()
 @click.pass_context
 def reconcile(  # noqa: PLR0913 - one parameter an option
     context: click.Context,
@@ -61,6 +62,7 @@ def reconcile(  # noqa: PLR0913 - one parameter an option
     start: datetime | None,
     end: datetime | None,
     as_json: bool,
+    signer: Signer,
 ) -> None:
     """Hold a provider's settlement report against our books, and keep what differs."""
     if context.invoked_subcommand is not None:
@@ -73,7 +75,7 @@ def reconcile(  # noqa: PLR0913 - one parameter an option
     period = Period(start or now - _FETCHED, end or now)
     if period.start >= period.end:
         raise click.UsageError("--from must be before --to.")
-    run, count = asyncio.run(_run(Provider(provider), period, report, now))
+    run, count = asyncio.run(_run(Provider(provider), period, report, now, signer))
     _print(run.open, now, as_json=as_json)
     if not as_json:
         click.echo(
@@ -109,12 +111,11 @@ def list_breaks(
 
 @reconcile.command("resolve")
 @click.argument("break_ids", type=click.UUID, nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why; kept with the break.")
-@click.option("--actor", default=lambda: f"{getpass.getuser()}@{socket.gethostname()}")
-def resolve(*, break_ids: Sequence[UUID], reason: str, actor: str) -> None:
+@signed(must_say_why=True)
+def resolve(*, break_ids: Sequence[UUID], signer: Signer) -> None:
     """Sign for breaks: they stay resolved while they look the same."""
     unknown = 0
-    for break_id, tracked in asyncio.run(_resolved(break_ids, reason, actor)):
+    for break_id, tracked in asyncio.run(_resolved(break_ids, signer)):
         if tracked is None:
             unknown += 1
             click.echo(f"there is no break {break_id}", err=True)
@@ -126,7 +127,7 @@ def resolve(*, break_ids: Sequence[UUID], reason: str, actor: str) -> None:
 
 
 async def _run(
-    provider: Provider, period: Period, report: Path | None, now: datetime
+    provider: Provider, period: Period, report: Path | None, now: datetime, signer: Signer
 ) -> tuple[Run, int]:
     settings = read_settings(SECTIONS)
     try:
@@ -137,10 +138,19 @@ async def _run(
     except (ReportError, OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"the report cannot be used: {error}") from error
     named = ((line.kind, line.our_id) for line in theirs if line.our_id)
-    async with _database(settings) as connection:
+    signature = signer.signature(
+        "reconcile",
+        f"/reconciliation/{provider}",
+        report=str(report) if report else "fetched",
+        start=period.start,
+        end=period.end,
+    )
+    async with _database() as connection:
         ours = await entries_of(connection, provider, period, named)
         found = Reconciliation(provider, period).breaks(ours, theirs)
-        return await keep_run(connection, provider, period, found, now), len(theirs)
+        async with connection.transaction():
+            await sign(connection, entered(signature))
+            return await keep_run(connection, provider, period, found, now), len(theirs)
 
 
 async def _report(
@@ -152,28 +162,42 @@ async def _report(
 
 
 async def _listed(filters: BreakFilters, limit: int) -> list[TrackedBreak]:
-    async with _database(read_settings()) as connection:
+    async with _database() as connection:
         return await breaks_page(connection, None, filters, before=None, limit=limit)
 
 
 async def _resolved(
-    break_ids: Sequence[UUID], reason: str, actor: str
+    break_ids: Sequence[UUID], signer: Signer
 ) -> list[tuple[UUID, TrackedBreak | None]]:
-    async with _database(read_settings()) as connection:
-        now = datetime.now(UTC)
-        return [
-            (each, await resolve_break(connection, each, actor, reason, now)) for each in break_ids
-        ]
+    async with _database() as connection:
+        return [(each, await _signed_for(connection, each, signer)) for each in break_ids]
+
+
+async def _signed_for(
+    connection: PoolConnectionProxy, break_id: UUID, signer: Signer
+) -> TrackedBreak | None:
+    now = datetime.now(UTC)
+    async with connection.transaction():
+        tracked = await resolve_break(connection, break_id, signer.actor, signer.reason, now)
+        signature = signer.signature(
+            "resolve_break",
+            f"/api/v1/reconciliation/breaks/{break_id}",
+            tenant_id=tracked.found.tenant_id if tracked else None,
+        )
+        await sign(connection, entered(signature, _outcome(tracked, now)))
+    return tracked
+
+
+def _outcome(tracked: TrackedBreak | None, now: datetime) -> str:
+    if tracked is None:
+        return "break_not_found"
+    is_ours = tracked.resolution is not None and tracked.resolution.at == now
+    return DONE if is_ours else "already_resolved"
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[PoolConnectionProxy]:
-    address = settings.database.address()
-    try:
-        pool = await connect(address, application_name="payments reconcile", size=1)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
-    async with pool, pool.acquire() as connection:
+async def _database() -> AsyncIterator[PoolConnectionProxy]:
+    async with database("reconcile") as pool, pool.acquire() as connection:
         yield connection
 
 

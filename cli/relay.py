@@ -17,18 +17,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.operator import Pool, actor, database
+from cli.operator import Pool, database
+from cli.signing import Signer, entered, noted, signed
 from store.queries import bound, query
+from store.write.operators import RelayCommand, RelayOrder, ask_relay
 from topics.names import SLOTS, TOPICS
 
 _PIPE_COLUMNS: Final = 160
 _WAIT_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 0.2
+# As the audit log has them.
+_ACTIONS: Final = {
+    RelayCommand.PAUSE: "pause_relay",
+    RelayCommand.RESUME: "resume_relay",
+    RelayCommand.REBUILD: "rebuild_relay",
+    RelayCommand.REPLAY: "replay_relay",
+    RelayCommand.RETRY: "retry_set_aside",
+    RelayCommand.SKIP: "skip_set_aside",
+}
 
 _sink = click.option("--sink", type=click.Choice(sorted(SLOTS)), required=True, help="Whose relay.")
 _topic = click.option("--topic", type=click.Choice([topic.name for topic in TOPICS]))
-_reason = click.option("--reason", required=True, help="Why; kept with what is asked.")
-_actor = click.option("--actor", default=actor)
+_signed = signed(must_say_why=True)
 
 
 @click.group("relay")
@@ -84,30 +94,27 @@ def set_aside(*, sink: str | None, limit: int, as_json: bool) -> None:
 
 @relay.command("pause")
 @_sink
-@_reason
-@_actor
-def pause(*, sink: str, reason: str, actor: str) -> None:
+@_signed
+def pause(*, sink: str, signer: Signer) -> None:
     """Publish nothing until it is told to resume; the WAL is kept meanwhile."""
-    _ask(sink, "pause", reason=reason, actor=actor)
+    _ask(RelayOrder(sink=sink, command=RelayCommand.PAUSE), signer)
 
 
 @relay.command("resume")
 @_sink
-@_reason
-@_actor
-def resume(*, sink: str, reason: str, actor: str) -> None:
+@_signed
+def resume(*, sink: str, signer: Signer) -> None:
     """Publish again, from where it was paused."""
-    _ask(sink, "resume", reason=reason, actor=actor)
+    _ask(RelayOrder(sink=sink, command=RelayCommand.RESUME), signer)
 
 
 @relay.command("rebuild")
 @_sink
 @_topic
-@_reason
-@_actor
-def rebuild(*, sink: str, topic: str | None, reason: str, actor: str) -> None:
+@_signed
+def rebuild(*, sink: str, topic: str | None, signer: Signer) -> None:
     """Compare all of a topic, or of all topics, with the table, and publish what is missing."""
-    _ask(sink, "rebuild", reason=reason, actor=actor, topic=topic)
+    _ask(RelayOrder(sink=sink, command=RelayCommand.REBUILD, topic=topic), signer)
 
 
 @relay.command("replay")
@@ -116,51 +123,53 @@ def rebuild(*, sink: str, topic: str | None, reason: str, actor: str) -> None:
 @click.option("--key", help="Only messages with this key.")
 @click.option("--from", "first_at", type=click.DateTime(), help="Recorded then or later (UTC).")
 @click.option("--to", "end_at", type=click.DateTime(), help="Recorded before then (UTC).")
-@_reason
-@_actor
-def replay(  # noqa: PLR0913 - one parameter an option
+@_signed
+def replay(
     *,
     sink: str,
     topic: str | None,
     key: str | None,
     first_at: datetime | None,
     end_at: datetime | None,
-    reason: str,
-    actor: str,
+    signer: Signer,
 ) -> None:
     """Send messages once more, as they were: who reads them sees their ids again."""
-    _ask(
-        sink, "replay", reason=reason, actor=actor,
-        topic=topic, key=key, first_at=_utc(first_at), end_at=_utc(end_at),
-    )  # fmt: skip
+    order = RelayOrder(
+        sink=sink,
+        command=RelayCommand.REPLAY,
+        topic=topic,
+        key=key,
+        first_at=_utc(first_at),
+        end_at=_utc(end_at),
+    )
+    _ask(order, signer)
 
 
 @relay.command("retry")
 @click.argument("message_id", type=click.UUID)
 @_sink
-@_reason
-@_actor
-def retry(*, message_id: UUID, sink: str, reason: str, actor: str) -> None:
+@_signed
+def retry(*, message_id: UUID, sink: str, signer: Signer) -> None:
     """Send a message that was set aside again, and then what waits behind it."""
-    _ask(sink, "retry", reason=reason, actor=actor, message_id=message_id)
+    _ask(RelayOrder(sink=sink, command=RelayCommand.RETRY, message_id=message_id), signer)
 
 
 @relay.command("skip")
 @click.argument("message_id", type=click.UUID)
 @_sink
-@_reason
-@_actor
-def skip(*, message_id: UUID, sink: str, reason: str, actor: str) -> None:
+@_signed
+def skip(*, message_id: UUID, sink: str, signer: Signer) -> None:
     """Never send a message that was set aside to this sink; send what waits behind it."""
-    _ask(sink, "skip", reason=reason, actor=actor, message_id=message_id)
+    _ask(RelayOrder(sink=sink, command=RelayCommand.SKIP, message_id=message_id), signer)
 
 
 @relay.command("drop")
 @_sink
 @click.confirmation_option(prompt="What the sink has will not be known any more. Go on?")
-def drop(*, sink: str) -> None:
+@signed()
+def drop(*, sink: str, signer: Signer) -> None:
     """Drop the slot of a sink that no relay serves any more, and what is kept of it."""
-    asyncio.run(_dropped(sink))
+    asyncio.run(_dropped(sink, signer))
     click.echo(f"{sink} has no slot any more; a relay that is started for it compares everything")
 
 
@@ -191,18 +200,27 @@ async def _fetched(statement: str, **arguments: object) -> list[asyncpg.Record]:
         return list(await pool.fetch(*bound(statement, **arguments)))
 
 
-def _ask(sink: str, command: str, **arguments: object) -> None:
-    empty = dict.fromkeys(("topic", "key", "first_at", "end_at", "message_id"))
-    outcome = asyncio.run(_asked(sink=sink, command=command, **{**empty, **arguments}))
-    click.echo(outcome or f"asked: the relay of {sink} does it when it runs")
+def _ask(order: RelayOrder, signer: Signer) -> None:
+    outcome = asyncio.run(_asked(order, signer))
+    click.echo(outcome or f"asked: the relay of {order.sink} does it when it runs")
 
 
-async def _asked(**arguments: object) -> str | None:
+async def _asked(order: RelayOrder, signer: Signer) -> str | None:
     """What the relay did, or None if it has done nothing yet."""
+    signature = signer.signature(
+        _ACTIONS[order.command],
+        _target(order.sink, order.command),
+        topic=order.topic,
+        key=order.key,
+        first_at=order.first_at,
+        end_at=order.end_at,
+        message_id=order.message_id,
+    )
     async with database("relay") as pool:
-        id_ = await pool.fetchval(*bound("ask_relay", **arguments))
+        async with pool.acquire() as connection:
+            id_ = await ask_relay(connection, order, entered(signature))
         if id_ is None:
-            raise click.ClickException(f"no relay of {arguments['sink']} ever ran here")
+            raise click.ClickException(f"no relay of {order.sink} ever ran here")
         try:
             async with asyncio.timeout(_WAIT_S):
                 return await _outcome(pool, id_)
@@ -218,8 +236,14 @@ async def _outcome(pool: Pool, id_: int) -> str:
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 
-async def _dropped(sink: str) -> None:
-    async with database("relay") as pool:
+def _target(sink: str, word: str) -> str:
+    """Where the console has it, or would have."""
+    return f"/console/streams/relays/{sink}/{word}"
+
+
+async def _dropped(sink: str, signer: Signer) -> None:
+    signature = signer.signature("drop_relay", _target(sink, "drop"))
+    async with database("relay") as pool, noted(pool, signature):
         try:
             await pool.execute(*bound("drop_idle_slot", sink=sink))
         except asyncpg.ObjectInUseError as error:

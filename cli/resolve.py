@@ -10,7 +10,8 @@ from uuid import UUID
 
 import click
 
-from cli.operator import actor, database, submitted
+from cli.operator import database, submitted
+from cli.signing import Signer, signed
 from payments.commands import Command
 from payments.decision import Result
 from payments.money import AmountError, parse_amount
@@ -24,18 +25,19 @@ from payments.resolution import (
     ResolvePayment,
     ResolveRefund,
 )
+from store.read.audit_log import Signature
 from store.read.subjects import Subject, subject_by_id
+from store.write.group_commit import Submission
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What was read in the provider's books, and who says so; no amount: nothing was done."""
 
-    kind: type[Happened | Captured]
+    outcome: str
     amount: str | None
     reference: str | None
-    actor: str
-    reason: str
+    signer: Signer
 
 
 @click.command("resolve")
@@ -46,17 +48,15 @@ class _Found:
 @click.option("--failed", is_flag=True, help="The same as --outcome failed.")
 @click.option("--amount", help="How much the provider took, or gave back.")
 @click.option("--reference", help="The provider's own name for it.")
-@click.option("--reason", required=True, help="Why; kept with it.")
-@click.option("--actor", "by", default=actor)
-def resolve(  # noqa: PLR0913 - one parameter an option
+@signed(must_say_why=True)
+def resolve(
     *,
     subject_id: UUID,
     outcome: str | None,
     failed: bool,
     amount: str | None,
     reference: str | None,
-    reason: str,
-    by: str,
+    signer: Signer,
 ) -> None:
     """End the doubt about a payment or refund in unknown or review, by what was found."""
     has_effect = outcome in {"succeeded", "captured"}
@@ -66,8 +66,8 @@ def resolve(  # noqa: PLR0913 - one parameter an option
         )
     if (amount is not None, reference is not None) != (has_effect, has_effect):
         raise click.UsageError("What succeeded has an --amount and a --reference, nothing else.")
-    kind = Captured if outcome == "captured" else Happened
-    told = asyncio.run(_resolved(subject_id, _Found(kind, amount, reference, by, reason)))
+    found = _Found(outcome or "failed", amount, reference, signer)
+    told = asyncio.run(_resolved(subject_id, found))
     if not isinstance(told, Payment | Refund):
         raise click.ClickException(str(told))
     click.echo(f"{told.id} is {told.status.value}.")
@@ -79,14 +79,29 @@ async def _resolved(subject_id: UUID, found: _Found) -> Result | str:
             subject = await subject_by_id(connection, subject_id)
         if subject is None:
             return f"there is no payment and no refund {subject_id}"
-        (told,) = await submitted(pool, [_command(subject_id, subject, found)])
+        submission = Submission(
+            _command(subject_id, subject, found), signature=_signature(subject_id, subject, found)
+        )
+        (told,) = await submitted(pool, [submission])
         return told
 
 
+def _signature(subject_id: UUID, subject: Subject, found: _Found) -> Signature:
+    kind = "refund" if subject.is_refund else "payment"
+    return found.signer.signature(
+        f"resolve_{kind}",
+        f"/api/v1/{kind}s/{subject_id}/resolve",
+        tenant_id=subject.tenant_id,
+        outcome=found.outcome,
+        amount=found.amount,
+        provider_reference=found.reference,
+    )
+
+
 def _command(subject_id: UUID, subject: Subject, found: _Found) -> Command:
-    resolving = ResolveRefund if subject.is_refund else ResolvePayment
+    resolving, signer = ResolveRefund if subject.is_refund else ResolvePayment, found.signer
     if found.amount is None or found.reference is None:
-        return resolving(subject_id, found.actor, found.reason, DidNotHappen())
+        return resolving(subject_id, signer.actor, signer.reason, DidNotHappen())
     if not REFERENCE.fullmatch(found.reference):
         message = "must be 1 to 255 visible ASCII characters"
         raise click.BadParameter(message, param_hint="--reference")
@@ -94,5 +109,5 @@ def _command(subject_id: UUID, subject: Subject, found: _Found) -> Command:
         amount = parse_amount(found.amount, subject.currency)
     except AmountError as error:
         raise click.BadParameter(str(error), param_hint="--amount") from None
-    verdict = found.kind(amount, found.reference)
-    return resolving(subject_id, found.actor, found.reason, verdict)
+    verdict = (Captured if found.outcome == "captured" else Happened)(amount, found.reference)
+    return resolving(subject_id, signer.actor, signer.reason, verdict)

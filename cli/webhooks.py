@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.operator import Pool, actor, database, submitted
+from cli.operator import Pool, database, submitted
+from cli.signing import Signer, signed
 from payments.webhook_endpoint import (
     CreateWebhookEndpoint,
     DeleteWebhookEndpoint,
@@ -29,6 +30,7 @@ from payments.webhook_endpoint import (
     WebhookReplay,
 )
 from process.settings import read_settings
+from store.read.audit_log import Signature
 from store.read.webhooks import (
     Delivery,
     DeliveryFilters,
@@ -41,6 +43,7 @@ from store.read.webhooks import (
     webhook_endpoint_by_id,
     webhook_endpoints_page,
 )
+from store.write.group_commit import Submission
 from topics.contracts.webhooks import (
     API_VERSIONS,
     ID_HEADER,
@@ -52,6 +55,7 @@ from topics.contracts.webhooks import (
 )
 
 _ANY_TENANT: Final = None
+_ENDPOINTS: Final = "/api/v1/webhook-endpoints"
 
 
 @click.group("webhooks")
@@ -112,6 +116,7 @@ def attempts(*, endpoint_id: UUID, delivery_id: UUID | None, limit: int) -> None
 @click.option("--all", "takes_all", is_flag=True, help="Those that were taken, too.")
 @click.option("--from", "since", type=click.DateTime(), help="Made at or after this time (UTC).")
 @click.option("--before", type=click.DateTime(), help="Made before this time (UTC).")
+@signed()
 def replay(
     *,
     endpoint_id: UUID,
@@ -119,6 +124,7 @@ def replay(
     takes_all: bool,
     since: datetime | None,
     before: datetime | None,
+    signer: Signer,
 ) -> None:
     """Send again what failed, or one delivery, or all of a time."""
     created_from, created_before = (
@@ -131,6 +137,7 @@ def replay(
             failed_only=not takes_all and delivery_id is None,
             created_from=created_from,
             created_before=created_before,
+            signer=signer,
         )
     )
     click.echo("`agents deliver` sends them again, the oldest first.")
@@ -143,14 +150,22 @@ def replay(
 @click.option("--forward-to", help="A URL that each event is posted to as well, as it came.")
 @click.option("--tenant", default="default", help="Whose events (default).")
 @click.option("--event-type", "event_types", multiple=True, help="Only these; all unless said.")
-def listen(*, port: int, forward_to: str | None, tenant: str, event_types: tuple[str, ...]) -> None:
+@signed()
+def listen(
+    *,
+    port: int,
+    forward_to: str | None,
+    tenant: str,
+    event_types: tuple[str, ...],
+    signer: Signer,
+) -> None:
     """Be an endpoint on this machine until Ctrl-C, and print what comes."""
     with suppress(KeyboardInterrupt):
-        asyncio.run(_listened(port, forward_to, tenant, event_types))
+        asyncio.run(_listened(port, forward_to, tenant, event_types, signer))
 
 
 async def _listened(
-    port: int, forward_to: str | None, tenant: str, event_types: tuple[str, ...]
+    port: int, forward_to: str | None, tenant: str, event_types: tuple[str, ...], signer: Signer
 ) -> None:
     keyring = Keyring.of(read_settings().webhook_deliveries.key.get_secret_value())
     async with database("webhooks") as pool, aiohttp.ClientSession() as http:
@@ -169,16 +184,18 @@ async def _listened(
                 return web.Response(status=answer.status, body=await answer.read())
 
         async with _serving(take, port) as address:
-            endpoint = await _made(pool, keyring, tenant, address, event_types)
+            endpoint = await _made(pool, keyring, tenant, address, event_types, signer=signer)
             secrets += keyring.secrets(endpoint, datetime.now(UTC))
             click.echo(f"Listening at {address}, signed by {secrets[0]}")
             try:
                 await asyncio.Event().wait()
             finally:
                 gone = DeleteWebhookEndpoint(
-                    tenant_id=tenant, endpoint_id=endpoint.id, actor=actor()
+                    tenant_id=tenant, endpoint_id=endpoint.id, actor=signer.actor
                 )
-                await submitted(pool, [gone])
+                path = f"{_ENDPOINTS}/{endpoint.id}"
+                signature = signer.signature("delete_webhook_endpoint", path, tenant_id=tenant)
+                await submitted(pool, [Submission(gone, signature=signature)])
 
 
 def _is_vouched(request: web.Request, body: bytes, secrets: list[str]) -> bool:
@@ -210,7 +227,13 @@ async def _serving(
 
 
 async def _made(
-    pool: Pool, keyring: Keyring, tenant: str, url: str, event_types: tuple[str, ...]
+    pool: Pool,
+    keyring: Keyring,
+    tenant: str,
+    url: str,
+    event_types: tuple[str, ...],
+    *,
+    signer: Signer,
 ) -> WebhookEndpoint:
     try:
         key_id = keyring.current_id
@@ -223,9 +246,12 @@ async def _made(
         api_version=API_VERSIONS[0],
         description="payments webhooks listen",
         key_id=key_id,
-        actor=actor(),
+        actor=signer.actor,
     )
-    (endpoint,) = await submitted(pool, [made])
+    signature = signer.signature(
+        "create_webhook_endpoint", _ENDPOINTS, tenant_id=tenant, url=url, event_types=event_types
+    )
+    (endpoint,) = await submitted(pool, [Submission(made, signature=signature)])
     if not isinstance(endpoint, WebhookEndpoint):
         raise click.ClickException(str(endpoint))
     return endpoint
@@ -259,6 +285,7 @@ async def _replayed(
     failed_only: bool,
     created_from: datetime | None,
     created_before: datetime | None,
+    signer: Signer,
 ) -> None:
     async with database("webhooks") as pool:
         async with pool.acquire() as connection:
@@ -268,12 +295,29 @@ async def _replayed(
         asked = ReplayDeliveries(
             tenant_id=known.endpoint.tenant_id,
             endpoint_id=endpoint_id,
-            actor=actor(),
+            actor=signer.actor,
             delivery_id=delivery_id,
             failed_only=failed_only,
             created_from=created_from,
             created_before=created_before,
         )
-        (told,) = await submitted(pool, [asked])
+        submission = Submission(asked, signature=_signature(asked, signer))
+        (told,) = await submitted(pool, [submission])
         if not isinstance(told, WebhookReplay):
             raise click.ClickException(str(told))
+
+
+def _signature(asked: ReplayDeliveries, signer: Signer) -> Signature:
+    """As the API calls it."""
+    path = f"{_ENDPOINTS}/{asked.endpoint_id}"
+    if asked.delivery_id is not None:
+        path = f"{path}/deliveries/{asked.delivery_id}/replay"
+        return signer.signature("replay_webhook_delivery", path, tenant_id=asked.tenant_id)
+    return signer.signature(
+        "replay_webhook_deliveries",
+        f"{path}/replays",
+        tenant_id=asked.tenant_id,
+        failed_only=asked.failed_only,
+        created_from=asked.created_from,
+        created_before=asked.created_before,
+    )

@@ -17,8 +17,9 @@ _KIBI: Final = 1024
 _TENTHS_BELOW: Final = 10
 _GROUPS: Final = 8
 _ID_LENGTH: Final = 36
-# Where in an address its kind is: behind /api/v1, or /console.
-_KIND: Final = 3
+# What an address begins with, before it comes to what it is about.
+_API: Final = "/api/v1/"
+_STREAMS: Final = "/console/streams/"
 
 # Good and over, under way, to be looked at, and wrong; all others are plain.
 _TONES: Final[Mapping[str, str]] = {
@@ -114,9 +115,8 @@ def short(identifier: str) -> str:
 
 def subject(target: str) -> str:
     """What an address is about: the kind, and the end of the id."""
-    return " ".join(
-        part if len(part) < _ID_LENGTH else short(part) for part in target.split("/")[_KIND:]
-    )
+    path = target.removeprefix(_API).removeprefix(_STREAMS).strip("/")
+    return " ".join(part if len(part) < _ID_LENGTH else short(part) for part in path.split("/"))
 
 
 def tone(state: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from store.queries import bound
-from store.read.id_ranges import LAST_ID
+from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # The outcome of what was not refused; any other is the code of the refusal.
 DONE: Final = "done"
+# Of what is no one transaction: written before it, and what became of it in a line of its own, with
+# the same `request_id`.
+ASKED: Final = "asked"
+FAILED: Final = "failed"
+# Whose operator asks where it is the platform's own: no tenant is called so.
+PLATFORM: Final = ""
 
 
 class Via(StrEnum):
@@ -27,11 +33,16 @@ class Via(StrEnum):
 
     API = "api"
     CONSOLE = "console"
+    CLI = "cli"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """Who asks for what; `asked` is the body in JSON, `target` its address."""
+    """Who asks for what; `asked` is the body in JSON, `target` its address.
+
+    `tenant_id` is whose operator asks, and `about_tenant_id` whom the platform's asks about: None
+    for what is no tenant's.
+    """
 
     tenant_id: str
     actor: str
@@ -41,6 +52,12 @@ class Signature:
     reason: str | None
     asked: str
     request_id: str
+    about_tenant_id: str | None = None
+
+    @property
+    def concerns(self) -> str | None:
+        """Whose thing it is about; None for what is no tenant's."""
+        return self.about_tenant_id if self.tenant_id == PLATFORM else self.tenant_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +78,16 @@ class AuditFilters:
     target: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSearch:
+    """Which entries of all; None filters nothing."""
+
+    tenant_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+
+
 async def audit_log_page(
     connection: PoolConnectionProxy,
     tenant_id: str,
@@ -69,7 +96,10 @@ async def audit_log_page(
     before: UUID | None,
     limit: int,
 ) -> list[AuditEntry]:
-    """The tenant's entries, newest first, older than the entry `before`."""
+    """What an operator of the tenant sees, newest first, older than the entry `before`.
+
+    That is the tenant's, and what was asked about no tenant.
+    """
     page = bound(
         "audit_log_page",
         tenant_id=tenant_id,
@@ -78,6 +108,21 @@ async def audit_log_page(
         **asdict(filters),
     )
     return [_entry(row) for row in await connection.fetch(*page)]
+
+
+async def audit_log_of_all(
+    connection: PoolConnectionProxy, search: AuditSearch, *, limit: int
+) -> list[AuditEntry]:
+    """The newest entries, of every tenant and of none."""
+    found = bound(
+        "audit_log_of_all",
+        first_id=FIRST_ID if search.since is None else first_id_of(search.since),
+        tenant_id=search.tenant_id,
+        actor=search.actor,
+        action=search.action,
+        rows_max=limit,
+    )
+    return [_entry(row) for row in await connection.fetch(*found)]
 
 
 def asked_of(entry: AuditEntry) -> dict[str, object]:
@@ -96,6 +141,7 @@ def _entry(row: Record) -> AuditEntry:
         reason=row["reason"],
         asked=row["asked"],
         request_id=row["request_id"],
+        about_tenant_id=row["about_tenant_id"],
     )
     return AuditEntry(
         id=row["id"], signature=signature, outcome=row["outcome"], recorded_at=row["recorded_at"]

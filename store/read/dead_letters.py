@@ -11,6 +11,7 @@ from store.read.id_ranges import LAST_ID
 from store.rows import dead_letter_from
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
@@ -36,6 +37,14 @@ async def dead_letter_by_id(
     """The letter, or None."""
     row = await connection.fetchrow(*bound("dead_letter_by_id", tenant_id=tenant_id, id=letter_id))
     return dead_letter_from(row) if row else None
+
+
+async def tenants_of_letters(
+    connection: PoolConnectionProxy, ids: Iterable[UUID]
+) -> dict[UUID, str]:
+    """Whose each letter is, of those that there are."""
+    rows = await connection.fetch(*bound("tenants_of_letters", ids=list(ids)))
+    return {row["id"]: row["tenant_id"] for row in rows}
 
 
 async def letters_behind(connection: PoolConnectionProxy, letter: DeadLetter) -> list[UUID]:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which of the two it is, its currency, and what its provider calls it."""
+    """Which of the two it is, whose, its currency, and what its provider calls it."""
 
     is_refund: bool
+    tenant_id: str
     currency: str
     provider: Provider | None
     provider_reference: str | None
@@ -34,7 +35,12 @@ async def subject_by_id(connection: PoolConnectionProxy, subject_id: UUID) -> Su
         return None
     provider = Provider(row["provider"]) if row["provider"] else None
     return Subject(
-        row["is_refund"], row["currency"], provider, row["provider_reference"], row["version"]
+        row["is_refund"],
+        row["tenant_id"],
+        row["currency"],
+        provider,
+        row["provider_reference"],
+        row["version"],
     )
 
 

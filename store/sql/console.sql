@@ -26,20 +26,62 @@ WHERE id_sha256 IN (
 
 -- name: insert_audit_log
 INSERT INTO audit_log (
-    id, tenant_id, actor, via, action, target, reason, asked, outcome, request_id, recorded_at
+    id, tenant_id, about_tenant_id, actor, via, action, target, reason, asked, outcome, request_id,
+    recorded_at
 )
 SELECT
-    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:actor::text[]),
-    unnest(:via::text[]), unnest(:action::text[]), unnest(:target::text[]),
-    unnest(:reason::text[]), unnest(:asked::json[]), unnest(:outcome::text[]),
-    unnest(:request_id::text[]), unnest(:recorded_at::timestamptz[]);
+    unnest(:id::uuid[]), unnest(:tenant_id::text[]), unnest(:about_tenant_id::text[]),
+    unnest(:actor::text[]), unnest(:via::text[]), unnest(:action::text[]),
+    unnest(:target::text[]), unnest(:reason::text[]), unnest(:asked::json[]),
+    unnest(:outcome::text[]), unnest(:request_id::text[]), unnest(:recorded_at::timestamptz[]);
 
 -- name: audit_log_page
+-- What the tenant's operators asked, what the platform's asked about the tenant, and what was asked
+-- about no tenant: a page of each, by its own index, and of these the newest.
+SELECT * FROM (
+    (
+        SELECT * FROM audit_log
+        WHERE
+            tenant_id = :tenant_id AND tenant_id <> ''
+            AND id < :before_id
+            AND (:action::text IS NULL OR action = :action)
+            AND (:target::text IS NULL OR target = :target)
+        ORDER BY id DESC
+        LIMIT :rows_max
+    )
+    UNION ALL
+    (
+        SELECT * FROM audit_log
+        WHERE
+            tenant_id = '' AND about_tenant_id = :tenant_id
+            AND id < :before_id
+            AND (:action::text IS NULL OR action = :action)
+            AND (:target::text IS NULL OR target = :target)
+        ORDER BY id DESC
+        LIMIT :rows_max
+    )
+    UNION ALL
+    (
+        SELECT * FROM audit_log
+        WHERE
+            tenant_id = '' AND about_tenant_id IS NULL
+            AND id < :before_id
+            AND (:action::text IS NULL OR action = :action)
+            AND (:target::text IS NULL OR target = :target)
+        ORDER BY id DESC
+        LIMIT :rows_max
+    )
+) AS entries
+ORDER BY id DESC
+LIMIT :rows_max;
+
+-- name: audit_log_of_all
+-- For who has the database in hand: of every tenant, and of none.
 SELECT * FROM audit_log
 WHERE
-    tenant_id = :tenant_id
-    AND id < :before_id
+    id >= :first_id
+    AND (:tenant_id::text IS NULL OR coalesce(about_tenant_id, tenant_id) = :tenant_id)
+    AND (:actor::text IS NULL OR actor = :actor)
     AND (:action::text IS NULL OR action = :action)
-    AND (:target::text IS NULL OR target = :target)
 ORDER BY id DESC
 LIMIT :rows_max;

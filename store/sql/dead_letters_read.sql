@@ -21,3 +21,7 @@ WHERE
     AND (:reason::text IS NULL OR reason = :reason)
 ORDER BY last_failed_at DESC, id DESC
 LIMIT :rows_max;
+
+-- name: tenants_of_letters
+SELECT id, tenant_id FROM dead_letters
+WHERE id = any(:ids::uuid[]);

@@ -2,10 +2,12 @@
 
 -- name: subject_by_id
 -- A payment or a refund, whosever it is. Ids are unique over both.
-SELECT currency, provider, provider_reference, version, false AS is_refund FROM payments
+SELECT tenant_id, currency, provider, provider_reference, version, false AS is_refund
+FROM payments
 WHERE id = :id
 UNION ALL
-SELECT currency, provider, provider_reference, version, true AS is_refund FROM refunds
+SELECT tenant_id, currency, provider, provider_reference, version, true AS is_refund
+FROM refunds
 WHERE id = :id;
 
 -- name: known_subjects

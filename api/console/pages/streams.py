@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Scope
@@ -14,10 +15,10 @@ from api.contract.responses.answers import JSON
 from api.http.problems import NOT_FOUND, Problem
 from api.routes.streams import get_streams
 from payments.ids import uuid7
-from store.read.audit_log import DONE, AuditEntry
+from store.read.audit_log import DONE, PLATFORM, AuditEntry
 from store.read.relays import relays
 from store.write.group_commit import Answer
-from store.write.operators import RelayCommand, ask_relay
+from store.write.operators import RelayCommand, RelayOrder, ask_relay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,15 +47,17 @@ async def resume_relay(visit: Visit) -> Answer:
 
 async def _asked(visit: Visit, command: RelayCommand) -> Answer:
     sink = visit.request.match_info["sink"]
+    # A relay is no tenant's: whoever operates the platform is to know.
     entry = AuditEntry(
         id=uuid7(time.time_ns(), secrets.randbits(_ENTROPY_BITS)),
-        signature=visit.signature,
+        signature=replace(visit.signature, tenant_id=PLATFORM),
         outcome=DONE,
         recorded_at=visit.deps.now(),
     )
+    order = RelayOrder(sink=sink, command=command)
     async with visit.database() as connection:
-        is_there = await ask_relay(connection, sink, command, entry)
-    if not is_there:
+        number = await ask_relay(connection, order, entry)
+    if number is None:
         raise _no_sink(sink)
     return Answer(200, JSON, b"{}")
 

@@ -14,11 +14,16 @@ from store.read.audit_log import AuditEntry, Via, asked_of
 
 
 class AuditEntryResponse(BaseModel):
-    """Who asked for what, and why. `outcome` is `done`, or the code of the refusal."""
+    """Who asked for what, and why. `outcome` is `done`, or the code of the refusal.
+
+    `tenant_id` is whose thing it was; null for what is no tenant's, like a relay. What took several
+    steps has two entries with one `request_id`: `asked`, and then `done` or `failed`.
+    """
 
     model_config = FROZEN
 
     id: UUID
+    tenant_id: str | None
     actor: str
     via: Via
     action: str
@@ -35,6 +40,7 @@ class AuditEntryResponse(BaseModel):
         signature = entry.signature
         return cls(
             id=entry.id,
+            tenant_id=signature.concerns,
             actor=signature.actor,
             via=signature.via,
             action=signature.action,

@@ -67,6 +67,10 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
         PAGE | {"before_time": NOW} | dict.fromkeys(("state", "provider", "payment_id")),
         {"disputes_by_tenant"},
     ),
+    "audit_log_page": (
+        PAGE | dict.fromkeys(("action", "target")),
+        {"audit_log_by_tenant", "audit_log_about_tenant", "audit_log_about_none"},
+    ),
     "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
     "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),
     "events_behind": (

@@ -369,6 +369,77 @@ async def test_what_was_asked_before_we_kept_it_is_found_in_the_attempts(
     ]
 
 
+# As the release before 0027 says it.
+_WRITE_BEFORE_CLI = """
+INSERT INTO audit_log (
+    id, tenant_id, actor, via, action, target, reason, asked, outcome, request_id, recorded_at
+) VALUES (gen_random_uuid(), 'acme', 'ada', $1, 'x', 'x', NULL, '{}', 'done', 'r', now())
+"""
+_LIST_BEFORE_CLI = """
+SELECT via FROM audit_log
+WHERE tenant_id = $1 AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+ORDER BY id DESC LIMIT 20
+"""
+_WRITE_CLI = """
+INSERT INTO audit_log (
+    id, tenant_id, about_tenant_id, actor, via, action, target, asked, outcome, request_id,
+    recorded_at
+) VALUES (gen_random_uuid(), $1, $2, 'ann', $3, 'x', 'x', '{}', 'done', 'r', now())
+"""
+
+
+async def test_the_release_before_writes_and_lists_the_audit_log_beside_the_command_line(
+    connection: Connection,
+) -> None:
+    """What it would not understand is nowhere where it looks, on the way there and back."""
+    known = read_migrations()
+    await migrate_up(connection, known[:26])
+    await connection.execute(_WRITE_BEFORE_CLI, "api")
+    await migrate_up(connection, known[:27])
+    await connection.execute(_WRITE_BEFORE_CLI, "console")
+    await connection.execute(_WRITE_CLI, "", "acme", "cli")
+    await connection.execute(_WRITE_CLI, "", None, "cli")
+    for wrong in (("acme", None, "cli"), ("acme", "acme", "api"), ("", None, "post")):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(_WRITE_CLI, *wrong)
+    listed = [row["via"] for row in await connection.fetch(_LIST_BEFORE_CLI, "acme")]
+    assert sorted(listed) == ["api", "console"]
+    await migrate_down(connection, known[:27])
+    await connection.execute(_WRITE_BEFORE_CLI, "api")
+    listed = [row["via"] for row in await connection.fetch(_LIST_BEFORE_CLI, "acme")]
+    assert sorted(listed) == ["api", "api", "console"]
+    await migrate_up(connection, known[:27])
+    about = "SELECT about_tenant_id FROM audit_log WHERE via = 'cli' ORDER BY 1"
+    assert [row[0] for row in await connection.fetch(about)] == ["acme", None]
+
+
+async def test_the_audit_log_is_written_to_while_it_learns_of_the_command_line(
+    connection: Connection, empty_database: DatabaseAddress
+) -> None:
+    """A transaction that has written to it and goes on holds the migration up, and nobody else."""
+    known = read_migrations()
+    await migrate_up(connection, known[:26])
+    migrating = await connect_single(empty_database, application_name="migrating")
+    writer = await connect_single(empty_database, application_name="writer")
+    async with asyncio.TaskGroup() as tasks, writer.transaction():
+        await writer.execute(_WRITE_BEFORE_CLI, "api")
+        applied = tasks.create_task(migrate_up(migrating, known[:27]))
+        await eventually(lambda: _waits_for_a_lock(connection, "migrating"))
+        await connection.execute("SET lock_timeout = '20s'")
+        await connection.execute(_WRITE_BEFORE_CLI, "api")
+    assert [step.version for step in applied.result()] == [27]
+    for each in (migrating, writer):
+        await each.close()
+
+
+async def _waits_for_a_lock(connection: Connection, name: str) -> bool:
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = $1 AND wait_event_type = 'Lock'"
+    )
+    return bool(await connection.fetchval(asked, name))
+
+
 async def test_what_is_open_is_taken_in_while_payments_are_made_and_changed(
     connection: Connection, empty_database: DatabaseAddress
 ) -> None:

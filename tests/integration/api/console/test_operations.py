@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from cli.signing import Signer, entered
 from lag.report import GroupLag, GroupState, StreamsReport
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.outcome import Declined
 from store.write.group_commit import Submission
+from store.write.operators import sign
 from tests.support.api.ingress import Options, running
 from tests.support.api.possessions import possessions
 from tests.support.api.stage import settle
@@ -188,8 +190,21 @@ async def test_a_relay_is_paused_through_its_table_and_signed(
     assert [tuple(row) for row in asked] == [
         ("pause", "open", "an upgrade"), ("resume", "open", "an upgrade"),
     ]  # fmt: skip
-    signed = await ingress.pool.fetch("SELECT action, target FROM audit_log ORDER BY id")
-    assert [row["action"] for row in signed] == ["pause_relay", "resume_relay"]
+    signed = await ingress.pool.fetch("SELECT action, tenant_id FROM audit_log ORDER BY id")
+    assert [tuple(row) for row in signed] == [("pause_relay", ""), ("resume_relay", "")]
+    assert "Resume relay relays kafka resume" in (await visitor.look("/console/audit-log")).text
+
+
+async def test_what_was_asked_at_the_command_line_is_in_the_log(
+    ingress: Ingress, visitor: Visitor
+) -> None:
+    """With what it was about, as the command calls it."""
+    signature = Signer("ann", "a leak").signature("revoke_api_key", "/api-keys/00112233")
+    async with ingress.pool.acquire() as connection:
+        await sign(connection, entered(signature))
+    page = await visitor.look("/console/audit-log")
+    assert "cli ann Revoke api key api-keys 00112233" in page.text
+    assert "a leak" in page.text
 
 
 async def test_an_account_shows_what_it_has_and_what_moved(
