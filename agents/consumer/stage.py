@@ -303,7 +303,7 @@ class Stage:
         place = f"{source.topic}/{source.partition}/{source.offset}/{digest}"
         command = ParkMessage(
             letter_id=dead_letter_id(stage, place),
-            tenant_id=source.headers.get("ce_tenantid", _NO_TENANT),
+            tenant_id=source.headers.get("ce_tenantid") or _NO_TENANT,
             stage=stage,
             reason=reason,
             error=storable(error)[:_ERROR_LENGTH_MAX],

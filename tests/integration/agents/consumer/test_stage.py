@@ -84,6 +84,24 @@ async def test_what_cannot_be_read_is_parked_as_it_came(
     assert (letter["topic"], letter["message_partition"], letter["message_offset"]) == (TOPIC, 0, 0)
 
 
+@pytest.mark.parametrize("tenant_id", [None, b""])
+async def test_what_is_said_to_be_nobodys_is_the_operators(
+    pool: asyncpg.Pool[asyncpg.Record],
+    committer: GroupCommitter,
+    metrics: Metrics,
+    tenant_id: bytes | None,
+) -> None:
+    """Whether it names no tenant or an empty one: a letter that is in nobody's list is lost."""
+    topic = Topic()
+    headers = headers_of_work() | {"ce_id": b"\xff"}
+    headers.pop("ce_tenantid")
+    topic.deliver(b"{}", headers if tenant_id is None else headers | {"ce_tenantid": tenant_id})
+    async with at_work(Stage(Handler(nothing), committer, metrics), topic):
+        await eventually(lambda: topic.acked == [0])
+    (letter,) = await letters(pool)
+    assert letter["tenant_id"] == "default"
+
+
 @pytest.mark.parametrize(
     ("act", "reason"), [(fails, "handler_error"), (refuses, "unknown_subject")]
 )
