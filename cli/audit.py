@@ -6,7 +6,9 @@ every tenant and of none, refusals included.
 
 import asyncio
 import json
+import sys
 from datetime import datetime
+from typing import Final
 
 import click
 from rich.console import Console
@@ -16,6 +18,8 @@ from rich.table import Table
 from cli.instants import Instant
 from cli.operator import database
 from store.read.audit_log import AuditEntry, AuditSearch, asked_of, audit_log_of_all
+
+_PIPE_COLUMNS: Final = 160
 
 
 @click.command("audit")
@@ -42,6 +46,8 @@ def audit(
             click.echo(json.dumps(_described(entry)))
         return
     table = Table("when", "who", "via", "tenant", "action", "target", "outcome", "reason")
+    for column in table.columns:
+        column.overflow = "fold"
     for entry in found:
         signature = entry.signature
         table.add_row(
@@ -54,7 +60,8 @@ def audit(
             entry.outcome,
             escape(signature.reason or "-"),
         )
-    Console().print(table)
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    Console(width=width).print(table)
 
 
 async def _read(search: AuditSearch, limit: int) -> list[AuditEntry]:
