@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from api.console.endpoint import PageEndpoint
-from api.console.pages import PAGES
+from api.console.pages import DOINGS, PAGES
 from api.console.rendering import CONSOLE, Console
 from api.contract.documents import DOCUMENTS, documents_of
 from api.handling.call import Call
@@ -42,7 +42,7 @@ def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.App
     for page in PAGES:
         _serve(app, page, PageEndpoint(page, deps, observer).respond)
     app[ROUTES_DECLARED] = (*declared, *PAGES)
-    app[CONSOLE] = Console()
+    app[CONSOLE] = Console(DOINGS)
     app[OBSERVER] = observer
     app[DOCUMENTS] = documents_of(declared, deps.providers)
     app.on_startup.append(_refuse_undeclared)

@@ -17,7 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from api.console import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from importlib.resources.abc import Traversable
 
 HTML_HEADERS: Final = {
@@ -48,9 +48,9 @@ class File:
 
 
 class Console:
-    """What all pages are made of."""
+    """What all pages are made of; `doings` names what may have been done."""
 
-    def __init__(self) -> None:
+    def __init__(self, doings: Collection[str] = ()) -> None:
         room = files("api.console")
         self.files: Mapping[str, File] = {
             each.name: _file(each) for each in room.joinpath("static").iterdir()
@@ -66,6 +66,7 @@ class Console:
         )
         self._environment.filters.update(words.FILTERS)
         self._environment.globals["address_of"] = self.address_of
+        self._environment.globals["doings"] = doings
 
     def page(self, template: str, **context: object) -> bytes:
         """A page. Raises jinja2's UndefinedError for what the context lacks."""

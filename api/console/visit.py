@@ -17,7 +17,7 @@ from api.access.scopes import Everyone
 from api.console.forms import body_of, parse_form
 from api.console.rendering import CONSOLE, HTML_HEADERS
 from api.console.sessions import Browser
-from api.contract.requests.reading import ModelT, read_body
+from api.contract.requests.reading import ModelT, read_body, refuse_unreadable
 from api.handling.call import Call
 from api.http.problems import FORM_STALE, UNAUTHORIZED, FieldError, Problem, invalid
 from api.idempotency.key import KeyUse, key_of
@@ -64,6 +64,8 @@ class Visit(Call):
 
     async def admit(self) -> None:
         """Let the browser in, or raise Problem: also for a form that is not its own."""
+        refuse_unreadable(super()._parameters())
+        refuse_unreadable([*self.request.match_info.items()])
         if isinstance(self.route.scope, Everyone):
             client = customer_of(self.deps.proxies.client_of(self.request))
             await self._count(Subject("address", "", client))

@@ -31,3 +31,10 @@ PAGES: Final = (
     *books.PAGES,
     *audit_log.PAGES,
 )
+
+# What a page may be told was done: the names of all there is to do.
+DOINGS: Final = frozenset(
+    action.name
+    for module in (payment, streams, dead_letters, webhooks)
+    for action in module.ACTIONS
+)

@@ -58,14 +58,20 @@ def read_query(
     model: type[ModelT], parameters: Sequence[tuple[str, str]], providers: Sequence[str]
 ) -> ModelT:
     """The model in a query string's pairs; `providers` are those there are. Raises Problem."""
+    refuse_unreadable(parameters)
     values: dict[str, str] = {}
     for name, text in parameters:
         if name in values:
             raise invalid(FieldError("appears twice", parameter=_shown(name)))
-        if reason := strict_json.why_unacceptable(name) or strict_json.why_unacceptable(text):
-            raise invalid(FieldError(reason, parameter=_shown(name)))
         values[name] = text
     return _queried(model, values, providers)
+
+
+def refuse_unreadable(parameters: Sequence[tuple[str, str]]) -> None:
+    """Raise Problem for what no database stores and no page shows, whatever it is for."""
+    for name, text in parameters:
+        if reason := strict_json.why_unacceptable(name) or strict_json.why_unacceptable(text):
+            raise invalid(FieldError(reason, parameter=_shown(name)))
 
 
 def refuse_parameters(parameters: Sequence[tuple[str, str]]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
+from api.console.pages import PAGES
 from api.console.rendering import Console
 
 if TYPE_CHECKING:
@@ -51,6 +54,33 @@ async def test_hostile_data_is_shown_as_text(visitor: Visitor, client: Client) -
         assert "<script>alert" not in page.html
         assert "<img" not in page.html
         assert "<script>alert(1)</script>" in page.text or "q" in page.html
+
+
+@pytest.mark.parametrize("odd", ["%00", "a%00b", "%ff%fe", "%C0%80", "%ED%A0%80"])
+async def test_what_nothing_of_ours_can_read_is_refused_on_every_page(
+    visitor: Visitor, odd: str
+) -> None:
+    """By any name, known or not, and in place of an id: it is the client's mistake."""
+    for route in PAGES:
+        if route.method != "GET":
+            continue
+        path = re.sub(r"{\w+}", "00000000-0000-0000-0000-000000000000", route.path)
+        for query in (f"q={odd}", f"account_id={odd}", f"next={odd}", f"{odd}=1"):
+            seen = await visitor.look(f"{path}?{query}")
+            assert seen.status == 422, (path, query)
+        if "{" in route.path:
+            path = re.sub(r"{\w+}", odd, route.path)
+            seen = await visitor.look(path)
+            assert seen.status in {404, 422}, path
+
+
+async def test_a_page_says_done_of_what_there_is_to_do_alone(visitor: Visitor) -> None:
+    """A link from elsewhere does not put its own words into ours."""
+    for said, is_shown in (
+        ("refund_payment", True), ("pause_relay", True), ("call_this_number_at_once", False),
+    ):  # fmt: skip
+        page = await visitor.look(f"/console/payments?done={said}")
+        assert (": done, and in the" in page.text) == is_shown, said
 
 
 async def test_a_problem_is_a_page(visitor: Visitor) -> None:
