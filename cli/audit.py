@@ -12,11 +12,11 @@ from typing import Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.instants import Instant
 from cli.operator import database
+from cli.shown import shown
 from store.read.audit_log import AuditEntry, AuditSearch, asked_of, audit_log_of_all
 
 _PIPE_COLUMNS: Final = 160
@@ -52,13 +52,13 @@ def audit(
         signature = entry.signature
         table.add_row(
             f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}",
-            escape(signature.actor),
+            shown(signature.actor),
             signature.via.value,
-            escape(signature.concerns or "-"),
+            shown(signature.concerns or "-"),
             signature.action,
-            escape(signature.target),
+            shown(signature.target),
             entry.outcome,
-            escape(signature.reason or "-"),
+            shown(signature.reason or "-"),
         )
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
     Console(width=width).print(table)

@@ -4,10 +4,10 @@ import asyncio
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.operator import database
+from cli.shown import shown
 from payments.dispute import Dispute
 from payments.money import format_amount
 from payments.standing import DisputeState
@@ -44,13 +44,13 @@ def list_disputes(*, state: str, limit: int, as_json: bool) -> None:
             str(each.id),
             f"{each.created_at:%Y-%m-%d %H:%M:%S}",
             each.provider,
-            escape(each.reference),
+            shown(each.reference),
             each.kind.value,
             each.state.value,
             str(each.amount),
             format_amount(each.withdrawn_minor, each.amount.currency),
             str(each.payment_id),
-            escape(each.reason or "-"),
+            shown(each.reason or "-"),
         )
     Console().print(table)
 

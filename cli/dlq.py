@@ -13,10 +13,10 @@ from uuid import UUID
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.operator import context, database, submitted, told
+from cli.shown import plain, shown
 from cli.signing import Signer, signed
 from payments.commands import DiscardDeadLetter, RedriveDeadLetter
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
@@ -74,12 +74,12 @@ def list_letters(
         table.add_row(
             str(letter.id),
             f"{letter.last_failed_at:%Y-%m-%d %H:%M:%S}",
-            escape(letter.stage),
+            shown(letter.stage),
             letter.reason.value,
             letter.state.value,
             str(letter.payment_id or letter.queued_for or "-"),
             str(letter.waits_behind or "-"),
-            escape(letter.error),
+            shown(letter.error),
         )
     Console().print(table)
 
@@ -98,8 +98,8 @@ def show(*, letter_id: UUID, as_json: bool) -> None:
         return
     for name, value in data.items():
         if not name.endswith("_base64"):
-            shown = (", ".join(value) or None) if isinstance(value, list) else value
-            click.echo(f"{name:16} {shown if shown is not None else '-'}")
+            said = (", ".join(value) or None) if isinstance(value, list) else value
+            click.echo(f"{name:16} {plain(str(said)) if said is not None else '-'}")
     click.echo(f"{'key':16} {_readable(letter.source.key)}")
     click.echo(f"{'value':16} {_readable(letter.source.value)}")
 
@@ -225,5 +225,5 @@ async def _letter(letter_id: UUID) -> tuple[DeadLetter | None, list[UUID]]:
 def _readable(data: bytes | None) -> str:
     if data is None:
         return "-"
-    text = data[:_SHOWN_BYTES].decode(errors="backslashreplace")
+    text = plain(data[:_SHOWN_BYTES].decode(errors="backslashreplace"), keep="\n\t")
     return text if len(data) <= _SHOWN_BYTES else f"{text} ... ({len(data)} bytes)"

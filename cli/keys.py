@@ -15,13 +15,13 @@ from typing import Final
 import click
 from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from api.access.authentication import new_secret
 from api.access.scopes import Scope
 from cli.durations import Duration
 from cli.operator import database
+from cli.shown import plain, shown
 from cli.signing import Signer, entered, signed
 from store.read.api_keys import ApiKey, api_key_by_id, api_keys
 from store.read.audit_log import DONE
@@ -96,8 +96,8 @@ def list_keys(*, tenant: str | None, as_json: bool) -> None:
         expires = f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "-"
         table.add_row(
             key.id,
-            escape(key.tenant_id),
-            escape(key.name),
+            shown(key.tenant_id),
+            shown(key.name),
             " ".join(sorted(key.scopes)),
             _state(key, now),
             expires,
@@ -113,7 +113,7 @@ def revoke(*, key_id: str, signer: Signer) -> None:
     key = asyncio.run(_revoke(key_id, signer))
     if key is None:
         raise click.ClickException(f"there is no key {key_id}")
-    click.echo(f"{key.id} ({key.name}) is revoked.")
+    click.echo(f"{key.id} ({plain(key.name)}) is revoked.")
 
 
 @keys.command("rotate")

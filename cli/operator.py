@@ -39,7 +39,8 @@ async def database(command: str) -> AsyncIterator[Pool]:
     try:
         pool = await connect(address, application_name=f"payments {command}", size=1)
     except (OSError, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
+        why = str(error) or "no answer"
+        raise click.ClickException(f"the database cannot be reached: {why}") from error
     async with pool:
         try:
             yield pool

@@ -17,11 +17,11 @@ from uuid import UUID
 import click
 from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.instants import Instant
 from cli.operator import database
+from cli.shown import shown
 from cli.signing import Signer, entered, signed
 from payments.money import Money
 from payments.payment import Provider
@@ -217,7 +217,7 @@ def _print(breaks: Sequence[TrackedBreak], now: datetime, *, as_json: bool) -> N
             found.type.value,
             found.kind.value,
             str(found.payment_id or "-"),
-            escape(found.reference or "-"),
+            shown(found.reference or "-"),
             _side(found.here, found.status_here),
             _side(found.there, found.status_there),
             each.state.value,

@@ -14,10 +14,10 @@ from uuid import UUID
 import asyncpg
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.operator import Pool, database
+from cli.shown import shown
 from cli.signing import Signer, entered, noted, signed
 from store.queries import bound, query
 from store.write.operators import RelayCommand, RelayOrder, ask_relay
@@ -84,10 +84,10 @@ def set_aside(*, sink: str | None, limit: int, as_json: bool) -> None:
     table = Table("id", "sink", "topic", "key", "since", "bytes", "why")
     for row in rows:
         table.add_row(
-            *(str(row[name]) for name in ("id", "sink", "topic", "key")),
+            *(shown(str(row[name])) for name in ("id", "sink", "topic", "key")),
             f"{row['set_aside_at']:%Y-%m-%d %H:%M:%S}",
             f"{row['bytes']:,}",
-            escape(row["reason"] or "waits behind it"),
+            shown(row["reason"] or "waits behind it"),
         )
     _console().print(table)
 

@@ -15,6 +15,7 @@ import click
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from cli.shown import plain
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
 from topics.contracts.envelope import Message
@@ -88,7 +89,7 @@ def line(message: Message) -> str:
     sequence = "" if message.sequence is None else f"#{message.sequence}"
     time = message.occurred_at.strftime("%H:%M:%S.%f")[:-3]
     telling = " ".join(f"{name}={value}" for name, value in _telling(_payload(message)).items())
-    return f"{time}  {message.type:<24} {message.key}  {sequence:<4} {telling}".rstrip()
+    return plain(f"{time}  {message.type:<24} {message.key}  {sequence:<4} {telling}".rstrip())
 
 
 def cloud_event(message: Message) -> str:

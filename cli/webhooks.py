@@ -17,10 +17,10 @@ import click
 import orjson
 from aiohttp import web
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cli.operator import Pool, database, submitted
+from cli.shown import shown
 from cli.signing import Signer, signed
 from payments.webhook_endpoint import (
     CreateWebhookEndpoint,
@@ -72,9 +72,9 @@ def list_endpoints(*, limit: int) -> None:
         endpoint = known.endpoint
         table.add_row(
             str(endpoint.id),
-            escape(endpoint.tenant_id),
-            escape(endpoint.url),
-            escape(endpoint.disabled_reason or endpoint.state.value),
+            shown(endpoint.tenant_id),
+            shown(endpoint.url),
+            shown(endpoint.disabled_reason or endpoint.state.value),
             f"{known.failing_since:%Y-%m-%d %H:%M}" if known.failing_since else "-",
             ", ".join(endpoint.event_types) or "all",
         )
@@ -93,9 +93,7 @@ def attempts(*, endpoint_id: UUID, delivery_id: UUID | None, limit: int) -> None
             last = each.last_error or str(each.last_status or "-")
             made = f"{each.created_at:%Y-%m-%d %H:%M:%S}"
             tries = str(each.attempt_count)
-            table.add_row(
-                str(each.id), each.event_type, each.state.value, tries, escape(last), made
-            )
+            table.add_row(str(each.id), each.event_type, each.state.value, tries, shown(last), made)
     else:
         table = Table("try", "began", "ms", "status", "error", "answer")
         for tried in asyncio.run(_attempts(endpoint_id, delivery_id)):
@@ -104,8 +102,8 @@ def attempts(*, endpoint_id: UUID, delivery_id: UUID | None, limit: int) -> None
                 f"{tried.started_at:%Y-%m-%d %H:%M:%S}",
                 "-" if tried.duration_ms is None else str(tried.duration_ms),
                 str(tried.status or "-"),
-                escape(tried.error or "-"),
-                escape(tried.answer.decode("utf-8", "replace")[:200]),
+                shown(tried.error or "-"),
+                shown(tried.answer.decode("utf-8", "replace")[:200]),
             )
     Console().print(table)
 

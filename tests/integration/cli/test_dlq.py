@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from cli.__main__ import main
 from payments.account import Account
 from payments.commands import CreatePayment, ParkMessage
-from payments.dead_letter import DeadLetterReason
+from payments.dead_letter import DeadLetterReason, SourceMessage
 from payments.ids import dead_letter_id
 from payments.outcome import Retriable
 from payments.payment import Payment
@@ -65,6 +66,20 @@ async def test_what_is_parked_can_be_listed_and_shown(committer: GroupCommitter)
     assert json.loads((await dlq("list", "--stage", "refund", "--json")).output or "null") is None
     shown = await dlq("show", letter_id)
     assert '{"payment_id": "x"}' in shown.output
+
+
+async def test_what_a_message_says_commands_no_terminal(committer: GroupCommitter) -> None:
+    """Neither its bytes nor why it was parked."""
+    hostile = "\x1b[2J\x1b]0;all is well\x07"
+    reason, letter_id = DeadLetterReason.UNDECODABLE, dead_letter_id("charge", "hostile")
+    data = hostile.encode()
+    source = SourceMessage("payments.charges", 0, 1, data, data, {})
+    parked = ParkMessage(letter_id, TENANT, "charge", reason, f"no {hostile}", source)
+    await committer.submit(Submission(parked))
+    for words in (("list",), ("show", str(letter_id))):
+        run = partial(CliRunner().invoke, main, ["dlq", *words], color=True)
+        told = (await asyncio.to_thread(run)).output
+        assert "\x1b" not in told, words
 
 
 async def test_a_filter_redrives_what_it_finds_and_a_dry_run_nothing(
