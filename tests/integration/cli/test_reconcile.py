@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 from click.testing import CliRunner
 
@@ -19,44 +18,20 @@ from providers.gateway import ChargeRequest
 from providers.registry import NAMES
 from providers.settlements import read_report
 from simulator.faults import FaultKind, FaultSpec
-from tests.support.agents.notifications import NO_ANSWER, Desk, desk_at_work
+from tests.support.agents.notifications import NO_ANSWER, Desk
 from tests.support.factories import usd
 from tests.support.providers.requests import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    import asyncpg
     from click.testing import Result
 
-    from process.addresses import DatabaseAddress
-    from store.write.group_commit import GroupCommitter
 
 DECLINED = Declined("card_declined", "no")
 # So that what moves now is not within the margin of the period's ends.
 NOW = datetime.now(UTC)
 FROM, TO = (NOW - timedelta(hours=1)).isoformat(), (NOW + timedelta(hours=1)).isoformat()
-
-
-@pytest.fixture
-async def desk(
-    committer: GroupCommitter,
-    pool: asyncpg.Pool[asyncpg.Record],
-    database: DatabaseAddress,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Desk]:
-    """The command finds the test's database and simulator as an operator's shell leads it there."""
-    for name in ("host", "port", "user", "password", "database"):
-        monkeypatch.setenv(f"PAYMENTS_DATABASE_{name.upper()}", str(getattr(database, name)))
-    async with (
-        aiohttp.ClientSession() as session,
-        desk_at_work(committer, pool, session, tmp_path, is_told=False) as opened,
-    ):
-        for vendor in ("STRIPE", "PAYPAL"):
-            monkeypatch.setenv(f"PAYMENTS_{vendor}_BASE_URL", opened.provider_url)
-        yield opened
 
 
 async def reconcile(*arguments: str) -> Result:

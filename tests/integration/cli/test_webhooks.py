@@ -62,8 +62,17 @@ async def test_endpoints_and_tries_are_shown_and_replays_asked_for(office: Offic
         await webhooks("replay", str(endpoint.id), "--delivery", str(delivery.id))
     ).exit_code == 0
     assert await office.pool.fetchval("SELECT delivery_id FROM webhook_replays") == delivery.id
+    assert await signed_for(office) == [("acme", "replay_webhook_delivery", "done")]
     absent = await webhooks("replay", str(delivery.id))
     assert (absent.exit_code, "there is no webhook endpoint" in absent.output) == (1, True)
+
+
+async def signed_for(office: Office) -> list[tuple[str, str, str]]:
+    """What the audit log has, and about whom."""
+    rows = await office.pool.fetch(
+        "SELECT about_tenant_id, action, outcome FROM audit_log ORDER BY id"
+    )
+    return [tuple(row) for row in rows]
 
 
 @asynccontextmanager
@@ -97,3 +106,7 @@ async def test_listening_prints_what_comes_and_leaves_no_endpoint_behind(
         process.send_signal(2)
         assert await asyncio.wait_for(process.wait(), 30 * PATIENCE) == 0
     assert await office.pool.fetchval("SELECT state FROM webhook_endpoints") == "deleted"
+    assert await signed_for(office) == [
+        ("default", "create_webhook_endpoint", "done"),
+        ("default", "delete_webhook_endpoint", "done"),
+    ]
