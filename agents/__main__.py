@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from agents.consumer.stage import Known
+    from agents.consumer.transport import PassesOver
     from payments.events import WorkType
     from process.lifecycle import Lifecycle
     from providers.protected import Protected
@@ -238,7 +239,7 @@ class StageProcess:
         recording = Recording(store, self.metrics, _now, dispatcher.wake)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(dispatcher.run(self.life.stopping), name="dispatcher")
-            await self._stream(recording, committer)
+            await self._stream(recording, committer, passes_over=recording.passes_over)
 
     @asynccontextmanager
     async def _gateways(
@@ -293,7 +294,11 @@ class StageProcess:
         await self._stream(claims, committer, claims.known)
 
     async def _stream(
-        self, handler: Handler, committer: GroupCommitter, known: Known | None = None
+        self,
+        handler: Handler,
+        committer: GroupCommitter,
+        known: Known | None = None,
+        passes_over: PassesOver | None = None,
     ) -> None:
         """Take from Kafka until told to stop; raises when Faust crashed."""
         # Faust is 8 MB and half a second of imports: for stages that are on a topic.
@@ -315,7 +320,7 @@ class StageProcess:
         name = self.stage.name
         member = f"{name}-{self.member}" if self.member else None
         subscription = faust_app.Subscription(
-            name, self.stage.group, topic.name, address, member, self.stage.gather_s
+            name, self.stage.group, topic.name, address, member, self.stage.gather_s, passes_over
         )
         app = faust_app.build(subscription, stage.consume)
         async with asyncio.TaskGroup() as tasks:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from faust.types import EventT, StreamT
 
+    from agents.consumer.transport import PassesOver
     from process.addresses import KafkaAddress
 
 # A topic that was made anew, or was given partitions, is looked at again so soon; Kafka's clients
@@ -36,7 +37,8 @@ _NO_TABLES: Final = Path(tempfile.gettempdir(), "payments-faust")
 class Subscription:
     """What a stage reads, and as which member of its consumer group, if it is a named one.
 
-    It looks for messages every `gather_s` seconds at the most.
+    It looks for messages every `gather_s` seconds at the most, and not at those that it
+    `passes_over`.
     """
 
     stage: str
@@ -45,6 +47,7 @@ class Subscription:
     kafka: KafkaAddress
     member: str | None
     gather_s: float = 0.0
+    passes_over: PassesOver | None = None
 
 
 def build(
@@ -67,7 +70,7 @@ def build(
         # What waits for a provider must hold up no rebalance and no stop: it comes again.
         stream_wait_empty=False,
     )
-    app.transport = reading_committed(app, subscription.gather_s)
+    app.transport = reading_committed(app, subscription.gather_s, subscription.passes_over)
     topic = app.topic(subscription.topic, key_serializer="raw", value_serializer="raw")
 
     async def agent(stream: StreamT[bytes]) -> None:

@@ -2,7 +2,8 @@
 
 Messages of transactions are read only once they are committed: what was aborted is work that nobody
 ordered. Faust reads committed messages only if it is to do all in transactions of its own, so its
-consumer is told as it is made. A stage that is in no hurry is handed what came meanwhile at once.
+consumer is told as it is made. A stage that is in no hurry is handed what came meanwhile at once,
+and one that may want nothing of it is asked first.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ from faust.transport.drivers import aiokafka as driver
 from agents.consumer.handing_over import HandsOver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import aiokafka
     import faust
+    from faust.transport.consumer import RecordMap
     from faust.types import TP
     from faust.types.tuples import Message
+
+    # Whether nobody wants so many messages, which are there by now.
+    PassesOver = Callable[[int], Awaitable[bool]]
 
 
 # More than comes in a moment; a backlog is handed over by as many.
 _GATHERED_BYTES: Final = 1 << 18
 # As Faust has it.
 _IDLE_MS: Final = 1_500
+# Nobody waits for what nobody wants; who begins to has the first of it so much later at the most.
+_UNWANTED_S: Final = 0.25
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
@@ -51,6 +58,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class _Consumer(HandsOver, driver.Consumer):
     """A consumer that knows of every offset nobody is ever given."""
 
+    _is_unwanted = False
+
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
@@ -66,20 +75,44 @@ class _Consumer(HandsOver, driver.Consumer):
                 await self._add_gap(at, 1, message.offset - 1)
             yield at, message
         if gather_s := cast("_Transport", self.transport).gather_s:
+            gather_s = _UNWANTED_S if self._is_unwanted else gather_s
             cast("_Thread", self._thread).gather(gather_s if is_busy else 0.0)
+
+    async def _wait_next_records(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> tuple[RecordMap | None, set[TP] | None]:
+        """Of what nobody wants the last one of each partition, which says how far it was read."""
+        records, active = await super()._wait_next_records(timeout)
+        passes_over = cast("_Transport", self.transport).passes_over
+        beside = sum(len(each) - 1 for each in (records or {}).values())
+        if records is None or passes_over is None or not beside:
+            return records, active
+        generation = self.app.consumer_generation_id
+        self._is_unwanted = await passes_over(beside)
+        if generation != self.app.consumer_generation_id:
+            # Faust has gone back meanwhile to where the group is: it comes again.
+            return {}, active
+        if self._is_unwanted:
+            records = {at: each[-1:] for at, each in records.items()}
+        return records, active
 
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
     gather_s: float
+    passes_over: PassesOver | None
 
 
-def reading_committed(app: faust.App, gather_s: float = 0.0) -> driver.Transport:
+def reading_committed(
+    app: faust.App, gather_s: float = 0.0, passes_over: PassesOver | None = None
+) -> driver.Transport:
     """The app's transport, to be set before anything of it is used.
 
     While there are messages, it asks for them every `gather_s` seconds; of those that come after a
-    pause the first is handed over at once.
+    pause the first is handed over at once. What `passes_over` says nobody wants is not handed over.
     """
     transport = _Transport(app.conf.broker_consumer, cast("faust.types.AppT", app))
     transport.gather_s = gather_s
+    transport.passes_over = passes_over
     return transport

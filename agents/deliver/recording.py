@@ -16,6 +16,8 @@ import structlog
 from agents.consumer.delivery import PoisonError
 from payments.dead_letter import DeadLetterReason
 from store.faults import Fault, fault_of
+from store.pool import AWAY
+from store.read.webhooks import is_any_event_wanted
 from store.write.webhook_deliveries import WebhookEvent, record_webhook_events
 from telemetry.tracing import Trace
 
@@ -37,6 +39,9 @@ STAGE: Final = "deliver"
 _ROOM: Final = 256
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 2.0
+# A look at a few rows; a rebalance waits for it.
+_LOOK_WITHIN_S: Final = 1.0
+_UNWANTED: Final = "unwanted"
 
 
 @dataclass(slots=True)
@@ -58,6 +63,21 @@ class Recording:
     async def room(self, lane: str) -> int:  # noqa: ARG002 - there is but one
         """Keeping waits for nothing but Postgres."""
         return _ROOM
+
+    async def passes_over(self, count: int) -> bool:
+        """Whether nobody wants so many events, told by Postgres once they are there.
+
+        An endpoint that was there before one of them is seen, so that it is not passed over.
+        """
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN_S):
+                is_wanted = await is_any_event_wanted(self.pool)
+        except AWAY as error:
+            log.warning("no event is passed over while Postgres is away", error=repr(error))
+            return False
+        if not is_wanted:
+            self.metrics.stage.skipped.labels(self.stage, _UNWANTED).inc(count)
+        return not is_wanted
 
     async def handle(
         self,

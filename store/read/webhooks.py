@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    import asyncpg
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
 
@@ -167,6 +168,11 @@ async def webhook_attempts_of(
         )
         for row in await connection.fetch(*asked)
     ]
+
+
+async def is_any_event_wanted(pool: asyncpg.Pool[Record]) -> bool:
+    """Whether some tenant has an endpoint that takes events, or will when it goes on."""
+    return bool(await pool.fetchval(query("is_any_event_wanted")))
 
 
 async def endpoint_states(connection: PoolConnectionProxy) -> Mapping[str, int]:

@@ -48,6 +48,13 @@ SELECT
 FROM wanted
 ON CONFLICT (endpoint_id, event_id) DO NOTHING;
 
+-- name: is_any_event_wanted
+-- Whether there is an endpoint that an event could be recorded for.
+SELECT exists(
+    SELECT FROM webhook_endpoints
+    WHERE state IN ('enabled', 'paused')
+);
+
 -- name: claim_webhook_deliveries
 -- What is due, of each endpoint that is not left alone as much as there is room for, one of each
 -- before a second one of any; of endpoints that have not taken anything yet no more than

@@ -96,7 +96,8 @@ class StageMetrics:
         )
         self.skipped = declare.counters(
             "stage_skipped_total",
-            "Events with nothing to do: made before, or at work elsewhere (not_claimable).",
+            "Events with nothing to do: made before, or at work elsewhere (not_claimable), or that"
+            " no tenant's endpoint is there for (unwanted).",
             "stage",
             "reason",
         )

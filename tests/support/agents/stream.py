@@ -19,6 +19,8 @@ from topics.names import CHARGES, by_command
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from topics.names import WorkStage
+
 GROUP: Final = by_command()["charge"].group
 
 
@@ -29,6 +31,20 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+
+
+async def unread(bootstrap_servers: str, stage: WorkStage) -> int:
+    """Messages that a stage has not acknowledged to the broker."""
+    assert stage.topic is not None, "a stage on a topic"
+    groups = ConsumerGroups(
+        KafkaAddress(bootstrap_servers), Stages({stage.group: stage.topic.name})
+    )
+    try:
+        (measured,) = await groups.measure(time.time())
+    finally:
+        await groups.close()
+    assert measured.messages is not None, "the broker did not say"
+    return measured.messages
 
 
 class _AsFaust(RoundRobinPartitionAssignor):  # type: ignore[misc]  # aiokafka has no types
@@ -70,13 +86,7 @@ class Charges:
 
     async def unread(self) -> int:
         """Messages that the stage has not acknowledged to the broker."""
-        groups = ConsumerGroups(KafkaAddress(self.bootstrap_servers), Stages({GROUP: CHARGES.name}))
-        try:
-            (charge,) = await groups.measure(time.time())
-        finally:
-            await groups.close()
-        assert charge.messages is not None, "the broker did not say"
-        return charge.messages
+        return await unread(self.bootstrap_servers, by_command()["charge"])
 
     async def is_read(self) -> bool:
         unread = await self.unread()

@@ -11,7 +11,14 @@ import pytest
 import standardwebhooks
 from aiohttp import web
 
-from payments.webhook_endpoint import EndpointState, RotateWebhookSecret, SendTestEvent
+from agents.deliver.recording import Recording
+from payments.webhook_endpoint import (
+    DeleteWebhookEndpoint,
+    DisableWebhookEndpoint,
+    EndpointState,
+    RotateWebhookSecret,
+    SendTestEvent,
+)
 from payments.webhook_schedule import RETRIES_S
 from store.write.webhook_deliveries import (
     Wanted,
@@ -108,6 +115,38 @@ async def test_an_endpoint_gets_its_tenants_events_of_its_types(
         await office.become(theirs, "delivered")
     assert [each.event["type"] for each in shop.received] == [COMPLETED]
     assert [each.event["type"] for each in other.received] == [CREATED]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_passed_over"),
+    [
+        (EndpointState.ENABLED, False),
+        (EndpointState.PAUSED, False),
+        (EndpointState.DISABLED, True),
+        (EndpointState.DELETED, True),
+    ],
+)
+async def test_events_are_passed_over_where_no_endpoint_takes_any(
+    office: Office, state: EndpointState, *, is_passed_over: bool
+) -> None:
+    """Any tenant's; and none are while nobody can tell."""
+    recording = Recording(office.pool, office.metrics, office.now, lambda: None)
+    assert await recording.passes_over(7)
+    endpoint = await office.endpoint("https://shop.example/hooks", tenant_id="other")
+    match state:
+        case EndpointState.DELETED:
+            gone = DeleteWebhookEndpoint(tenant_id="other", endpoint_id=endpoint.id, actor="test")
+            await office.did(gone)
+        case EndpointState.DISABLED:
+            given_up = DisableWebhookEndpoint(
+                tenant_id="other", endpoint_id=endpoint.id, actor="test", reason="it took nothing"
+            )
+            await office.did(given_up)
+        case _:
+            await office.set_state(endpoint, state)
+    assert await recording.passes_over(7) == is_passed_over
+    await office.pool.close()
+    assert not await recording.passes_over(7)
 
 
 async def test_a_message_that_comes_again_is_sent_once(office: Office, shops: Street) -> None:

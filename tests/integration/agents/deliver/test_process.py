@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.agents.stream import unread
 from tests.support.agents.webhooks import KEY, Office, street
 from tests.support.waiting import eventually
+from topics.names import by_command
 
 if TYPE_CHECKING:
     from telemetry.metrics import Metrics
@@ -18,6 +20,41 @@ if TYPE_CHECKING:
 
 # Loopback is where the test's endpoint is.
 SETTINGS = {"PAYMENTS_WEBHOOK_KEY": KEY, "PAYMENTS_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+
+
+async def test_what_nobody_wants_is_passed_over_until_somebody_wants_it(
+    platform: Platform, shop: Shop, metrics: Metrics
+) -> None:
+    """The group reads all of it; of what happens once there is an endpoint nothing is missing."""
+    await shop.pool.execute("UPDATE webhook_endpoints SET state = 'deleted'")
+    worker = platform.process("passing", "agents", "deliver", "--member", "one", **SETTINGS)
+    customer = await shop.customer()
+    await shop.bought_many(customer, 100)
+    await worker.start()
+
+    async def has_passed_over() -> bool:
+        skipped = await worker.metric("payments_stage_skipped_total", reason="unwanted")
+        left = await unread(platform.kafka, by_command()["deliver"])
+        assert (skipped > 0, left) == (True, 0), f"{skipped:.0f} skipped, {left} unread"
+        return True
+
+    await eventually(has_passed_over, within=60)
+    async with street() as shops:
+        front = shops.shop()
+        await Office(shop.pool, shop.committer, metrics).endpoint(front.url)
+        bought = [str(each.id) for each in await shop.bought_many(customer, 50)]
+        created = "payment.created"
+
+        async def all_have_come() -> bool:
+            events = [each.event for each in front.received]
+            came = [str(each["data"]) for each in events if each["type"] == created]
+            missing = [each for each in bought if not any(each in data for data in came)]
+            assert not missing, f"{len(missing)} of {len(bought)}"
+            assert len(came) == len(bought), "some of them happened before"
+            return True
+
+        await eventually(all_have_come, within=60)
+        assert await worker.drain() == 0
 
 
 @pytest.mark.parametrize(
