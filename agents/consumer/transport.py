@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _GATHERED_BYTES: Final = 1 << 18
 # As Faust has it.
 _IDLE_MS: Final = 1_500
-# Nobody waits for what nobody wants; who begins to has the first of it so much later at the most.
+# Nobody waits for what nobody wants; who begins to has the first of it two of these later at most.
 _UNWANTED_S: Final = 0.25
 
 
@@ -86,7 +86,7 @@ class _Consumer(HandsOver, driver.Consumer):
         records, active = await super()._wait_next_records(timeout)
         passes_over = cast("_Transport", self.transport).passes_over
         beside = sum(len(each) - 1 for each in (records or {}).values())
-        if records is None or passes_over is None or not beside:
+        if not records or passes_over is None or not (beside or self._is_unwanted):
             return records, active
         generation = self.app.consumer_generation_id
         self._is_unwanted = await passes_over(beside)

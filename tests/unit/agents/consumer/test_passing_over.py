@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -11,7 +12,7 @@ from agents.consumer import app as faust_app
 from process.addresses import KafkaAddress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import faust
 
@@ -43,7 +44,8 @@ async def test_messages_are_passed_over(
         return answers(app)
 
     app = _app(passes_over)
-    assert (await _handed_over(app, FETCHED), asked) == (given, [2])
+    with _consumer(app) as consumer:
+        assert (await _handed_over(consumer, FETCHED), asked) == (given, [2])
 
 
 async def test_who_has_each_message_anyway_is_not_asked() -> None:
@@ -53,7 +55,24 @@ async def test_who_has_each_message_anyway_is_not_asked() -> None:
         raise AssertionError
 
     fetched = {FIRST: ["one"], SECOND: ["four"]}
-    assert await _handed_over(_app(passes_over), fetched) == fetched
+    with _consumer(_app(passes_over)) as consumer:
+        assert await _handed_over(consumer, fetched) == fetched
+
+
+async def test_whoever_begins_to_want_messages_is_noticed_by_the_next() -> None:
+    """Though it be a lone one: what was passed over before says nothing of it."""
+    answers, asked = [True, False], []
+
+    async def passes_over(count: int) -> bool:
+        asked.append(count)
+        return answers.pop(0)
+
+    lone = {FIRST: ["five"]}
+    with _consumer(_app(passes_over)) as consumer:
+        await _handed_over(consumer, FETCHED)
+        for _ in range(2):
+            assert await _handed_over(consumer, lone) == lone
+    assert asked == [2, 0]
 
 
 def _app(passes_over: Callable[[int], Awaitable[bool]]) -> faust.App:
@@ -67,26 +86,31 @@ def _app(passes_over: Callable[[int], Awaitable[bool]]) -> faust.App:
     return faust_app.build(subscription, consume)
 
 
-async def _handed_over(app: faust.App, fetched: dict[TP, list[str]]) -> object:
-    """What the app's consumer makes of what the broker has just answered."""
+@contextmanager
+def _consumer(app: faust.App) -> Iterator[Any]:
+    """The app's, with its partitions."""
 
     async def nothing(*_: object) -> None:
         raise NotImplementedError
 
-    async def getmany(**_: object) -> dict[TP, list[str]]:
-        return fetched
-
-    consumer = cast(
-        "Any",
-        app.transport.create_consumer(
-            nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
-        ),
+    made = app.transport.create_consumer(
+        nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
     )
-    consumer._getmany = getmany  # noqa: SLF001 - what stands between it and a broker
-    consumer._active_partitions = {*fetched}  # noqa: SLF001 - as once they are assigned
+    consumer = cast("Any", made)
+    consumer._active_partitions = {FIRST, SECOND}  # noqa: SLF001 - as once they are assigned
     try:
-        records, _ = await consumer._wait_next_records(1.0)  # noqa: SLF001 - as Faust asks it
+        yield consumer
     finally:
         # Its thread, which was never started, has one.
         consumer._thread.thread_loop.close()  # noqa: SLF001 - likewise
+
+
+async def _handed_over(consumer: Any, fetched: dict[TP, list[str]]) -> object:  # noqa: ANN401 - Faust's, with a double of what it asks
+    """What it makes of what the broker has just answered."""
+
+    async def getmany(**_: object) -> dict[TP, list[str]]:
+        return fetched
+
+    consumer._getmany = getmany  # noqa: SLF001 - what stands between it and a broker
+    records, _ = await consumer._wait_next_records(1.0)  # noqa: SLF001 - as Faust asks it
     return records
