@@ -9,7 +9,7 @@ inserted into the outbox, and the server's keepalives. Everything else a publica
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final
 
@@ -31,8 +31,7 @@ _commit: Final = struct.Struct(">xxQQ")
 _relation: Final = struct.Struct(">xI")
 _insert: Final = struct.Struct(">xIBH")
 # Of a value: its kind, then how long it is.
-_length: Final = struct.Struct(">I")
-_VALUE_HEADER_BYTES: Final = 1 + _length.size
+_value: Final = struct.Struct(">BI")
 _column_count: Final = struct.Struct(">xH")
 # Of a column: flags, then its name up to a zero byte, then type and modifier.
 _COLUMN_TYPE_BYTES: Final = 8
@@ -130,9 +129,9 @@ class Decoder:
             raise ProtocolError(f"the table has no column {', '.join(sorted(missing))}")
         there = [field for field in OutboxRow._fields if field in names]
         pick = itemgetter(*(names.index(field) for field in there))
-        if len(there) == len(OutboxRow._fields):
+        if tuple(names) == OutboxRow._fields:
             # A row's own constructor takes them apart and puts them together again.
-            self._rows[relation] = lambda values: tuple.__new__(OutboxRow, pick(values))
+            self._rows[relation] = partial(tuple.__new__, OutboxRow)
         else:
             # From before a column was added: the last may be absent.
             self._rows[relation] = lambda values: OutboxRow(*pick(values))
@@ -143,21 +142,25 @@ def _values(message: bytes, columns: int) -> list[bytes | None]:
 
     They are cut out of the message as it is: each is copied once.
     """
+    end = len(message)
+    if message[-1] == _NULL:
+        # Then it has no length that could be read with its kind.
+        message += bytes(_value.size)
     values: list[bytes | None] = []
-    append, length_at = values.append, _length.unpack_from
+    append, value_at, head_bytes = values.append, _value.unpack_from, _value.size
     position = _CHANGE + _insert.size
     for _ in range(columns):
-        kind = message[position]
+        kind, length = value_at(message, position)
         if kind == _TEXT:
-            start = position + _VALUE_HEADER_BYTES
-            position = start + length_at(message, position + 1)[0]
+            start = position + head_bytes
+            position = start + length
             append(message[start:position])
         elif kind == _NULL:
             append(None)
             position += 1
         else:
             raise ProtocolError(f"a value that is not text: {message[:40]!r}")
-    if position != len(message):
+    if position != end:
         raise ProtocolError(f"a row of another length than it says: {message[:40]!r}")
     return values
 

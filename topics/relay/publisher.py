@@ -15,13 +15,13 @@ from opentelemetry.trace import Tracer
 from telemetry.metrics import Metrics
 from topics.contracts.envelope import OutboxRow
 from topics.relay.set_aside import SetAside
-from topics.relay.sinks.sink import OutgoingMessage, Session
+from topics.relay.sinks.sink import OutgoingMessage, Session, outgoing
 from topics.relay.source import Clock
 from topics.relay.spans import Spans
 from topics.relay.watermark import Transaction, Watermark
 
 # Enough to keep a sink busy for a quarter of a second, and for memory to stay small.
-_ROWS_IN_FLIGHT_MAX: Final = 10_000
+_ROWS_IN_FLIGHT_MAX: Final = 4_000
 _BYTES_IN_FLIGHT_MAX: Final = 16 * 1024 * 1024
 
 
@@ -84,10 +84,12 @@ class Publisher:
             self.received = max(self.received, commit_lsn + 1)
         return self._watermark.begin(commit_lsn, committed_at)
 
-    def publish(self, session: Session, message: OutgoingMessage) -> None:
-        self._watermark.sent(message.transaction)
-        self._bytes_in_flight += len(message.row.payload)
-        if not self._aside.takes(message):
+    def publish(
+        self, session: Session, transaction: Transaction, messages: Sequence[OutgoingMessage]
+    ) -> None:
+        """Send rows of a transaction, in order, but for those whose key is held back."""
+        self._sent(transaction, messages)
+        for message in self._aside.without_held(messages):
             session.publish(message)
 
     def send_again(self, session: Session, rows: Sequence[OutboxRow]) -> Transaction:
@@ -96,10 +98,10 @@ class Publisher:
         They are all there, or set aside, when nothing of what is returned is pending.
         """
         transaction = self.begin(None, 0.0)
-        for number, row in enumerate(rows):
-            self._watermark.sent(transaction)
-            self._bytes_in_flight += len(row.payload)
-            session.publish(OutgoingMessage(row, transaction, number))
+        messages = outgoing(rows, transaction)
+        self._sent(transaction, messages)
+        for message in messages:
+            session.publish(message)
         self.end(transaction, 0)
         session.flush()
         return transaction
@@ -119,7 +121,7 @@ class Publisher:
     def acknowledge(self, messages: Sequence[OutgoingMessage]) -> None:
         """The sink has these rows."""
         self._aside.arrived(messages)
-        for topic, count in Counter([message.row.aggregatetype for message in messages]).items():
+        for topic, count in Counter([row.aggregatetype for row, _, _ in messages]).items():
             self._figures.published(topic.decode(), count)
         # One observation a batch, of its oldest row: one a row would cost more than the decoding.
         oldest = messages[0].transaction
@@ -136,7 +138,7 @@ class Publisher:
     def settle(self, messages: Sequence[OutgoingMessage]) -> None:
         """These rows need not be sent any more."""
         self.acknowledged += len(messages)
-        self._bytes_in_flight -= sum([len(row.payload) for row, _, _ in messages])
+        self._bytes_in_flight -= _payload_bytes(messages)
         self._watermark.acked([transaction for _, transaction, _ in messages])
         self._acked.set()
         self.moved()
@@ -163,9 +165,9 @@ class Publisher:
         self._figures.received_lsn.set(self.received)
         self._figures.confirmed_lsn.set(self._watermark.confirmed)
 
-    def skipped(self) -> None:
-        """A row the sink already has was left out."""
-        self._figures.duplicates_skipped.inc()
+    def skipped(self, rows: int) -> None:
+        """So many rows that the sink already has were left out."""
+        self._figures.duplicates_skipped.inc(rows)
 
     @property
     def rows_in_flight(self) -> int:
@@ -176,9 +178,17 @@ class Publisher:
         """Everything committed before this place of the WAL is acknowledged."""
         return self._watermark.confirmed
 
+    def _sent(self, transaction: Transaction, messages: Sequence[OutgoingMessage]) -> None:
+        self._watermark.sent(transaction, len(messages))
+        self._bytes_in_flight += _payload_bytes(messages)
+
     async def _next_acknowledgement(self) -> None:
         self._acked.clear()
         await self._acked.wait()
+
+
+def _payload_bytes(messages: Sequence[OutgoingMessage]) -> int:
+    return sum([len(row.payload) for row, _, _ in messages])
 
 
 def _nobody() -> None:

@@ -23,7 +23,7 @@ from topics.relay.pgoutput import Begin
 from topics.relay.positions import NO_FLOOR, Checkpoint, Partition, Plan, planned
 from topics.relay.publisher import Publisher, RelayFigures
 from topics.relay.set_aside import SetAside
-from topics.relay.sinks.sink import OutgoingMessage, Session
+from topics.relay.sinks.sink import OutgoingMessage, Session, outgoing
 from topics.relay.slot import Claim, Postgres
 
 log = structlog.get_logger()
@@ -53,12 +53,22 @@ class Covered:
         """Whether this transaction, and so all after it, are beyond what is covered."""
         return begin.commit_lsn is not None and begin.commit_lsn > self.until
 
-    def has(self, row: OutboxRow, partition_of: Callable[[OutboxRow], Partition]) -> bool:
-        """Whether the sink has a row; where that belongs is asked if it matters."""
-        position = position_of(row)
-        if position <= self.floor_max and position <= self.floors[partition_of(row)]:
-            return True
-        return row.id in self.present
+    def lacking(
+        self,
+        messages: Sequence[OutgoingMessage],
+        partition_of: Callable[[OutboxRow], Partition],
+    ) -> list[OutgoingMessage]:
+        """Those that the sink lacks; where a row belongs is asked if it matters."""
+        floors, floor_max, present = self.floors, self.floor_max, self.present
+        return [
+            message
+            for message in messages
+            if message.row.id not in present
+            and (
+                (position := position_of(message.row)) > floor_max
+                or position > floors[partition_of(message.row)]
+            )
+        ]
 
 
 def position_of(row: OutboxRow) -> int:
@@ -170,8 +180,7 @@ class SinkRecovery:
         if not rows:
             return 0
         transaction = self.publisher.begin(None, 0.0)
-        for index, row in enumerate(rows):
-            self.publisher.publish(self.session, OutgoingMessage(row, transaction, index))
+        self.publisher.publish(self.session, transaction, outgoing(rows, transaction))
         self.publisher.end(transaction, 0)
         self.session.flush()
         while self.publisher.rows_in_flight:

@@ -61,15 +61,13 @@ class SetAside:
         keys = await postgres.keys_set_aside(self._sink)
         self._held = {key: _Held(is_released=not refused) for key, refused in keys.items()}
 
-    def takes(self, message: OutgoingMessage) -> bool:
-        """Take a message whose key is held back."""
+    def without_held(self, messages: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage]:
+        """Take those whose key is held back; returns the others."""
         if not self._held:
-            return False
-        key = Key.of(message.row)
-        if key not in self._held:
-            return False
-        self._to_keep.append((message, None))
-        return True
+            return messages
+        held = [message for message in messages if Key.of(message.row) in self._held]
+        self._to_keep += [(message, None) for message in held]
+        return [message for message in messages if Key.of(message.row) not in self._held]
 
     def refuse(self, messages: Sequence[OutgoingMessage], reason: str) -> None:
         """The sink refused the first of these, and has not been sent the others of its key."""

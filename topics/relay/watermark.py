@@ -5,7 +5,7 @@ transaction counts once it is committed and all its rows are acknowledged, and i
 position only when every transaction before it counts too. The position never moves back.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,20 +38,20 @@ class Watermark:
         self._open.append(transaction)
         return transaction
 
-    def sent(self, transaction: Transaction) -> None:
-        """One more row of this transaction is on its way to the sink."""
-        transaction.pending += 1
-        self.rows_in_flight += 1
+    def sent(self, transaction: Transaction, rows: int = 1) -> None:
+        """So many more rows of this transaction are on their way to the sink."""
+        transaction.pending += rows
+        self.rows_in_flight += rows
 
     def acked(self, transactions: Sequence[Transaction]) -> None:
         """The sink has a row of each of these; one may be there several times."""
         if self.rows_in_flight < len(transactions):
             raise ValueError("rows were acknowledged that are not in flight")
         self.rows_in_flight -= len(transactions)
-        for transaction in transactions:
-            if transaction.pending == 0:
+        for transaction, rows in Counter(transactions).items():
+            if transaction.pending < rows:
                 raise ValueError("a row was acknowledged that is not in flight")
-            transaction.pending -= 1
+            transaction.pending -= rows
         self._advance()
 
     def end(self, transaction: Transaction, end_lsn: int) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
+from itertools import chain
 from typing import Final, NamedTuple
 
 import structlog
@@ -228,18 +229,24 @@ class KafkaSession:
         self._producing, leaders, self._tail, self._watch = clients
         self.extents = extents
         self._answers = answers
-        self._queues = {
-            (at.topic.encode(), at.number): _PartitionQueue(
-                TopicPartition(*at), leaders[TopicPartition(*at)], extent.end.first
-            )
-            for at, extent in extents.items()
-        }
         self._topics = topics
-        self._partitions = {name.encode(): topic.partitions for name, topic in topics.items()}
+        # Of each topic, in the order of their numbers.
+        self._queues = {
+            name.encode(): [
+                self._queue(TopicPartition(name, number), leaders)
+                for number in range(topic.partitions)
+            ]
+            for name, topic in topics.items()
+        }
         self._ready: dict[Leader, deque[_PartitionQueue]] = {
             leader: deque() for leader in leaders.values()
         }
         self._wakes = {leader: asyncio.Event() for leader in self._ready}
+
+    def _queue(
+        self, at: TopicPartition, leaders: Mapping[TopicPartition, Leader]
+    ) -> _PartitionQueue:
+        return _PartitionQueue(at, leaders[at], self.extents[Partition(*at)].end.first)
 
     async def present(self, read_from: Mapping[Partition, Place]) -> set[bytes]:
         starts = {
@@ -251,19 +258,23 @@ class KafkaSession:
             return await self._tail.ids(starts, ends)
 
     def partition_of(self, row: OutboxRow) -> Partition:
-        topic = row.aggregatetype
-        return Partition(topic.decode(), partition_of(row.aggregateid, self._partitions[topic]))
+        return Partition(*self._queue_of(row).to)
 
     def acknowledged(self) -> Mapping[Partition, Place]:
-        return {Partition(*each.to): Place(each.next_offset) for each in self._queues.values()}
+        return {Partition(*each.to): Place(each.next_offset) for each in self._all()}
 
     def publish(self, message: OutgoingMessage) -> None:
-        row = message.row
-        topic = row.aggregatetype
-        queue = self._queues[topic, partition_of(row.aggregateid, self._partitions[topic])]
+        queue = self._queue_of(message.row)
         if not queue.waiting and not queue.in_flight:
             self._ready[queue.leader].append(queue)
         queue.waiting.append(message)
+
+    def _queue_of(self, row: OutboxRow) -> _PartitionQueue:
+        queues = self._queues[row.aggregatetype]
+        return queues[partition_of(row.aggregateid, len(queues))]
+
+    def _all(self) -> Iterator[_PartitionQueue]:
+        return chain.from_iterable(self._queues.values())
 
     def flush(self) -> None:
         for leader, ready in self._ready.items():
@@ -285,7 +296,7 @@ class KafkaSession:
             if await self._watch.topics_now(self._topics) != self._topics:
                 raise SinkFailure("topics were deleted, made anew or given more partitions")
             # What was acknowledged before the ends are asked.
-            acknowledged = [(each.to, each.next_offset) for each in self._queues.values()]
+            acknowledged = [(each.to, each.next_offset) for each in self._all()]
             ends = await self._tail.ends()
         for at, offset in acknowledged:
             if ends[at] < offset:
@@ -353,7 +364,7 @@ class KafkaSession:
         while True:
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
             latest = loop.time() - _UNACKED_SECONDS_MAX
-            for queue in self._queues.values():
+            for queue in self._all():
                 if queue.in_flight and queue.sent_at < latest:
                     raise SinkFailure(f"{queue.to} acknowledged nothing for too long")
 

@@ -5,8 +5,9 @@ visible in the order given, or not at all. It never retries past a failure on it
 and the relay reads back what is there and continues from that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import count, repeat
 from typing import NamedTuple, Protocol
 
 from topics.contracts.envelope import OutboxRow
@@ -20,6 +21,14 @@ class OutgoingMessage(NamedTuple):
     row: OutboxRow
     transaction: Transaction
     number: int
+
+
+def outgoing(
+    rows: Iterable[OutboxRow], transaction: Transaction, first: int = 0
+) -> list[OutgoingMessage]:
+    """Rows of a transaction that follow each other, the first of them having this number."""
+    numbered = zip(rows, repeat(transaction), count(first), strict=False)
+    return [tuple.__new__(OutgoingMessage, each) for each in numbered]
 
 
 class Answers(Protocol):
