@@ -74,6 +74,11 @@ class Checkpoints:
         self._kept = kept
         self.confirm(confirmed)
 
+    @property
+    def acknowledged_when_kept(self) -> int:
+        """How many rows were acknowledged when a checkpoint was last kept."""
+        return 0 if self._kept is None else self._kept[0]
+
     async def thin(self) -> None:
         """Forget what is not needed any more."""
         await self.postgres.thin_checkpoints(self.claim.sink)

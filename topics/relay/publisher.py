@@ -156,6 +156,15 @@ class Publisher:
         while self._watermark.rows_in_flight:
             await self._next_acknowledgement()
 
+    async def settled(self, since: int, quiet_s: float) -> None:
+        """Return once more rows than that are acknowledged, and nothing is open or came lately."""
+        while self.acknowledged == since:
+            await self._next_acknowledgement()
+        acknowledged = since
+        while acknowledged != self.acknowledged or self._watermark.oldest() is not None:
+            acknowledged = self.acknowledged
+            await asyncio.sleep(quiet_s)
+
     def measure(self) -> None:
         """Bring the gauges up to date."""
         oldest = self._watermark.oldest()

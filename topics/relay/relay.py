@@ -41,6 +41,8 @@ _WRITER: Final = "payments-relay-"
 # What is decoded before the loop turns: about ten milliseconds.
 _EVENTS_PER_READ: Final = 1000
 _LOOK_EVERY_SECONDS: Final = 1.0
+# A checkpoint costs a write: of events that trickle in, twenty a second at the most.
+_QUIET_SECONDS: Final = 0.05
 _DRAIN_LOOK_SECONDS: Final = 0.1
 _LOOKS_PER_HEARTBEAT: Final = 10
 _LOOKS_PER_THINNING: Final = 300
@@ -297,7 +299,7 @@ async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
     postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, commands.aside
     acknowledged = 0
     for look in itertools.count(1):
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        await _until_next_look(checkpoints)
         publisher.measure()
         await checkpoints.session.check()
         await aside.keep(postgres, publisher, checkpoints.session)
@@ -310,6 +312,22 @@ async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
             acknowledged = publisher.acknowledged
         if look % _LOOKS_PER_THINNING == 0:
             await checkpoints.thin()
+
+
+async def _until_next_look(checkpoints: Checkpoints) -> None:
+    """Wait, and keep what is acknowledged once the sink has all that there is for it.
+
+    Whatever is purged from then on does not come again, whenever the relay ends.
+    """
+    loop, publisher = asyncio.get_running_loop(), checkpoints.publisher
+    until = loop.time() + _LOOK_EVERY_SECONDS
+    while (left := until - loop.time()) > 0:
+        try:
+            async with asyncio.timeout(left):
+                await publisher.settled(checkpoints.acknowledged_when_kept, _QUIET_SECONDS)
+        except TimeoutError:
+            return
+        await checkpoints.keep()
 
 
 async def _drain(checkpoints: Checkpoints, aside: SetAside, within_s: float) -> None:

@@ -290,13 +290,13 @@ async def test_what_was_sent_before_a_rest_is_covered_once_all_have_ended(
         async with pool.acquire() as slow, slow.transaction():
             await slow.execute("SELECT pg_current_xact_id()")
             await outbox.write_many(20)
+            written_at = await pool.fetchval("SELECT clock_timestamp()")
             await _mirrored(relays, await outbox.ids())
-            mirrored_at = await pool.fetchval("SELECT clock_timestamp()")
 
             async def is_kept_without() -> bool:
                 return bool(
                     await pool.fetchval(
-                        "SELECT max(taken_at) > $1 FROM relay_checkpoints", mirrored_at
+                        "SELECT max(taken_at) > $1 FROM relay_checkpoints", written_at
                     )
                 )
 
@@ -359,3 +359,25 @@ async def test_a_topic_made_by_its_name_gets_its_partitions(
             await _mirrored(Relays(database, kafka), await outbox.ids())
         (described,) = await admin.describe_topics([EVENTS])
     assert len(described["partitions"]) == declared.partitions
+
+
+async def test_what_is_purged_between_two_looks_is_not_sent_again(
+    relays: Relays,
+    outbox: Outbox,
+    pool: asyncpg.Pool[asyncpg.Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A relay at rest has kept what it sent, though it dies before it looks at anything again."""
+    monkeypatch.setattr("topics.relay.relay._LOOK_EVERY_SECONDS", 3600.0)
+    async with relays.running() as relay:
+        await _mirrored(relays, set(await outbox.write([uuid4()], rows_per_key=50)))
+
+        async def is_kept() -> bool:
+            return bool(await pool.fetchval("SELECT count(*) FROM relay_checkpoints"))
+
+        await eventually(is_kept, PATIENCE_S)
+        await relays.destination.purge()
+        relay.abandon()
+        await eventually(relay.task.done)
+    async with relays.running():
+        await _mirrored(relays, set(await outbox.write_many(20)))
