@@ -36,7 +36,11 @@ _OPEN: Final = {"PAYMENTS_AUTH_MODE": "open"}
 _WEBHOOK_KEY: Final = "PAYMENTS_WEBHOOK_KEY"
 _WEBHOOK_NETWORKS: Final = "PAYMENTS_WEBHOOK_NETWORKS"
 # Besides what each imports at once; as text, for nobody here needs it.
-_IMPORTED_LATE: Final = ("agents.at_once",)
+_IMPORTED_LATE: Final = (
+    "agents.at_once",
+    "topics.relay.sinks.kafka",
+    "topics.relay.sinks.redis_streams",
+)
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 

@@ -19,21 +19,17 @@ from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from process import lifecycle
-from process.addresses import DatabaseAddress
+from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from process.lifecycle import CannotBegin, Lifecycle
 from process.metrics_port import shown
 from process.settings import ObservabilitySettings, Settings, read_settings
 from process.waiting import naming, until_reached
-from store import pool, redis
+from store import pool
 from telemetry.logging import configure
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure as configure_tracing
-from topics import kafka
-from topics.kafka_security import REFUSED
 from topics.names import SLOTS, TOPICS
 from topics.relay.relay import Relay, RelayOptions
-from topics.relay.sinks.kafka import KafkaSink
-from topics.relay.sinks.redis_streams import RedisSink
 from topics.relay.sinks.sink import Sink
 
 
@@ -70,14 +66,10 @@ async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -
         lambda: relay.is_ready and not life.stopping.is_set(),
     )
     await _refuse_wrong_postgres(address, name, reads_table=options.reads_table)
-    match sink_name:
-        case "redis":
-            async with redis.client(settings.redis.address()) as mirror:
-                with naming("Redis", redis.REFUSED):
-                    await redis.refuse_wrong_credentials(mirror)
-        case _:
-            with suppress(*kafka.AWAY), naming("Kafka", REFUSED):
-                await kafka.refuse_forbidden_reading(settings.kafka.address(), TOPICS)
+    if sink_name == "kafka":
+        await _refuse_wrong_kafka(settings.kafka.address())
+    else:
+        await _refuse_wrong_redis(settings.redis.address())
     # From here on it reconnects by itself, and watches for the stop while it does.
     life.takes_work = True
     await relay.run(life.stopping)
@@ -100,6 +92,25 @@ async def _refuse_wrong_postgres(address: DatabaseAddress, name: str, *, reads_t
         )
 
 
+# What only one of the sinks needs takes some 10 MB: a relay to the other imports none of it.
+
+
+async def _refuse_wrong_kafka(address: KafkaAddress) -> None:
+    from topics import kafka  # noqa: PLC0415
+    from topics.kafka_security import REFUSED  # noqa: PLC0415
+
+    with suppress(*kafka.AWAY), naming("Kafka", REFUSED):
+        await kafka.refuse_forbidden_reading(address, TOPICS)
+
+
+async def _refuse_wrong_redis(address: RedisAddress) -> None:
+    from store import redis  # noqa: PLC0415
+
+    async with redis.client(address) as mirror:
+        with naming("Redis", redis.REFUSED):
+            await redis.refuse_wrong_credentials(mirror)
+
+
 def _tracer(settings: ObservabilitySettings, sink_name: str, life: Lifecycle) -> Tracer | None:
     """None where nobody collects spans."""
     if not settings.otlp_endpoint:
@@ -111,7 +122,11 @@ def _tracer(settings: ObservabilitySettings, sink_name: str, life: Lifecycle) ->
 
 def _sink(settings: Settings, name: str) -> Sink:
     if name == "kafka":
+        from topics.relay.sinks.kafka import KafkaSink  # noqa: PLC0415
+
         return KafkaSink(settings.kafka.address())
+    from topics.relay.sinks.redis_streams import RedisSink  # noqa: PLC0415
+
     return RedisSink(settings.redis.address())
 
 
