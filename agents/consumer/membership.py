@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _LOOK_EVERY_S: Final = 1.0
-# Who has not looked for so long was stopped itself, and may have lost its place for that.
+# Who has not looked for so long was stopped itself, and may have lost its place for that; it has
+# found another so long after it goes on.
 _AWAY_S: Final = 5.0
+_BACK_WITHIN_S: Final = 10.0
 
 
 async def watch(app: faust.App, subscription: Subscription, metrics: StageMetrics) -> None:
@@ -31,18 +33,20 @@ async def watch(app: faust.App, subscription: Subscription, metrics: StageMetric
     partitions = metrics.partitions.labels(subscription.stage)
     clashes = metrics.name_clashes.labels(subscription.stage)
     loop = asyncio.get_running_loop()
-    known, looked_at = "", loop.time()
+    known, looked_at, back_by = "", loop.time(), 0.0
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         consumer = getattr(getattr(app._consumer, "_thread", None), "_consumer", None)  # noqa: SLF001 - nothing public leads from an app to its member of the group
         coordinator = getattr(consumer, "_coordinator", None)
         now = loop.time()
-        was_away, looked_at = now - looked_at > _AWAY_S, now
+        if now - looked_at > _AWAY_S:
+            back_by = now + _BACK_WITHIN_S
+        looked_at = now
         if consumer is None or coordinator is None:
             continue
         partitions.set(len(consumer.assignment()))
         member_id: str = coordinator.member_id
-        if known and member_id not in {"", known} and not was_away and subscription.member:
+        if known and member_id not in {"", known} and now > back_by and subscription.member:
             clashes.inc()
             log.error(
                 "lost its place in the group to another worker of the same name, unless the broker"

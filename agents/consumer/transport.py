@@ -15,7 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from agents.consumer.handing_over import HandsOver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import aiokafka
     import faust
@@ -43,6 +43,24 @@ class _Thread(driver.AIOKafkaConsumerThread):
         # Before it starts: it hands this on then, and there is no other way to say it.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - argued above
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Back to what is committed, and where nothing is to the beginning.
+
+        There Kafka's client stays where it is. What Faust had fetched while a rebalance had its
+        flow stopped, and threw away, would not come again.
+        """
+        committed: Mapping[TP, int] = await self.call_thread(self._seek_back)
+        return committed
+
+    async def _seek_back(self) -> Mapping[TP, int]:
+        consumer = self._ensure_consumer()
+        committed: Mapping[TP, int] = await consumer.seek_to_committed()
+        for at, offset in committed.items():
+            if not offset and at in consumer.assignment():
+                # If that is gone, the first that is there.
+                consumer.seek(at, 0)
+        return committed
 
     def gather(self, seconds: float) -> None:
         """Have the broker keep what comes for so long, and then hand it over at once.
