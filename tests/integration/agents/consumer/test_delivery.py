@@ -6,6 +6,7 @@ The workers are real processes on a real broker.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -251,10 +252,17 @@ async def test_what_is_not_recorded_yet_comes_again(
 
         await eventually(some_are_acknowledged, within=30)
         await worker.kill()
+        # Postgres does what it was asked, whether or not somebody is there to hear of it.
+        await eventually(partial(_has_no_session, shop))
     await worker.start()
     await shop.settles([kept, *others])
     assert await shop.attempts(kept) == [(1, False, "succeeded")]
     await shop.assert_right(customer)
+
+
+async def _has_no_session(shop: Shop) -> bool:
+    asked = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE '%charge%'"
+    return bool(await shop.pool.fetchval(asked))
 
 
 async def test_a_killed_worker_is_replaced_in_seconds(shop: Shop, worker: OurProcess) -> None:
