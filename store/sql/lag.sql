@@ -5,8 +5,7 @@
 SELECT
     slot_name,
     active,
-    -- Of one that is being created it is not known yet.
-    coalesce(wal_status, 'reserved') AS wal_status,
+    coalesce(wal_status, 'lost') AS wal_status,
     safe_wal_size,
     (confirmed_flush_lsn - '0/0')::bigint AS confirmed,
     (

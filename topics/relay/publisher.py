@@ -20,7 +20,7 @@ from topics.relay.source import Clock
 from topics.relay.spans import Spans
 from topics.relay.watermark import Transaction, Watermark
 
-# Enough to keep a sink busy for a quarter of a second, and for memory to stay small.
+# Enough to keep a sink busy for some sixty milliseconds, and few enough to lie in the cache.
 _ROWS_IN_FLIGHT_MAX: Final = 4_000
 _BYTES_IN_FLIGHT_MAX: Final = 16 * 1024 * 1024
 

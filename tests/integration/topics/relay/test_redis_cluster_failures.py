@@ -1,4 +1,4 @@
-"""What a cluster can do to the mirror: lose a server, move a stream, hear of another writer."""
+"""What a cluster can do to the mirror: lose a server, or hear of another writer."""
 
 from __future__ import annotations
 
