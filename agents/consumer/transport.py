@@ -90,11 +90,19 @@ class _Consumer(HandsOver, driver.Consumer):
         async for at, message in super().getmany(timeout):
             is_busy = True
             if self._read_offset[at] == 0 and message.offset > 1:
-                await self._add_gap(at, 1, message.offset - 1)
+                await self._add_gap(at, 1, message.offset)
             yield at, message
         if gather_s := cast("_Transport", self.transport).gather_s:
             gather_s = _UNWANTED_S if self._is_unwanted else gather_s
             cast("_Thread", self._thread).gather(gather_s if is_busy else 0.0)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Of what lies before `offset_to`, where the next message is.
+
+        Faust counts that one in, and so twice once it is acknowledged: a commit would end there,
+        and however many gaps came meanwhile, each would take a commit of its own.
+        """
+        await super()._add_gap(tp, offset_from, offset_to - 1)
 
     async def _wait_next_records(
         self,
