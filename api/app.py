@@ -34,7 +34,9 @@ ROUTES_DECLARED: Final = web.AppKey("routes", tuple)
 
 def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.Application:
     """The application. Raises RuntimeError for a route nobody declared."""
-    observer = Observer(deps.metrics, deps.tracer, deps.new_request_id, deps.proxies)
+    observer = Observer(
+        *(deps.metrics, deps.tracer, deps.new_request_id, deps.proxies), deps.authenticator.asker
+    )
     declared = tuple(routes)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_unmatched(observer)])
     for route in declared:

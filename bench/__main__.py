@@ -22,6 +22,7 @@ from bench import (
     accepted,
     against,
     at_rest,
+    backlog,
     completed,
     console,
     drain,
@@ -58,6 +59,7 @@ _BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
     "memory": memory.measure,
     "at_rest": at_rest.measure,
     "relay": relay.measure,
+    "backlog": backlog.measure,
     "growth": growth.measure,
     "console": console.measure,
 }
@@ -73,7 +75,13 @@ _BENCHMARKS: Final[Mapping[str, _Benchmark]] = {
 @click.option("--no-verify", is_flag=True, help="Leave out `payments verify` at the end.")
 @click.option("--against", "revision", help="Instead: compare with this revision, in turn.")
 @click.option("--drain-against", help="Instead: a backlog's way to Kafka, with this revision's.")
-@click.option("--backlog", default=200_000, show_default=True, help="Rows, with --drain-against.")
+@click.option(
+    "--backlog",
+    "rows_waiting",
+    default=200_000,
+    show_default=True,
+    help="Rows, with --drain-against.",
+)
 @click.option("--rounds", default=2, show_default=True, help="How often, with either.")
 @click.option("--rate", default=200.0, show_default=True, help="Payments/s, with --against.")
 def main(  # noqa: PLR0913 - each is an option of the command
@@ -85,7 +93,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
     no_verify: bool,
     revision: str | None,
     drain_against: str | None,
-    backlog: int,
+    rows_waiting: int,
     rounds: int,
     rate: float,
 ) -> None:
@@ -96,7 +104,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
         _compare(revision, against.Plan(rounds, seconds, rate), as_json=as_json)
         return
     if drain_against is not None:
-        _drain(drain_against, backlog, rounds)
+        _drain(drain_against, rows_waiting, rounds)
         return
     load = psutil.getloadavg()[0]
     if load > 0.5:

@@ -154,9 +154,9 @@ class Target:
             finally:
                 await http.delete("/_simulator/faults")
 
-    async def at_rest(self) -> None:
+    async def at_rest(self, within_s: float = _AT_REST_WITHIN_S) -> None:
         """Return when no payment owes a provider anything. Raises TimeoutError."""
-        async with self.connected() as connection, asyncio.timeout(_AT_REST_WITHIN_S):
+        async with self.connected() as connection, asyncio.timeout(within_s):
             while await connection.fetchval(_IN_FLIGHT):  # noqa: ASYNC110 - other processes do it
                 await asyncio.sleep(_LOOK_EVERY_S)
 

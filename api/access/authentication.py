@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from api.access.scopes import Scope
 from api.http.problems import UNAUTHORIZED, Problem
+from api.http.turns import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +59,10 @@ class Authenticator(Protocol):
 
     asks_for_keys: bool
 
+    def asker(self, authorization: str | None) -> str:
+        """Whose turn a request takes: its tenant, as far as is known at once, or nobody's."""
+        ...
+
     async def principal(self, authorization: str | None) -> Principal:
         """Who an `Authorization` header's value names. Raises Problem (401)."""
         ...
@@ -91,7 +96,11 @@ class Open:
         scopes = frozenset(scope.value for scope in Scope)
         self._principal = Principal(OPEN_TENANT, "open", scopes)
 
-    async def principal(self, authorization: str | None) -> Principal:  # noqa: ARG002 - the protocol's
+    def asker(self, authorization: str | None) -> str:  # noqa: ARG002 - the protocol's
+        """The one tenant."""
+        return OPEN_TENANT
+
+    async def principal(self, authorization: str | None) -> Principal:  # noqa: ARG002 - likewise
         """The one tenant, whatever was sent."""
         return self._principal
 
@@ -124,6 +133,14 @@ class ApiKeys:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Lock] = {}
+
+    def asker(self, authorization: str | None) -> str:
+        """The tenant of a key that was looked up before; nobody's turn is that of all others."""
+        sent = _BEARER.fullmatch(authorization or "")
+        known = self._known.get(sent[1]) if sent else None
+        if sent and known and hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2])):
+            return known.principal.tenant_id
+        return NOBODY
 
     async def principal(self, authorization: str | None) -> Principal:
         """Whose key this is. Raises Problem (401), which does not say what was wrong with it."""

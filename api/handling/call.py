@@ -16,7 +16,6 @@ from api.contract.requests.reading import (
     read_query,
     refuse_parameters,
 )
-from api.handling.reads import reading
 from api.http.problems import (
     INSUFFICIENT_SCOPE,
     REQUEST_TIMEOUT,
@@ -26,6 +25,7 @@ from api.http.problems import (
     overloaded,
 )
 from api.http.strict_json import written
+from api.http.turns import NOBODY
 from api.idempotency.key import HEADER, key_of
 from process.clients import customer_of
 from store.read.audit_log import Signature, Via
@@ -163,7 +163,7 @@ class Call:
 
     def database(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
         """A connection to read with; raises Problem (503) when Postgres is away."""
-        return reading(self.deps.pool)
+        return self.deps.reads.of(self.principal.tenant_id if self.principal else NOBODY)
 
     async def _count(self, subject: Subject) -> None:
         for name, value in (await self.deps.rate_limiter.pass_or_refuse(subject)).items():

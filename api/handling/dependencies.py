@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from process.clients import NOBODY, Proxies
 
 if TYPE_CHECKING:
-    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
     from opentelemetry.trace import Tracer
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from api.access.rate_limits import RateLimiter
     from api.feed.feed import Feed
     from api.handling.readiness import Readiness
+    from api.handling.reads import Reads
     from api.handling.watch import PaymentWatch
     from api.idempotency.replay_cache import ReplayCache
     from lag import StreamsReport
@@ -48,7 +48,7 @@ class Committer(Protocol):
 class Dependencies:
     """Everything a request may touch."""
 
-    pool: asyncpg.Pool[asyncpg.Record]
+    reads: Reads
     committer: Committer
     authenticator: Authenticator
     rate_limiter: RateLimiter

@@ -15,7 +15,7 @@ from api.access.rate_limits import RateLimiter
 from api.feed.feed import Feed, FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.readiness import Readiness
-from api.handling.reads import reading
+from api.handling.reads import Reads, reading
 from api.handling.watch import PaymentWatch
 from api.idempotency.known_database import KnownDatabase
 from api.idempotency.replay_cache import ReplayCache
@@ -82,7 +82,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     feed = Feed(given.outbox, partial(reading, given.reads), given.metrics.feed, given.feed)
     readiness = Readiness(given.upkeep, given.redis, read_migrations())
     return Dependencies(
-        pool=given.reads,
+        reads=Reads(given.reads),
         committer=given.committer,
         authenticator=_key_reader(given.lookups) if given.keys else Open(),
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),

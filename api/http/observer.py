@@ -18,11 +18,13 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
 from api.http import problems
 from api.http.problems import Asked, Problem
 from api.http.streaming import StreamBody, Streamed
+from api.http.turns import NOBODY, Turns
 from telemetry.tracing import Trace, current_traceparent, remote_parent
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
+    from api.http.turns import Place
     from process.clients import Proxies
     from store.write.group_commit import Answer
     from telemetry.metrics import Metrics
@@ -65,7 +67,10 @@ class Observer:
         tracer: Tracer,
         new_request_id: Callable[[], str],
         proxies: Proxies,
+        asker_of: Callable[[str | None], str],
     ) -> None:
+        self._turns = Turns()
+        self._asker_of = asker_of
         self._http = metrics.http
         self._http.begin()
         self.certificate_refused = metrics.certificate_refused
@@ -87,6 +92,21 @@ class Observer:
         What goes wrong is answered as `refused` has it.
         """
         started = perf_counter()
+        place = await self._turn(request, template, quiet=quiet)
+        try:
+            return await self._responded(request, template, work, started, quiet, refused)
+        finally:
+            self._turns.give_back(place)
+
+    async def _responded(  # noqa: PLR0917 - as `respond`, which is asked by name
+        self,
+        request: web.Request,
+        template: str,
+        work: RequestWork,
+        started: float,
+        quiet: bool,  # noqa: FBT001 - likewise
+        refused: Refusal,
+    ) -> web.Response:
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
         structlog.contextvars.bind_contextvars(request_id=asked.request_id)
         headers = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id}
@@ -128,6 +148,13 @@ class Observer:
             status=answer.status,
             headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
+
+    async def _turn(self, request: web.Request, template: str, *, quiet: bool) -> Place:
+        """Probes stand behind no clients, and nobody makes room for them, nor for strangers."""
+        if quiet:
+            return await self._turns.take(template, is_heard=False)
+        asker = self._asker_of(request.headers.get("Authorization"))
+        return await self._turns.take(asker, is_heard=asker != NOBODY)
 
     async def _answer(
         self, asked: Asked, headers: dict[str, str], work: RequestWork, refused: Refusal

@@ -1,23 +1,25 @@
-"""The committer's queue: tenants take turns, and none of them fills it.
+"""A queue in which tenants take turns, and which none of them fills.
 
-A tenant that floods it waits behind itself: of the others' commands one goes before each next one
-of its own. It is refused at its own bound, while there is room for everybody else.
+A tenant that floods it waits behind itself: of the others' one goes before each next one of its
+own. It is refused at its own bound, while there is room for everybody else.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from store.write.waiting import Waiting
+    from collections.abc import Callable
+
+WaitingT = TypeVar("WaitingT")
 
 
-class FairQueue:
+class FairQueue(Generic[WaitingT]):
     """First come, first served within a tenant; round robin between tenants."""
 
     def __init__(self) -> None:
-        self._by_tenant: dict[str, deque[Waiting]] = {}
+        self._by_tenant: dict[str, deque[WaitingT]] = {}
         self._turns: deque[str] = deque()
         self._length = 0
 
@@ -33,26 +35,33 @@ class FairQueue:
         """Of how many tenants some wait."""
         return len(self._turns)
 
-    def put(self, waiting: Waiting) -> None:
+    def put(self, tenant_id: str, waiting: WaitingT) -> None:
         """Add one, behind all of its tenant's."""
-        queue = self._by_tenant.get(waiting.tenant_id)
+        queue = self._by_tenant.get(tenant_id)
         if queue is None:
-            queue = self._by_tenant[waiting.tenant_id] = deque()
-            self._turns.append(waiting.tenant_id)
+            queue = self._by_tenant[tenant_id] = deque()
+            self._turns.append(tenant_id)
         queue.append(waiting)
         self._length += 1
 
-    def take(self, count_max: int) -> list[Waiting]:
-        """The next ones, at most so many, one of each tenant in turn."""
-        taken: list[Waiting] = []
+    def take(
+        self, count_max: int, skips: Callable[[str], bool] = lambda _: False
+    ) -> list[WaitingT]:
+        """The next ones, at most so many, one of each tenant in turn; who is skipped keeps its."""
+        taken: list[WaitingT] = []
+        skipped: list[str] = []
         while self._turns and len(taken) < count_max:
             tenant_id = self._turns.popleft()
+            if skips(tenant_id):
+                skipped.append(tenant_id)
+                continue
             queue = self._by_tenant[tenant_id]
             taken.append(queue.popleft())
             if queue:
                 self._turns.append(tenant_id)
             else:
                 del self._by_tenant[tenant_id]
+        self._turns.extendleft(reversed(skipped))
         self._length -= len(taken)
         return taken
 

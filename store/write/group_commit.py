@@ -4,7 +4,8 @@ A command waits in a bounded queue in which tenants take turns, is decided with 
 batch under one set of row locks, and its caller is answered only after the COMMIT that backs
 the answer. A batch is whatever came in while the one before it was being committed,
 and goes beside that one only if it is slow; who comes to an idle committer waits for
-nobody. Nobody stops anybody: a command that cannot be recorded fails alone, since a batch that
+nobody. Where nearly all of a batch are one tenant's, the others wait for it no longer: theirs go
+beside it. Nobody stops anybody: a command that cannot be recorded fails alone, since a batch that
 fails is run again in halves; one that needs what somebody else holds is set aside, and the others
 of its batch go on.
 """
@@ -12,8 +13,9 @@ of its batch go on.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Self, assert_never
@@ -71,6 +73,9 @@ log = structlog.get_logger()
 
 # Twice is a race lost twice; three times is a bug that must be seen.
 _TRIES: Final = 3
+# A tenant that has at least so many of a batch, and this part of it, is a crowd.
+_CROWD_MIN: Final = 8
+_CROWD_PART: Final = 0.75
 # Beside the batches in flight: what was set aside is tried on a connection of its own.
 _CONNECTIONS_ASIDE: Final = 1
 
@@ -83,21 +88,43 @@ class Limits:
     `slow_s` seconds waits for a lock or a disk that others need not wait for, so a second
     is begun; before, one batch of all costs a fifth less than two of half. For the same
     reason no batch begins within `pace_s` seconds of the one before, nor, after one of
-    several commands, within twice the time which that one took: a busy committer gathers
-    half of the time, an idle one not at all. 4,096 waiting are about a second of work, and
-    a client is better told than kept longer.
+    several commands, as soon after its end as it took, but for `gather_s` at the most: where
+    batches are slow they are large anyway, and what a batch costs by itself is little beside a
+    longer wait. An idle committer does not gather at all. 4,096 waiting are about a second of
+    work, and a client is better told than kept longer.
     """
 
     batch_max: int = 256
     in_flight: int = 2
     slow_s: float = 0.05
     pace_s: float = 0.005
+    gather_s: float = 0.01
     queue_max: int = 4096
 
     @property
     def connections(self) -> int:
         """As many of them a committer uses at once."""
         return self.in_flight + _CONNECTIONS_ASIDE
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Batches that wait for each other: when each in flight was begun, and the last one of all.
+
+    What the last one took that ended is 0 if it was of one command.
+    """
+
+    begun: list[float] = field(default_factory=list)
+    last_begun: float = -inf
+    last_ended: float = -inf
+    last_took_s: float = 0.0
+
+    def patience_s(self, limits: Limits) -> float:
+        """For how long to gather before another batch begins."""
+        slow_at = max(self.begun, default=-inf) + limits.slow_s
+        gathered_at = self.last_ended + min(self.last_took_s, limits.gather_s)
+        paced_at = max(self.last_begun + limits.pace_s, gathered_at)
+        return max(slow_at, paced_at) - perf_counter()
 
 
 class GroupCommitter:
@@ -115,17 +142,18 @@ class GroupCommitter:
         self._all_metrics = metrics
         self._metrics = metrics.group_commit
         self._limits = limits
-        self._queue = FairQueue()
+        self._queue = FairQueue[Waiting]()
         self._known_systems = KnownSystems()
         # As in the queue, and beside it: who waits here takes nobody's place there.
         self._aside = SetAside(self._again, tenant_max=(limits.queue_max + 1) // 2)
         self._metrics.set_aside.set_function(lambda: len(self._aside))
         self._arrived = asyncio.Event()
         self._closing = False
-        self._begun: list[float] = []  # when each batch in flight was
-        self._last_begun = -inf
-        self._last_took_s = 0.0
-        self._ended = asyncio.Event()
+        self._lane = _Lane()
+        # Beside a crowd everybody else's.
+        self._others = _Lane()
+        self._crowd: str | None = None
+        self._sooner = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._workers = 0
         self._drain_rate = 1000.0  # commands a second, a moving average
@@ -161,9 +189,11 @@ class GroupCommitter:
         self.admit(submission.tenant_id)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         waiting = Waiting(submission, answer, perf_counter())
-        self._queue.put(waiting)
+        self._queue.put(waiting.tenant_id, waiting)
         self._metrics.queue_depth.set(len(self._queue))
         self._arrived.set()
+        if self._crowd not in {None, waiting.tenant_id}:
+            self._sooner.set()
         if patience_s is None:
             return await answer
         try:
@@ -197,36 +227,41 @@ class GroupCommitter:
             if not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
-            elif (patience_s := self._patience_s()) > 0:
-                self._ended.clear()
+            elif self._goes_beside():
+                if batch := self._take(lambda tenant_id: tenant_id == self._crowd):
+                    await self._in_flight(self._others, batch)
+            elif (patience_s := self._lane.patience_s(self._limits)) <= 0:
+                if batch := self._take():
+                    self._crowd = _crowd_of(batch)
+                    await self._in_flight(self._lane, batch)
+            else:
+                self._sooner.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience_s):
-                        await self._ended.wait()
-            elif batch := self._take():
-                await self._in_flight(batch)
+                        await self._sooner.wait()
         self._workers -= 1
         if not self._workers:  # nobody sets anything aside any more
             self._aside.close()
 
-    def _patience_s(self) -> float:
-        """For how long to gather before another batch begins."""
-        slow_at = max(self._begun, default=-inf) + self._limits.slow_s
-        pace_s = max(self._limits.pace_s, 2 * min(self._last_took_s, self._limits.slow_s))
-        return max(slow_at, self._last_begun + pace_s) - perf_counter()
+    def _goes_beside(self) -> bool:
+        """Whether others than the crowd wait, and for no batch of their own."""
+        waits = self._crowd is not None and len(self._queue) > self._queue.of(self._crowd)
+        return waits and not self._others.begun
 
-    async def _in_flight(self, batch: Sequence[Waiting]) -> None:
-        begun = self._last_begun = perf_counter()
-        self._begun.append(begun)
+    async def _in_flight(self, lane: _Lane, batch: Sequence[Waiting]) -> None:
+        begun = lane.last_begun = perf_counter()
+        lane.begun.append(begun)
         try:
             # While somebody waits for what is held, nobody waits for it once more.
             await self._run(batch, skips_held=len(self._aside) > 0)
         finally:
-            self._begun.remove(begun)
-            self._last_took_s = perf_counter() - begun if len(batch) > 1 else 0.0
-            self._ended.set()
+            lane.begun.remove(begun)
+            lane.last_ended = perf_counter()
+            lane.last_took_s = lane.last_ended - begun if len(batch) > 1 else 0.0
+            self._sooner.set()
 
-    def _take(self) -> list[Waiting]:
-        taken = self._queue.take(self._limits.batch_max)
+    def _take(self, skips: Callable[[str], bool] = lambda _: False) -> list[Waiting]:
+        taken = self._queue.take(self._limits.batch_max, skips)
         self._metrics.queue_depth.set(len(self._queue))
         oldest = min((each.since for each in taken), default=None)
         self._metrics.queue_age.set(0.0 if oldest is None else perf_counter() - oldest)
@@ -335,6 +370,13 @@ class GroupCommitter:
             command = waiting.submission.command
             log.error("a command could not be recorded", command=command, exc_info=error)
             waiting.give(error)
+
+
+def _crowd_of(batch: Sequence[Waiting]) -> str | None:
+    """The tenant of nearly all of them, if there is one."""
+    ((tenant_id, count_of_it),) = Counter(each.tenant_id for each in batch).most_common(1)
+    is_crowd = count_of_it >= max(_CROWD_MIN, _CROWD_PART * len(batch))
+    return tenant_id if is_crowd else None
 
 
 def _reason(error: Exception, fault: Fault) -> str:

@@ -10,6 +10,7 @@ from bench import (
     accepted,
     against,
     at_rest,
+    backlog,
     completed,
     console,
     drain,
@@ -58,6 +59,13 @@ async def test_completions_are_counted_with_what_they_cost(target: Target) -> No
     found = figures(await completed.measure(target, _SECONDS))
     assert found["payments completed"] > 0
     assert found["CPU of a payment, all processes"] > 0
+
+
+async def test_a_backlog_is_waited_for_until_its_end(target: Target) -> None:
+    """Of payments of which nothing was published until all of them had been accepted."""
+    found = figures(await backlog.measure(target, _SECONDS))
+    assert found["payments ended meanwhile"] > 0
+    assert found["messages a payment, ratio to ordinary ones"] == pytest.approx(1, abs=0.5)
 
 
 async def test_bytes_are_counted_by_table(target: Target) -> None:

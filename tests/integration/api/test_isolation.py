@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.access.authentication import new_secret
+from api.handling.reads import Reads
 from local.program import free_port, running
 from store.read.api_keys import ApiKey
 from store.write.api_keys import insert_api_key
@@ -180,3 +181,22 @@ async def _key(pool: Pool) -> str:
     async with pool.acquire() as connection:
         await insert_api_key(connection, key)
     return secret.text
+
+
+async def test_no_tenant_reads_on_more_than_half_of_the_connections(pool: Pool) -> None:
+    """Others find the other half; it goes on when one of its own is done."""
+    reads, entered, over = Reads(pool), list[str](), asyncio.Event()
+
+    async def read(tenant_id: str) -> None:
+        async with reads.of(tenant_id):
+            entered.append(tenant_id)
+            await over.wait()
+
+    greedy = [asyncio.ensure_future(read("greedy")) for _ in range(5)]
+    await eventually(lambda: len(entered) == 2)
+    others = [asyncio.ensure_future(read(each)) for each in ("one", "other")]
+    await eventually(lambda: len(entered) == 4)
+    assert sorted(entered) == ["greedy", "greedy", "one", "other"]
+    over.set()
+    await asyncio.gather(*greedy, *others)
+    assert len(entered) == 7

@@ -24,15 +24,17 @@ def waiting(tenant_id: str, since: int) -> Waiting:
 
 
 @pytest.fixture
-async def queue() -> FairQueue:
+async def queue() -> FairQueue[Waiting]:
     """Six of a flood's, then two of one tenant's and one of another's."""
-    filled = FairQueue()
+    filled = FairQueue[Waiting]()
     for since, tenant_id in enumerate(["flood"] * 6 + ["one", "one", "other"]):
-        filled.put(waiting(tenant_id, since))
+        filled.put(tenant_id, waiting(tenant_id, since))
     return filled
 
 
-async def test_a_tenant_waits_behind_itself_and_for_one_of_each_other(queue: FairQueue) -> None:
+async def test_a_tenant_waits_behind_itself_and_for_one_of_each_other(
+    queue: FairQueue[Waiting],
+) -> None:
     """In the order in which it came; taken in parts, the turns go on where they were."""
     taken = [(each.tenant_id, each.since) for _ in range(3) for each in queue.take(3)]
     assert taken == [
@@ -50,7 +52,16 @@ async def test_a_tenant_waits_behind_itself_and_for_one_of_each_other(queue: Fai
     assert queue.tenants == 0
 
 
-async def test_it_knows_how_many_wait_and_whose_they_are(queue: FairQueue) -> None:
+async def test_what_a_tenant_has_waiting_can_be_skipped(queue: FairQueue[Waiting]) -> None:
+    """It is its turn still, afterwards."""
+    taken = [(each.tenant_id, each.since) for each in queue.take(9, lambda each: each == "flood")]
+    assert taken == [("one", 6), ("other", 8), ("one", 7)]
+    assert (len(queue), queue.tenants, queue.of("flood")) == (6, 1, 6)
+    assert queue.take(9, lambda _: True) == []
+    assert [each.since for each in queue.take(9)] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_it_knows_how_many_wait_and_whose_they_are(queue: FairQueue[Waiting]) -> None:
     assert (len(queue), queue.tenants) == (9, 3)
     assert [queue.of(each) for each in ("flood", "one", "other", "nobody")] == [6, 2, 1, 0]
 

@@ -192,6 +192,25 @@ async def test_a_batch_that_waits_for_a_lock_holds_up_nobody_else(
     assert isinstance(await waiting, Payment)
 
 
+async def test_who_comes_beside_a_crowd_waits_for_none_of_its_batches(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """Neither for the one that is on its way, nor until the next one of all would begin."""
+    limits = Limits(slow_s=3600.0)
+    async with GroupCommitter(pool, live(Policy()), metrics, limits) as committer:
+        held = await opened(committer)
+        async with pool.acquire() as holder, holder.transaction():
+            await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+            crowd = [asyncio.ensure_future(submitted(committer, pay(held.id))) for _ in range(10)]
+            await eventually(lambda: is_blocked(pool))
+            for _ in range(2):
+                quiet = open_account(tenant_id="quiet")
+                assert isinstance(await submitted(committer, quiet), Account)
+            assert await is_blocked(pool)
+            assert not any(each.done() for each in crowd)
+        assert all(isinstance(each, Payment) for each in await asyncio.gather(*crowd))
+
+
 async def test_a_full_queue_says_when_to_come_back(
     pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
 ) -> None:

@@ -55,7 +55,9 @@ def _app() -> web.Application:
     app = web.Application()
     app.router.add_get("/here", _here)
     metrics = Metrics(CollectorRegistry())
-    app[OBSERVER] = Observer(metrics, configure("test").tracer, lambda: "r", Proxies())
+    app[OBSERVER] = Observer(
+        metrics, configure("test").tracer, lambda: "r", Proxies(), lambda _: ""
+    )
     return app
 
 

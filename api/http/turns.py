@@ -1,0 +1,133 @@
+"""Requests begin by turns, so that nobody stands behind somebody else's crowd.
+
+What a handler does between two waits holds up everybody whose own wait is over, and a commit waits
+a dozen times: with sixty requests of one client at work, each of these waits lasts as long as sixty
+steps. So one begins in each pass of the event loop; and while others ask too, an asker has so many
+at work at once. Those that must wait go by turns, one of each asker before the next one of any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from time import monotonic
+from typing import Final
+
+from store.write.fair_queue import FairQueue
+
+# Who does not say who it is, or not truly.
+NOBODY: Final = ""
+
+# As many as a busy asker needs for batches that are worth their while.
+_PLACES: Final = 8
+# Whoever is at work for longer waits for something else than us, and takes nobody's place.
+_AT_WORK_S: Final = 0.25
+# Since somebody else asked last.
+_ALONE_AFTER_S: Final = 1.0
+
+
+class Place:
+    """Of one request at work."""
+
+    __slots__ = ("asker", "since")
+
+    def __init__(self, asker: str) -> None:
+        self.asker = asker
+        self.since = monotonic()
+
+
+class Turns:
+    """Places for requests; to be given back."""
+
+    def __init__(
+        self,
+        places: int = _PLACES,
+        at_work_s: float = _AT_WORK_S,
+        alone_after_s: float = _ALONE_AFTER_S,
+    ) -> None:
+        self._places_max = places
+        self._at_work_s = at_work_s
+        self._alone_after_s = alone_after_s
+        self._waiting = FairQueue[tuple[str, asyncio.Future[Place]]]()
+        # Of each asker, the longest at work first.
+        self._places: dict[str, dict[Place, None]] = {}
+        # Who asked last, and when that one and any other did.
+        self._last_asker = ""
+        self._last_at = self._other_at = -inf
+        # Whether one began in this pass of the event loop, or waits for the next one.
+        self._is_taken = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self, asker: str, *, is_heard: bool = True) -> Place:
+        """A place, once it is the asker's turn. For who is not heard nobody makes room."""
+        if is_heard:
+            self._hear(asker)
+        if not (self._is_taken or self._waiting or self._has_all(asker)):
+            self._look_again()
+            return self._place(asker)
+        turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._waiting.put(asker, (asker, turn))
+        if not self._is_taken:
+            self._look_again()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(turn.result())
+            raise
+
+    def give_back(self, place: Place) -> None:
+        """Whoever had it is done."""
+        places = self._places.get(place.asker, {})
+        places.pop(place, None)
+        if not places:
+            self._places.pop(place.asker, None)
+        if self._waiting and not self._is_taken:
+            self._look_again()
+
+    def _hear(self, asker: str) -> None:
+        now = monotonic()
+        if asker != self._last_asker:
+            self._last_asker, self._other_at = asker, self._last_at
+        self._last_at = now
+
+    def _place(self, asker: str) -> Place:
+        place = Place(asker)
+        self._places.setdefault(asker, {})[place] = None
+        return place
+
+    def _has_all(self, asker: str) -> bool:
+        """Whether it has as many as it may, while others ask."""
+        places = self._places.get(asker)
+        if places is None or len(places) < self._places_max:
+            return False
+        now = monotonic()
+        others_at = self._other_at if asker == self._last_asker else self._last_at
+        if others_at < now - self._alone_after_s:
+            return False
+        while places and (longest := next(iter(places))).since < now - self._at_work_s:
+            del places[longest]
+        return len(places) >= self._places_max
+
+    def _look_again(self) -> None:
+        """In the next pass of the event loop."""
+        self._is_taken = True
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._is_taken = False
+        while taken := self._waiting.take(1, self._has_all):
+            ((asker, turn),) = taken
+            if not turn.done():  # who is gone has none
+                turn.set_result(self._place(asker))
+                self._look_again()
+                return
+        if self._waiting and self._timer is None:
+            # Those who have all places need not give one back.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._at_work_s, self._look_once_more)
+
+    def _look_once_more(self) -> None:
+        self._timer = None
+        if not self._is_taken:
+            self._next()

@@ -1,0 +1,128 @@
+"""Requests begin by turns: one in each pass of the event loop, and of each asker in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from api.http.turns import Turns
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from api.http.turns import Place
+
+_LONG_S: Final = 3600.0
+
+
+class Street:
+    """Who comes to the turns, and who has begun, in the order in which they did."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._places: dict[str, list[Place]] = {}
+        self.begun: list[str] = []
+
+    def come(self, *askers: str, is_heard: bool = True) -> list[asyncio.Task[None]]:
+        return [asyncio.ensure_future(self._ask(each, is_heard=is_heard)) for each in askers]
+
+    async def passes(self, number: int) -> list[str]:
+        """Who began within so many passes of the event loop."""
+        before = len(self.begun)
+        for _ in range(number):
+            await asyncio.sleep(0)
+        return self.begun[before:]
+
+    def leave(self, *askers: str) -> None:
+        for each in askers:
+            self._turns.give_back(self._places[each].pop(0))
+
+    async def _ask(self, asker: str, *, is_heard: bool) -> None:
+        place = await self._turns.take(asker, is_heard=is_heard)
+        self._places.setdefault(asker, []).append(place)
+        self.begun.append(asker)
+
+
+def _many(asker: str, number: int) -> Iterable[str]:
+    return [asker] * number
+
+
+@pytest.fixture
+def street() -> Street:
+    """One on which nobody is ever alone again, nor at work for long."""
+    return Street(Turns(places=2, at_work_s=_LONG_S, alone_after_s=_LONG_S))
+
+
+async def test_one_begins_in_each_pass_and_who_comes_behind_a_crowd_waits_for_one_of_it() -> None:
+    street = Street(Turns())
+    street.come(*_many("crowd", 5), "quiet")
+    begun = [await street.passes(1) for _ in range(8)]
+    assert max(map(len, begun)) == 1
+    assert street.begun == ["crowd", "crowd", "quiet", "crowd", "crowd", "crowd"]
+
+
+async def test_who_asks_alone_has_as_many_at_work_as_it_likes(street: Street) -> None:
+    street.come(*_many("crowd", 20))
+    assert await street.passes(40) == ["crowd"] * 20
+
+
+async def test_while_others_ask_nobody_has_more_than_its_places(street: Street) -> None:
+    """Who leaves makes room for its own; others never wait for that."""
+    street.come("quiet")
+    await street.passes(3)
+    street.leave("quiet")
+    street.come(*_many("crowd", 5))
+    assert await street.passes(20) == ["crowd"] * 2
+    street.come("quiet")
+    assert await street.passes(3) == ["quiet"]
+    street.leave("crowd")
+    assert await street.passes(20) == ["crowd"]
+    street.leave("crowd", "crowd")
+    assert await street.passes(20) == ["crowd"] * 2
+
+
+async def test_nobody_makes_room_for_who_is_not_heard(street: Street) -> None:
+    """A probe, or a stranger: they take turns all the same."""
+    street.come("probe", is_heard=False)
+    street.come(*_many("crowd", 5))
+    assert await street.passes(20) == ["probe", *_many("crowd", 5)]
+
+
+async def test_who_was_heard_long_ago_is_forgotten() -> None:
+    street = Street(Turns(places=2, at_work_s=_LONG_S, alone_after_s=0.0))
+    street.come("quiet", *_many("crowd", 5))
+    assert len(await street.passes(20)) == 6
+
+
+async def test_who_is_at_work_for_long_takes_nobody_s_place() -> None:
+    """It waits for what somebody else holds, or for a payment's end: for us no more."""
+    street = Street(Turns(places=2, at_work_s=0.0, alone_after_s=_LONG_S))
+    street.come("quiet")
+    await street.passes(2)
+    street.come(*_many("crowd", 6))
+    await eventually(lambda: street.begun == ["quiet", *_many("crowd", 6)])
+
+
+async def test_places_are_free_after_a_while_though_nobody_gives_one_back() -> None:
+    street = Street(Turns(places=2, at_work_s=0.05, alone_after_s=_LONG_S))
+    street.come("quiet")
+    await street.passes(2)
+    street.come(*_many("crowd", 4))
+    assert await street.passes(20) == ["crowd"] * 2
+    await eventually(lambda: street.begun == ["quiet", *_many("crowd", 4)])
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_who_is_gone_takes_no_turn_and_keeps_no_place(street: Street, passes: int) -> None:
+    """A client that hung up, whose handler was cancelled: while it waited, or just then."""
+    street.come("quiet")
+    first, gone, last = street.come(*_many("crowd", 3))
+    await street.passes(passes)
+    gone.cancel()
+    await asyncio.wait({first, gone})
+    if gone.cancelled():
+        await asyncio.wait({last})
+        assert street.begun == ["quiet", "crowd", "crowd"]
