@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bench.target import Target
 
 _ACCOUNTS: Final = 100
+_WARM_UP_S: Final = 5.0
 _RATE: Final = 50.0
 # Of the guilty: payments a second on the locked account, connections of a flood, readers.
 _LOCKED_RATE: Final = 20.0
@@ -50,6 +51,13 @@ class _Street:
         accounts = await self.target.accounts(_ACCOUNTS, self.url, self.innocent)
         load = Load(self.url, accounts, self.seconds, rate=_RATE, key=self.innocent)
         return await generated(load)
+
+    async def warmed_up(self) -> None:
+        """What is compiled and connected at first is so for alone as it is beside others."""
+        accounts = await self.target.accounts(_ACCOUNTS, self.url, self.innocent)
+        seconds = min(self.seconds, _WARM_UP_S)
+        await generated(Load(self.url, accounts, seconds, connections=_FLOOD, key=self.innocent))
+        await self.target.at_rest()
 
     async def beside_a_locked_account(self) -> Outcome:
         accounts = await self.target.accounts(1, self.url, self.guilty)
@@ -105,6 +113,7 @@ async def measure(target: Target, seconds: float) -> list[Figure]:
 
 
 async def _measured(street: _Street) -> list[Figure]:
+    await street.warmed_up()
     alone = await street.innocent_load()
     note = f"{_RATE:.0f}/s from {_ACCOUNTS} accounts"
     figures = [Figure("innocent, POST answered, p99, alone", alone.answer_p99_ms, "ms", note)]
