@@ -90,7 +90,7 @@ class Waiting:
                 kind=row["kind"],
                 count=row["count"],
                 oldest_seconds=age_seconds(row["oldest_at"].timestamp(), now)
-                if row["count"]
+                if row["oldest_at"]
                 else 0.0,
             )
             for row in rows

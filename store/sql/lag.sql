@@ -17,18 +17,70 @@ WHERE slot_type = 'logical' AND database = current_database()
 ORDER BY slot_name;
 
 -- name: waiting_work
--- What waits behind a dead letter is that letter's matter: it alone is counted.
-SELECT 'payments' AS kind, count(*) AS count, min(open_payments.due_at) AS oldest_at
-FROM open_payments
-INNER JOIN payments ON open_payments.payment_id = payments.id
-WHERE
-    open_payments.due_at < $1
-    AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
+-- What waits behind a dead letter is that letter's matter: it alone is counted. This is asked every
+-- other second, by several processes, and most of all while a backlog is worked off: what is due
+-- is counted in its index alone and no further than to 100,000, those behind letters by their
+-- letters, and the oldest is the first one.
+SELECT
+    'payments' AS kind,
+    greatest(0, (
+        SELECT count(*)
+        FROM (
+            SELECT due_at
+            FROM open_payments
+            WHERE due_at < $1
+            ORDER BY due_at
+            LIMIT 100000
+        ) AS counted
+    ) - (
+        SELECT count(*)
+        FROM dead_letters AS letter
+        INNER JOIN payments
+            ON letter.queued_for = payments.id AND letter.id = payments.charge_blocked_by
+        INNER JOIN open_payments ON payments.id = open_payments.payment_id
+        WHERE
+            letter.state = 'parked'
+            AND payments.operation IS NOT NULL
+            AND open_payments.due_at < $1
+    )) AS count,
+    (
+        SELECT open_payments.due_at
+        FROM open_payments
+        INNER JOIN payments ON open_payments.payment_id = payments.id
+        WHERE
+            open_payments.due_at < $1
+            AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
+        ORDER BY open_payments.due_at
+        LIMIT 1
+    ) AS oldest_at
 UNION ALL
-SELECT 'refunds', count(*), min(refunds.due_at)
-FROM refunds
-INNER JOIN payments ON refunds.payment_id = payments.id
-WHERE refunds.due_at < $1 AND payments.refund_blocked_by IS NULL
+SELECT
+    'refunds',
+    greatest(0, (
+        SELECT count(*)
+        FROM (
+            SELECT due_at
+            FROM refunds
+            WHERE due_at < $1
+            ORDER BY due_at
+            LIMIT 100000
+        ) AS counted
+    ) - (
+        SELECT count(*)
+        FROM dead_letters AS letter
+        INNER JOIN payments
+            ON letter.queued_for = payments.id AND letter.id = payments.refund_blocked_by
+        INNER JOIN refunds ON payments.id = refunds.payment_id
+        WHERE letter.state = 'parked' AND refunds.due_at < $1
+    )),
+    (
+        SELECT refunds.due_at
+        FROM refunds
+        INNER JOIN payments ON refunds.payment_id = payments.id
+        WHERE refunds.due_at < $1 AND payments.refund_blocked_by IS NULL
+        ORDER BY refunds.due_at
+        LIMIT 1
+    )
 UNION ALL
 SELECT 'dead_letters', count(*), min(first_failed_at)
 FROM dead_letters

@@ -53,8 +53,8 @@ class LagMetrics:
         )
         self.waiting = declare.gauges(
             "waiting_work",
-            "Past their time (payments, refunds, housekeeping, endpoints with webhooks), parked or"
-            " open.",
+            "Past their time (payments and refunds, up to 100,000; housekeeping, endpoints with"
+            " webhooks), parked or open.",
             "kind",
         )
         self.waiting_oldest = declare.gauges(
