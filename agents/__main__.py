@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
 import structlog
@@ -73,9 +73,6 @@ if TYPE_CHECKING:
     from topics.names import WorkStage
 
 log = structlog.get_logger()
-
-# Nobody waits for a stage's answer: its batches may be larger, and fewer.
-_GATHER_S: Final = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -140,7 +137,7 @@ class StageProcess:
         parts = self.life.parts
         await shown(self.life, self.metrics, self.settings.observability, self._is_healthy)
         context = live(Policy(**self.settings.payment.policy()))
-        limits = CommitLimits(pace_s=self.stage.pace_s, gather_s=_GATHER_S)
+        limits = CommitLimits(pace_s=self.stage.pace_s)
         # Apart, so that no batch waits for what is read, told or kept in order beside it.
         size = self.settings.database.pool_size
         writing = max(1, min(limits.connections, size - 1))

@@ -88,17 +88,17 @@ class Limits:
     `slow_s` seconds waits for a lock or a disk that others need not wait for, so a second
     is begun; before, one batch of all costs a fifth less than two of half. For the same
     reason no batch begins within `pace_s` seconds of the one before, nor, after one of
-    several commands, as soon after its end as it took, but for `gather_s` at the most: where
-    batches are slow they are large anyway, and what a batch costs by itself is little beside a
-    longer wait. An idle committer does not gather at all. 4,096 waiting are about a second of
-    work, and a client is better told than kept longer.
+    several commands, within twice the time which that one took, but for `gather_s` after its
+    end at the most: where batches are slow they are large anyway, and what a batch costs by
+    itself is little beside a longer wait. An idle committer does not gather at all. 4,096
+    waiting are about a second of work, and a client is better told than kept longer.
     """
 
     batch_max: int = 256
     in_flight: int = 2
     slow_s: float = 0.05
     pace_s: float = 0.005
-    gather_s: float = 0.01
+    gather_s: float = inf
     queue_max: int = 4096
 
     @property
@@ -122,9 +122,9 @@ class _Lane:
     def patience_s(self, limits: Limits) -> float:
         """For how long to gather before another batch begins."""
         slow_at = max(self.begun, default=-inf) + limits.slow_s
-        gathered_at = self.last_ended + min(self.last_took_s, limits.gather_s)
-        paced_at = max(self.last_begun + limits.pace_s, gathered_at)
-        return max(slow_at, paced_at) - perf_counter()
+        twice_at = self.last_begun + 2 * min(self.last_took_s, limits.slow_s)
+        gathered_at = min(twice_at, self.last_ended + limits.gather_s)
+        return max(slow_at, self.last_begun + limits.pace_s, gathered_at) - perf_counter()
 
 
 class GroupCommitter:
