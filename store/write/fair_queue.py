@@ -44,6 +44,15 @@ class FairQueue(Generic[WaitingT]):
         queue.append(waiting)
         self._length += 1
 
+    def put_back(self, tenant_id: str, waiting: WaitingT) -> None:
+        """Add one again that was taken, before all of its tenant's: the last one taken first."""
+        queue = self._by_tenant.get(tenant_id)
+        if queue is None:
+            self.put(tenant_id, waiting)
+            return
+        queue.appendleft(waiting)
+        self._length += 1
+
     def take(
         self, count_max: int, skips: Callable[[str], bool] = lambda _: False
     ) -> list[WaitingT]:

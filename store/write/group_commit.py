@@ -153,6 +153,9 @@ class GroupCommitter:
         # Beside a crowd everybody else's.
         self._others = _Lane()
         self._crowd: str | None = None
+        self._flying: list[Sequence[Waiting]] = []
+        # If all that waits needs what batches in flight have: all that this is.
+        self._kept_by: set[object] = set()
         self._sooner = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._workers = 0
@@ -192,7 +195,8 @@ class GroupCommitter:
         self._queue.put(waiting.tenant_id, waiting)
         self._metrics.queue_depth.set(len(self._queue))
         self._arrived.set()
-        if self._crowd not in {None, waiting.tenant_id}:
+        is_beside = self._crowd not in {None, waiting.tenant_id}
+        if is_beside or (self._kept_by and self._kept_by.isdisjoint(waiting.needed)):
             self._sooner.set()
         if patience_s is None:
             return await answer
@@ -230,18 +234,26 @@ class GroupCommitter:
             elif self._goes_beside():
                 if batch := self._take(lambda tenant_id: tenant_id == self._crowd):
                     await self._in_flight(self._others, batch)
+                elif self._kept_by:
+                    await self._until_sooner(None)
             elif (patience_s := self._lane.patience_s(self._limits)) <= 0:
                 if batch := self._take():
                     self._crowd = _crowd_of(batch)
                     await self._in_flight(self._lane, batch)
+                elif self._kept_by:
+                    await self._until_sooner(None)
             else:
-                self._sooner.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(patience_s):
-                        await self._sooner.wait()
+                await self._until_sooner(patience_s)
         self._workers -= 1
         if not self._workers:  # nobody sets anything aside any more
             self._aside.close()
+
+    async def _until_sooner(self, patience_s: float | None) -> None:
+        """Until a batch has ended or somebody has come who need not wait for one, or so long."""
+        self._sooner.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._sooner.wait()
 
     def _goes_beside(self) -> bool:
         """Whether others than the crowd wait, and for no batch of their own."""
@@ -251,21 +263,48 @@ class GroupCommitter:
     async def _in_flight(self, lane: _Lane, batch: Sequence[Waiting]) -> None:
         begun = lane.last_begun = perf_counter()
         lane.begun.append(begun)
+        self._flying.append(batch)
         try:
             # While somebody waits for what is held, nobody waits for it once more.
             await self._run(batch, skips_held=len(self._aside) > 0)
         finally:
             lane.begun.remove(begun)
+            self._flying.remove(batch)
             lane.last_ended = perf_counter()
             lane.last_took_s = lane.last_ended - begun if len(batch) > 1 else 0.0
             self._sooner.set()
 
     def _take(self, skips: Callable[[str], bool] = lambda _: False) -> list[Waiting]:
         taken = self._queue.take(self._limits.batch_max, skips)
-        self._metrics.queue_depth.set(len(self._queue))
         oldest = min((each.since for each in taken), default=None)
         self._metrics.queue_age.set(0.0 if oldest is None else perf_counter() - oldest)
-        return [each for each in taken if not each.answer.done()]
+        batch = [each for each in taken if not each.answer.done()]
+        self._kept_by = set()
+        if self._flying:
+            batch = self._but_for_what_is_taken(batch)
+        self._metrics.queue_depth.set(len(self._queue))
+        return batch
+
+    def _but_for_what_is_taken(self, batch: Sequence[Waiting]) -> list[Waiting]:
+        """Those that need nothing which a batch in flight has; the others go on waiting.
+
+        They would have to wait for that one in a transaction, and these with them.
+        """
+        taken = {each for flying in self._flying for waiting in flying for each in waiting.needed}
+        free, kept = [], []
+        for waiting in batch:
+            needed = set(waiting.needed)
+            if needed.isdisjoint(taken):
+                free.append(waiting)
+            else:
+                kept.append(waiting)
+                # Whoever comes behind it stays there.
+                taken |= needed
+        for waiting in reversed(kept):
+            self._queue.put_back(waiting.tenant_id, waiting)
+        if kept and not free:
+            self._kept_by = taken
+        return free
 
     async def _again(self, batch: Sequence[Waiting]) -> None:
         await self._run(batch, skips_held=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from store.write.commit import Reply, Submission
 
@@ -43,6 +44,22 @@ class Waiting:
     def tenant_id(self) -> str:
         """Whose it is; empty where nobody says."""
         return self.submission.tenant_id
+
+    @property
+    def needed(self) -> Iterator[object]:
+        """What no two batches have at once, as far as the command says by itself.
+
+        That is rows that it has locked, and its idempotency key.
+        """
+        needs = self.submission.command.needs()
+        yield from needs.account_ids
+        yield from needs.payment_ids
+        yield from needs.refund_ids
+        yield from needs.dead_letter_ids
+        yield from needs.method_ids
+        yield from needs.endpoint_ids
+        if (asked := self.submission.idempotency) is not None:
+            yield asked.tenant_id, asked.key
 
     def give(self, reply: Reply | Exception) -> None:
         """Answer whoever waits, if somebody still does."""

@@ -61,6 +61,16 @@ async def test_what_a_tenant_has_waiting_can_be_skipped(queue: FairQueue[Waiting
     assert [each.since for each in queue.take(9)] == [0, 1, 2, 3, 4, 5]
 
 
+async def test_what_is_put_back_is_its_tenant_s_first(queue: FairQueue[Waiting]) -> None:
+    """Though nothing of the tenant's waits any more."""
+    taken = queue.take(6)
+    for each in reversed(taken):
+        queue.put_back(each.tenant_id, each)
+    assert (len(queue), queue.tenants) == (9, 3)
+    of_flood = [each.since for each in queue.take(9) if each.tenant_id == "flood"]
+    assert of_flood == [0, 1, 2, 3, 4, 5]
+
+
 async def test_it_knows_how_many_wait_and_whose_they_are(queue: FairQueue[Waiting]) -> None:
     assert (len(queue), queue.tenants) == (9, 3)
     assert [queue.of(each) for each in ("flood", "one", "other", "nobody")] == [6, 2, 1, 0]

@@ -192,6 +192,39 @@ async def test_a_batch_that_waits_for_a_lock_holds_up_nobody_else(
     assert isinstance(await waiting, Payment)
 
 
+async def test_what_needs_a_row_of_a_batch_that_waits_keeps_no_other_waiting(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """It stays in the queue, and what comes with it and after it goes on."""
+    held, free = await opened(committer), await opened(committer)
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+        waiting = [asyncio.ensure_future(submitted(committer, pay(held.id)))]
+        await eventually(lambda: is_blocked(pool))
+        for _ in range(2):
+            waiting += [asyncio.ensure_future(submitted(committer, pay(held.id))) for _ in range(3)]
+            assert isinstance(await submitted(committer, pay(free.id)), Payment)
+        assert await is_blocked(pool)
+        assert not any(each.done() for each in waiting)
+    assert all(isinstance(each, Payment) for each in await asyncio.gather(*waiting))
+
+
+async def test_nobody_overtakes_who_was_there_before_for_the_same_row(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Though the first one waits for another row, too, which a batch on its way has."""
+    held, free = await opened(committer), await opened(committer)
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+        waiting = [asyncio.ensure_future(submitted(committer, pay(held.id)))]
+        await eventually(lambda: is_blocked(pool))
+        all_of_it = transfer(held.id, free.id, usd(100_000 - 5_000))
+        waiting.append(asyncio.ensure_future(submitted(committer, all_of_it)))
+        # More than it has before.
+        waiting.append(asyncio.ensure_future(submitted(committer, pay(free.id, usd(150_000)))))
+    assert all(isinstance(each, Payment) for each in await asyncio.gather(*waiting))
+
+
 async def test_who_comes_beside_a_crowd_waits_for_none_of_its_batches(
     pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
 ) -> None:
