@@ -93,20 +93,6 @@ class Observer:
         """
         started = perf_counter()
         place = await self._turn(request, template, quiet=quiet)
-        try:
-            return await self._responded(request, template, work, started, quiet, refused)
-        finally:
-            self._turns.give_back(place)
-
-    async def _responded(  # noqa: PLR0917 - as `respond`, which is asked by name
-        self,
-        request: web.Request,
-        template: str,
-        work: RequestWork,
-        started: float,
-        quiet: bool,  # noqa: FBT001 - likewise
-        refused: Refusal,
-    ) -> web.Response:
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
         structlog.contextvars.bind_contextvars(request_id=asked.request_id)
         headers = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id}
@@ -125,6 +111,7 @@ class Observer:
                     self._log(request, template, answer.status, seconds)
         finally:
             self._http.in_flight.dec()
+            self._turns.give_back(place)
         sent = {**headers, **answer.headers}
         if isinstance(answer, Streamed):
             response = web.Response(body=StreamBody(answer), status=answer.status, headers=sent)
