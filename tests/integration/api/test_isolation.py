@@ -137,14 +137,18 @@ async def test_readers_who_wait_keep_nobody_else_waiting(launch: Launch, pool: P
     """Neither readiness, nor a key that was never seen, nor a payment."""
     port = free_port()
     tokens = [await _key(pool) for _ in range(6)]
+    # One tenant would have half of the connections.
+    reading = [tokens[0], await _key(pool, "other")]
     async with (
         running(launch.program(port, PAYMENTS_AUTH_MODE="keys")),
         client_of(port) as nobody,
     ):
         account = await nobody.with_token(tokens[0]).account()
         async with holding(pool, "LOCK TABLE dead_letters"), in_time(_SECONDS):
-            reader = nobody.with_token(tokens[0])
-            readers = [asyncio.ensure_future(reader.get("/api/v1/dead-letters")) for _ in range(40)]
+            readers = [
+                asyncio.ensure_future(nobody.with_token(each).get("/api/v1/dead-letters"))
+                for each in reading * 20
+            ]
             await eventually(lambda: _are_waiting(pool))
             ready = [await nobody.get("/health/ready") for _ in range(10)]
             paid = [await nobody.with_token(each).pay(account, "1") for each in tokens]
@@ -167,12 +171,12 @@ async def _are_waiting(pool: Pool) -> bool:
     return bool(waiting)
 
 
-async def _key(pool: Pool) -> str:
-    """A new key of the one tenant."""
+async def _key(pool: Pool, tenant_id: str = "acme") -> str:
+    """A new key of the tenant."""
     secret = new_secret()
     key = ApiKey(
         id=secret.key_id,
-        tenant_id="acme",
+        tenant_id=tenant_id,
         name="test",
         secret_sha256=secret.secret_sha256,
         scopes=frozenset(ALL_SCOPES),
