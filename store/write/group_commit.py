@@ -231,11 +231,10 @@ class GroupCommitter:
             if not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
-            elif self._goes_beside():
-                if batch := self._take(lambda tenant_id: tenant_id == self._crowd):
-                    await self._in_flight(self._others, batch)
-                elif self._kept_by:
-                    await self._until_sooner(None)
+            elif self._goes_beside() and (
+                batch := self._take(lambda tenant_id: tenant_id == self._crowd)
+            ):
+                await self._in_flight(self._others, batch)
             elif (patience_s := self._lane.patience_s(self._limits)) <= 0:
                 if batch := self._take():
                     self._crowd = _crowd_of(batch)

@@ -244,6 +244,25 @@ async def test_who_comes_beside_a_crowd_waits_for_none_of_its_batches(
         assert all(isinstance(each, Payment) for each in await asyncio.gather(*crowd))
 
 
+async def test_who_waits_for_a_row_beside_a_crowd_keeps_not_even_the_crowd_waiting(
+    committer: GroupCommitter, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """What goes beside is looked at first, and if nothing of it is free the rest goes on."""
+    held = await submitted(committer, open_account(tenant_id="quiet"))
+    busy, free = await opened(committer), await opened(committer)
+    assert isinstance(held, Account)
+    of_quiet = pay(held.id, tenant_id="quiet")
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", held.id)
+        first = [of_quiet, *(pay(busy.id, usd(1)) for _ in range(9))]
+        waiting = [asyncio.ensure_future(submitted(committer, each)) for each in first]
+        await eventually(lambda: is_blocked(pool))
+        waiting.append(asyncio.ensure_future(submitted(committer, of_quiet)))
+        assert isinstance(await submitted(committer, pay(free.id)), Payment)
+        assert await is_blocked(pool)
+    assert all(isinstance(each, Payment) for each in await asyncio.gather(*waiting))
+
+
 async def test_a_full_queue_says_when_to_come_back(
     pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
 ) -> None:
