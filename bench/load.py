@@ -91,6 +91,8 @@ async def generated(load: Load) -> Outcome:
         *(sys.executable, "-m", "bench.load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        # A share of the cores of its own, as what it measures has, and another load beside it.
+        start_new_session=True,
     )
     printed, _ = await process.communicate(json.dumps(asdict(load)).encode())
     if process.returncode != 0:

@@ -115,7 +115,7 @@ class _Server:
         if (pid := said.get("go")) is None:
             return self._forked(Order(**said))
         if (opener := self._waiting.pop(pid, None)) is not None:
-            with suppress(BrokenPipeError):  # it was killed meanwhile
+            with suppress(ConnectionError):  # it was killed meanwhile
                 os.write(opener, b"!")
             os.close(opener)
         return None
@@ -123,7 +123,7 @@ class _Server:
     def _forked(self, order: Order) -> Order | None:
         try:
             with Path(order.log).open("ab") as log:
-                gate, opener = os.pipe()
+                gate, opener = (each.detach() for each in socket.socketpair())
                 try:
                     with _signals_wait():
                         pid = os.fork()
@@ -136,9 +136,9 @@ class _Server:
                     return order
             os.close(gate)
             self._waiting[pid] = opener
-            # Both do, whoever is first: nobody is to learn of it while it is of our group.
-            with suppress(OSError):
-                os.setpgid(pid, pid)
+            # Nobody is to learn of it while it is of our group. It may be killed before it is not.
+            with suppress(ConnectionError):
+                os.read(opener, 1)
             self._watch(pid)
         except OSError as error:
             self._say(failed=str(error))
@@ -149,13 +149,14 @@ class _Server:
     def _begin(self, log: int, gate: int, opener: int) -> None:
         """In a fork: be alone, and wait until whoever ordered it knows of it, or is gone."""
         try:
-            os.setpgid(0, 0)
+            os.setsid()
             os.close(opener)
             self._asker.close()
             for each in (self._living, self._waiting.values()):
                 for descriptor in each:
                     os.close(descriptor)
             _redirect(log)
+            os.write(gate, b"!")
             is_wanted = os.read(gate, 1)
             os.close(gate)
         except BaseException:  # noqa: BLE001 - it must never be a second server
