@@ -69,7 +69,7 @@ class Observer:
         proxies: Proxies,
         asker_of: Callable[[str | None], str],
     ) -> None:
-        self._turns = Turns()
+        self.turns = Turns()
         self._asker_of = asker_of
         self._http = metrics.http
         self._http.begin()
@@ -111,7 +111,7 @@ class Observer:
                     self._log(request, template, answer.status, seconds)
         finally:
             self._http.in_flight.dec()
-            self._turns.give_back(place)
+            self.turns.give_back(place)
         sent = {**headers, **answer.headers}
         if isinstance(answer, Streamed):
             response = web.Response(body=StreamBody(answer), status=answer.status, headers=sent)
@@ -139,9 +139,9 @@ class Observer:
     async def _turn(self, request: web.Request, template: str, *, quiet: bool) -> Place:
         """Probes stand behind no clients, and nobody makes room for them, nor for strangers."""
         if quiet:
-            return await self._turns.take(template, is_heard=False)
+            return await self.turns.take(template, is_heard=False)
         asker = self._asker_of(request.headers.get("Authorization"))
-        return await self._turns.take(asker, is_heard=asker != NOBODY)
+        return await self.turns.take(asker, is_heard=asker != NOBODY)
 
     async def _answer(
         self, asked: Asked, headers: dict[str, str], work: RequestWork, refused: Refusal

@@ -1,0 +1,83 @@
+"""Requests over real connections begin when it is their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from api.http.observer import OBSERVER, Observer
+from api.http.server import Listen, serving
+from api.http.turns import Turns
+from process.clients import Proxies
+from store.write.group_commit import Answer
+from telemetry.metrics import Metrics
+from telemetry.tracing import configure
+from tests.support.waiting import eventually, in_time
+
+if TYPE_CHECKING:
+    from api.http.observer import RequestWork
+    from api.http.problems import Asked
+
+_LONG_S = 3600.0
+_PLACES = 2
+_LISTEN = Listen(
+    host="127.0.0.1",
+    port=0,
+    connections_max=100,
+    tls=None,
+    read_timeout_seconds=5.0,
+    write_timeout_seconds=5.0,
+    idle_timeout_seconds=5.0,
+    drain_seconds=5.0,
+)
+
+
+async def test_a_crowd_has_its_places_and_whoever_comes_behind_it_begins() -> None:
+    """What waits for its turn has not begun, and begins when one of its own is done."""
+    began: Counter[str] = Counter()
+    let_go = asyncio.Event()
+
+    def worker(asker: str) -> RequestWork:
+        async def work(_asked: Asked, _headers: dict[str, str]) -> Answer:
+            began[asker] += 1
+            if asker == "crowd":
+                await let_go.wait()
+            return Answer(204, {}, b"")
+
+        return work
+
+    async def handle(request: web.Request) -> web.Response:
+        work = worker(request.headers["Authorization"])
+        return await request.app[OBSERVER].respond(request, "/here", work)
+
+    app = web.Application()
+    app.router.add_get("/here", handle)
+    observer = app[OBSERVER] = Observer(
+        *(Metrics(CollectorRegistry()), configure("test").tracer, lambda: "r", Proxies()),
+        lambda authorization: authorization or "",
+    )
+    observer.turns = Turns(places=_PLACES, at_work_s=_LONG_S, alone_after_s=_LONG_S)
+    async with (
+        in_time(20),
+        serving(app, _LISTEN) as door,
+        aiohttp.ClientSession(f"http://{door.address.rpartition('/')[2]}") as http,
+    ):
+
+        async def asked(asker: str) -> int:
+            async with http.get("/here", headers={"Authorization": asker}) as answer:
+                return answer.status
+
+        assert await asked("innocent") == 204
+        crowd = [asyncio.ensure_future(asked("crowd")) for _ in range(5)]
+        await eventually(lambda: began["crowd"] >= _PLACES)
+        for _ in range(5):
+            assert await asked("innocent") == 204
+        assert began == {"innocent": 6, "crowd": _PLACES}
+        let_go.set()
+        assert await asyncio.gather(*crowd) == [204] * 5
+    assert began["crowd"] == 5
