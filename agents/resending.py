@@ -26,7 +26,7 @@ from store.read.due import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime, timedelta
 
     import asyncpg
@@ -39,17 +39,25 @@ if TYPE_CHECKING:
     Wake = Callable[[WakePayment | WakeRefund], Awaitable[Payment | Refund | None]]
     Pool = asyncpg.Pool[asyncpg.Record]
     Untaken = Callable[
-        [Pool, datetime, timedelta, Mapping[Provider, int]],
-        Awaitable[Sequence[tuple[Provider, WakePayment | WakeRefund]]],
+        [Pool, datetime, timedelta, Provider, int], Awaitable[Sequence[WakePayment | WakeRefund]]
     ]
     StillSent = Callable[[Pool, datetime, Sequence[SentAgain]], Awaitable[list[SentAgain]]]
 
 # Of one provider, a look: what was left to Postgres by a lane goes on at this rate a second.
 AT_ONCE: Final = 200
-_KINDS: Final[tuple[tuple[Untaken, StillSent], ...]] = (
-    (untaken_payments, sent_payments),
-    (untaken_refunds, sent_refunds),
-)
+# Behind an outage of one provider's, what is overdue of another's is looked for among all of the
+# first's, many thousands: for so much of a core at the most.
+LOOK_SHARE: Final = 0.02
+
+
+@dataclass(slots=True)
+class _Kind:
+    untaken: Untaken
+    still_sent: StillSent
+    # What is on its way again.
+    sent: list[SentAgain] = field(default_factory=list)
+    # When a provider's is looked for again, by the monotonic clock.
+    again_at: dict[Provider, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,28 +69,31 @@ class Resending:
     providers: Sequence[Provider]
     patience: timedelta
     at_once: int = AT_ONCE
-    _sent: tuple[list[SentAgain], ...] = field(default_factory=lambda: ([], []))
+    look_share: float = LOOK_SHARE
+    _payments: _Kind = field(default_factory=lambda: _Kind(untaken_payments, sent_payments))
+    _refunds: _Kind = field(default_factory=lambda: _Kind(untaken_refunds, sent_refunds))
 
-    async def look(self, now: datetime) -> float:
-        """Send again what there is room for, of payments and of refunds.
-
-        Returns for how many seconds it read: behind an outage of one provider's, what is overdue
-        of another's is looked for among all of the first's.
-        """
-        read_s = 0.0
-        for (untaken, still_sent), sent in zip(_KINDS, self._sent, strict=True):
-            began_at = monotonic()
-            if sent:
+    async def look(self, now: datetime) -> None:
+        """Send again what there is room for, of payments and of refunds."""
+        for kind in (self._payments, self._refunds):
+            if kind.sent:
                 # Taken, ended, or overdue once more: what is none of these is still on its way.
-                sent[:] = await still_sent(self.pool, now, sent)
-            on_the_way = Counter(each.provider for each in sent)
-            rooms = {each: self.at_once - on_the_way[each] for each in self.providers}
-            due = await untaken(self.pool, now, self.patience, rooms)
-            read_s += monotonic() - began_at
-            woken = await asyncio.gather(*(self.wake(command) for _, command in due))
-            sent.extend(
-                SentAgain(provider, each.id, each.version)
-                for (provider, _), each in zip(due, woken, strict=True)
-                if each is not None
-            )
-        return read_s
+                kind.sent = await kind.still_sent(self.pool, now, kind.sent)
+            on_the_way = Counter(each.provider for each in kind.sent)
+            for provider in self.providers:
+                due = await self._due(kind, now, provider, self.at_once - on_the_way[provider])
+                woken = await asyncio.gather(*(self.wake(command) for command in due))
+                kind.sent += [
+                    SentAgain(provider, each.id, each.version) for each in woken if each is not None
+                ]
+
+    async def _due(
+        self, kind: _Kind, now: datetime, provider: Provider, room: int
+    ) -> Sequence[WakePayment | WakeRefund]:
+        began_at = monotonic()
+        if room <= 0 or began_at < kind.again_at.get(provider, began_at):
+            return ()
+        due = await kind.untaken(self.pool, now, self.patience, provider, room)
+        ended_at = monotonic()
+        kind.again_at[provider] = ended_at + (ended_at - began_at) / self.look_share
+        return due

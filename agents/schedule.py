@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -18,19 +18,18 @@ import asyncpg
 import structlog
 
 from agents.durably import submit_durably
-from agents.resending import Resending
+from agents.resending import LOOK_SHARE, Resending
 from payments.commands import ExpireAuthorization, WakeRefund
 from payments.decision import Refused
 from payments.payment import Payment
 from payments.refund import Refund
 from store.housekeeping import keep_house
-from store.read.due import due_payments, due_refunds, traces_of
+from store.read.due import Span, due_payments, due_refunds, traces_of
 from store.write.group_commit import Held, Submission
 from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from payments.commands import WakePayment
@@ -46,9 +45,9 @@ STAGE: Final = "schedule"
 _OF_LEASES: Final = ("charge", "refund")
 # Retries wait a second at the least; a quarter of it is late enough to be cheap.
 _LOOK_EVERY_S: Final = 0.25
-# Looking through what waits for its stage, many thousands after an outage, takes a tenth of a
-# core at most.
-_LOOK_SHARE: Final = 0.1
+# What became due a moment ago may be committed only now.
+_OVERLAP: Final = timedelta(seconds=5)
+_EVER: Final = datetime.fromtimestamp(0, UTC)
 _SEND_AGAIN_EVERY_S: Final = 1.0
 _DUE_MAX: Final = 500
 # A row that somebody has locked must not make all that is due wait for it.
@@ -59,6 +58,30 @@ _REFUSED_AGAIN_S: Final = 1.0
 _REFUSED_AGAIN_MAX_S: Final = 300.0
 # A row waits for its seal as long as clocks may differ anyway; a few seconds more are nothing.
 _SEAL_EVERY_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class Looks:
+    """How far back to look for what is due: to the beginning, while that costs next to nothing.
+
+    Behind an outage it is looked through many thousands that are due and wait for their stage. So
+    that is done for `share` of a core at the most, and what becomes due meanwhile is looked at by
+    itself: a retry comes at its time beside a backlog, too.
+    """
+
+    share: float = LOOK_SHARE
+    _seen_until: datetime = _EVER
+    _through_again_at: float = 0.0
+
+    def span(self, now: datetime) -> Span:
+        is_through = monotonic() >= self._through_again_at or now < self._seen_until
+        return Span(_EVER if is_through else self._seen_until - _OVERLAP, now)
+
+    def end(self, span: Span, seconds: float) -> None:
+        """All that is due within it was seen, which took so long."""
+        self._seen_until = span.until
+        if span.since == _EVER:
+            self._through_again_at = monotonic() + seconds / self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,7 @@ class Schedule:
     outbox_retention_s: float
     patience_s: float
     providers: Sequence[Provider]
+    looks: Looks = field(default_factory=Looks)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look, wake, look again, until `stopping` is set."""
@@ -90,29 +114,30 @@ class Schedule:
             seal = partial(self._seal, stopping)
             tasks.create_task(self._every(_SEAL_EVERY_S, seal, stopping))
 
-    async def wake_due(self) -> float:
-        """Wake all that is due; a full page means there is more. Returns when to look again."""
-        full, looked_s = True, 0.0
+    async def wake_due(self) -> None:
+        """Wake all that is due; a full page means there is more."""
+        full = True
         while full:
-            now, began_at = self.clock(), monotonic()
-            payments = await due_payments(self.pool, now, self._patience, _DUE_MAX)
-            refunds = await due_refunds(self.pool, now, self._patience, _DUE_MAX)
-            looked_s = monotonic() - began_at
+            span, began_at = self.looks.span(self.clock()), monotonic()
+            payments = await due_payments(self.pool, span, self._patience, _DUE_MAX)
+            refunds = await due_refunds(self.pool, span, self._patience, _DUE_MAX)
+            full = _DUE_MAX in {len(payments), len(refunds)}
+            if not full:
+                self.looks.end(span, monotonic() - began_at)
             due = [*payments, *refunds]
             traces = await traces_of(self.pool, [_subject(each) for each in due]) if due else {}
             woken = await asyncio.gather(
                 *(self._wake(each, "woken", traces.get(_subject(each))) for each in due)
             )
             # A page of refusals only would come back unchanged.
-            full = _DUE_MAX in {len(payments), len(refunds)} and any(woken)
-        return looked_s / _LOOK_SHARE
+            full = full and any(woken)
 
     @property
     def _patience(self) -> timedelta:
         return timedelta(seconds=self.patience_s)
 
-    async def _send_again(self, resending: Resending) -> float:
-        return await resending.look(self.clock()) / _LOOK_SHARE
+    async def _send_again(self, resending: Resending) -> None:
+        await resending.look(self.clock())
 
     async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
         """What was sent to its stage again, if it was due."""
@@ -175,16 +200,15 @@ class Schedule:
             full = sum(each.row_count for each in seals) == ROWS_MAX
 
     async def _every(
-        self, seconds: float, work: Callable[[], Awaitable[float | None]], stopping: asyncio.Event
+        self, seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event
     ) -> None:
-        """With so many seconds in between, or more if the work says so."""
+        """With so many seconds in between."""
         while not stopping.is_set():
-            pause_s = seconds
             try:
-                pause_s = max(seconds, await work() or 0.0)
+                await work()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the schedule waits for Postgres", error=repr(error))
-            await _pause(pause_s, stopping)
+            await _pause(seconds, stopping)
 
 
 async def _pause(seconds: float, stopping: asyncio.Event) -> None:

@@ -70,7 +70,10 @@ def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
             {"tenant_id": TENANT, "account_id": UUID(int=4), "before_id": LAST_ID, "rows_max": 21},
         ),
         "a payment": ("payment_by_id", {"tenant_id": TENANT, "id": id_of(count // 2)}),
-        "what is due": ("due_payments", {"now": middle, "patience": _PATIENCE, "rows_max": 500}),
+        "what is due": (
+            "due_payments",
+            {"since": instant(0), "now": middle, "patience": _PATIENCE, "rows_max": 500},
+        ),
         "settled between": (
             "settled_payments_between",
             {

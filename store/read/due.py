@@ -11,7 +11,7 @@ from store.queries import bound
 from telemetry.tracing import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     import asyncpg
@@ -27,42 +27,51 @@ class SentAgain(NamedTuple):
     version: int
 
 
+class Span(NamedTuple):
+    """Times: after the first, up to the last."""
+
+    since: datetime
+    until: datetime
+
+
 async def due_payments(
-    pool: Pool, now: datetime, patience: timedelta, limit: int
+    pool: Pool, span: Span, patience: timedelta, limit: int
 ) -> list[WakePayment | ExpireAuthorization]:
-    """What is to be done about the payments whose time has come, the longest due first.
+    """What is to be done about the payments whose time came within `span`, the longest due first.
 
     Not what has waited for its stage for `patience`.
     """
-    asked = bound("due_payments", now=now, patience=patience, rows_max=limit)
+    since, now = span
+    asked = bound("due_payments", since=since, now=now, patience=patience, rows_max=limit)
     return [
         ExpireAuthorization(row["id"]) if row["has_expired"] else WakePayment(row["id"])
         for row in await pool.fetch(*asked)
     ]
 
 
-async def due_refunds(
-    pool: Pool, now: datetime, patience: timedelta, limit: int
-) -> list[WakeRefund]:
+async def due_refunds(pool: Pool, span: Span, patience: timedelta, limit: int) -> list[WakeRefund]:
     """The same of refunds."""
-    asked = bound("due_refunds", now=now, patience=patience, rows_max=limit)
+    since, now = span
+    asked = bound("due_refunds", since=since, now=now, patience=patience, rows_max=limit)
     return [WakeRefund(row["id"]) for row in await pool.fetch(*asked)]
 
 
 async def untaken_payments(
-    pool: Pool, now: datetime, patience: timedelta, counts: Mapping[Provider, int]
-) -> list[tuple[Provider, WakePayment]]:
-    """Of each provider so many payments that have waited for their stage, the newest first."""
-    rows = await _untaken(pool, "untaken_payments", now, patience, counts)
-    return [(provider, WakePayment(payment_id)) for provider, payment_id in rows]
+    pool: Pool, now: datetime, patience: timedelta, provider: Provider, limit: int
+) -> list[WakePayment]:
+    """So many of a provider's payments that have waited for their stage, the newest first."""
+    asked = {"now": now, "patience": patience, "provider": provider, "rows_max": limit}
+    rows = await pool.fetch(*bound("untaken_payments", **asked))
+    return [WakePayment(row["id"]) for row in rows]
 
 
 async def untaken_refunds(
-    pool: Pool, now: datetime, patience: timedelta, counts: Mapping[Provider, int]
-) -> list[tuple[Provider, WakeRefund]]:
+    pool: Pool, now: datetime, patience: timedelta, provider: Provider, limit: int
+) -> list[WakeRefund]:
     """The same of refunds."""
-    rows = await _untaken(pool, "untaken_refunds", now, patience, counts)
-    return [(provider, WakeRefund(refund_id)) for provider, refund_id in rows]
+    asked = {"now": now, "patience": patience, "provider": provider, "rows_max": limit}
+    rows = await pool.fetch(*bound("untaken_refunds", **asked))
+    return [WakeRefund(row["id"]) for row in rows]
 
 
 async def traces_of(pool: Pool, ids: Sequence[UUID]) -> dict[UUID, Trace]:
@@ -79,17 +88,6 @@ async def sent_payments(pool: Pool, now: datetime, sent: Sequence[SentAgain]) ->
 async def sent_refunds(pool: Pool, now: datetime, sent: Sequence[SentAgain]) -> list[SentAgain]:
     """The same of refunds."""
     return await _still_sent(pool, "sent_refunds", now, sent)
-
-
-async def _untaken(
-    pool: Pool, name: str, now: datetime, patience: timedelta, counts: Mapping[Provider, int]
-) -> Iterable[tuple[Provider, UUID]]:
-    wanted = {provider: count for provider, count in counts.items() if count > 0}
-    if not wanted:
-        return []
-    providers, numbers = [*wanted], [*wanted.values()]
-    asked = bound(name, now=now, patience=patience, providers=providers, counts=numbers)
-    return [(Provider(row["provider"]), row["id"]) for row in await pool.fetch(*asked)]
 
 
 async def _still_sent(

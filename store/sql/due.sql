@@ -1,14 +1,15 @@
 -- What is due, by the clock.
 
 -- name: due_payments
--- Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
+-- Due since then. Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
 -- letter is let be: another message would only join the queue. So is who was sent to a stage, and
 -- has not been taken: it is sent again by and by (untaken_payments).
 SELECT payments.id, payments.operation IS NULL AS has_expired
 FROM open_payments
 INNER JOIN payments ON open_payments.payment_id = payments.id
 WHERE
-    open_payments.due_at <= :now
+    open_payments.due_at > :since
+    AND open_payments.due_at <= :now
     AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
     AND (
         payments.operation IS NULL
@@ -23,50 +24,40 @@ SELECT refunds.id
 FROM refunds
 INNER JOIN payments ON refunds.payment_id = payments.id
 WHERE
-    refunds.due_at <= :now AND payments.refund_blocked_by IS NULL
+    refunds.due_at > :since
+    AND refunds.due_at <= :now
+    AND payments.refund_blocked_by IS NULL
     AND (refunds.lease_id IS NOT NULL OR refunds.due_at < refunds.updated_at + :patience)
 ORDER BY refunds.due_at
 LIMIT :rows_max;
 
 -- name: untaken_payments
--- Sent a patience ago or longer and not taken since: so many of each provider's, the newest first.
-SELECT
-    asked.provider,
-    found.id
-FROM unnest(:providers::text[], :counts::int[]) AS asked (provider, count)
-CROSS JOIN LATERAL ( -- noqa: ST05
-    SELECT payments.id
-    FROM open_payments
-    INNER JOIN payments ON open_payments.payment_id = payments.id
-    WHERE
-        payments.provider = asked.provider
-        AND open_payments.due_at <= :now
-        AND payments.charge_blocked_by IS NULL
-        AND payments.operation IS NOT NULL
-        AND payments.lease_id IS NULL
-        AND payments.due_at >= payments.updated_at + :patience
-    ORDER BY open_payments.due_at DESC
-    LIMIT asked.count
-) AS found;
+-- Sent a patience ago or longer and not taken since: of a provider's, the newest first.
+SELECT payments.id
+FROM open_payments
+INNER JOIN payments ON open_payments.payment_id = payments.id
+WHERE
+    payments.provider = :provider
+    AND open_payments.due_at <= :now
+    AND payments.charge_blocked_by IS NULL
+    AND payments.operation IS NOT NULL
+    AND payments.lease_id IS NULL
+    AND payments.due_at >= payments.updated_at + :patience
+ORDER BY open_payments.due_at DESC
+LIMIT :rows_max;
 
 -- name: untaken_refunds
-SELECT
-    asked.provider,
-    found.id
-FROM unnest(:providers::text[], :counts::int[]) AS asked (provider, count)
-CROSS JOIN LATERAL ( -- noqa: ST05
-    SELECT refunds.id
-    FROM refunds
-    INNER JOIN payments ON refunds.payment_id = payments.id
-    WHERE
-        payments.provider = asked.provider
-        AND refunds.due_at <= :now
-        AND payments.refund_blocked_by IS NULL
-        AND refunds.lease_id IS NULL
-        AND refunds.due_at >= refunds.updated_at + :patience
-    ORDER BY refunds.due_at DESC
-    LIMIT asked.count
-) AS found;
+SELECT refunds.id
+FROM refunds
+INNER JOIN payments ON refunds.payment_id = payments.id
+WHERE
+    payments.provider = :provider
+    AND refunds.due_at <= :now
+    AND payments.refund_blocked_by IS NULL
+    AND refunds.lease_id IS NULL
+    AND refunds.due_at >= refunds.updated_at + :patience
+ORDER BY refunds.due_at DESC
+LIMIT :rows_max;
 
 -- name: sent_payments
 -- Which of these are as they were when they were sent again, and not due once more.

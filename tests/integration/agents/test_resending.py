@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from agents.resending import Resending
-from agents.schedule import Schedule
+from agents.schedule import Looks, Schedule
 from payments import record
 from payments.commands import ClaimPayment, ClaimRefund, RefundPayment, SettlePayment
 from payments.decision import Claimed, Refused
@@ -87,8 +88,9 @@ async def desk(idle_shop: Shop, metrics: Metrics) -> AsyncIterator[Desk]:
             outbox_retention_s=604_800.0,
             patience_s=PATIENCE.total_seconds(),
             providers=NAMES,
+            looks=Looks(share=inf),
         )
-        resending = Resending(shop.pool, schedule.sent_again, NAMES, PATIENCE, AT_ONCE)
+        resending = Resending(shop.pool, schedule.sent_again, NAMES, PATIENCE, AT_ONCE, inf)
         at = Desk(shop, schedule, resending, datetime.now(UTC))
         yield at
 
@@ -186,3 +188,39 @@ async def test_a_retry_waits_behind_nothing_that_was_sent(desk: Desk) -> None:
     desk.now += timedelta(seconds=Policy().lease_s)
     await desk.schedule.wake_due()
     assert await desk.shop.status(payment) == "unknown"
+
+
+async def test_behind_a_backlog_what_becomes_due_is_woken_at_its_time(desk: Desk) -> None:
+    """And what a commit that took its time made due; all that waits is looked through seldom.
+
+    Then, or when the clock has gone back, what fell due long ago and was kept is found again.
+    """
+    schedule = replace(desk.schedule, looks=Looks(share=1e-9))
+    older, late, newer = await bought(desk, 3)
+    for payment in (older, late, newer):
+        assert isinstance(await desk.takes(payment), Claimed)
+    await schedule.wake_due()
+    for payment, ago_s in ((older, 60), (late, 2)):
+        due_at = desk.now - timedelta(seconds=ago_s)
+        await desk.shop.pool.execute(
+            "UPDATE payments SET due_at = $2 WHERE id = $1", payment.id, due_at
+        )
+    desk.now += timedelta(seconds=Policy().lease_s)
+    await schedule.wake_due()
+    statuses = [await desk.shop.status(each) for each in (older, late, newer)]
+    assert statuses == ["processing", "unknown", "unknown"]
+    desk.now -= timedelta(seconds=1)
+    await schedule.wake_due()
+    assert await desk.shop.status(older) == "unknown"
+
+
+async def test_one_providers_backlog_is_seldom_looked_through_for_another(desk: Desk) -> None:
+    """Nothing of the other's is found, for reading all: it is looked for again later."""
+    await bought(desk, 12, STRIPE)
+    desk.now += PATIENCE
+    desk.resending.look_share = 1e-9
+    await desk.resending.look(desk.now)
+    await bought(desk, 1, PAYPAL)
+    desk.now += PATIENCE
+    await desk.resending.look(desk.now)
+    assert len(await desk.sent()) == AT_ONCE

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
-from agents.schedule import Schedule
+from agents.schedule import Looks, Schedule
 from payments import record
 from payments.commands import (
     CapturePayment,
@@ -60,6 +61,7 @@ def schedule(idle_shop: Shop, committer: GroupCommitter, metrics: Metrics) -> Sc
         _WEEK_S,
         Policy().patience_s,
         NAMES,
+        Looks(share=inf),
     )
 
 
