@@ -1,9 +1,9 @@
 -- What is due, by the clock.
 
 -- name: due_payments
--- Due since then. Who owes nothing and is due was authorized, and not captured in time. Who waits behind a dead
--- letter is let be: another message would only join the queue. So is who was sent to a stage, and
--- has not been taken: it is sent again by and by (untaken_payments).
+-- Due since then. Who owes nothing and is due was authorized, and not captured in time. Who waits
+-- behind a dead letter is let be: another message would only join the queue. So is who was sent to
+-- a stage, and has not been taken: it is sent again by and by (untaken_payments).
 SELECT payments.id, payments.operation IS NULL AS has_expired
 FROM open_payments
 INNER JOIN payments ON open_payments.payment_id = payments.id
