@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 # Of one provider, a look: what was left to Postgres by a lane goes on at this rate a second.
 AT_ONCE: Final = 200
-# Behind an outage of one provider's, what is overdue of another's is looked for among all of the
-# first's, many thousands: for so much of a core at the most.
+# Behind an outage of one provider's, more that is overdue of another's is looked for among all of
+# the first's, many thousands: for so much of a core at the most.
 LOOK_SHARE: Final = 0.02
 
 
@@ -94,6 +94,7 @@ class Resending:
         if room <= 0 or began_at < kind.again_at.get(provider, began_at):
             return ()
         due = await kind.untaken(self.pool, now, self.patience, provider, room)
-        ended_at = monotonic()
-        kind.again_at[provider] = ended_at + (ended_at - began_at) / self.look_share
+        if len(due) < room:  # it was looked for among all that is due
+            ended_at = monotonic()
+            kind.again_at[provider] = ended_at + (ended_at - began_at) / self.look_share
         return due

@@ -220,7 +220,9 @@ async def test_one_providers_backlog_is_seldom_looked_through_for_another(desk: 
     desk.now += PATIENCE
     desk.resending.look_share = 1e-9
     await desk.resending.look(desk.now)
-    await bought(desk, 1, PAYPAL)
+    (other,) = await bought(desk, 1, PAYPAL)
     desk.now += PATIENCE
     await desk.resending.look(desk.now)
-    assert len(await desk.sent()) == AT_ONCE
+    sent = await desk.sent()
+    assert other.id not in sent
+    assert len(sent) == 2 * AT_ONCE
