@@ -33,16 +33,21 @@ LIMIT :rows_max;
 
 -- name: untaken_payments
 -- Sent a patience ago or longer and not taken since: of a provider's, the newest first.
-SELECT payments.id
+SELECT open_payments.payment_id AS id
 FROM open_payments
-INNER JOIN payments ON open_payments.payment_id = payments.id
-WHERE
-    payments.provider = :provider
-    AND open_payments.due_at <= :now
-    AND payments.charge_blocked_by IS NULL
-    AND payments.operation IS NOT NULL
-    AND payments.lease_id IS NULL
-    AND payments.due_at >= payments.updated_at + :patience
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT payments.id FROM payments
+    WHERE
+        payments.id = open_payments.payment_id
+        AND payments.provider = :provider
+        AND payments.charge_blocked_by IS NULL
+        AND payments.operation IS NOT NULL
+        AND payments.lease_id IS NULL
+        AND payments.due_at >= payments.updated_at + :patience
+    ORDER BY payments.id
+    LIMIT 1
+) AS untaken
+WHERE open_payments.due_at <= :now
 ORDER BY open_payments.due_at DESC
 LIMIT :rows_max;
 
@@ -82,14 +87,19 @@ SELECT
     outbox.traceparent,
     outbox.tracestate
 FROM unnest(:ids::uuid[]) AS asked (id)
-LEFT JOIN refunds ON asked.id = refunds.id
+LEFT JOIN LATERAL ( -- noqa: ST05
+    SELECT refunds.payment_id FROM refunds
+    WHERE refunds.id = asked.id
+    ORDER BY refunds.id
+    LIMIT 1
+) AS refunded ON TRUE
 CROSS JOIN LATERAL ( -- noqa: ST05
     SELECT
         payment_events.id,
         payment_events.occurred_at
     FROM payment_events
     WHERE
-        payment_events.payment_id = coalesce(refunds.payment_id, asked.id)
+        payment_events.payment_id = coalesce(refunded.payment_id, asked.id)
         AND payment_events.sequence IS NOT NULL
     ORDER BY payment_events.version DESC
     LIMIT 1

@@ -72,11 +72,15 @@ FOR NO KEY UPDATE;
 -- Not locked: a payment that sees one before it is detached was accepted before.
 SELECT method.*
 FROM unnest(:providers::text[], :refs::text[]) AS asked (provider, reference)
-INNER JOIN payment_methods AS method
-    ON
-        asked.provider = method.provider
-        AND asked.reference = method.reference
-        AND method.state = 'active';
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT known.* FROM payment_methods AS known
+    WHERE
+        known.provider = asked.provider
+        AND known.reference = asked.reference
+        AND known.state = 'active'
+    ORDER BY known.id
+    LIMIT 1
+) AS method;
 
 -- name: idempotency_answers
 SELECT
