@@ -45,9 +45,11 @@ if TYPE_CHECKING:
 
 # Of one provider, a look: what was left to Postgres by a lane goes on at this rate a second.
 AT_ONCE: Final = 200
-# Behind an outage of one provider's, more that is overdue of another's is looked for among all of
-# the first's, many thousands: for so much of a core at the most.
+# Behind an outage of one provider's, what is overdue of another's is looked for among all of the
+# first's, many thousands: of each provider, payments and refunds, for so much of a core.
 LOOK_SHARE: Final = 0.02
+# However long it took: Postgres may have stood meanwhile.
+LOOK_AGAIN_MAX_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -80,12 +82,19 @@ class Resending:
                 # Taken, ended, or overdue once more: what is none of these is still on its way.
                 kind.sent = await kind.still_sent(self.pool, now, kind.sent)
             on_the_way = Counter(each.provider for each in kind.sent)
-            for provider in self.providers:
-                due = await self._due(kind, now, provider, self.at_once - on_the_way[provider])
-                woken = await asyncio.gather(*(self.wake(command) for command in due))
-                kind.sent += [
-                    SentAgain(provider, each.id, each.version) for each in woken if each is not None
-                ]
+            due = [
+                (provider, command)
+                for provider in self.providers
+                for command in await self._due(
+                    kind, now, provider, self.at_once - on_the_way[provider]
+                )
+            ]
+            woken = await asyncio.gather(*(self.wake(command) for _, command in due))
+            kind.sent += [
+                SentAgain(provider, each.id, each.version)
+                for (provider, _), each in zip(due, woken, strict=True)
+                if each is not None
+            ]
 
     async def _due(
         self, kind: _Kind, now: datetime, provider: Provider, room: int
@@ -94,7 +103,7 @@ class Resending:
         if room <= 0 or began_at < kind.again_at.get(provider, began_at):
             return ()
         due = await kind.untaken(self.pool, now, self.patience, provider, room)
-        if len(due) < room:  # it was looked for among all that is due
-            ended_at = monotonic()
-            kind.again_at[provider] = ended_at + (ended_at - began_at) / self.look_share
+        ended_at = monotonic()
+        pause_s = min((ended_at - began_at) / self.look_share, LOOK_AGAIN_MAX_S)
+        kind.again_at[provider] = ended_at + pause_s
         return due

@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from agents.durably import submit_durably
-from agents.resending import LOOK_SHARE, Resending
+from agents.resending import LOOK_AGAIN_MAX_S, LOOK_SHARE, Resending
 from payments.commands import ExpireAuthorization, WakeRefund
 from payments.decision import Refused
 from payments.payment import Payment
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from store.write.group_commit import GroupCommitter
     from telemetry.metrics import Metrics
     from telemetry.tracing import Trace
+
+    Due = WakePayment | ExpireAuthorization | WakeRefund
 
 log = structlog.get_logger()
 
@@ -70,18 +72,31 @@ class Looks:
     """
 
     share: float = LOOK_SHARE
+    # What was due and could not be woken, for it was locked: looked at again with what is due then.
+    kept: list[Due] = field(default_factory=list)
     _seen_until: datetime = _EVER
     _through_again_at: float = 0.0
 
     def span(self, now: datetime) -> Span:
-        is_through = monotonic() >= self._through_again_at or now < self._seen_until
-        return Span(_EVER if is_through else self._seen_until - _OVERLAP, now)
+        """What to look at now."""
+        if monotonic() < self._through_again_at and _EVER < self._seen_until <= now:
+            return Span(self._seen_until - _OVERLAP, now)
+        # Unless it says so itself: it may fail, or find nobody who can be woken.
+        self._through_again_at = monotonic() + LOOK_AGAIN_MAX_S
+        return Span(_EVER, now)
 
-    def end(self, span: Span, seconds: float) -> None:
-        """All that is due within it was seen, which took so long."""
+    def go_on(self, span: Span) -> None:
+        """There is more of it."""
+        if span.since == _EVER:
+            self._through_again_at = 0.0
+
+    def end(self, span: Span, seconds: float, kept: Sequence[Due]) -> None:
+        """All that is due within it was looked at; reading took so long."""
+        self.kept = [*kept[:_DUE_MAX]]
         self._seen_until = span.until
         if span.since == _EVER:
-            self._through_again_at = monotonic() + seconds / self.share
+            pause_s = min(seconds / self.share, LOOK_AGAIN_MAX_S)
+            self._through_again_at = monotonic() + pause_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +131,25 @@ class Schedule:
 
     async def wake_due(self) -> None:
         """Wake all that is due; a full page means there is more."""
-        full = True
-        while full:
+        more = True
+        while more:
             span, began_at = self.looks.span(self.clock()), monotonic()
             payments = await due_payments(self.pool, span, self._patience, _DUE_MAX)
             refunds = await due_refunds(self.pool, span, self._patience, _DUE_MAX)
-            full = _DUE_MAX in {len(payments), len(refunds)}
-            if not full:
-                self.looks.end(span, monotonic() - began_at)
-            due = [*payments, *refunds]
+            read_s = monotonic() - began_at
+            due = [*dict.fromkeys((*self.looks.kept, *payments, *refunds))]
             traces = await traces_of(self.pool, [_subject(each) for each in due]) if due else {}
             woken = await asyncio.gather(
                 *(self._wake(each, "woken", traces.get(_subject(each))) for each in due)
             )
+            is_full = _DUE_MAX in {len(payments), len(refunds)}
             # A page of refusals only would come back unchanged.
-            full = full and any(woken)
+            more = is_full and any(isinstance(each, Payment | Refund) for each in woken)
+            if more:
+                self.looks.go_on(span)
+            elif not is_full:
+                kept = [each for each, outcome in zip(due, woken, strict=True) if outcome is None]
+                self.looks.end(span, read_s, kept)
 
     @property
     def _patience(self) -> timedelta:
@@ -142,15 +161,13 @@ class Schedule:
     async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
         """What was sent to its stage again, if it was due."""
         traces = await traces_of(self.pool, [_subject(command)])
-        return await self._wake(command, "sent_again", traces.get(_subject(command)))
+        woken = await self._wake(command, "sent_again", traces.get(_subject(command)))
+        return None if isinstance(woken, Refused) else woken
 
     async def _wake(
-        self,
-        command: WakePayment | ExpireAuthorization | WakeRefund,
-        what: str,
-        trace: Trace | None,
-    ) -> Payment | Refund | None:
-        """What it is now, if it was due."""
+        self, command: Due, what: str, trace: Trace | None
+    ) -> Payment | Refund | Refused | None:
+        """What it is now, if it was due; None if that is not known, and it is to be kept."""
         submission = Submission(command, trace)
         try:
             outcome = await submit_durably(self.committer, submission, _PATIENCE_S)
@@ -165,7 +182,7 @@ class Schedule:
             return None
         if isinstance(outcome, Refused):
             self.metrics.stage.processed.labels(STAGE, "not_due").inc()
-            return None
+            return outcome
         assert isinstance(outcome, Payment | Refund), "a wake changes what it wakes"
         said = "expired" if isinstance(command, ExpireAuthorization) else what
         self.metrics.stage.processed.labels(STAGE, said).inc()
@@ -217,5 +234,5 @@ async def _pause(seconds: float, stopping: asyncio.Event) -> None:
             await stopping.wait()
 
 
-def _subject(command: WakePayment | ExpireAuthorization | WakeRefund) -> UUID:
+def _subject(command: Due) -> UUID:
     return command.refund_id if isinstance(command, WakeRefund) else command.payment_id

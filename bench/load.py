@@ -94,7 +94,11 @@ async def generated(load: Load) -> Outcome:
         # A share of the cores of its own, as what it measures has, and another load beside it.
         start_new_session=True,
     )
-    printed, _ = await process.communicate(json.dumps(asdict(load)).encode())
+    try:
+        printed, _ = await process.communicate(json.dumps(asdict(load)).encode())
+    finally:
+        if process.returncode is None:  # whoever measures was told to stop
+            process.kill()
     if process.returncode != 0:
         raise RuntimeError(f"the load generator ended with exit code {process.returncode}")
     return Outcome(**json.loads(printed))

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _FOR_EACH: Final = "process.starting"
 _MAIN: Final = ".__main__"
 _RECEIVED_MAX: Final = 65_536
+# A fork that somebody has stopped in its first instant holds up all others for so long.
+_ALONE_WITHIN_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,9 @@ class _Server:
                     return order
             os.close(gate)
             self._waiting[pid] = opener
-            # Nobody is to learn of it while it is of our group. It may be killed before it is not.
-            with suppress(ConnectionError):
-                os.read(opener, 1)
+            # Nobody is to learn of it while it is of our group.
+            if not _is_heard(opener):
+                os.kill(pid, signal.SIGKILL)
             self._watch(pid)
         except OSError as error:
             self._say(failed=str(error))
@@ -186,6 +188,13 @@ class _Server:
 
     def _say(self, **said: int | str) -> None:
         self._asker.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _is_heard(descriptor: int) -> bool:
+    """Whether something comes within a time in which nobody misses us, or its end is closed."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(_ALONE_WITHIN_MS))
 
 
 @contextmanager

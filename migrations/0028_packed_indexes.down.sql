@@ -1,4 +1,13 @@
+-- Two indexes are built while nobody may write: to be done at rest.
 ALTER TABLE payments SET (fillfactor = 60);
-ALTER TABLE attempts_first ADD CONSTRAINT attempts_first_pkey PRIMARY KEY (id);
+CREATE INDEX payments_by_tenant_descending ON payments (tenant_id, id DESC);
 DROP INDEX payments_by_tenant;
-CREATE INDEX payments_by_tenant ON payments (tenant_id, id DESC);
+ALTER INDEX payments_by_tenant_descending RENAME TO payments_by_tenant;
+
+DO $$
+BEGIN
+    IF to_regclass('attempts_first') IS NOT NULL THEN
+        ALTER TABLE attempts_first ADD CONSTRAINT attempts_first_pkey PRIMARY KEY (id);
+    END IF;
+END;
+$$;
