@@ -6,24 +6,30 @@ limit, the row more than asked for that tells of a next page, and the answer are
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from asyncpg.pool import PoolConnectionProxy
 
 from api.contract.requests.queries import FiltersT, PageQuery
-from api.contract.responses.answers import Page, RowT, json_answer
+from api.contract.responses.answers import JSON, Page, RowT, json_answer
+from api.contract.responses.rendered import page_json
 from api.handling.cursors import Order, PositionT
 from store.read.found import Found
+from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
     from api.handling.call import Call
-    from store.write.group_commit import Answer
 
 FiltersT_contra = TypeVar("FiltersT_contra", contravariant=True)
 ItemT = TypeVar("ItemT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
+MadeT = TypeVar("MadeT")
+
+# Rows that are rendered before others have their turn of the event loop: half a millisecond.
+_AT_ONCE: Final = 20
 
 
 class Reader(Protocol[FiltersT_contra, PositionT, ItemT_co]):
@@ -53,6 +59,8 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
     position: Callable[[ItemT], PositionT]
     page: type[Page[RowT]]
     row: Callable[[ItemT], RowT]
+    # A row as `page` would have it in JSON, where there is a cheaper way to it.
+    json: Callable[[ItemT], bytes] | None = None
 
     async def answer(
         self, call: Call, query: PageQuery, filters: FiltersT, **more_said: object
@@ -72,7 +80,9 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
         shown, more = self.shown(found, query.limit, filters)
         if more is None and read_to is not None:
             more = self.order.cursor_after(read_to, repr(filters))
-        data = [self.row(each) for each in shown]
+        if self.json is not None:
+            return Answer(200, JSON, page_json(await by_turns(self.json, shown), more))
+        data = await by_turns(self.row, shown)
         return json_answer(200, self.page(data=data, next_cursor=more, **more_said))
 
     def shown(
@@ -83,3 +93,13 @@ class Listing(Generic[FiltersT, PositionT, ItemT, RowT]):
             return found, None
         shown = found[:limit]
         return shown, self.order.cursor_after(self.position(shown[-1]), repr(filters))
+
+
+async def by_turns(render: Callable[[ItemT], MadeT], items: Sequence[ItemT]) -> list[MadeT]:
+    """A long list holds up nobody: others are let in every few rows."""
+    made: list[MadeT] = []
+    for first in range(0, len(items), _AT_ONCE):
+        if made:
+            await asyncio.sleep(0)
+        made += [render(each) for each in items[first : first + _AT_ONCE]]
+    return made

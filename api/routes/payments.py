@@ -122,6 +122,7 @@ _PAYMENTS: Final = Listing(
     position=lambda payment: payment.id,
     page=Page[PaymentResponse],
     row=PaymentResponse.of,
+    json=payment_json,
 )
 _LOCATION: Final = {"Location": "The payment's address."}
 # A provider answers a void within a second, mostly; a client waits some for an answer.

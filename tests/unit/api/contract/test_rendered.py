@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.contract.responses.answers import Page, json_answer
 from api.contract.responses.payments import PaymentResponse
-from api.contract.responses.rendered import payment_json
+from api.contract.responses.rendered import page_json, payment_json
 from payments.record import replace
 from store.ids import id_of
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
@@ -63,6 +64,15 @@ def test_an_id_of_the_driver_is_said_as_documented() -> None:
     made = _accepted()
     payment = replace(made, id=id_of(str(made.id)), source_account_id=id_of(str(made.id)))
     assert payment_json(payment) == modelled(payment)
+
+
+@pytest.mark.parametrize("cursor", [None, 'a "quoted" one'])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_page_is_said_as_documented(count: int, cursor: str | None) -> None:
+    payments = [_accepted()] * count
+    documented = Page(data=[PaymentResponse.of(each) for each in payments], next_cursor=cursor)
+    said = page_json([payment_json(each) for each in payments], cursor)
+    assert said == json_answer(200, documented).body
 
 
 def _accepted() -> Payment:
