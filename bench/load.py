@@ -91,7 +91,7 @@ async def generated(load: Load) -> Outcome:
         *(sys.executable, "-m", "bench.load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        # A share of the cores of its own, as what it measures has, and another load beside it.
+        # A share of the cores of its own, whatever else its starter does beside it.
         start_new_session=True,
     )
     try:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 _FOR_EACH: Final = "process.starting"
 _MAIN: Final = ".__main__"
 _RECEIVED_MAX: Final = 65_536
-# A fork that somebody has stopped in its first instant holds up all others for so long.
-_ALONE_WITHIN_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class _Server:
         if (pid := said.get("go")) is None:
             return self._forked(Order(**said))
         if (opener := self._waiting.pop(pid, None)) is not None:
-            with suppress(ConnectionError):  # it was killed meanwhile
+            with suppress(BrokenPipeError):  # it was killed meanwhile
                 os.write(opener, b"!")
             os.close(opener)
         return None
@@ -125,7 +123,7 @@ class _Server:
     def _forked(self, order: Order) -> Order | None:
         try:
             with Path(order.log).open("ab") as log:
-                gate, opener = (each.detach() for each in socket.socketpair())
+                gate, opener = os.pipe()
                 try:
                     with _signals_wait():
                         pid = os.fork()
@@ -138,9 +136,9 @@ class _Server:
                     return order
             os.close(gate)
             self._waiting[pid] = opener
-            # Nobody is to learn of it while it is of our group.
-            if not _is_heard(opener):
-                os.kill(pid, signal.SIGKILL)
+            # Both do, whoever is first: nobody is to learn of it while it is of our group.
+            with suppress(OSError):
+                os.setpgid(pid, pid)
             self._watch(pid)
         except OSError as error:
             self._say(failed=str(error))
@@ -151,14 +149,13 @@ class _Server:
     def _begin(self, log: int, gate: int, opener: int) -> None:
         """In a fork: be alone, and wait until whoever ordered it knows of it, or is gone."""
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             os.close(opener)
             self._asker.close()
             for each in (self._living, self._waiting.values()):
                 for descriptor in each:
                     os.close(descriptor)
             _redirect(log)
-            os.write(gate, b"!")
             is_wanted = os.read(gate, 1)
             os.close(gate)
         except BaseException:  # noqa: BLE001 - it must never be a second server
@@ -188,13 +185,6 @@ class _Server:
 
     def _say(self, **said: int | str) -> None:
         self._asker.sendall(json.dumps(said).encode() + b"\n")
-
-
-def _is_heard(descriptor: int) -> bool:
-    """Whether something comes within a time in which nobody misses us, or its end is closed."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(_ALONE_WITHIN_MS))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """One program run as a child process: started, ready, stopped, and why it did not start.
 
-The child has a session of its own. So Ctrl-C in the terminal reaches only whoever owns the child,
-and Linux, which shares the cores out among sessions before it does among their processes, gives it
-as much as any other: each connection of Postgres is a session, too. It is ready when its own check
-says so, never because time has passed. Nothing here restarts anything: see `local/supervisor.py`.
+The child is its own process group, so that Ctrl-C in the terminal reaches only whoever owns the
+child. It is ready when its own check says so, never because time has passed. Nothing here
+restarts anything: see `local/supervisor.py`.
 """
 
 import asyncio
@@ -116,7 +115,7 @@ async def start(program: Program) -> Running:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                process_group=0,
                 **as_user(program.user_id),
             )
     except OSError as error:

@@ -32,6 +32,9 @@ _RATE: Final = 200.0
 # it gets as much as it can take, or the first burst later on would look like a leak.
 _PRESSED_S: Final = 60.0
 _PRESSED_CONNECTIONS: Final = 64
+# What a stall of some seconds leaves behind: all at once, and refused in part.
+_STALLED_S: Final = 5.0
+_STALLED_RATE: Final = 2_000.0
 _ACCOUNTS: Final = 200
 # It remembers every payment, as a vendor does.
 _REMEMBERS: Final = {"simulator"}
@@ -80,9 +83,12 @@ async def _soaked(installation: Installation) -> list[Sample]:
     target = Target(installation.record)
     accounts = await target.accounts(_ACCOUNTS)
     samples = []
-    pressed = Load(installation.url, accounts, _PRESSED_S, connections=_PRESSED_CONNECTIONS)
-    await generated(pressed)
-    await target.at_rest()
+    for pressed in (
+        Load(installation.url, accounts, _PRESSED_S, connections=_PRESSED_CONNECTIONS),
+        Load(installation.url, accounts, _STALLED_S, rate=_STALLED_RATE),
+    ):
+        await generated(pressed)
+        await target.at_rest()
     async with client_of(installation.url) as client:
         for number in range(max(6, round(_SECONDS / _WINDOW_S))):
             load = Load(installation.url, accounts, _WINDOW_S, rate=_RATE, seed=number)

@@ -67,7 +67,7 @@ async def told(folder: Path) -> dict[str, Any]:
 
 
 async def test_a_fork_is_what_python_m_would_be(forks: ForkServer, tmp_path: Path) -> None:
-    """With its own environment, arguments, folder and session, without input, and seen by ps."""
+    """With its own environment, arguments, folder and group, without input, and seen by ps."""
     forked = await forks.start(program(tmp_path, "for-ever"))
     said = await told(tmp_path)
     assert said == {
@@ -79,8 +79,7 @@ async def test_a_fork_is_what_python_m_would_be(forks: ForkServer, tmp_path: Pat
         "directory": str(CODE),
         "variables": {"TOLD": "so", "HOME": None},
         "input": "",
-        # Its session, and its group.
-        "leads": [True, True],
+        "leads_its_group": True,
         "is_shared": True,
         # Input, output, errors, and the one that counts them.
         "descriptors": 4,
@@ -120,14 +119,6 @@ async def test_what_is_killed_is_told(forks: ForkServer, tmp_path: Path) -> None
     assert await forked.wait() == -signal.SIGKILL
     # Its number may be another's by now.
     forked.send_signal(signal.SIGKILL)
-
-
-async def test_what_is_known_is_alone_in_its_group(forks: ForkServer, tmp_path: Path) -> None:
-    """Whoever ends the group of one ends it, and neither the fork server nor nobody."""
-    for _ in range(20):
-        forked = await forks.start(program(tmp_path, "for-ever"))
-        os.killpg(forked.pid, signal.SIGKILL)
-        assert await forked.wait() == -signal.SIGKILL
 
 
 async def test_many_are_started_at_once(forks: ForkServer, tmp_path: Path) -> None:

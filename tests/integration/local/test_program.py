@@ -1,14 +1,12 @@
-"""Programs have sessions of their own, and a port given away is nobody else's."""
+"""Ports that are given away: nobody else gets one before its server listens."""
 
 import asyncio
-import os
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 
-from local.program import CODE, Program, free_port, is_free, running
+from local.program import free_port, is_free
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a bound port be listened on")
@@ -28,21 +26,3 @@ async def test_a_server_may_listen_on_a_port_it_was_given() -> None:
         assert is_free(port)
         async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
             assert not is_free(port)
-
-
-async def test_a_program_has_a_session_of_its_own(tmp_path: Path) -> None:
-    """The cores are shared out among sessions: one of all would get as much as one connection."""
-    program = Program(
-        name="sleeper",
-        command=(sys.executable, "-c", "import signal; signal.pause()"),
-        directory=CODE,
-        log=tmp_path / "sleeper.log",
-        address="",
-        is_ready=_at_once,
-    )
-    async with running(program) as process:
-        assert os.getsid(process.pid) == process.pid
-
-
-async def _at_once() -> bool:
-    return True

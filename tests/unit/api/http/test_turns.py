@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from api.http.turns import Turns
+from api.http.turns import NOBODY, Turns
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from api.http.turns import Place
 
 _LONG_S: Final = 3600.0
@@ -46,7 +44,7 @@ class Street:
         self.begun.append(asker)
 
 
-def _many(asker: str, number: int) -> Iterable[str]:
+def _many(asker: str, number: int) -> list[str]:
     return [asker] * number
 
 
@@ -113,6 +111,26 @@ async def test_places_are_free_after_a_while_though_nobody_gives_one_back() -> N
     street.come(*_many("crowd", 4))
     assert await street.passes(20) == ["crowd"] * 2
     await eventually(lambda: street.begun == ["quiet", *_many("crowd", 4)])
+
+
+async def test_while_others_ask_strangers_come_apart_from_one_another() -> None:
+    street = Street(Turns(places=8, alone_after_s=_LONG_S, apart_s=_LONG_S))
+    street.come("quiet")
+    await street.passes(2)
+    street.come(*_many(NOBODY, 3), is_heard=False)
+    assert await street.passes(20) == [NOBODY]
+    street.come("quiet")
+    assert await street.passes(20) == ["quiet"]
+
+
+async def test_a_stranger_s_time_comes_and_alone_it_is_there() -> None:
+    """Nobody need ask, or give a place back, for it."""
+    street = Street(Turns(places=8, alone_after_s=_LONG_S, apart_s=0.01))
+    street.come(*_many(NOBODY, 3), is_heard=False)
+    assert await street.passes(20) == _many(NOBODY, 3)
+    street.come("quiet")
+    street.come(*_many(NOBODY, 3), is_heard=False)
+    await eventually(lambda: street.begun[4:] == _many(NOBODY, 3))
 
 
 @pytest.mark.parametrize("passes", range(8))
