@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from store.write.group_commit import GroupCommitter
 
 _ACME = "acme"
+# Of the command line: what is older has no place for it.
+_LOG_LEARNT_IN = 27
 _SIGNED = ("--actor", "ann", "--reason", "a test")
 
 
@@ -203,15 +205,17 @@ async def test_a_migration_is_signed_for_where_there_is_a_log(
     monkeypatch.setenv("PAYMENTS_DATABASE_DATABASE", empty_database.database)
     await done("migrate", "up")
     await done("migrate", "up")
-    await done("migrate", "down", *_SIGNED)
+    since = [step.label for step in read_migrations() if step.version >= _LOG_LEARNT_IN]
+    for _ in since:
+        await done("migrate", "down", *_SIGNED)
     await done("migrate", "up")
+    later = [("migrate_down", "asked"), ("migrate_down", "done")] * (len(since) - 1)
     assert [line[1:] for line in await said()] == [
-        ("migrate_up", "done"), ("migrate_down", "asked"), ("migrate_up", "done"),
+        ("migrate_up", "done"), *later, ("migrate_down", "asked"), ("migrate_up", "done"),
     ]  # fmt: skip
-    (first, _, again) = await lines()
-    newest = read_migrations()[-1].label
+    first, *_, again = await lines()
     assert first["asked"] == {"applied": [step.label for step in read_migrations()]}
-    assert again["asked"] == {"applied": [newest]}
+    assert again["asked"] == {"applied": since}
 
 
 async def test_a_break_is_signed_for_once(pool: asyncpg.Pool[asyncpg.Record]) -> None:
