@@ -1,5 +1,4 @@
 -- Two indexes are built while nobody may write: to be done at rest.
-ALTER TABLE payments SET (fillfactor = 60);
 CREATE INDEX payments_by_tenant_descending ON payments (tenant_id, id DESC);
 DROP INDEX payments_by_tenant;
 ALTER INDEX payments_by_tenant_descending RENAME TO payments_by_tenant;

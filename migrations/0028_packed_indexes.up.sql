@@ -8,10 +8,6 @@ ALTER TABLE IF EXISTS attempts_first DROP CONSTRAINT IF EXISTS attempts_first_pk
 -- From here on nothing takes a lock that a reader or a writer would wait for, so it may wait.
 SET lock_timeout = 0;
 
--- At 200 payments a second every update is HOT with this, too; of batches of 33 it is 82 of 100
--- rather than 88.
-ALTER TABLE payments SET (fillfactor = 65);
-
 -- Run each: what a run that was cut off left unfinished.
 SELECT 'DROP INDEX CONCURRENTLY payments_by_tenant_ascending'
 FROM pg_index
