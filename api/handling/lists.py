@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 from asyncpg.pool import PoolConnectionProxy
 
 from api.contract.requests.queries import FiltersT, PageQuery
-from api.contract.responses.answers import JSON, Page, RowT, json_answer
-from api.contract.responses.rendered import page_json
+from api.contract.responses.answers import JSON, Page, RowT, json_answer, page_json
 from api.handling.cursors import Order, PositionT
 from store.read.found import Found
 from store.write.group_commit import Answer

@@ -6,12 +6,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from store.write.group_commit import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 JSON: Final = {"Content-Type": "application/json"}
 FROZEN: Final = ConfigDict(frozen=True)
@@ -36,6 +37,11 @@ class Page(BaseModel, Generic[RowT]):
 
     data: list[RowT]
     next_cursor: str | None
+
+
+def page_json(rows: Iterable[bytes], next_cursor: str | None) -> bytes:
+    """A `Page` of rows that were rendered one by one."""
+    return b'{"data":[%b],"next_cursor":%b}' % (b",".join(rows), orjson.dumps(next_cursor))
 
 
 class HistoryPage(Page[RowT]):

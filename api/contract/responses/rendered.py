@@ -1,4 +1,4 @@
-"""A payment's answer as bytes, from one dict, and that of a page of them.
+"""A payment's answer as bytes, from one dict.
 
 `PaymentResponse` is what is documented, and says the same at ten times the price; a test holds the
 two equal for every state that a payment can be in.
@@ -14,8 +14,6 @@ import orjson
 from payments.money import format_amount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from payments.payment import Payment
 
 # Most amounts of an answer are nothing, and of all answers few are not among those before.
@@ -26,12 +24,6 @@ _decimal = lru_cache(maxsize=_AMOUNTS_MAX)(format_amount)
 def payment_json(payment: Payment) -> bytes:
     """The payment as its owner sees it."""
     return orjson.dumps(_shown(payment), option=orjson.OPT_UTC_Z)
-
-
-def page_json(payments: Iterable[bytes], next_cursor: str | None) -> bytes:
-    """A page of payments that were rendered one by one."""
-    cursor = orjson.dumps(next_cursor)
-    return b'{"data":[%b],"next_cursor":%b}' % (b",".join(payments), cursor)
 
 
 def _shown(payment: Payment) -> dict[str, object]:

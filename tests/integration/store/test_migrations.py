@@ -1,7 +1,6 @@
 """The migration runner on a real Postgres: order, atomicity, refusal and the way back."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,13 +22,6 @@ from store.queries import query
 from tests.support.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-@pytest.fixture
-async def connection(empty_database: DatabaseAddress) -> AsyncIterator[Connection]:
-    opened = await connect_single(empty_database, application_name="payments migrate")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

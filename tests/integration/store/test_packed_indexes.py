@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 from store.migrations import migrate_down, migrate_up, read_migrations
-from store.pool import connect_single
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
-
-    from process.addresses import DatabaseAddress
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -23,13 +16,6 @@ _TENANTS_INDEX: Final = (
     " WHERE indexrelid = 'payments_by_tenant'::regclass AND indisvalid"
 )
 _FORGET_28: Final = "DELETE FROM schema_migrations WHERE version = 28"
-
-
-@pytest.fixture
-async def connection(empty_database: DatabaseAddress) -> AsyncIterator[Connection]:
-    opened = await connect_single(empty_database, application_name="payments migrate")
-    yield opened
-    await opened.close()
 
 
 async def test_an_index_is_packed_once_wherever_the_migration_broke_off(

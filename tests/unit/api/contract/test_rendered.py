@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.contract.responses.answers import Page, json_answer
+from api.contract.responses.answers import Page, json_answer, page_json
 from api.contract.responses.payments import PaymentResponse
-from api.contract.responses.rendered import page_json, payment_json
+from api.contract.responses.rendered import payment_json
 from payments.record import replace
 from store.ids import id_of
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
