@@ -30,6 +30,8 @@ from topics.kafka import reader
 from topics.names import EVENTS
 
 _ACCEPTED: Final = 202
+# What comes of a request whose connection is refused, reset or closed: it is counted as a status.
+_NO_ANSWER: Final = "none"
 # After the last payment was sent: whatever has not completed by then is not counted.
 _COMPLETE_WITHIN_S: Final = 60.0
 _FETCH_MS: Final = 50
@@ -141,12 +143,17 @@ class _Generator:
             "Content-Type": "application/json",
             "Idempotency-Key": f"{self.run_name}-{next(self.numbers)}",
         }
-        async with self.http.post(
-            "/api/v1/payments", data=_BODY % (account_id, provider), headers=headers
-        ) as answer:
-            content = await answer.read()
+        try:
+            async with self.http.post(
+                "/api/v1/payments", data=_BODY % (account_id, provider), headers=headers
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
+            self.statuses[_NO_ANSWER] += 1
+            return
+        finally:
+            self.answers_s.append(time.perf_counter() - due)
         self.statuses[str(answer.status)] += 1
-        self.answers_s.append(time.perf_counter() - due)
         if (self.load.kafka or self.load.is_timed) and answer.status == _ACCEPTED:
             self.due[json.loads(content)["id"]] = due
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # Connections that wait to be accepted: those of a burst while one batch is decided.
-_BACKLOG: Final = 1024
+_BACKLOG: Final = 4096
+# Taken in before anything else is done.
+_ACCEPTED_MAX: Final = 64
+_ACCEPT_AGAIN_S: Final = 0.5
 _LOOK_EACH_S: Final = 1.0
 
 
@@ -124,21 +127,83 @@ async def listening(
     tls, looking = entrance.tls, list[asyncio.Task[None]]()
     before = tls.state() if tls else {}
     shown = _Shown.of(tls.context()) if tls else None
-    server = await asyncio.get_running_loop().create_server(
-        connections,
-        sock=entrance.listener,
-        ssl=shown,
-        ssl_handshake_timeout=entrance.handshake_s if shown else None,
-        backlog=_BACKLOG,
-    )
+    door = _Acceptor(entrance, connections, shown)
+    door.open()
     if tls and shown:
         renewing = _renew(shown, tls, entrance.certificate_refused, before)
         looking.append(asyncio.create_task(renewing, name="certificate"))
     try:
         yield
     finally:
-        server.close()
+        door.close()
         await end(looking)
+
+
+class _Acceptor:
+    """Takes in whoever waits at a socket, all of them in one pass of the event loop.
+
+    uvloop's own servers take one in a pass: who comes with a crowd, to a process that is busy,
+    would wait for seconds though there is nobody before it.
+    """
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        connections: Callable[[], asyncio.Protocol],
+        shown: ssl.SSLContext | None,
+    ) -> None:
+        self._listener = entrance.listener
+        self._connections = connections
+        self._shown = shown
+        self._handshake_s = entrance.handshake_s if shown else None
+        self._loop = asyncio.get_running_loop()
+        self._beginning = set[asyncio.Task[None]]()
+        self._again: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        self._listener.settimeout(0)
+        self._listener.listen(_BACKLOG)
+        self._resume()
+
+    def close(self) -> None:
+        """Those taken in stay."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+
+    def _resume(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_MAX):
+            try:
+                client, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                # No file, or no memory, is left for one: they go on waiting.
+                log.warning("cannot accept connections", error=repr(error))
+                self._loop.remove_reader(self._listener)
+                self._again = self._loop.call_later(_ACCEPT_AGAIN_S, self._resume)
+                return
+            client.settimeout(0)
+            task = self._loop.create_task(self._begin(client), name="connection")
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, client: socket.socket) -> None:
+        # Who is gone, or speaks no TLS, is closed by then.
+        with suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                self._connections,
+                client,
+                ssl=self._shown,
+                ssl_handshake_timeout=self._handshake_s,
+            )
 
 
 class _Shown(ssl.SSLContext):

@@ -150,7 +150,7 @@ class Call:
         try:
             self.deps.committer.admit(self.tenant_id)
         except Overloaded as error:
-            raise overloaded(error) from None
+            raise overloaded(error.retry_after_s) from None
         sent = await self._sent()
         if sent or not self.route.body_optional:
             self._require_json()

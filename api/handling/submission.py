@@ -83,7 +83,7 @@ async def commit(call: Call, command: Command, render: Rendering) -> Answered:
         detail = "the first request with this Idempotency-Key has not ended yet"
         raise Problem(IDEMPOTENCY_KEY_IN_FLIGHT, detail, headers=RETRY_SOON) from None
     except Overloaded as error:
-        raise overloaded(error) from None
+        raise overloaded(error.retry_after_s) from None
     except StoreUnavailable as error:
         what = "what it needs is held" if isinstance(error, Held) else "the database is away"
         detail = f"{what}; try again with the same Idempotency-Key"

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
 from api.http import problems
 from api.http.problems import Asked, Problem
 from api.http.streaming import StreamBody, Streamed
-from api.http.turns import NOBODY, Turns
+from api.http.turns import NOBODY, Crowded, Turns
 from telemetry.tracing import Trace, current_traceparent, remote_parent
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ class Observer:
         What goes wrong is answered as `refused` has it.
         """
         started = perf_counter()
-        place = await self._turn(request, template, quiet=quiet)
+        try:
+            place = await self._turn(request, template, quiet=quiet)
+        except Crowded as error:
+            return self._refuse(request, template, error, refused)
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
         structlog.contextvars.bind_contextvars(request_id=asked.request_id)
         headers = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id}
@@ -117,6 +120,21 @@ class Observer:
             response = web.Response(body=StreamBody(answer), status=answer.status, headers=sent)
             response.force_close()
             return response
+        return web.Response(body=answer.body, status=answer.status, headers=sent)
+
+    def _refuse(
+        self, request: web.Request, template: str, error: Crowded, refused: Refusal
+    ) -> web.Response:
+        """The response to whom its turn would come too late.
+
+        It is counted, but leaves no line and no span, which would cost more than all the rest: the
+        more are refused, the less there is for those who are not.
+        """
+        asked = Asked(request.rel_url.raw_path, self._request_id(request))
+        answer = refused(problems.overloaded(error.retry_after_s), asked)
+        self._http.rejected.labels(_REJECTED[problems.OVERLOADED]).inc()
+        self._count(request.method, template, answer.status, 0.0)
+        sent = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id, **answer.headers}
         return web.Response(body=answer.body, status=answer.status, headers=sent)
 
     def refuse_connection(self, error: BaseException | None) -> web.Response:

@@ -21,7 +21,7 @@ from payments.dead_letter import DeadLetter
 from payments.decision import RefusalCode, Refused
 from payments.payment import METHOD_KEY, Payment
 from payments.refund import Refund
-from store.write.group_commit import Answer, Overloaded
+from store.write.group_commit import Answer
 from telemetry.redaction import redact_text
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -211,6 +211,9 @@ ACCOUNT_TURNOVER_EXCEEDED: Final = ProblemKind(
 )
 RATE_LIMITED: Final = ProblemKind("rate_limited", 429, "Too many requests", retryable=True)
 INTERNAL: Final = ProblemKind("internal", 500, "The request failed on our side", retryable=True)
+# Whoever stood still knows no pace.
+_RETRY_AFTER_S_MAX: Final = 30
+
 OVERLOADED: Final = ProblemKind(
     "overloaded", 503, "More requests than can be served", retryable=True
 )
@@ -272,9 +275,9 @@ def invalid(*errors: FieldError, kind: ProblemKind = INVALID_REQUEST) -> Problem
     return Problem(kind, detail, errors=errors)
 
 
-def overloaded(error: Overloaded) -> Problem:
-    """The problem of who comes when enough others wait."""
-    wait = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+def overloaded(retry_after_s: float) -> Problem:
+    """The problem of who comes when enough others wait, which will be done by then."""
+    wait = {"Retry-After": str(min(max(1, math.ceil(retry_after_s)), _RETRY_AFTER_S_MAX))}
     return Problem(OVERLOADED, "more requests are waiting than is useful", headers=wait)
 
 

@@ -2,9 +2,10 @@
 
 What a handler does between two waits holds up everybody whose own wait is over, and a commit waits
 a dozen times: with sixty requests of one client at work, each of these waits lasts as long as sixty
-steps. So one begins in each pass of the event loop; and while others ask too, an asker has so many
-at work at once. Those that must wait go by turns, one of each asker before the next one of any, and
-strangers begin a little apart: all that there is to do for one is done at once.
+steps. So one begins in each pass of the event loop, or a few where a pass takes long; and while
+others ask too, an asker has so many at work at once. Those that must wait go by turns, one of each
+asker before the next one of any, and strangers begin a little apart: all that there is to do for
+one is done at once. Who would wait for longer than is useful is told so at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,23 @@ _AT_WORK_S: Final = 0.25
 _ALONE_AFTER_S: Final = 1.0
 # Between one stranger and the next, while others ask: a sixth of a core is enough to refuse with.
 _APART_S: Final = 0.002
+# A pass that lasts longer has done the work of several, or waited for a core: more begin in the
+# next, or a crowd at the door would have less of the process the longer it is.
+_STEP_S: Final = 0.001
+# A commit comes behind it, and clients give up after ten seconds or so, knowing nothing.
+_WAIT_S_MAX: Final = 0.5
+# So many may wait, however long the last ones took: whoever stood still has no pace.
+_WAITING_MIN: Final = 128
+# Of the last ones that began, how many a pace is an average of.
+_PACE_OF: Final = 64
+
+
+class Crowded(Exception):
+    """Too many of the asker's wait; in `retry_after_s` those of now will have begun."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"too many wait, try again in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
 
 
 class Place:
@@ -44,15 +62,20 @@ class Turns:
 
     def __init__(
         self,
+        *,
         places: int = _PLACES,
         at_work_s: float = _AT_WORK_S,
         alone_after_s: float = _ALONE_AFTER_S,
         apart_s: float = _APART_S,
+        step_s: float = _STEP_S,
+        wait_s_max: float = _WAIT_S_MAX,
     ) -> None:
         self._places_max = places
         self._at_work_s = at_work_s
         self._alone_after_s = alone_after_s
         self._apart_s = apart_s
+        self._step_s = step_s
+        self._wait_s_max = wait_s_max
         self._waiting = FairQueue[tuple[str, asyncio.Future[Place]]]()
         # Of each asker, the longest at work first.
         self._places: dict[str, dict[Place, None]] = {}
@@ -64,14 +87,22 @@ class Turns:
         # Whether one began in this pass of the event loop, or waits for the next one.
         self._is_taken = False
         self._timer: asyncio.TimerHandle | None = None
+        # When some began last, and how far apart two are while others wait.
+        self._begun_at = -inf
+        self._pace_s = 0.0
 
     async def take(self, asker: str, *, is_heard: bool = True) -> Place:
-        """A place, once it is the asker's turn. For who is not heard nobody makes room."""
+        """A place, once it is the asker's turn. For who is not heard nobody makes room.
+
+        Raises Crowded at once for whom that would be too late.
+        """
         if is_heard:
             self._hear(asker)
         if not (self._is_taken or self._waiting or self._has_all(asker)):
             self._look_again()
+            self._begun_at = monotonic()
             return self._place(asker)
+        self._refuse_crowd(asker)
         turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.put(asker, (asker, turn))
         if not self._is_taken:
@@ -91,6 +122,14 @@ class Turns:
             self._places.pop(place.asker, None)
         if self._waiting and not self._is_taken:
             self._look_again()
+
+    def _refuse_crowd(self, asker: str) -> None:
+        own = self._waiting.of(asker)
+        if own < _WAITING_MIN:
+            return
+        wait_s = own * self._waiting.tenants * self._pace_s
+        if wait_s > self._wait_s_max:
+            raise Crowded(wait_s)
 
     def _hear(self, asker: str) -> None:
         now = monotonic()
@@ -127,13 +166,21 @@ class Turns:
 
     def _next(self) -> None:
         self._is_taken = False
-        while taken := self._waiting.take(1, self._has_all):
+        now = monotonic()
+        lasted_s = now - self._begun_at
+        begun, begins_max = 0, 1 + int(min(lasted_s, self._at_work_s) / self._step_s)
+        while begun < begins_max and (taken := self._waiting.take(1, self._has_all)):
             ((asker, turn),) = taken
             if not turn.done():  # who is gone has none
                 turn.set_result(self._place(asker))
-                self._look_again()
-                return
-        if self._waiting and self._timer is None:
+                begun += 1
+        if begun:
+            self._pace_s += (lasted_s / begun - self._pace_s) * min(1.0, begun / _PACE_OF)
+            self._begun_at = now
+            self._look_again()
+            if not self._waiting:
+                self._pace_s = 0.0
+        elif self._waiting and self._timer is None:
             # Those who have all places need not give one back, and strangers wait for nobody.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._apart_s, self._look_once_more)

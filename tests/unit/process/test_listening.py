@@ -1,18 +1,21 @@
-"""A listener with TLS of its own: who is let in, and what becomes of certificates that change."""
+"""What listens: all who wait are taken in at once; with TLS, who is, and new certificates."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+import process.listening
 from process.listening import ServerTls, listening
 from telemetry.metrics import Metrics
 from tests.support.certificates import Authority
@@ -188,3 +191,73 @@ async def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority, paper:
     oldest.maximum_version = ssl.TLSVersion.TLSv1_2
     async with listener(tls) as port:
         assert await is_let_in(port, oldest)
+
+
+async def test_all_who_wait_are_taken_in_though_the_process_is_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within a pass of the event loop, each of which may take long, not one in each."""
+    monkeypatch.setattr(process.listening, "_ACCEPTED_MAX", 100)
+    made = list[asyncio.BaseTransport]()
+
+    class Client(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(transport)
+
+    entrance = entrance_at()
+    async with listening(entrance, Client):
+        clients = [socket.create_connection(entrance.listener.getsockname()) for _ in range(50)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(made) == 50
+    for transport in made:
+        transport.close()
+    for client in clients:
+        client.close()
+
+
+async def test_who_finds_no_file_left_is_taken_in_once_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process without files goes on with what it has, and does not spin meanwhile."""
+    monkeypatch.setattr(process.listening, "_ACCEPT_AGAIN_S", 0.01)
+    entrance = entrance_at()
+    tries = 0
+
+    class Full:
+        """The listener of a process that has as many files open as it may, for two tries."""
+
+        def accept(self) -> tuple[socket.socket, object]:
+            nonlocal tries
+            tries += 1
+            if tries <= 2:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return entrance.listener.accept()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(entrance.listener, name)
+
+    made = asyncio.Event()
+
+    class Client(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.set()
+            transport.close()
+
+    async with listening(replace(entrance, listener=cast("socket.socket", Full())), Client):
+        address = entrance.listener.getsockname()
+        with socket.create_connection(address):
+            await asyncio.wait_for(made.wait(), 10)
+    assert tries < 10
+
+
+async def test_who_speaks_no_tls_is_shown_the_door_and_others_are_let_in(
+    authority: Authority, paper: Paper
+) -> None:
+    async with listener(ServerTls(paper.certificate, paper.key)) as port:
+        reader, writer = await asyncio.open_connection("localhost", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with suppress(ConnectionError):
+            assert b"HTTP" not in await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert await is_let_in(port, trusting(authority))

@@ -340,6 +340,22 @@ async def test_a_flood_of_one_tenant_is_refused_and_nobody_else_is(
     assert all(each.retry_after_s >= 0 for each in refused)
 
 
+async def test_no_more_wait_than_are_done_within_a_while(
+    pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
+) -> None:
+    """At the rate of the batches before, and a batch in any case; whoever is let in is recorded."""
+    limits = Limits(batch_max=8, in_flight=1, wait_s=0.0)
+    async with GroupCommitter(pool, live(Policy()), metrics, limits) as committer:
+        outcomes = await asyncio.gather(
+            *(submitted(committer, open_account()) for _ in range(100)), return_exceptions=True
+        )
+    accounts = [each for each in outcomes if isinstance(each, Account)]
+    refused = [each for each in outcomes if isinstance(each, Overloaded)]
+    assert len(accounts) in range(8, 20)
+    assert len(refused) == 100 - len(accounts)
+    assert all(each.retry_after_s > 0 for each in refused)
+
+
 async def test_leaving_drains_what_was_submitted(
     pool: asyncpg.Pool[asyncpg.Record], metrics: Metrics
 ) -> None:

@@ -7,12 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from api.http.observer import OBSERVER, Observer
 from api.http.server import Listen, serving
-from api.http.turns import Turns
+from api.http.turns import Crowded, Turns
 from process.clients import Proxies
 from store.write.group_commit import Answer
 from telemetry.metrics import Metrics
@@ -22,6 +23,7 @@ from tests.support.waiting import eventually, in_time
 if TYPE_CHECKING:
     from api.http.observer import RequestWork
     from api.http.problems import Asked
+    from api.http.turns import Place
 
 _LONG_S = 3600.0
 _PLACES = 2
@@ -35,6 +37,44 @@ _LISTEN = Listen(
     idle_timeout_seconds=5.0,
     drain_seconds=5.0,
 )
+
+
+async def test_whose_turn_would_come_too_late_is_refused_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of it is begun, and the answer says when to come again."""
+    metrics = Metrics(CollectorRegistry())
+    app = web.Application()
+    observer = app[OBSERVER] = Observer(
+        *(metrics, configure("test").tracer, lambda: "r", Proxies()), lambda _: "crowd"
+    )
+
+    async def crowded(_asker: str, *, is_heard: bool) -> Place:
+        assert is_heard
+        raise Crowded(1.4)
+
+    async def work(_asked: Asked, _headers: dict[str, str]) -> Answer:
+        raise AssertionError("it was begun")
+
+    async def handle(request: web.Request) -> web.Response:
+        return await observer.respond(request, "/here", work)
+
+    monkeypatch.setattr(observer.turns, "take", crowded)
+    app.router.add_get("/here", handle)
+    async with (
+        in_time(20),
+        serving(app, _LISTEN) as door,
+        aiohttp.ClientSession(f"http://{door.address.rpartition('/')[2]}") as http,
+        http.get("/here", headers={"X-Request-ID": "mine"}) as answer,
+    ):
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "2"
+        assert answer.headers["X-Request-ID"] == "mine"
+        assert (await answer.json(content_type="application/problem+json"))["request_id"] == "mine"
+    seen = metrics.registry.get_sample_value
+    assert seen("payments_http_requests_rejected_total", {"reason": "overload"}) == 1
+    counted = {"route": "/here", "method": "GET", "status": "5xx"}
+    assert seen("payments_http_requests_total", counted) == 1
 
 
 async def test_a_crowd_has_its_places_and_whoever_comes_behind_it_begins() -> None:
