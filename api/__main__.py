@@ -58,6 +58,8 @@ log = structlog.get_logger()
 
 # A client waits for each batch: where one takes longer it is large anyway.
 _GATHER_S: Final = 0.01
+# What waits behind more than is done by then is refused: see `Turns` for the time before that.
+_WAIT_S: Final = 1.0
 # More than any balancer opens to one process; how many files may be open bounds them, too.
 _CONNECTIONS_MAX: Final = 50_000
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
@@ -105,7 +107,7 @@ class IngressProcess:
         """Until told to stop and everybody who was let in is answered. Raises AddressError."""
         stack, where = self._life.parts, self._settings.observability
         await shown(self._life, self._metrics, where, lambda: self._is_ready)
-        limits = Limits(gather_s=_GATHER_S)
+        limits = Limits(gather_s=_GATHER_S, wait_s=_WAIT_S)
         # Apart, so that no use of them waits for another: no number of readers keeps a batch, a
         # key or readiness from its connection. Sized by the one setting, but for one of each.
         size = self._settings.database.pool_size

@@ -9,6 +9,7 @@ the log say: a certificate and its key change one after the other.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +33,10 @@ _BACKLOG: Final = 4096
 # Taken in before anything else is done.
 _ACCEPTED_MAX: Final = 64
 _ACCEPT_AGAIN_S: Final = 0.5
+# No file, or no memory, is left for one more: they go on waiting.
+_NOTHING_LEFT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# For those who have been accepted, at the end.
+_BEGIN_S: Final = 1.0
 _LOOK_EACH_S: Final = 1.0
 
 
@@ -135,7 +140,7 @@ async def listening(
     try:
         yield
     finally:
-        door.close()
+        await door.close()
         await end(looking)
 
 
@@ -165,12 +170,15 @@ class _Acceptor:
         self._listener.listen(_BACKLOG)
         self._resume()
 
-    def close(self) -> None:
-        """Those taken in stay."""
+    async def close(self) -> None:
+        """Those taken in stay; who is still shaking hands after a second is not one of them."""
         if self._again is not None:
             self._again.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        if self._beginning:
+            await asyncio.wait(self._beginning, timeout=_BEGIN_S)
+        await end(list(self._beginning))
 
     def _resume(self) -> None:
         self._again = None
@@ -182,10 +190,9 @@ class _Acceptor:
                 client, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionAbortedError:
-                continue
             except OSError as error:
-                # No file, or no memory, is left for one: they go on waiting.
+                if error.errno not in _NOTHING_LEFT:
+                    continue  # it is gone, or its network is
                 log.warning("cannot accept connections", error=repr(error))
                 self._loop.remove_reader(self._listener)
                 self._again = self._loop.call_later(_ACCEPT_AGAIN_S, self._resume)

@@ -35,7 +35,7 @@ _STEP_S: Final = 0.001
 _WAIT_S_MAX: Final = 0.5
 # So many may wait, however long the last ones took: whoever stood still has no pace.
 _WAITING_MIN: Final = 128
-# Of the last ones that began, how many a pace is an average of.
+# Of an asker's last ones that began, how many its pace is an average of.
 _PACE_OF: Final = 64
 
 
@@ -55,6 +55,20 @@ class Place:
     def __init__(self, asker: str) -> None:
         self.asker = asker
         self.since = monotonic()
+
+
+class _Pace:
+    """How far apart an asker's begin while some of them wait, in seconds, and when one did last."""
+
+    __slots__ = ("apart_s", "begun_at")
+
+    def __init__(self) -> None:
+        self.apart_s = 0.0
+        self.begun_at = monotonic()
+
+    def begun(self, now: float) -> None:
+        self.apart_s += (now - self.begun_at - self.apart_s) / _PACE_OF
+        self.begun_at = now
 
 
 class Turns:
@@ -87,24 +101,27 @@ class Turns:
         # Whether one began in this pass of the event loop, or waits for the next one.
         self._is_taken = False
         self._timer: asyncio.TimerHandle | None = None
-        # When some began last, and how far apart two are while others wait.
-        self._begun_at = -inf
-        self._pace_s = 0.0
+        # When it was put off to the next pass.
+        self._looked_at = -inf
+        # Of those of whom some wait.
+        self._paces: dict[str, _Pace] = {}
 
     async def take(self, asker: str, *, is_heard: bool = True) -> Place:
         """A place, once it is the asker's turn. For who is not heard nobody makes room.
 
-        Raises Crowded at once for whom that would be too late.
+        Raises Crowded at once for whom that would be too late, unless it is a probe.
         """
         if is_heard:
             self._hear(asker)
         if not (self._is_taken or self._waiting or self._has_all(asker)):
             self._look_again()
-            self._begun_at = monotonic()
             return self._place(asker)
-        self._refuse_crowd(asker)
+        if is_heard or asker == NOBODY:
+            self._refuse_crowd(asker)
         turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.put(asker, (asker, turn))
+        if asker not in self._paces:
+            self._paces[asker] = _Pace()
         if not self._is_taken:
             self._look_again()
         try:
@@ -127,7 +144,7 @@ class Turns:
         own = self._waiting.of(asker)
         if own < _WAITING_MIN:
             return
-        wait_s = own * self._waiting.tenants * self._pace_s
+        wait_s = own * self._paces[asker].apart_s
         if wait_s > self._wait_s_max:
             raise Crowded(wait_s)
 
@@ -162,30 +179,34 @@ class Turns:
     def _look_again(self) -> None:
         """In the next pass of the event loop."""
         self._is_taken = True
+        self._looked_at = monotonic()
         asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
         self._is_taken = False
         now = monotonic()
-        lasted_s = now - self._begun_at
-        begun, begins_max = 0, 1 + int(min(lasted_s, self._at_work_s) / self._step_s)
-        while begun < begins_max and (taken := self._waiting.take(1, self._has_all)):
-            ((asker, turn),) = taken
-            if not turn.done():  # who is gone has none
-                turn.set_result(self._place(asker))
-                begun += 1
-        if begun:
-            self._pace_s += (lasted_s / begun - self._pace_s) * min(1.0, begun / _PACE_OF)
-            self._begun_at = now
+        if self._begin(now, 1 + int((now - self._looked_at) / self._step_s)):
             self._look_again()
-            if not self._waiting:
-                self._pace_s = 0.0
         elif self._waiting and self._timer is None:
             # Those who have all places need not give one back, and strangers wait for nobody.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._apart_s, self._look_once_more)
 
+    def _begin(self, now: float, count_max: int) -> int:
+        """How many began, of those whose turn it is."""
+        begun = 0
+        while begun < count_max and (taken := self._waiting.take(1, self._has_all)):
+            ((asker, turn),) = taken
+            if not turn.done():  # who is gone has none
+                turn.set_result(self._place(asker))
+                self._paces[asker].begun(now)
+                begun += 1
+            if not self._waiting.of(asker):
+                del self._paces[asker]
+        return begun
+
     def _look_once_more(self) -> None:
         self._timer = None
         if not self._is_taken:
+            self._looked_at = monotonic()
             self._next()

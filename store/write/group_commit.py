@@ -37,6 +37,7 @@ from store.write.commit import (
     is_kept,
     rehearsed,
 )
+from store.write.commit_rate import CommitRate
 from store.write.counting import count
 from store.write.fair_queue import FairQueue, has_room
 from store.write.known_systems import KnownSystems
@@ -92,7 +93,7 @@ class Limits:
     end at the most: where batches are slow they are large anyway, and what a batch costs by
     itself is little beside a longer wait. An idle committer does not gather at all.
     At most 4,096 wait, and of a tenant's no more than are done within `wait_s` seconds at the
-    present rate, or one batch: a client is better told than kept longer.
+    present rate, or one batch: where a client waits it is better told than kept longer.
     """
 
     batch_max: int = 256
@@ -101,7 +102,7 @@ class Limits:
     pace_s: float = 0.005
     gather_s: float = inf
     queue_max: int = 4096
-    wait_s: float = 1.0
+    wait_s: float = inf
 
     @property
     def connections(self) -> int:
@@ -161,7 +162,7 @@ class GroupCommitter:
         self._sooner = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._workers = 0
-        self._drain_rate = 1000.0  # commands a second: a moving average, and at once if it is more
+        self._rate = CommitRate()
 
     async def __aenter__(self) -> Self:
         """Start the workers."""
@@ -225,7 +226,7 @@ class GroupCommitter:
         own, total = self._queue.of(tenant_id), len(self._queue)
         tenants = self._queue.tenants + (not own)
         room = has_room(own=own, total=total, tenants=tenants, total_max=self._limits.queue_max)
-        wait_s = own * tenants / self._drain_rate
+        wait_s = own * tenants / self._rate.per_second
         is_long = own >= self._limits.batch_max and wait_s > self._limits.wait_s
         if self._closing or is_long or not room:
             raise Overloaded(wait_s)
@@ -265,8 +266,6 @@ class GroupCommitter:
 
     async def _in_flight(self, lane: _Lane, batch: Sequence[Waiting]) -> None:
         begun = lane.last_begun = perf_counter()
-        # What it is paced by is part of what it takes, but not that nobody came.
-        since = max(lane.last_ended, min(each.since for each in batch))
         lane.begun.append(begun)
         self._flying.append(batch)
         try:
@@ -277,16 +276,7 @@ class GroupCommitter:
             self._flying.remove(batch)
             lane.last_ended = perf_counter()
             lane.last_took_s = lane.last_ended - begun if len(batch) > 1 else 0.0
-            self._learn_rate(len(batch), lane.last_ended - since)
             self._sooner.set()
-
-    def _learn_rate(self, commands: int, seconds: float) -> None:
-        """From a batch that ended; a small one says little about what a full one would take."""
-        rate = commands / seconds
-        if rate > self._drain_rate:
-            self._drain_rate = rate
-        elif commands >= _CROWD_MIN:
-            self._drain_rate += (rate - self._drain_rate) / 4
 
     def _take(self, skips: Callable[[str], bool] = lambda _: False) -> list[Waiting]:
         taken = self._queue.take(self._limits.batch_max, skips)
@@ -332,6 +322,7 @@ class GroupCommitter:
                 await self._recorded(batch, skips_held=skips_held)
             except Exception as error:  # noqa: BLE001 - every waiting caller gets the failure as its own
                 fault = fault_of(error)
+                self._rate.interrupt()
                 self._metrics.retries.labels(_reason(error, fault)).inc()
                 match fault:
                     case Fault.AWAY:
@@ -356,6 +347,8 @@ class GroupCommitter:
         self._metrics.batch_size.observe(len(batch))
         self._metrics.seconds.observe(seconds)
         self._answered(batch, committed)
+        held = sum(isinstance(reply, RowHeld) for reply in committed.replies)
+        self._rate.learn(len(batch) - held, perf_counter(), len(self._queue))
 
     def _answered(self, batch: Sequence[Waiting], committed: Committed) -> None:
         held = []

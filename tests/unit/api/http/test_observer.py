@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LONG_S = 3600.0
 _PLACES = 2
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _LISTEN = Listen(
     host="127.0.0.1",
     port=0,
@@ -65,16 +66,19 @@ async def test_whose_turn_would_come_too_late_is_refused_and_counted(
         in_time(20),
         serving(app, _LISTEN) as door,
         aiohttp.ClientSession(f"http://{door.address.rpartition('/')[2]}") as http,
-        http.get("/here", headers={"X-Request-ID": "mine"}) as answer,
+        http.get("/here", headers={"X-Request-ID": "mine", "traceparent": _TRACE}) as answer,
     ):
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "2"
         assert answer.headers["X-Request-ID"] == "mine"
+        assert answer.headers["traceparent"].split("-")[1] == _TRACE.split("-")[1]
         assert (await answer.json(content_type="application/problem+json"))["request_id"] == "mine"
     seen = metrics.registry.get_sample_value
     assert seen("payments_http_requests_rejected_total", {"reason": "overload"}) == 1
     counted = {"route": "/here", "method": "GET", "status": "5xx"}
     assert seen("payments_http_requests_total", counted) == 1
+    timed = {"route": "/here", "method": "GET"}
+    assert not seen("payments_http_request_duration_seconds_count", timed)
 
 
 async def test_a_crowd_has_its_places_and_whoever_comes_behind_it_begins() -> None:

@@ -98,9 +98,33 @@ async def test_whoever_would_wait_for_too_long_is_told_when_to_come_again() -> N
         async with in_time(5):
             await turns.take("crowd")
     assert refusal.value.retry_after_s > 1.0
-    street.leave("quiet")
-    assert (await turns.take("quiet")).asker == "quiet"
-    assert not any(each.cancelled() for each in crowd)
+    others = street.come(*_many("other", 150))
+    await street.passes(3)
+    assert not any(each.done() and each.exception() for each in (*crowd, *others))
+
+
+async def test_who_has_waited_for_places_begins_one_by_one() -> None:
+    """How long nobody began says nothing of how long a pass takes."""
+    street = Street(Turns(places=1, at_work_s=_LONG_S, alone_after_s=_LONG_S, step_s=0.02))
+    street.come("quiet")
+    await street.passes(2)
+    street.come(*_many("crowd", 3))
+    await street.passes(2)
+    _be_busy(0.1)
+    await street.passes(3)
+    street.come(*(f"guest {number}" for number in range(20)))
+    assert [len(await street.passes(1)) <= 1 for _ in range(10)] == [True] * 10
+
+
+async def test_a_probe_is_never_refused() -> None:
+    turns = Turns(step_s=_LONG_S, wait_s_max=0.0)
+    street = Street(turns)
+    probes = street.come(*_many("/health", 300), is_heard=False)
+    await street.passes(2)
+    _be_busy(0.05)
+    await street.passes(2)
+    probes += street.come(*_many("/health", 10), is_heard=False)
+    await asyncio.gather(*probes)
 
 
 async def test_so_many_may_wait_however_long_it_takes() -> None:
