@@ -76,7 +76,11 @@ class _Endpoint:
             finally:
                 headers.update(call.headers)
 
-        return await self._observer.respond(request, route.path, work, quiet=route.quiet)
+        return await self._observer.respond(
+            *(request, route.path, work),
+            quiet=route.quiet,
+            admit=None if route.method == "GET" else deps.committer.admit,
+        )
 
 
 def _unmatched(observer: Observer) -> Middleware:

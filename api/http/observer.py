@@ -19,6 +19,7 @@ from api.http import problems
 from api.http.problems import Asked, Problem
 from api.http.streaming import StreamBody, Streamed
 from api.http.turns import NOBODY, Crowded, Turns
+from store.write.group_commit import Overloaded
 from telemetry.tracing import Trace, current_traceparent, remote_parent
 
 if TYPE_CHECKING:
@@ -86,16 +87,18 @@ class Observer:
         *,
         quiet: bool = False,
         refused: Refusal = problems.answer,
+        admit: Callable[[str], None] | None = None,
     ) -> web.Response:
         """The response to a request whose route is `template`; `quiet` leaves no line or span.
 
-        What goes wrong is answered as `refused` has it.
+        What goes wrong is answered as `refused` has it. `admit` raises Overloaded for a tenant that
+        has enough waiting for what is asked.
         """
         started = perf_counter()
         try:
-            place = await self._turn(request, template, quiet=quiet)
-        except Crowded as error:
-            return self._refuse(request, template, error, refused)
+            place = await self._turn(request, template, quiet=quiet, admit=admit)
+        except (Crowded, Overloaded) as error:
+            return self._refuse(request, template, error.retry_after_s, refused)
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
         structlog.contextvars.bind_contextvars(request_id=asked.request_id)
         headers = {**_EVERY_ANSWER, "X-Request-ID": asked.request_id}
@@ -123,15 +126,15 @@ class Observer:
         return web.Response(body=answer.body, status=answer.status, headers=sent)
 
     def _refuse(
-        self, request: web.Request, template: str, error: Crowded, refused: Refusal
+        self, request: web.Request, template: str, retry_after_s: float, refused: Refusal
     ) -> web.Response:
-        """The response to whom its turn would come too late.
+        """The response to whose turn, or commit, would come too late.
 
         It is counted, but leaves no line, which would cost as much as a third of all the rest: the
         more are refused, the less there is for those who are not. Nor does it say how fast we are.
         """
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
-        answer = refused(problems.overloaded(error.retry_after_s), asked)
+        answer = refused(problems.overloaded(retry_after_s), asked)
         self._http.rejected.labels(_REJECTED[problems.OVERLOADED]).inc()
         self._count_request(request.method, template, answer.status)
         with use_span(self._span(request, template), end_on_exit=True):
@@ -159,11 +162,20 @@ class Observer:
             headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
 
-    async def _turn(self, request: web.Request, template: str, *, quiet: bool) -> Place:
+    async def _turn(
+        self,
+        request: web.Request,
+        template: str,
+        *,
+        quiet: bool,
+        admit: Callable[[str], None] | None,
+    ) -> Place:
         """Probes stand behind no clients, and nobody makes room for them, nor for strangers."""
         if quiet:
             return await self.turns.take(template, is_heard=False)
         asker = self._asker_of(request.headers.get("Authorization"))
+        if admit is not None and asker != NOBODY:
+            admit(asker)
         return await self.turns.take(asker, is_heard=asker != NOBODY)
 
     async def _answer(

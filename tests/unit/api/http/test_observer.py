@@ -15,7 +15,7 @@ from api.http.observer import OBSERVER, Observer
 from api.http.server import Listen, serving
 from api.http.turns import Crowded, Turns
 from process.clients import Proxies
-from store.write.group_commit import Answer
+from store.write.group_commit import Answer, Overloaded
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
 from tests.support.waiting import eventually, in_time
@@ -40,27 +40,33 @@ _LISTEN = Listen(
 )
 
 
-async def test_whose_turn_would_come_too_late_is_refused_and_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing of it is begun, and the answer says when to come again."""
+@pytest.mark.parametrize("waits_for", ["turn", "commit"])
+async def test_what_would_come_too_late_is_refused_and_counted(waits_for: str) -> None:
+    """Its turn or its commit: nothing of it is begun, and the answer says when to come again."""
     metrics = Metrics(CollectorRegistry())
     app = web.Application()
     observer = app[OBSERVER] = Observer(
         *(metrics, configure("test").tracer, lambda: "r", Proxies()), lambda _: "crowd"
     )
 
-    async def crowded(_asker: str, *, is_heard: bool) -> Place:
-        assert is_heard
-        raise Crowded(1.4)
+    class Street(Turns):
+        async def take(self, asker: str, *, is_heard: bool = True) -> Place:
+            if waits_for == "turn":
+                raise Crowded(1.4)
+            return await super().take(asker, is_heard=is_heard)
+
+    def admit(tenant_id: str) -> None:
+        assert tenant_id == "crowd"
+        if waits_for == "commit":
+            raise Overloaded(1.4)
 
     async def work(_asked: Asked, _headers: dict[str, str]) -> Answer:
         raise AssertionError("it was begun")
 
     async def handle(request: web.Request) -> web.Response:
-        return await observer.respond(request, "/here", work)
+        return await observer.respond(request, "/here", work, admit=admit)
 
-    monkeypatch.setattr(observer.turns, "take", crowded)
+    observer.turns = Street()
     app.router.add_get("/here", handle)
     async with (
         in_time(20),
