@@ -145,7 +145,7 @@ async def listening(
 
 
 class _Acceptor:
-    """Takes in whoever waits at a socket, all of them in one pass of the event loop.
+    """Takes in whoever waits at a socket, dozens of them in one pass of the event loop.
 
     uvloop's own servers take one in a pass: who comes with a crowd, to a process that is busy,
     would wait for seconds though there is nobody before it.
