@@ -83,22 +83,29 @@ def standing_of(order: Order, disputes: Sequence[Disputed]) -> Standing | Unknow
 
 
 def _given_and_taken(order: Order) -> tuple[list[Movement], list[Movement]]:
-    """Refunds that somebody made, and those that show a reversal."""
+    """Refunds that somebody made, and those that show a reversal.
+
+    A note is whatever its writer likes; one that we wrote stands on a refund with an id of ours.
+    """
     made: list[Movement] = []
     reversals: list[Movement] = []
     for refund in order.payments.refunds:
-        (reversals if refund.note_to_payer == _REVERSED else made).append(refund)
+        is_reversal = refund.note_to_payer == _REVERSED and not _is_named(refund, order)
+        (reversals if is_reversal else made).append(refund)
     return made, reversals
 
 
+def _is_named(refund: Movement, order: Order) -> bool:
+    """Whether it has an id of its own: without, it has its capture's, which is the payment's."""
+    return refund.custom_id not in {None, order.custom_id}
+
+
 def _refund(refund: Movement, order: Order) -> FoundRefund:
-    # One that was made without an id of its own has its capture's, which is the payment's.
-    is_named = refund.custom_id != order.custom_id
     return FoundRefund(
         reference=refund.id,
         amount=_amount(refund),
         state=_STATES[refund.status],
-        refund_id=our_id(refund.custom_id) if is_named else None,
+        refund_id=our_id(refund.custom_id) if _is_named(refund, order) else None,
         reason=vendor_text(refund.reason or refund.note_to_payer) or None,
     )
 

@@ -152,6 +152,11 @@ def test_what_somebody_else_made_names_no_payment_of_ours(custom_id: str | None)
             FoundRefund("R1", PART, FoundState.SUCCEEDED, None, "sorry"),
         ),
         (given_back(custom_id=None), FoundRefund("R1", ALL, FoundState.SUCCEEDED)),
+        # Ours, for a reason in the words that PayPal has for a reversal.
+        (
+            given_back(custom_id=str(REFUND), note_to_payer="Payment reversed"),
+            FoundRefund("R1", ALL, FoundState.SUCCEEDED, REFUND, "Payment reversed"),
+        ),
     ],
 )
 def test_a_refund_stands(refund: dict[str, object], found: FoundRefund) -> None:
