@@ -96,7 +96,7 @@ def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Contex
     outcome, progress = command.outcome, work.progress
     if work.operation is not command.operation:
         decision = _too_late(work, command, at)
-    elif progress.lease_id == command.attempt_id or _counts_late(outcome, progress):
+    elif progress.lease_id == command.attempt_id or _counts_late(outcome, work):
         if command.is_first and not was_asked(outcome):
             work = work.with_progress(progress.unasked())
         decision = _settled(work, command, at)
@@ -106,12 +106,14 @@ def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Contex
     return replace(decision, attempt_results=(result,))
 
 
-def _counts_late(outcome: Outcome, progress: Progress) -> bool:
+def _counts_late(outcome: Outcome, work: ProviderWork) -> bool:
     """Whether an answer counts though its lease ran out: a certain one is certain.
 
-    But while another attempt is in flight a refusal says nothing of what that one does.
+    But while another attempt is in flight a refusal says nothing of what that one does; and where
+    nobody waits for one it was heard before, and says nothing of what was asked for since.
     """
-    is_refusal = isinstance(outcome, Declined) and progress.lease_id is None
+    is_waited_for = work.progress.lease_id is None and work.doubt is not Doubt.NONE
+    is_refusal = isinstance(outcome, Declined) and is_waited_for
     return isinstance(outcome, Succeeded | CapturedElsewhere) or is_refusal
 
 

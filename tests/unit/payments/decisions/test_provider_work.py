@@ -278,6 +278,19 @@ def test_a_late_refusal_does_not_speak_for_the_attempt_in_flight() -> None:
     assert status(scene) is PaymentStatus.COMPLETED
 
 
+def test_a_refusal_told_twice_says_nothing_of_the_next_capture() -> None:
+    """Its commit's answer was lost, and the client has asked again before it is repeated."""
+    scene = scene_of("authorized")
+    scene.play("capture claim")
+    told = scene.settled(Declined("card_declined", "no"))
+    granted(scene.desk.ask(told))
+    assert status(scene) is PaymentStatus.AUTHORIZED
+    scene.play("capture")
+    assert granted(scene.desk.ask(told)).payments == ()
+    scene.play("claim succeeded")
+    assert status(scene) is PaymentStatus.COMPLETED
+
+
 def test_two_foreign_successes_are_two_letters() -> None:
     """Each names its reference; neither is taken for a repetition of the other."""
     scene = scene_of("completed")
