@@ -7,7 +7,6 @@ there is no such key, for half a second.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -117,7 +116,10 @@ class _Known:
 
 
 class ApiKeys:
-    """Keys as they are stored; `find` reads one, `now` is the wall clock, `monotonic` the other."""
+    """Keys as they are stored; `now` is the wall clock, `monotonic` the other.
+
+    `find` reads one, once for all who ask for it meanwhile.
+    """
 
     asks_for_keys = True
 
@@ -132,15 +134,15 @@ class ApiKeys:
         self._monotonic = monotonic
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._asking: dict[str, asyncio.Lock] = {}
 
     def asker(self, authorization: str | None) -> str:
-        """The tenant of a key that was looked up before; nobody's turn is that of all others."""
+        """The tenant of a valid key that was looked up before; all others' turn is nobody's."""
         sent = _BEARER.fullmatch(authorization or "")
         known = self._known.get(sent[1]) if sent else None
-        if sent and known and hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2])):
-            return known.principal.tenant_id
-        return NOBODY
+        if not (sent and known and known.key.is_valid_at(self._now())):
+            return NOBODY
+        is_its_secret = hmac.compare_digest(known.key.secret_sha256, _sha256(sent[2]))
+        return known.principal.tenant_id if is_its_secret else NOBODY
 
     async def principal(self, authorization: str | None) -> Principal:
         """Whose key this is. Raises Problem (401), which does not say what was wrong with it."""
@@ -169,22 +171,16 @@ class ApiKeys:
         return known if known is not None and known.until >= self._monotonic() else None
 
     async def _looked_up(self, key_id: str) -> _Known | None:
-        """The stored key, asked for once however many requests wait for it."""
-        async with self._asking.setdefault(key_id, asyncio.Lock()):
-            try:
-                if known := self._believed(key_id):
-                    return known
-                if self._unknown.get(key_id, -inf) >= self._monotonic():
-                    return None
-                key = await self._find(key_id)
-            finally:
-                self._asking.pop(key_id, None)
-            if key is None:
-                _remember(self._unknown, key_id, self._monotonic() + UNKNOWN_SECONDS)
-                return None
-            known = _Known(key, _principal_of(key), self._monotonic() + BELIEVED_SECONDS)
-            _remember(self._known, key_id, known)
-            return known
+        if self._unknown.get(key_id, -inf) >= self._monotonic():
+            return None
+        key = await self._find(key_id)
+        if key is None:
+            _remember(self._unknown, key_id, self._monotonic() + UNKNOWN_SECONDS)
+            self._known.pop(key_id, None)
+            return None
+        known = _Known(key, _principal_of(key), self._monotonic() + BELIEVED_SECONDS)
+        _remember(self._known, key_id, known)
+        return known
 
 
 def _remember(table: OrderedDict[str, ValueT], key_id: str, value: ValueT) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.access.authentication import ApiKeys, Authenticator, Open
 from api.access.key_lookup import KeyLookup
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from telemetry.metrics import Metrics
     from topics.contracts.webhook_urls import Reach
     from topics.contracts.webhooks import Keyring
+
+# One that comes just after a question went out waits for two.
+_LOOKUP_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     return Dependencies(
         reads=Reads(given.reads),
         committer=given.committer,
-        authenticator=_key_reader(given.lookups) if given.keys else Open(),
+        authenticator=await _keys(given.lookups, stack) if given.keys else Open(),
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),
         replay_cache=ReplayCache(batched, database, given.metrics),
         watch=await stack.enter_async_context(watch.running()),
@@ -114,12 +117,13 @@ def _settled_in(
     return settled
 
 
-def _key_reader(pool: asyncpg.Pool[asyncpg.Record]) -> Authenticator:
+async def _keys(pool: asyncpg.Pool[asyncpg.Record], stack: AsyncExitStack) -> Authenticator:
     async def read(key_ids: Sequence[str]) -> Mapping[str, ApiKey]:
-        async with reading(pool) as connection:
+        async with reading(pool, _LOOKUP_S) as connection:
             return await api_keys_by_id(connection, key_ids)
 
-    return ApiKeys(KeyLookup(read).find, lambda: datetime.now(UTC), time.monotonic)
+    lookup = await stack.enter_async_context(KeyLookup(read).running())
+    return ApiKeys(lookup.find, lambda: datetime.now(UTC), time.monotonic)
 
 
 def _request_ids() -> Callable[[], str]:
