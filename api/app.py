@@ -6,6 +6,7 @@ who may use it; a route added behind this module's back fails the start.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp import web
 from api.console.endpoint import PageEndpoint
 from api.console.pages import DOINGS, PAGES
 from api.console.rendering import CONSOLE, Console
+from api.console.sessions import KnownBrowsers
 from api.contract.documents import DOCUMENTS, documents_of
 from api.handling.call import Call
 from api.http.observer import BODY_BYTES_MAX, OBSERVER, UNMATCHED, Observer
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from api.contract.route import AnyRoute, Route
     from api.handling.dependencies import Dependencies
+    from api.http.observer import Turn
     from api.http.problems import Asked
     from store.write.group_commit import Answer
 
@@ -41,8 +44,9 @@ def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.App
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_unmatched(observer)])
     for route in declared:
         _serve(app, route, _Endpoint(route, deps, observer).respond)
+    browsers = KnownBrowsers()
     for page in PAGES:
-        _serve(app, page, PageEndpoint(page, deps, observer).respond)
+        _serve(app, page, PageEndpoint(page, deps, observer, browsers).respond)
     app[ROUTES_DECLARED] = (*declared, *PAGES)
     app[CONSOLE] = Console(DOINGS)
     app[OBSERVER] = observer
@@ -63,6 +67,7 @@ class _Endpoint:
         self._route = route
         self._deps = deps
         self._observer = observer
+        self._turn = _turn_of(route, deps, observer)
 
     async def respond(self, request: web.Request) -> web.Response:
         route, deps = self._route, self._deps
@@ -79,8 +84,17 @@ class _Endpoint:
         return await self._observer.respond(
             *(request, route.path, work),
             quiet=route.quiet,
-            admit=None if route.method == "GET" else deps.committer.admit,
+            turn=self._turn,
         )
+
+
+def _turn_of(route: Route[Call], deps: Dependencies, observer: Observer) -> Turn:
+    """A probe's is its own, before all clients; what may have to be committed is asked for that."""
+    if route.is_probe:
+        return lambda _: observer.turns.take(route.path, is_heard=False)
+    if route.method == "GET":
+        return observer.turn
+    return partial(observer.turn, admit=deps.committer.admit)
 
 
 def _unmatched(observer: Observer) -> Middleware:

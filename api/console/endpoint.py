@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.console.rendering import CONSOLE, HTML_HEADERS
+from api.console.sessions import Browser
 from api.console.visit import Visit, see_other
 from api.http.preconditions import conditional
 from api.http.problems import UNAUTHORIZED, Problem
@@ -15,19 +16,24 @@ from telemetry.redaction import redact_text
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from api.console.sessions import KnownBrowsers
     from api.contract.route import Route
     from api.handling.dependencies import Dependencies
     from api.http.observer import Observer
     from api.http.problems import Asked
+    from api.http.turns import Place
 
 
 class PageEndpoint:
     """Answers requests for one page, or for what its form is sent to."""
 
-    def __init__(self, route: Route[Visit], deps: Dependencies, observer: Observer) -> None:
+    def __init__(
+        self, route: Route[Visit], deps: Dependencies, observer: Observer, browsers: KnownBrowsers
+    ) -> None:
         self._route = route
         self._deps = deps
         self._observer = observer
+        self._browsers = browsers
 
     async def respond(self, request: web.Request) -> web.Response:
         """The page. Never raises."""
@@ -43,16 +49,28 @@ class PageEndpoint:
             return _problem_page(request, problem, asked)
 
         return await self._observer.respond(
-            request, self._route.path, work, quiet=self._route.quiet, refused=refused
+            *(request, self._route.path, work),
+            quiet=self._route.quiet,
+            refused=refused,
+            turn=self._turn,
         )
+
+    async def _turn(self, request: web.Request) -> Place:
+        """Of the browser's, if it is signed in, as far as is known at once."""
+        if not self._deps.authenticator.asks_for_keys:
+            return await self._observer.turn(request)
+        return await self._observer.turn(request, self._browsers.asker(Browser.of(request)))
 
     async def _answered(self, visit: Visit) -> Answer:
         try:
             await visit.admit()
         except Problem as problem:
             if problem.kind is UNAUTHORIZED:
+                self._browsers.is_out(visit.browser)
                 return _come_again(visit) if _comes_by_link(visit) else _sign_in(visit)
             raise
+        if visit.principal is not None:
+            self._browsers.is_in(visit.browser, visit.tenant_id)
         answer = await self._route.handler(visit)
         return conditional(visit.request.headers, answer) if visit.is_read else answer
 

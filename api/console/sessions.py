@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
+from api.http.turns import NOBODY
+
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -21,6 +23,7 @@ PATH: Final = "/console"
 # A working day: whoever comes back tomorrow shows the key again.
 LIFETIME: Final = timedelta(hours=12)
 
+_KNOWN_MAX: Final = 1000
 _TOKEN_BYTES: Final = 32
 _TOKEN_LENGTH: Final = 43
 _FORMS: Final = b"forms of the console"
@@ -75,6 +78,30 @@ class Browser:
             f"{COOKIE}={self.token}; Path={PATH}; Max-Age={seconds}; "
             f"HttpOnly; SameSite=Strict{secure}"
         )
+
+
+class KnownBrowsers:
+    """Which browsers were signed in lately: who looks at a flood does not stand in it."""
+
+    def __init__(self, browsers_max: int = _KNOWN_MAX) -> None:
+        self._browsers_max = browsers_max
+        # The tenant of each, by its digest; who came first is forgotten first.
+        self._tenants: dict[bytes, str] = {}
+
+    def asker(self, browser: Browser) -> str:
+        """Whose turn its request takes: that of its tenant's operators, or nobody's."""
+        tenant_id = None if browser.is_new else self._tenants.get(browser.digest)
+        return NOBODY if tenant_id is None else f"{tenant_id}{PATH}"
+
+    def is_in(self, browser: Browser, tenant_id: str) -> None:
+        """It is signed in."""
+        self._tenants[browser.digest] = tenant_id
+        if len(self._tenants) > self._browsers_max:
+            del self._tenants[next(iter(self._tenants))]
+
+    def is_out(self, browser: Browser) -> None:
+        """It is not, any more or yet."""
+        self._tenants.pop(browser.digest, None)
 
 
 FORGET: Final = f"{COOKIE}=; Path={PATH}; Max-Age=0; HttpOnly; SameSite=Strict"

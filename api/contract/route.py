@@ -57,6 +57,8 @@ class Route(Generic[CallT_contra]):
     resumes: bool = False
     # Asked by machines every few seconds: no access line, no span.
     quiet: bool = False
+    # Asked by who looks after this process: stands behind no clients.
+    is_probe: bool = False
     # Serves people and machines, but is no operation of the API: left out of the document.
     documented: bool = True
 

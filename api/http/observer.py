@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 RequestWork = Callable[[Asked, dict[str, str]], Awaitable["Answer"]]
 Refusal = Callable[[Problem, Asked], "Answer"]
+Turn = Callable[[web.Request], Awaitable["Place"]]
 
 # What others may have called the request: anything a log line or a header can carry safely.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -74,6 +75,7 @@ class Observer:
         self._asker_of = asker_of
         self._http = metrics.http
         self._http.begin()
+        self._http.waiting.set_function(lambda: len(self.turns))
         self.certificate_refused = metrics.certificate_refused
         self._client_of = proxies.client_of
         self._tracer = tracer
@@ -87,16 +89,16 @@ class Observer:
         *,
         quiet: bool = False,
         refused: Refusal = problems.answer,
-        admit: Callable[[str], None] | None = None,
+        turn: Turn | None = None,
     ) -> web.Response:
         """The response to a request whose route is `template`; `quiet` leaves no line or span.
 
-        What goes wrong is answered as `refused` has it. `admit` raises Overloaded for a tenant that
-        has enough waiting for what is asked.
+        What goes wrong is answered as `refused` has it. It begins when it is its `turn`, which is
+        its key's if nothing else is said.
         """
         started = perf_counter()
         try:
-            place = await self._turn(request, template, quiet=quiet, admit=admit)
+            place = await (turn or self.turn)(request)
         except (Crowded, Overloaded) as error:
             return self._refuse(request, template, error.retry_after_s, refused)
         asked = Asked(request.rel_url.raw_path, self._request_id(request))
@@ -137,7 +139,10 @@ class Observer:
         answer = refused(problems.overloaded(retry_after_s), asked)
         self._http.rejected.labels(_REJECTED[problems.OVERLOADED]).inc()
         self._count_request(request.method, template, answer.status)
-        with use_span(self._span(request, template), end_on_exit=True):
+        span = self._span(request, template)
+        with use_span(span, end_on_exit=True):
+            span.set_attribute("http.response.status_code", answer.status)
+            span.set_status(Status(StatusCode.ERROR))
             trace = {"X-Request-ID": asked.request_id, "traceparent": current_traceparent() or ""}
         return web.Response(
             body=answer.body,
@@ -162,18 +167,18 @@ class Observer:
             headers={**_EVERY_ANSWER, **trace, **answer.headers},
         )
 
-    async def _turn(
+    async def turn(
         self,
         request: web.Request,
-        template: str,
-        *,
-        quiet: bool,
-        admit: Callable[[str], None] | None,
+        asker: str | None = None,
+        admit: Callable[[str], None] | None = None,
     ) -> Place:
-        """Probes stand behind no clients, and nobody makes room for them, nor for strangers."""
-        if quiet:
-            return await self.turns.take(template, is_heard=False)
-        asker = self._asker_of(request.headers.get("Authorization"))
+        """A place, once it is the turn of `asker`, or of its key; nobody makes room for strangers.
+
+        Raises Crowded; and what `admit` raises for a tenant that has enough waiting already.
+        """
+        if asker is None:
+            asker = self._asker_of(request.headers.get("Authorization"))
         if admit is not None and asker != NOBODY:
             admit(asker)
         return await self.turns.take(asker, is_heard=asker != NOBODY)

@@ -106,6 +106,10 @@ class Turns:
         # Of those of whom some wait.
         self._paces: dict[str, _Pace] = {}
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def take(self, asker: str, *, is_heard: bool = True) -> Place:
         """A place, once it is the asker's turn. For who is not heard nobody makes room.
 

@@ -46,6 +46,7 @@ METRICS: Final = Route(
     tag="Health",
     successes={200: Success("The metrics.", media_type="text/plain")},
     quiet=True,
+    is_probe=True,
 )
 
 ROUTES: Final = (
@@ -58,6 +59,7 @@ ROUTES: Final = (
         tag="Health",
         successes=_ALIVE,
         quiet=True,
+        is_probe=True,
     ),
     Route(
         method="GET",
@@ -68,6 +70,7 @@ ROUTES: Final = (
         tag="Health",
         successes=_ALIVE,
         quiet=True,
+        is_probe=True,
     ),
     Route(
         method="GET",
@@ -81,6 +84,7 @@ ROUTES: Final = (
             503: Success("It cannot, and why.", HealthResponse),
         },
         quiet=True,
+        is_probe=True,
     ),
     METRICS,
 )

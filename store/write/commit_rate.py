@@ -28,6 +28,8 @@ class CommitRate:
 
     def learn(self, commands: int, now: float, waiting: int) -> None:
         """A batch has ended in which so many were committed; times are of any one clock."""
+        if self._since is not None and not commands and waiting >= _WAITING_MIN:
+            return  # all of it was set aside: it is part of the time that the next one takes
         if self._since is not None and commands:
             self._commands = _KEPT * self._commands + commands
             self._seconds = _KEPT * self._seconds + now - self._since

@@ -226,7 +226,8 @@ class GroupCommitter:
         own, total = self._queue.of(tenant_id), len(self._queue)
         tenants = self._queue.tenants + (not own)
         room = has_room(own=own, total=total, tenants=tenants, total_max=self._limits.queue_max)
-        wait_s = own * tenants / self._rate.per_second
+        # One of each other tenant's, if there is one, goes before each of its own.
+        wait_s = min(own * tenants, total) / self._rate.per_second
         is_long = own >= self._limits.batch_max and wait_s > self._limits.wait_s
         if self._closing or is_long or not room:
             raise Overloaded(wait_s)

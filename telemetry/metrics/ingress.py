@@ -31,6 +31,9 @@ class HttpMetrics:
             buckets=LATENCY_SECONDS,
         )
         self.in_flight = declare.gauge("http_requests_in_flight", "Requests being answered.")
+        self.waiting = declare.gauge(
+            "http_requests_waiting", "Requests that have not begun: others' turns come first."
+        )
         self.rejected = declare.counters(
             "http_requests_rejected_total",
             "Requests refused before any work (overload, rate_limit, too_large, unauthorized), and"

@@ -1,14 +1,27 @@
 """Limits and overload: who is asked to slow down, how it is told, what happens without Redis."""
 
 import asyncio
+from collections import Counter
 
+import aiohttp
 import asyncpg
 
 from api.access.rate_limits import Limit
+from api.http.observer import OBSERVER
+from api.http.turns import Place, Turns
 from process.addresses import RedisAddress
 from store.write.group_commit import Limits
-from tests.support.api.ingress import Options, running
+from tests.support.api.ingress import Client, Ingress, Options, running
+from tests.support.api.visitor import visiting
 from tests.support.waiting import eventually
+
+# Two hundred payments a second are recorded, whatever the machine can do.
+_SLOW = """
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END$$;
+    CREATE TRIGGER dawdles BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION dawdle();
+"""
+_CROWD = 300
 
 
 async def test_a_tenant_over_its_limit_is_told_when_to_try_again(
@@ -116,3 +129,76 @@ async def test_who_comes_to_a_full_queue_is_refused_before_the_body_is_read(
         for body in (b"{", b'{"amount": 1}'):
             reply = await ingress.client.post("/api/v1/payments", body)
             assert (reply.status, reply.code) == (503, "overloaded")
+
+
+async def test_a_crowd_before_a_slow_database_is_answered_each_of_it_and_paid_once(
+    pool: "asyncpg.Pool[asyncpg.Record]", redis_address: RedisAddress
+) -> None:
+    """Accepted, or 503 with when to come back; and who does, however soon, is accepted then."""
+    await pool.execute(_SLOW)
+    statuses: Counter[tuple[int, str]] = Counter()
+    options = Options(commits=Limits(batch_max=16, gather_s=0.01, wait_s=1.0))
+    async with (
+        running(pool, redis_address, options) as ingress,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        crowd = Client(session, ingress.client.address)
+        account = await crowd.account("1000000")
+
+        async def is_accepted(key: str) -> bool:
+            reply = await crowd.pay(account, "1", key=key)
+            refused = reply.status != 202
+            statuses[reply.status, str(reply.code) if refused else ""] += 1
+            assert not refused or int(reply.headers["Retry-After"]) >= 1
+            return not refused
+
+        async def pays(name: str) -> None:
+            for number in range(3):
+                while not await is_accepted(f"{name}-{number}"):
+                    assert (await crowd.get("/health/live")).status == 200
+
+        async with asyncio.TaskGroup() as payers:
+            for number in range(_CROWD):
+                payers.create_task(pays(str(number)))
+        sample = ingress.metrics.registry.get_sample_value
+        rejected = sample("payments_http_requests_rejected_total", {"reason": "overload"})
+    assert statuses.keys() == {(202, ""), (503, "overloaded")}, statuses
+    assert statuses[202, ""] == 3 * _CROWD
+    assert statuses[503, "overloaded"] == rejected
+    assert await pool.fetchval("SELECT count(*) FROM payments") == 3 * _CROWD
+
+
+class _Heard(Turns):
+    """Turns that remember who took them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.askers: list[str] = []
+
+    async def take(self, asker: str, *, is_heard: bool = True) -> Place:
+        self.askers.append(asker)
+        return await super().take(asker, is_heard=is_heard)
+
+
+async def test_everybody_takes_turns_of_its_own(guarded: Ingress) -> None:
+    """Clients their tenant's, a console its tenant's operators', probes their own, others none."""
+    turns = guarded.app[OBSERVER].turns = _Heard()
+    secret = await guarded.key("acme")
+    async with visiting(guarded) as browser:
+        await browser.look("/console/payments")
+        await browser.sign_in(secret)
+        for _ in range(2):
+            turns.askers.clear()
+            await browser.look("/console/payments")
+        assert turns.askers == ["acme/console"]
+        await guarded.pool.execute("DELETE FROM console_sessions")
+        assert (await browser.look("/console/payments")).status == 303
+        turns.askers.clear()
+        await browser.look("/console/payments")
+    acme = guarded.client.with_token(secret)
+    await acme.get("/api/v1/payments")
+    await acme.get("/openapi.json")
+    for path in ("/docs", "/openapi.json", "/api/v1/payments", "/health/ready", "/metrics"):
+        await guarded.client.get(path)
+    clients, others = ["", "acme", "acme"], ["", "", "", "/health/ready", "/metrics"]
+    assert turns.askers == clients + others

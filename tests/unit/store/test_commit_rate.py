@@ -41,6 +41,14 @@ def test_what_was_not_committed_says_nothing() -> None:
     assert rate.per_second == 1000
 
 
+def test_what_is_set_aside_in_between_makes_the_others_no_faster() -> None:
+    rate = CommitRate()
+    for number in range(30):
+        rate.learn(200, float(number), waiting=500)
+        rate.learn(0, number + 0.9, waiting=500)
+    assert rate.per_second == pytest.approx(200, rel=0.05)
+
+
 def test_an_outage_is_not_counted() -> None:
     rate = CommitRate()
     rate.learn(1000, 0.0, waiting=500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -64,7 +65,8 @@ async def test_what_would_come_too_late_is_refused_and_counted(waits_for: str) -
         raise AssertionError("it was begun")
 
     async def handle(request: web.Request) -> web.Response:
-        return await observer.respond(request, "/here", work, admit=admit)
+        turn = partial(observer.turn, admit=admit)
+        return await observer.respond(request, "/here", work, turn=turn)
 
     observer.turns = Street()
     app.router.add_get("/here", handle)
