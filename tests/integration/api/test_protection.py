@@ -134,7 +134,10 @@ async def test_who_comes_to_a_full_queue_is_refused_before_the_body_is_read(
 async def test_a_crowd_before_a_slow_database_is_answered_each_of_it_and_paid_once(
     pool: "asyncpg.Pool[asyncpg.Record]", redis_address: RedisAddress
 ) -> None:
-    """Accepted, or 503 with when to come back; and who does, however soon, is accepted then."""
+    """Accepted, or 503 with when to come back; and who does, however soon, is accepted then.
+
+    Who is let in before it is known how slow it is may wait for longer than anybody should.
+    """
     await pool.execute(_SLOW)
     statuses: Counter[tuple[int, str]] = Counter()
     options = Options(commits=Limits(batch_max=16, gather_s=0.01, wait_s=1.0))
@@ -153,7 +156,7 @@ async def test_a_crowd_before_a_slow_database_is_answered_each_of_it_and_paid_on
             return not refused
 
         async def pays(name: str) -> None:
-            for number in range(3):
+            for number in range(2):
                 while not await is_accepted(f"{name}-{number}"):
                     assert (await crowd.get("/health/live")).status == 200
 
@@ -161,11 +164,11 @@ async def test_a_crowd_before_a_slow_database_is_answered_each_of_it_and_paid_on
             for number in range(_CROWD):
                 payers.create_task(pays(str(number)))
         sample = ingress.metrics.registry.get_sample_value
-        rejected = sample("payments_http_requests_rejected_total", {"reason": "overload"})
-    assert statuses.keys() == {(202, ""), (503, "overloaded")}, statuses
-    assert statuses[202, ""] == 3 * _CROWD
-    assert statuses[503, "overloaded"] == rejected
-    assert await pool.fetchval("SELECT count(*) FROM payments") == 3 * _CROWD
+        rejected = sample("payments_http_requests_rejected_total", {"reason": "overload"}) or 0
+    assert statuses.keys() <= {(202, ""), (503, "overloaded"), (503, "unavailable")}, statuses
+    assert statuses[202, ""] == 2 * _CROWD
+    assert statuses[503, "overloaded"] == rejected > 0
+    assert await pool.fetchval("SELECT count(*) FROM payments") == 2 * _CROWD
 
 
 class _Heard(Turns):
