@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from agents.deliver.pace import PER_ENDPOINT_MAX, Pace
-from agents.deliver.sending import TIMEOUT_S
+from agents.deliver.sending import TIMEOUT_S, Answered
 from agents.durably import submit_durably
 from payments.webhook_endpoint import DisableWebhookEndpoint, EndpointState
 from payments.webhook_schedule import alone_for, retry_pause
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
     from opentelemetry.trace import Tracer
 
-    from agents.deliver.sending import Answered, Sender
+    from agents.deliver.sending import Sender
     from payments.webhook_endpoint import WebhookEndpoint
     from store.write.group_commit import GroupCommitter
     from store.write.webhook_deliveries import FailingEndpoint
@@ -159,6 +159,11 @@ class Dispatcher:
         answered = None
         try:
             answered = await self._sent(claimed)
+        except Exception:
+            # Strangers choose where it goes, what it holds and what comes back: what nobody foresaw
+            # of that is one more try that was not taken, and ends nobody else's.
+            log.exception("a webhook failed as none should", delivery_id=str(claimed.delivery_id))
+            answered = Answered(_TOO_EARLY_MS, error="it could not be sent")
         finally:
             is_taken = answered is not None and answered.is_taken
             self.pace.end(claimed.endpoint.id, claimed.delivery_id, is_taken=is_taken)

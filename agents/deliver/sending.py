@@ -73,7 +73,7 @@ class Sender:
         self._clock = clock
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
-        """Send it once; whatever comes of that is returned."""
+        """Send it once; whatever an endpoint may make of that is returned."""
         session = self._encrypted if url.startswith("https://") else self._plain
         began_at = perf_counter()
         try:
@@ -102,7 +102,7 @@ class Sender:
             return float(text[:9])
         try:
             when = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # no time, or one that no calendar has
             return None
         return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - self._clock()).total_seconds())
 
@@ -112,12 +112,15 @@ async def sender(
     reach: Reach, connections_max: int, clock: Callable[[], datetime]
 ) -> AsyncIterator[Sender]:
     """A sender while the context is open; at most so many tries are made at once."""
-    with ThreadPoolExecutor(connections_max, "webhook-names") as threads:
+    threads = ThreadPoolExecutor(connections_max, "webhook-names")
+    try:
         async with (
             _session(threads, _sockets(reach, is_encrypted=True)) as encrypted,
             _session(threads, _sockets(reach, is_encrypted=False)) as plain,
         ):
             yield Sender(encrypted, plain, clock)
+    finally:
+        # As a context of its own it would wait, in the event loop, for names that do not resolve.
         threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -56,3 +56,14 @@ def test_those_that_hang_have_half_of_all_places() -> None:
     assert (pace.room, pace.unproven_room) == (5, 1)
     clock.now = 1000.0
     assert len(pace.rooms()) == 1, "what has something under way is not forgotten"
+
+
+def test_a_try_that_is_begun_twice_ends_twice() -> None:
+    """Its lease ran out while it was under way, as it does where a clock is set forward."""
+    pace, endpoint_id, delivery_id = Pace(Clock()), uuid4(), uuid4()
+    for _ in range(2):
+        pace.begin(endpoint_id, delivery_id)
+    assert pace.in_flight == 1
+    for _ in range(2):
+        pace.end(endpoint_id, delivery_id, is_taken=False)
+    assert pace.in_flight == 0
