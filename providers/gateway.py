@@ -211,7 +211,10 @@ AnyRequest = ChargeRequest | CaptureRequest | VoidRequest | RefundRequest | Inqu
 def _made_at(payment_id: UUID) -> datetime | None:
     if payment_id.version != _UUID7:
         return None
-    return datetime.fromtimestamp((payment_id.int >> 80) / 1000, UTC)
+    try:
+        return datetime.fromtimestamp((payment_id.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError):  # none of ours: its 48 bits go on to the year 10889
+        return None
 
 
 def operation_of(request: AnyRequest) -> Operation:
