@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -19,7 +19,6 @@ from store.rows import payment_from, refund_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from asyncpg.pool import PoolConnectionProxy
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 # An id is made a little after the time its payment bears; far more than that is let through.
 _ID_DELAY_MAX: Final = timedelta(minutes=1)
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - _ID_DELAY_MAX
 # A page's patience with its filters: some tens of milliseconds.
 READ_MAX: Final = 5_000
 _TERMINAL: Final = sorted(status.value for status in TERMINAL)
@@ -178,4 +178,5 @@ def _upper_bound(before: UUID | None, created_before: datetime | None) -> UUID:
     bound = before or LAST_ID
     if created_before is None:
         return bound
-    return min(bound, first_id_of(created_before + _ID_DELAY_MAX))
+    # A client may name the last moment of its calendar, which ours ends with, too.
+    return min(bound, first_id_of(min(created_before, _LAST) + _ID_DELAY_MAX))

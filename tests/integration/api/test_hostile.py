@@ -169,6 +169,17 @@ async def test_a_hostile_query_is_refused_everywhere(
             assert _places(reply) == [name.encode(errors="replace").decode()], query[:50]
 
 
+async def test_every_moment_of_the_calendar_may_be_asked_for(
+    client: Client, untouched: Possessions
+) -> None:
+    """The first and the last one, too, though there is nothing before or after them."""
+    asked = [(route, query) for route in hostile.WITH_QUERY for query in hostile.instants(route)]
+    assert len(asked) == 10
+    for route, query in asked:
+        reply = await client.get(f"{untouched.path_of(route)}?{query}")
+        assert reply.status == 200, (route.path, query)
+
+
 @pytest.mark.usefixtures("untouched")
 async def test_what_is_no_id_names_nothing(client: Client) -> None:
     """404 on every route with an id, before its body or its query is looked at."""

@@ -176,6 +176,14 @@ def queries(route: AnyRoute) -> Iterator[tuple[str, str]]:
             yield f"limit={text}", "limit"
 
 
+def instants(route: AnyRoute) -> Iterator[str]:
+    """Query strings that name the first and the last moment of the calendar."""
+    for each in _operation(route)["parameters"]:
+        if "date-time" in str(each):
+            for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+                yield f"{each['name']}={moment}"
+
+
 def _properties(route: AnyRoute) -> dict[str, Schema]:
     assert route.body is not None
     schema = _DOCUMENT["components"]["schemas"][route.body.__name__]
