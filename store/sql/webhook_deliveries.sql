@@ -314,13 +314,84 @@ SELECT * FROM webhook_endpoints
 WHERE id = any(:ids::uuid[]);
 
 -- name: forget_webhook_events
--- With their deliveries and attempts.
-DELETE FROM webhook_events
-WHERE ctid = any(
-    array(
-        SELECT ctid FROM webhook_events
-        WHERE recorded_at < :before
-        ORDER BY recorded_at
+-- A part of what is old: attempts, deliveries without any, events without any of those. However
+-- much there is of an event, no more than so many rows of each are looked at and go, and hardly any
+-- by a cascade. All of it sees what was there before; while there is an old event something goes.
+-- Returns how many rows that were.
+WITH oldest AS MATERIALIZED (
+    SELECT id FROM webhook_events
+    WHERE recorded_at < :before
+    ORDER BY recorded_at
+    LIMIT :rows_max
+),
+
+told AS MATERIALIZED (
+    SELECT delivery.id
+    FROM oldest
+    CROSS JOIN LATERAL (
+        SELECT each.id FROM webhook_deliveries AS each
+        WHERE each.event_id = oldest.id
+        ORDER BY each.id
         LIMIT :rows_max
+    ) AS delivery
+    LIMIT :rows_max -- noqa: AM09
+),
+
+attempts AS (
+    DELETE FROM webhook_attempts
+    WHERE ctid = any(
+        array(
+            SELECT attempt.place
+            FROM told
+            CROSS JOIN LATERAL (
+                SELECT each.ctid AS place FROM webhook_attempts AS each
+                WHERE each.delivery_id = told.id
+                ORDER BY each.number
+                LIMIT :rows_max
+            ) AS attempt
+            LIMIT :rows_max -- noqa: AM09
+        )
     )
-);
+    RETURNING 1
+),
+
+deliveries AS (
+    DELETE FROM webhook_deliveries
+    WHERE id = any(
+        array(
+            SELECT told.id
+            FROM told
+            LEFT JOIN LATERAL (
+                SELECT each.number FROM webhook_attempts AS each
+                WHERE each.delivery_id = told.id
+                ORDER BY each.number
+                LIMIT 1
+            ) AS attempt ON TRUE
+            WHERE attempt.number IS NULL
+        )
+    )
+    RETURNING 1
+),
+
+events AS (
+    DELETE FROM webhook_events
+    WHERE id = any(
+        array(
+            SELECT oldest.id
+            FROM oldest
+            LEFT JOIN LATERAL (
+                SELECT each.event_id FROM webhook_deliveries AS each
+                WHERE each.event_id = oldest.id
+                ORDER BY each.event_id
+                LIMIT 1
+            ) AS delivery ON TRUE
+            WHERE delivery.event_id IS NULL
+        )
+    )
+    RETURNING 1
+)
+
+SELECT
+    (SELECT count(*) FROM attempts)
+    + (SELECT count(*) FROM deliveries)
+    + (SELECT count(*) FROM events) AS deleted;

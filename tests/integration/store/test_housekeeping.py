@@ -259,3 +259,63 @@ async def test_two_schedules_keep_house_at_once(pool: asyncpg.Pool[asyncpg.Recor
     both = await asyncio.gather(kept(pool, _LATER), kept(pool, _LATER))
     assert [refused(each) for each in both] == [set(), set()]
     assert await places(pool) == {place(_LATER): 3}
+
+
+_ENDPOINTS: Final = 5
+_TRIES: Final = 1_200
+# A thousand of each of the three tables.
+_AT_ONCE_MAX: Final = 3_000
+
+
+async def webhook_sent(pool: asyncpg.Pool[asyncpg.Record], at: datetime) -> None:
+    """An event of that time, for each endpoint, each of which was tried so often."""
+    event_id = await pool.fetchval(
+        "INSERT INTO webhook_events (id, tenant_id, type, data, occurred_at, recorded_at)"
+        " VALUES (gen_random_uuid(), 'default', 'payment.created', '{}', $1, $1) RETURNING id",
+        at,
+    )
+    await pool.execute(
+        "WITH told AS (INSERT INTO webhook_deliveries (id, tenant_id, endpoint_id, event_id,"
+        " event_type, state, created_at, updated_at) SELECT gen_random_uuid(), 'default', id, $1,"
+        " 'payment.created', 'failed', $2, $2 FROM webhook_endpoints RETURNING id)"
+        " INSERT INTO webhook_attempts (delivery_id, number, started_at)"
+        " SELECT told.id, number, $2 FROM told, generate_series(1, $3::integer) AS number",
+        event_id, at, _TRIES,
+    )  # fmt: skip
+
+
+async def left(pool: asyncpg.Pool[asyncpg.Record]) -> list[int]:
+    """How many rows there are of webhooks."""
+    tables = ("webhook_events", "webhook_deliveries", "webhook_attempts")
+    return [await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608 - our own
+
+
+async def test_however_much_hangs_on_a_webhook_it_is_forgotten_by_parts(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """None of them may take longer than a statement has time for, or it would fail for ever."""
+    await pool.execute(
+        "INSERT INTO webhook_endpoints (id, tenant_id, url, event_types, api_version, description,"
+        " state, key_id, secret_number, changed_by, version, created_at, updated_at)"
+        " SELECT gen_random_uuid(), 'default', '', '{}', 'v1', '', 'enabled', '', 1, '', 1, $1, $1"
+        " FROM generate_series(1, $2::integer)",
+        _NOW, _ENDPOINTS,
+    )  # fmt: skip
+    for at in (_NOW - timedelta(days=32), _NOW - timedelta(days=31), _NOW):
+        await webhook_sent(pool, at)
+    await pool.execute(
+        "CREATE TABLE parts (id xid8, rows bigint);"
+        " CREATE FUNCTION note_part() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO parts SELECT pg_current_xact_id(), count(*) FROM gone; RETURN NULL; END $$"
+    )
+    for table in ("webhook_events", "webhook_deliveries", "webhook_attempts"):
+        await pool.execute(
+            f"CREATE TRIGGER parts AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note_part()"
+        )
+    assert not refused(await kept(pool, _NOW))
+    assert await left(pool) == [1, _ENDPOINTS, _ENDPOINTS * _TRIES]
+    parts = await pool.fetch("SELECT sum(rows)::integer AS rows FROM parts GROUP BY id")
+    gone = [row["rows"] for row in parts]
+    assert sum(gone) == 2 * (1 + _ENDPOINTS + _ENDPOINTS * _TRIES)
+    assert max(gone) <= _AT_ONCE_MAX

@@ -46,6 +46,7 @@ STATEMENTS = (
     "traces_of",
     "forget_idempotency_keys",
     "forget_provider_events",
+    "forget_webhook_events",
 )
 
 
