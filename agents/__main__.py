@@ -140,9 +140,11 @@ class StageProcess:
         limits = CommitLimits(pace_s=self.stage.pace_s)
         # Apart, so that no batch waits for what is read, told or kept in order beside it.
         size = self.settings.database.pool_size
-        writing = max(1, min(limits.connections, size - 1))
+        keeps_house = self.stage.does is Does.SCHEDULE
+        writing = max(1, min(limits.connections, size - 1 - keeps_house))
         writes = await self._pool("commit", writing, pool.BATCH_LOCK_TIMEOUT)
-        opened = await self._pool("upkeep", max(1, size - writing), pool.LOCK_TIMEOUT)
+        reading = max(1, size - writing - keeps_house)
+        opened = await self._pool("upkeep", reading, pool.LOCK_TIMEOUT)
         committer = await parts.enter_async_context(
             GroupCommitter(writes, context, self.metrics, limits)
         )
@@ -180,8 +182,11 @@ class StageProcess:
     ) -> None:
         retention_s = self.settings.outbox.retention_seconds
         schedule = Schedule(
+        # It may move millions of rows, for as long as that takes.
+        house = await self._pool("housekeeping", 1, pool.LOCK_TIMEOUT)
             opened,
             committer,
+            house,
             self.metrics,
             lambda: datetime.now(UTC),
             retention_s,

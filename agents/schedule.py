@@ -103,11 +103,13 @@ class Looks:
 class Schedule:
     """Wakes what is due by `clock`; the outbox is kept for `outbox_retention_s` seconds.
 
+    House is kept over connections of `house`, for up to half an hour, which nothing else waits for.
     What has waited for its stage for `patience_s` seconds is sent again if it is of one of
     `providers`.
     """
 
     pool: asyncpg.Pool[asyncpg.Record]
+    house: asyncpg.Pool[asyncpg.Record]
     committer: GroupCommitter
     metrics: Metrics
     clock: Callable[[], datetime]
@@ -192,7 +194,7 @@ class Schedule:
         again_s = _REFUSED_AGAIN_S
         while not stopping.is_set():
             refused = False
-            for kept in await keep_house(self.pool, self.clock(), self.outbox_retention_s):
+            for kept in await keep_house(self.house, self.clock(), self.outbox_retention_s):
                 outcome = "refused" if kept.refusal else "done"
                 self.metrics.stage.housekeeping.labels(kept.step, outcome).inc()
                 if kept.refusal:

@@ -82,6 +82,7 @@ async def desk(idle_shop: Shop, metrics: Metrics) -> AsyncIterator[Desk]:
         shop = replace(idle_shop, committer=committer)
         schedule = Schedule(
             shop.pool,
+            shop.pool,
             committer,
             metrics,
             lambda: at.now,

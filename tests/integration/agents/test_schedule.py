@@ -55,6 +55,7 @@ def schedule(idle_shop: Shop, committer: GroupCommitter, metrics: Metrics) -> Sc
     """One that looks at the test's database by the wall clock."""
     return Schedule(
         idle_shop.pool,
+        idle_shop.pool,
         committer,
         metrics,
         lambda: datetime.now(UTC),

@@ -236,7 +236,7 @@ async def test_what_was_refused_is_tried_again_soon(
 ) -> None:
     """Not in an hour: the reader ends, and the schedule does what it could not."""
     schedule = Schedule(
-        pool, committer, metrics, lambda: _LATER, _WEEK_S, Policy().patience_s, NAMES
+        pool, pool, committer, metrics, lambda: _LATER, _WEEK_S, Policy().patience_s, NAMES
     )
     stopping = asyncio.Event()
     async with reader(database, pool):

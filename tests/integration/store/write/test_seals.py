@@ -208,6 +208,7 @@ async def test_the_schedule_seals(books: Books, metrics: Metrics) -> None:
     async with GroupCommitter(books.pool, live(Policy()), metrics) as committer:
         schedule = Schedule(
             books.pool,
+            books.pool,
             committer,
             metrics,
             lambda: datetime.now(UTC),
