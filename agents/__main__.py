@@ -41,8 +41,9 @@ from agents.schedule import Schedule
 from payments.progress import Policy
 from process import lifecycle
 from process.lifecycle import CannotRun
-from process.listening import AddressError, Entrance, bound
+from process.listening import AddressError
 from process.metrics_port import shown
+from process.serving import CONNECTIONS_MAX, Listen, serving
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES, SECTIONS, gateways, notification_sources
@@ -181,12 +182,12 @@ class StageProcess:
         self, opened: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
     ) -> None:
         retention_s = self.settings.outbox.retention_seconds
-        schedule = Schedule(
         # It may move millions of rows, for as long as that takes.
         house = await self._pool("housekeeping", 1, pool.LOCK_TIMEOUT)
+        schedule = Schedule(
             opened,
-            committer,
             house,
+            committer,
             self.metrics,
             lambda: datetime.now(UTC),
             retention_s,
@@ -200,27 +201,31 @@ class StageProcess:
         self, store: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
     ) -> None:
         """The webhooks of every provider whose secret is set."""
-        settings, listen, parts = self.settings, self.settings.webhooks, self.life.parts
-        opened = await parts.enter_async_context(self._gateways(store))
-        sources = await parts.enter_async_context(
-            notification_sources(settings.providers, self._calls_at_once)
+        asked, server, life = self.settings.webhooks, self.settings.server, self.life
+        opened = await life.parts.enter_async_context(self._gateways(store))
+        sources = await life.parts.enter_async_context(
+            notification_sources(self.settings.providers, self._calls_at_once)
         )
-        receiver = notifications.Receiver(committer, opened, self.metrics, listen.proxies())
+        receiver = notifications.Receiver(committer, opened, self.metrics, asked.proxies())
         app = notifications.application(receiver, sources)
-        delay_s = self.life.notice_s(settings.server.shutdown_delay_seconds)
-        drain_s = self.life.drain_s - delay_s
-        entrance = Entrance(
-            listener=bound(listen.host, listen.port, settings.server.write_timeout_seconds),
-            tls=listen.tls(),
-            handshake_s=settings.server.read_timeout_seconds,
-            certificate_refused=self.metrics.certificate_refused,
+        delay_s = life.notice_s(server.shutdown_delay_seconds)
+        listen = Listen(
+            host=asked.host,
+            port=asked.port,
+            read_timeout_seconds=server.read_timeout_seconds,
+            write_timeout_seconds=server.write_timeout_seconds,
+            idle_timeout_seconds=server.idle_timeout_seconds,
+            drain_seconds=life.drain_s - delay_s,
+            connections_max=life.sockets(CONNECTIONS_MAX, kinds=self._kinds),
+            tls=asked.tls(),
         )
-        await parts.enter_async_context(notifications.serving(app, entrance, drain_s))
-        log.info("listening", address=entrance.address, providers=[each.name for each in sources])
-        self._is_ready()
-        await self.life.stopping.wait()
-        # Not ready any more, but still there: who spreads load is to notice first.
-        await asyncio.sleep(delay_s)
+        async with serving(app, listen, receiver) as door:
+            log.info("listening", address=door.address, providers=[each.name for each in sources])
+            self._is_ready()
+            await life.stopping.wait()
+            door.last_answers()
+            # Not ready any more, but still there: who spreads load is to notice first.
+            await asyncio.sleep(delay_s)
 
     async def _deliver(
         self, store: asyncpg.Pool[asyncpg.Record], committer: GroupCommitter
@@ -269,7 +274,13 @@ class StageProcess:
     def _calls_at_once(self) -> int:
         """To one provider: a call that finds no socket would cost an attempt."""
         asked = self.settings.payment.provider_concurrency
-        return self.life.sockets(asked, kinds=len(self.settings.providers))
+        return self.life.sockets(asked, kinds=self._kinds)
+
+    @property
+    def _kinds(self) -> int:
+        """Of connections: to each provider; of a receiver its own, and as many again to verify."""
+        providers = len(self.settings.providers)
+        return 2 * providers + 1 if self.stage.does is Does.NOTIFICATIONS else providers
 
     async def _work(
         self,

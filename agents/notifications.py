@@ -8,7 +8,6 @@ because providers deliver again for days: their queue is the one that survives u
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, assert_never
@@ -22,8 +21,6 @@ from payments.notification import NotificationEffect, NotificationTaken
 from payments.outcome import NotFound, Retriable, Unknown
 from payments.standing import Standing
 from process.clients import NOBODY, Proxies
-from process.listening import Entrance, listening
-from process.serving import drain, runner_of
 from providers.gateway import PROVIDER_FAULTS, StandingQuery, Trouble
 from providers.notifications import (
     PaymentNotification,
@@ -34,10 +31,11 @@ from providers.notifications import (
 from store.write.group_commit import Overloaded, StoreUnavailable, Submission
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from aiohttp.typedefs import Handler
+    from prometheus_client import Gauge
 
     from payments.commands import Command
     from providers.gateway import Gateway
@@ -66,6 +64,20 @@ class Receiver:
     gateways: Mapping[str, Gateway]
     metrics: Metrics
     proxies: Proxies = NOBODY
+
+    @property
+    def certificate_refused(self) -> Gauge:
+        """Set while a changed certificate is no good."""
+        return self.metrics.certificate_refused
+
+    def no_room(self) -> None:
+        """A connection was cut off at once: as many as may be are open, and all of them busy."""
+        self.metrics.http.rejected.labels("connections").inc()
+
+    def refuse_connection(self, error: BaseException | None) -> web.Response:
+        """The answer to what is no HTTP request, and so to no provider."""
+        log.info("unreadable request", reason=type(error).__name__)
+        return web.json_response({"outcome": "refused"}, status=HTTPStatus.BAD_REQUEST)
 
     async def receive(self, source: WebhookSource, request: web.Request) -> web.Response:
         """One delivery, answered."""
@@ -184,21 +196,6 @@ def application(receiver: Receiver, sources: Sequence[WebhookSource]) -> web.App
     for source in sources:
         app.router.add_post(f"/webhooks/{source.name}", _endpoint(receiver, source))
     return app
-
-
-@asynccontextmanager
-async def serving(
-    app: web.Application, entrance: Entrance, drain_s: float = 1.0
-) -> AsyncIterator[None]:
-    """Take them in there. Leaving finishes what has begun, within a time."""
-    runner = runner_of(app, drain_s)
-    await runner.setup()
-    try:
-        assert runner.server is not None, "a runner has a server once it is set up"
-        async with listening(entrance, runner.server):
-            yield
-    finally:
-        await drain(runner, drain_s)
 
 
 def _endpoint(receiver: Receiver, source: WebhookSource) -> Handler:

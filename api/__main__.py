@@ -23,13 +23,14 @@ from api.access.rate_limits import Limit
 from api.feed.feed import FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
-from api.http.server import Listen, is_loopback, serving
+from api.http.observer import OBSERVER
 from api.routes import ROUTES, health
 from lag import LagExporter, LagTargets, slots_read
 from payments.progress import Policy
 from process import lifecycle
-from process.listening import AddressError
+from process.listening import AddressError, is_loopback
 from process.metrics_port import shown
+from process.serving import CONNECTIONS_MAX, Listen, serving
 from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES, REFERENCES, RULES
@@ -60,8 +61,6 @@ log = structlog.get_logger()
 _GATHER_S: Final = 0.01
 # What waits behind more than is done by then is refused: see `Turns` for the time before that.
 _WAIT_S: Final = 1.0
-# More than any balancer opens to one process; how many files may be open bounds them, too.
-_CONNECTIONS_MAX: Final = 50_000
 # What a tenant with keys may do unless the settings say otherwise, in requests a second.
 _DEFAULTS: Final = {"write": 1000.0, "read": 2000.0, "account": 200.0, "address": 0.0}
 
@@ -180,10 +179,11 @@ class IngressProcess:
             write_timeout_seconds=server.write_timeout_seconds,
             idle_timeout_seconds=server.idle_timeout_seconds,
             drain_seconds=life.drain_s - delay_s,
-            connections_max=life.sockets(_CONNECTIONS_MAX),
+            connections_max=life.sockets(CONNECTIONS_MAX),
             tls=server.tls(),
         )
-        async with serving(app.build(deps, self._routes()), listen) as door:
+        application = app.build(deps, self._routes())
+        async with serving(application, listen, application[OBSERVER]) as door:
             # What was made by now stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
@@ -122,6 +123,15 @@ def bound(host: str, port: int, write_timeout_s: float) -> socket.socket:
         listener.close()
         raise AddressError(f"cannot listen on {host}:{port}: {error.strerror}.") from error
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host; a name must not lead anywhere else."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
 @asynccontextmanager

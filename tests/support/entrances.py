@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from process.listening import Entrance, bound
+from process.serving import Listen
 from telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -24,3 +25,10 @@ def entrance_at(
         handshake_s=5.0,
         certificate_refused=counted.certificate_refused,
     )
+
+
+def listen_at(port: int = 0, *, connections_max: int = 100, **times: float) -> Listen:
+    """Likewise, with five seconds for whatever no other time is given for."""
+    names = ("read_timeout", "write_timeout", "idle_timeout", "drain")
+    times = {f"{name}_seconds": 5.0 for name in names} | times
+    return Listen(host="127.0.0.1", port=port, connections_max=connections_max, tls=None, **times)

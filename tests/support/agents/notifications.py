@@ -16,7 +16,7 @@ import orjson
 from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 
-from agents.notifications import Receiver, application, serving
+from agents.notifications import Receiver, application
 from local.program import free_port
 from payments.account import Account
 from payments.attempt import provider_key
@@ -32,6 +32,7 @@ from payments.decision import Claimed, Refused
 from payments.outcome import Operation, Outcome, Succeeded, Unknown
 from payments.payment import CaptureMethod, Payment, Provider
 from payments.refund import Refund
+from process.serving import serving
 from providers.gateway import ChargeRequest, RefundRequest
 from providers.protected import Limits
 from providers.registry import NAMES, PROVIDERS, gateways, notification_sources
@@ -40,7 +41,7 @@ from simulator.stripe.webhooks import signature
 from simulator.vendor import Subscription
 from store.write.group_commit import Submission
 from telemetry.metrics import Metrics
-from tests.support.entrances import entrance_at
+from tests.support.entrances import listen_at
 from tests.support.factories import SOURCE, TENANT, open_account, pay, usd
 from tests.support.providers.configs import all_configured
 
@@ -215,7 +216,7 @@ async def desk_at_work(
         sources = await stack.enter_async_context(notification_sources(configs, 8))
         receiver = Receiver(committer, opened, metrics)
         app = application(receiver, sources)
-        await stack.enter_async_context(serving(app, entrance_at(port, metrics=metrics)))
+        await stack.enter_async_context(serving(app, listen_at(port), receiver))
         yield Desk(
             url=url,
             provider_url=provider_url,

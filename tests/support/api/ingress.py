@@ -21,9 +21,10 @@ from api.access.scopes import Scope
 from api.feed.feed import FeedLimits
 from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
-from api.http.server import Listen, serving
+from api.http.observer import OBSERVER
 from lag.report import StreamsReport
 from payments.progress import Policy
+from process.serving import Listen, serving
 from providers.registry import NAMES, REFERENCES, RULES
 from store import redis
 from store.read.api_keys import ApiKey
@@ -236,7 +237,7 @@ async def running(
             tls=None,
         )
         application = app.build(deps)
-        door = await stack.enter_async_context(serving(application, listen))
+        door = await stack.enter_async_context(serving(application, listen, application[OBSERVER]))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Ingress(
             client=Client(session, door.address),

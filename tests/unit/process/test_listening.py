@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 import process.listening
-from process.listening import ServerTls, listening
+from process.listening import ServerTls, is_loopback, listening
 from telemetry.metrics import Metrics
 from tests.support.certificates import Authority
 from tests.support.entrances import entrance_at
@@ -263,3 +263,22 @@ async def test_who_speaks_no_tls_is_shown_the_door_and_others_are_let_in(
             assert b"HTTP" not in await asyncio.wait_for(reader.read(), 10)
         writer.close()
         assert await is_let_in(port, trusting(authority))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - to see it refused
+        ("::", False),
+        ("10.0.0.1", False),
+        ("192.0.2.1", False),
+        ("no.such.host.invalid", False),
+    ],
+)
+def test_only_this_machine_is_loopback(host: str, *, loopback: bool) -> None:
+    """Open mode may listen there and nowhere else."""
+    assert is_loopback(host) is loopback

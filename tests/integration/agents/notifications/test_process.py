@@ -16,7 +16,16 @@ import aiohttp
 import orjson
 import pytest
 
-from local.program import CODE, Program, free_port, running, start, stop, until_ready
+from local.program import (
+    CODE,
+    Program,
+    free_port,
+    kill_group,
+    running,
+    start,
+    stop,
+    until_ready,
+)
 from payments.account import Account
 from payments.commands import ClaimPayment
 from payments.decision import Claimed
@@ -165,3 +174,84 @@ async def test_a_certificate_that_is_none_ends_the_process(program: Program) -> 
     async with in_time(60):
         assert await process.wait() == 2
     assert "what PAYMENTS_WEBHOOKS_SSL_* name cannot be used" in program.log.read_text()
+
+
+_REQUEST = b"GET /webhooks/nobody HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def connected(program: Program) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", int(program.address.rpartition(":")[2]))
+
+
+async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The answer to a request, up to where the next one may begin."""
+    writer.write(_REQUEST)
+    async with in_time(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 404 ")
+        await reader.readexactly(len(b"404: Not Found"))
+    return head
+
+
+async def test_told_to_stop_it_closes_each_connection_with_an_answer(program: Program) -> None:
+    """And lets in who comes until it is noticed that it is not ready any more."""
+    noticed = {"PAYMENTS_SERVER_SHUTDOWN_DELAY": "60s", "PAYMENTS_SERVER_SHUTDOWN_TIMEOUT": "200s"}
+    program = replace(program, environment={**program.environment, **noticed})
+    process = await start(program)
+    try:
+        await until_ready(program, process, within_seconds=30)
+        kept = await connected(program)
+        assert b"Connection: close" not in await asked(*kept)
+        process.send_signal(signal.SIGTERM)
+
+        async def is_not_ready() -> bool:
+            return not await program.is_ready()
+
+        await eventually(is_not_ready)
+        for reader, writer in (kept, await connected(program)):
+            assert b"Connection: close" in await asked(reader, writer)
+            async with in_time(10):
+                assert await reader.read() == b""
+            writer.close()
+    finally:
+        # It would wait to be noticed for longer than the test does.
+        kill_group(process.pid)
+        await process.wait()
+
+
+async def test_whoever_sends_half_a_request_or_nothing_is_cut_off(program: Program) -> None:
+    """By the ingress's settings."""
+    hasty = {"PAYMENTS_SERVER_READ_TIMEOUT": "300ms", "PAYMENTS_SERVER_IDLE_TIMEOUT": "300ms"}
+    async with running(replace(program, environment={**program.environment, **hasty})):
+        idle = await connected(program)
+        await asked(*idle)
+        slow, silent = await connected(program), await connected(program)
+        slow[1].write(_REQUEST[:-2])
+        for reader, writer in (idle, slow, silent):
+            async with in_time(10):
+                assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_flood_of_connections_leaves_files_for_others(program: Program) -> None:
+    """Those beyond as many as there may be are cut off; who is busy does not notice."""
+    few = ("prlimit", "--nofile=256:256")
+    port = program.environment["PAYMENTS_OBSERVABILITY_METRICS_PORT"]
+    cut_off = re.compile(
+        r'^payments_http_requests_rejected_total\{reason="connections"\} ([1-9])', re.MULTILINE
+    )
+    async with running(replace(program, command=(*few, *program.command))):
+        busy = [await connected(program) for _ in range(100)]
+        for _, writer in busy:
+            writer.write(_REQUEST[:-2])
+
+        async def is_counted() -> bool:
+            return bool(cut_off.search(await page(f"http://127.0.0.1:{port}/metrics")))
+
+        await eventually(is_counted)
+        reader, writer = busy[0]
+        writer.write(_REQUEST[-2:])
+        async with in_time(10):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+        for _, writer in busy:
+            writer.close()

@@ -13,9 +13,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from api.http.observer import OBSERVER, Observer
-from api.http.server import Listen, serving
 from api.http.turns import Crowded, Turns
 from process.clients import Proxies
+from process.serving import Listen, serving
 from store.write.group_commit import Answer, Overloaded
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure
@@ -72,7 +72,7 @@ async def test_what_would_come_too_late_is_refused_and_counted(waits_for: str) -
     app.router.add_get("/here", handle)
     async with (
         in_time(20),
-        serving(app, _LISTEN) as door,
+        serving(app, _LISTEN, observer) as door,
         aiohttp.ClientSession(f"http://{door.address.rpartition('/')[2]}") as http,
         http.get("/here", headers={"X-Request-ID": "mine", "traceparent": _TRACE}) as answer,
     ):
@@ -116,7 +116,7 @@ async def test_a_crowd_has_its_places_and_whoever_comes_behind_it_begins() -> No
     observer.turns = Turns(places=_PLACES, at_work_s=_LONG_S, alone_after_s=_LONG_S)
     async with (
         in_time(20),
-        serving(app, _LISTEN) as door,
+        serving(app, _LISTEN, observer) as door,
         aiohttp.ClientSession(f"http://{door.address.rpartition('/')[2]}") as http,
     ):
 
