@@ -48,9 +48,12 @@ from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES, SECTIONS, gateways, notification_sources
 from store import pool
+from store.migrations import read_migrations
+from store.readiness import Readiness
 from store.write.context import live
 from store.write.group_commit import GroupCommitter
 from store.write.group_commit import Limits as CommitLimits
+from telemetry.health import OK, UNAVAILABLE, HealthResponse
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracing
@@ -132,11 +135,13 @@ class StageProcess:
     tracing: Tracing
     life: Lifecycle
     is_paused: Callable[[], bool] = lambda: False
+    # Of one that requests are led to.
+    readiness: Readiness | None = None
 
     async def run(self) -> None:
         """Until told to stop and all is recorded."""
         parts = self.life.parts
-        await shown(self.life, self.metrics, self.settings.observability, self._is_healthy)
+        await shown(self.life, self.metrics, self.settings.observability, self._health)
         context = live(Policy(**self.settings.payment.policy()))
         limits = CommitLimits(pace_s=self.stage.pace_s)
         # Apart, so that no batch waits for what is read, told or kept in order beside it.
@@ -144,7 +149,7 @@ class StageProcess:
         keeps_house = self.stage.does is Does.SCHEDULE
         writing = max(1, min(limits.connections, size - 1 - keeps_house))
         writes = await self._pool("commit", writing, pool.BATCH_LOCK_TIMEOUT)
-        reading = max(1, size - writing - keeps_house)
+        reading = max(1, size - writing - keeps_house - self.stage.listens)
         opened = await self._pool("upkeep", reading, pool.LOCK_TIMEOUT)
         committer = await parts.enter_async_context(
             GroupCommitter(writes, context, self.metrics, limits)
@@ -202,6 +207,11 @@ class StageProcess:
     ) -> None:
         """The webhooks of every provider whose secret is set."""
         asked, server, life = self.settings.webhooks, self.settings.server, self.life
+        # On a connection of its own, so that no load of ours is taken for an outage.
+        readiness = Readiness(
+            await self._pool("readiness", 1, pool.LOCK_TIMEOUT), read_migrations()
+        )
+        self.readiness = await life.parts.enter_async_context(readiness.running())
         opened = await life.parts.enter_async_context(self._gateways(store))
         sources = await life.parts.enter_async_context(
             notification_sources(self.settings.providers, self._calls_at_once)
@@ -355,9 +365,12 @@ class StageProcess:
         if told.stopped:
             raise RuntimeError(f"Faust stopped: {app.crash_reason!r}") from app.crash_reason
 
-    def _is_healthy(self) -> bool:
-        told = self.life.stopping.is_set()
-        return self.life.takes_work and not told and not self.is_paused()
+    async def _health(self) -> HealthResponse:
+        """That it has begun and goes on; and, where requests are led to it, that it can write."""
+        is_told = self.life.stopping.is_set()
+        if is_told or not self.life.takes_work or self.is_paused():
+            return UNAVAILABLE
+        return await self.readiness.ask() if self.readiness else OK
 
     def _is_ready(self) -> None:
         self.life.takes_work = True

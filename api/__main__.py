@@ -37,6 +37,7 @@ from providers.registry import NAMES, REFERENCES, RULES
 from store import pool, redis
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Limits
+from telemetry.health import UNAVAILABLE
 from telemetry.logging import configure as configure_logging
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure as configure_tracing
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from api.contract.route import Route
     from api.handling.call import Call
     from process.lifecycle import Lifecycle
+    from store.readiness import Readiness
+    from telemetry.health import HealthResponse
 
     Pool = asyncpg.Pool[asyncpg.Record]
 
@@ -99,13 +102,14 @@ class IngressProcess:
         self._metrics = metrics
         self._tracer = tracer
         self._life = life
-        self._is_ready = False
+        # Once it serves.
+        self._readiness: Readiness | None = None
         metrics.idempotency.begin()
 
     async def run(self) -> None:
         """Until told to stop and everybody who was let in is answered. Raises AddressError."""
         stack, where = self._life.parts, self._settings.observability
-        await shown(self._life, self._metrics, where, lambda: self._is_ready)
+        await shown(self._life, self._metrics, where, self._health)
         limits = Limits(gather_s=_GATHER_S, wait_s=_WAIT_S)
         # Apart, so that no use of them waits for another: no number of readers keeps a batch, a
         # key or readiness from its connection. Sized by the one setting, but for one of each.
@@ -187,10 +191,9 @@ class IngressProcess:
             # What was made by now stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()
-            self._is_ready = life.takes_work = True
+            self._readiness, life.takes_work = deps.readiness, True
             log.info("ready", address=door.address, auth=self._settings.auth.mode)
             await life.stopping.wait()
-            self._is_ready = False
             deps.readiness.drain()
             deps.watch.release()
             deps.feed.release()
@@ -198,6 +201,10 @@ class IngressProcess:
             log.info("draining", listens_for_s=delay_s)
             # Not ready any more, but still there: who spreads load is to notice first.
             await asyncio.sleep(delay_s)
+
+    async def _health(self) -> HealthResponse:
+        """As on the port of payments, where nobody is let in before it serves."""
+        return await self._readiness.ask() if self._readiness else UNAVAILABLE
 
     def _routes(self) -> Iterable[Route[Call]]:
         """All but the metrics where those have a port of their own."""

@@ -20,6 +20,7 @@ from process import lifecycle
 from process.lifecycle import CannotBegin
 from process.metrics_port import shown
 from process.settings import read_settings
+from telemetry.health import told
 from telemetry.logging import configure
 from telemetry.metrics import Metrics
 
@@ -56,7 +57,7 @@ async def _run(settings: Settings, life: Lifecycle) -> None:
     )
     metrics = Metrics(CollectorRegistry())
     exporter = LagExporter(targets, metrics)
-    await shown(life, metrics, settings.observability, lambda: exporter.is_measured)
+    await shown(life, metrics, settings.observability, told(lambda: exporter.is_measured))
     async with exporter.running():
         life.takes_work = True
         log.info("measuring", others=settings.lag.others)

@@ -10,22 +10,21 @@ from process.lifecycle import CannotBegin
 from telemetry.metrics.exposition import CannotListen, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from process.lifecycle import Lifecycle
     from process.settings import ObservabilitySettings
+    from telemetry.health import AskHealth
     from telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 
 async def shown(
-    life: Lifecycle, metrics: Metrics, where: ObservabilitySettings, is_ready: Callable[[], bool]
+    life: Lifecycle, metrics: Metrics, where: ObservabilitySettings, readiness: AskHealth
 ) -> None:
     """Serve them for as long as the process lives, if anywhere. Raises CannotBegin."""
     host, first, count = where.metrics_host, where.metrics_port, where.metrics_ports
     try:
-        port = await life.parts.enter_async_context(serve(metrics, host, first, is_ready, count))
+        port = await life.parts.enter_async_context(serve(metrics, host, first, readiness, count))
     except CannotListen as error:
         raise CannotBegin(
             f"{error}; set PAYMENTS_OBSERVABILITY_METRICS_PORT to another, or "

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from api.access.authentication import Authenticator
     from api.access.rate_limits import RateLimiter
     from api.feed.feed import Feed
-    from api.handling.readiness import Readiness
     from api.handling.reads import Reads
     from api.handling.watch import PaymentWatch
     from api.idempotency.replay_cache import ReplayCache
     from lag import StreamsReport
     from payments.commands import Command
+    from store.readiness import Readiness
     from store.write.group_commit import Reply, Submission
     from telemetry.metrics import Metrics
     from topics.contracts.webhook_urls import Reach

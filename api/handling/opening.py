@@ -14,7 +14,6 @@ from api.access.key_lookup import KeyLookup
 from api.access.rate_limits import RateLimiter
 from api.feed.feed import Feed, FeedLimits
 from api.handling.dependencies import Dependencies
-from api.handling.readiness import Readiness
 from api.handling.reads import Reads, reading
 from api.handling.watch import PaymentWatch
 from api.idempotency.known_database import KnownDatabase
@@ -24,6 +23,7 @@ from store.batched_redis import BatchedRedis
 from store.migrations import read_migrations
 from store.read.api_keys import ApiKey, api_keys_by_id
 from store.read.payments import settled_payments
+from store.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     database = await stack.enter_async_context(KnownDatabase(given.lookups).running())
     watch = PaymentWatch(_settled_in(given.reads))
     feed = Feed(given.outbox, partial(reading, given.reads), given.metrics.feed, given.feed)
-    readiness = Readiness(given.upkeep, given.redis, read_migrations())
+    readiness = Readiness(given.upkeep, read_migrations(), given.redis)
     return Dependencies(
         reads=Reads(given.reads),
         committer=given.committer,

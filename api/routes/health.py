@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from api.access.scopes import Everyone
 from api.contract.responses.answers import json_answer
-from api.contract.responses.operations import CheckStatus, HealthResponse
 from api.contract.route import Route, Success
 from store.write.group_commit import Answer
+from telemetry.health import OK, HealthResponse
 from telemetry.metrics import render
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def get_liveness(call: Call) -> Answer:  # noqa: ARG001 - that it answers is the answer
-    return json_answer(200, HealthResponse(status=CheckStatus.OK))
+    return json_answer(200, OK)
 
 
 async def get_health(call: Call) -> Answer:
@@ -25,7 +25,7 @@ async def get_health(call: Call) -> Answer:
 
 async def get_readiness(call: Call) -> Answer:
     health = await call.deps.readiness.ask()
-    return json_answer(503 if health.status is CheckStatus.UNAVAILABLE else 200, health)
+    return json_answer(health.http_status, health)
 
 
 async def get_metrics(call: Call) -> Answer:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from telemetry.health import OK
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from prometheus_client import CollectorRegistry
 
+    from telemetry.health import AskHealth, HealthResponse
     from telemetry.metrics.declared import Metrics
 
 # A scraper that does not read its page is not waited for.
@@ -31,7 +34,7 @@ class CannotListen(Exception):
 
 @asynccontextmanager
 async def serve(
-    metrics: Metrics, host: str, port: int, is_ready: Callable[[], bool], ports: int = 1
+    metrics: Metrics, host: str, port: int, readiness: AskHealth, ports: int = 1
 ) -> AsyncIterator[int]:
     """Serve `/metrics`, `/health/live` and `/health/ready` while the context is open; the port.
 
@@ -42,7 +45,7 @@ async def serve(
         yield 0
         return
     runner = web.AppRunner(
-        health_app(metrics, is_ready), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+        health_app(metrics, readiness), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
     )
     await runner.setup()
     try:
@@ -68,7 +71,7 @@ async def _listen(runner: web.AppRunner, host: str, ports: range) -> int:
     raise CannotListen(f"the metrics cannot be served on {host}: {taken} taken")
 
 
-def health_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:
+def health_app(metrics: Metrics, readiness: AskHealth) -> web.Application:
     """The application `serve` runs. `/health` answers as `/health/live` does."""
 
     async def metrics_page(request: web.Request) -> web.Response:
@@ -76,12 +79,10 @@ def health_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Applicatio
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def live(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        return _said(OK)
 
     async def ready(_: web.Request) -> web.Response:
-        if is_ready():
-            return web.json_response({"status": "ok"})
-        return web.json_response({"status": "unavailable"}, status=503)
+        return _said(await readiness())
 
     app = web.Application()
     app.router.add_get("/metrics", metrics_page)
@@ -89,6 +90,10 @@ def health_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Applicatio
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/ready", ready)
     return app
+
+
+def _said(health: HealthResponse) -> web.Response:
+    return web.json_response(text=health.model_dump_json(), status=health.http_status)
 
 
 def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:

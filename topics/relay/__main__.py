@@ -25,6 +25,7 @@ from process.metrics_port import shown
 from process.settings import ObservabilitySettings, Settings, read_settings
 from process.waiting import naming, until_reached
 from store import pool
+from telemetry.health import told
 from telemetry.logging import configure
 from telemetry.metrics import Metrics
 from telemetry.tracing import configure as configure_tracing
@@ -63,7 +64,7 @@ async def _run(settings: Settings, sink_name: str, slot: str, life: Lifecycle) -
         life,
         metrics,
         settings.observability,
-        lambda: relay.is_ready and not life.stopping.is_set(),
+        told(lambda: relay.is_ready and not life.stopping.is_set()),
     )
     await _refuse_wrong_postgres(address, name, reads_table=options.reads_table)
     if sink_name == "kafka":

@@ -14,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from local.program import is_free
+from telemetry.health import OK, UNAVAILABLE, CheckResponse, CheckStatus, HealthResponse
 from telemetry.metrics import Metrics, serve
 from telemetry.metrics.exposition import CannotListen, health_app
 
@@ -22,11 +23,11 @@ IDENTIFYING = re.compile(r"id$|tenant|account|path|url|message|key")
 
 
 class Readiness:
-    """Whether the process is ready, switched by the test."""
+    """How the process is, switched by the test."""
 
-    now = False
+    now = UNAVAILABLE
 
-    def __call__(self) -> bool:
+    async def __call__(self) -> HealthResponse:
         return self.now
 
 
@@ -117,8 +118,25 @@ async def test_ready_follows_the_process_and_live_does_not(
     """A process that warms up is alive, and not ready."""
     assert [(await client.get(p)).status for p in ("/health", "/health/live")] == [200, 200]
     assert (await client.get("/health/ready")).status == 503
-    readiness.now = True
+    readiness.now = OK
     assert (await client.get("/health/ready")).status == 200
+
+
+@pytest.mark.parametrize(("status", "http"), [("unavailable", 503), ("degraded", 200), ("ok", 200)])
+async def test_ready_says_what_was_found(
+    client: Client, readiness: Readiness, status: str, http: int
+) -> None:
+    """Whoever wonders why no requests come need not look into a log."""
+    check = CheckResponse(status=CheckStatus(status), seconds=0.5, detail="takes no writes")
+    readiness.now = HealthResponse(status=check.status, checks={"postgres": check})
+    answer = await client.get("/health/ready")
+    assert (answer.status, await answer.json()) == (
+        http,
+        {
+            "status": status,
+            "checks": {"postgres": {"status": status, "seconds": 0.5, "detail": "takes no writes"}},
+        },
+    )
 
 
 async def test_serving_begins_and_ends_with_its_context(

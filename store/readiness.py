@@ -1,4 +1,4 @@
-"""Whether the ingress can do its work now: what it needs, asked all at once, each with a deadline.
+"""Whether a process can do its work now: what it needs, asked all at once, each with a deadline.
 
 It asks on connections of its own, so that no load of the process's is taken for an outage; and a
 no of Postgres's is asked for twice, on another connection, before it is given.
@@ -7,7 +7,7 @@ no of Postgres's is asked for twice, on another connection, before it is given.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Final, Self
 
 import asyncpg
 
-from api.contract.responses.operations import CheckResponse, CheckStatus, HealthResponse
 from process.closing import end
 from store.migrations import pending
+from store.pool import hanging_up
 from store.queries import query
+from telemetry.health import UNAVAILABLE, CheckResponse, CheckStatus, HealthResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncpg.pool import PoolConnectionProxy
     from redis.asyncio import Redis
 
     from store.migrations import Migration
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 _SECONDS_MAX: Final = 0.9
 # What was well and says nothing for so long is not well any more; a busy server takes a while.
 _SILENT_S: Final = 2.0
+# Longer than any busy server takes. What a network has swallowed is never answered, and the next
+# one who asks needs another connection.
+_SWALLOWED_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -47,32 +52,36 @@ class _Check:
 
 
 class Readiness:
-    """Asks Postgres to write, and for its migrations; and Redis, without which it is degraded."""
+    """Asks Postgres to write, and for its migrations; and Redis, without which it is degraded.
+
+    Whoever does not need Redis has none.
+    """
 
     def __init__(
         self,
         pool: asyncpg.Pool[asyncpg.Record],
-        redis: Redis,
         migrations: Sequence[Migration],
+        redis: Redis | None = None,
     ) -> None:
         self._pool = pool
-        self._redis = redis
         self._migrations = migrations
         self._draining = False
         self._tasks = asyncio.TaskGroup()
-        self._checks: Mapping[str, _Check] = {
+        self._checks = {
             "postgres": _Check(self._postgres, CheckStatus.UNAVAILABLE),
             "migrations": _Check(self._migrated, CheckStatus.UNAVAILABLE),
-            "redis": _Check(self._redis_answers, CheckStatus.DEGRADED),
         }
+        if redis is not None:
+            self._checks["redis"] = _Check(_answering(redis), CheckStatus.DEGRADED)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Answers can be had until the context is left."""
+        """It is asked what there is until the context is left; then the answer is no."""
         async with self._tasks:
             try:
                 yield self
             finally:
+                self.drain()
                 await end([each.asking for each in self._checks.values() if each.asking])
 
     def drain(self) -> None:
@@ -81,12 +90,16 @@ class Readiness:
 
     async def ask(self) -> HealthResponse:
         """How everything is, after at most a second, whatever hangs."""
-        checks = dict(zip(self._checks, await self._answers(), strict=True))
+        answers = [] if self._draining else await self._answers()
+        # Perhaps it was told so meanwhile.
+        if self._draining:
+            return UNAVAILABLE
+        checks = dict(zip(self._checks, answers, strict=True))
         found = {check.status for check in checks.values()}
-        if self._draining or CheckStatus.UNAVAILABLE in found:
-            return HealthResponse(status=CheckStatus.UNAVAILABLE, checks=checks)
-        worst = CheckStatus.DEGRADED if CheckStatus.DEGRADED in found else CheckStatus.OK
-        return HealthResponse(status=worst, checks=checks)
+        for worst in (CheckStatus.UNAVAILABLE, CheckStatus.DEGRADED):
+            if worst in found:
+                return HealthResponse(status=worst, checks=checks)
+        return HealthResponse(status=CheckStatus.OK, checks=checks)
 
     async def _answers(self) -> list[CheckResponse]:
         asked = list(self._checks.values())
@@ -99,18 +112,20 @@ class Readiness:
         return [_answered(check) for check in asked]
 
     async def _postgres(self) -> str | None:
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             written = await connection.fetchval(query("write_probe"))
         return "takes no writes" if written is None else None
 
     async def _migrated(self) -> str | None:
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             missing = await pending(connection, self._migrations)
         return f"not applied: {', '.join(step.label for step in missing)}" if missing else None
 
-    async def _redis_answers(self) -> str | None:
-        await self._redis.ping()
-        return None
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PoolConnectionProxy]:
+        async with asyncio.timeout(_SWALLOWED_S), self._pool.acquire() as connection:
+            with hanging_up(connection):
+                yield connection
 
     async def _answer(self, check: _Check) -> CheckResponse:
         started = perf_counter()
@@ -125,6 +140,14 @@ class Readiness:
         return check.answered
 
 
+def _answering(redis: Redis) -> Callable[[], Awaitable[str | None]]:
+    async def ask() -> str | None:
+        await redis.ping()
+        return None
+
+    return ask
+
+
 async def _asked(check: _Check) -> str | None:
     try:
         return await check.ask()
@@ -133,7 +156,7 @@ async def _asked(check: _Check) -> str | None:
 
 
 def _answered(check: _Check) -> CheckResponse:
-    if check.asking is not None and check.asking.done():
+    if check.asking is not None and check.asking.done() and not check.asking.cancelled():
         return check.asking.result()
     if check.answered is not None and perf_counter() - check.asked_at < _SILENT_S:
         return check.answered
