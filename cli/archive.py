@@ -12,12 +12,13 @@ import asyncpg
 import click
 
 from cli.instants import Instant
-from cli.operator import database
+from cli.operator import Pool, database
 from cli.signing import Signer, noted, signed
 from process.settings import read_settings
 from store.archive.archiving import Archive, Outcome
 from store.partitions import InTheWay
 from store.pool import long_reading
+from store.queries import bound
 
 EXIT_KEPT: Final = 3
 
@@ -37,8 +38,8 @@ EXIT_KEPT: Final = 3
 def archive(*, before: datetime, directory: Path, signer: Signer) -> None:
     """Write the history of old payments to files, and drop it from the database.
 
-    Whole months by when their payments were made, if nobody is owed anything any more. The
-    payments themselves and the ledger stay. It may be interrupted, and run again.
+    Whole months by when their payments were made, if they are over and nobody is owed anything
+    any more. The payments themselves and the ledger stay. It may be interrupted, and run again.
     """
     outcomes = asyncio.run(_archived(before, directory, signer))
     if not outcomes:
@@ -61,11 +62,21 @@ async def _archived(before: datetime, directory: Path, signer: Signer) -> list[O
         long_reading(address, application_name="payments archive") as reading,
         noted(pool, signature),
     ):
+        await _refuse_what_goes_on(pool, before)
         try:
             await Archive(pool, reading, directory).run(before, say)
         except (InTheWay, OSError, asyncpg.PostgresError) as error:
             raise click.ClickException(f"{error}: run it again, nothing is lost") from error
     return outcomes
+
+
+async def _refuse_what_goes_on(pool: Pool, before: datetime) -> None:
+    """What is made in a month that was taken out would have no place, nor be shown."""
+    if not await pool.fetchval(*bound("is_history_over", before=before)):
+        raise click.ClickException(
+            f"--before {before:%Y-%m-%d %H:%M} UTC is not a day ago by the database's clock: only"
+            " months that are over are archived, and nothing was done"
+        )
 
 
 def _as_text(outcome: Outcome) -> str:

@@ -1,5 +1,9 @@
 -- Archiving the history of payments, a month of theirs at a time.
 
+-- name: is_history_over
+-- By the clock that the constraint of `archived_history` goes by.
+SELECT :before::timestamptz <= now() - interval '1 day' AS is_over;
+
 -- name: months_of_history
 -- Each range whose end has come, with its partition of each table; the oldest first. What has no
 -- partner is left alone.

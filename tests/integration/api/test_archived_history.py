@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from store.archive.archiving import Archive
 from store.pool import long_reading
 from tests.support.api.stage import settle, settle_refund
+from tests.support.store.history import AS_IF_OVER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ async def test_what_was_archived_is_not_shown_as_nothing(
     assert before["history_archived_at"] is None
     for name in _LISTS:
         assert (await client.get(f"{path}/{name}")).json["archived_at"] is None
+    await ingress.pool.execute(AS_IF_OVER)
     async with long_reading(database, application_name="payments archive") as reading:
         later = datetime.now(UTC) + timedelta(days=100)
         await Archive(ingress.pool, reading, tmp_path).run(later, lambda _: None)

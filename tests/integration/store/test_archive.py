@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import pytest
 import zstandard
 
@@ -16,6 +17,7 @@ from store.archive.files import manifests_in
 from store.housekeeping import keep_house
 from store.pool import long_reading
 from tests.support.factories import TENANT, transfer
+from tests.support.store.history import AS_IF_OVER
 from tests.support.verify.world import World
 from verify.archive import read_archive
 from verify.database import read_baseline
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    import asyncpg
-
     from process.addresses import DatabaseAddress
     from store.archive.files import Manifest
     from store.write.group_commit import GroupCommitter
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # After the end of the first partition, wherever in a month this is run.
 _LATER: Final = datetime.now(UTC) + timedelta(days=100)
 _HISTORY: Final = "SELECT (SELECT count(*) FROM payment_events) + (SELECT count(*) FROM attempts)"
+_PARTS: Final = "SELECT inhrelid FROM pg_inherits ORDER BY inhrelid"
 _PAID: Final = Succeeded("pi_1")
 
 
@@ -58,12 +59,30 @@ async def reading(database: DatabaseAddress) -> AsyncIterator[asyncpg.Connection
 
 
 @pytest.fixture
-def archive(
+async def archive(
     pool: asyncpg.Pool[asyncpg.Record],
     reading: asyncpg.Connection[asyncpg.Record],
     tmp_path: Path,
 ) -> Archive:
+    """Of payments that were made a moment ago: as if their month were over."""
+    await pool.execute(AS_IF_OVER)
     return Archive(pool, reading, tmp_path)
+
+
+async def test_a_month_that_goes_on_is_not_taken_out(
+    world: World,
+    pool: asyncpg.Pool[asyncpg.Record],
+    reading: asyncpg.Connection[asyncpg.Record],
+    tmp_path: Path,
+) -> None:
+    """Whatever is asked for: by the database's clock; what was made ahead stays, too."""
+    rows, parts = await pool.fetchval(_HISTORY), await pool.fetch(_PARTS)
+    with pytest.raises(asyncpg.CheckViolationError, match="archived_history_is_over"):
+        await Archive(pool, reading, tmp_path).run(_LATER, lambda _: None)
+    assert await pool.fetch(_PARTS) == parts
+    assert await pool.fetchval(_HISTORY) == rows > 0
+    assert await pool.fetchval("SELECT count(*) FROM archived_history") == 0
+    del world
 
 
 async def archived(archive: Archive) -> list[Outcome]:
