@@ -25,7 +25,7 @@ from api.handling.dependencies import Dependencies
 from api.handling.opening import Resources, opened
 from api.http.observer import OBSERVER
 from api.routes import ROUTES, health
-from lag import LagExporter, LagTargets, slots_read
+from lag import LagExporter, LagTargets, slots_read, tables_read
 from payments.progress import Policy
 from process import lifecycle
 from process.listening import AddressError, is_loopback
@@ -146,7 +146,8 @@ class IngressProcess:
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),
             database=settings.database.address(),
-            slots=slots_read(settings.outbox.source),
+            slots=slots_read(settings.outbox.source, settings.outbox.names),
+            tables=tables_read(settings.outbox.source, settings.outbox.names),
             others=settings.lag.others,
         )
         # For whoever asks over HTTP; as metrics it is served by a process of its own.

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lag import GroupState, LagExporter, LagTargets, StreamsReport, slots_read
+from lag import GroupState, LagExporter, LagTargets, StreamsReport, slots_read, tables_read
 from process.settings import read_settings
 from telemetry import logging as telemetry_logging
 
@@ -48,7 +48,8 @@ def lag(*, watch: bool, as_json: bool) -> None:
         kafka=settings.kafka.address(),
         redis=settings.redis.address(),
         database=settings.database.address(),
-        slots=slots_read(settings.outbox.source),
+        slots=slots_read(settings.outbox.source, settings.outbox.names),
+        tables=tables_read(settings.outbox.source, settings.outbox.names),
         others=settings.lag.others,
     )
     # The tables say which source is away; its driver's own words would only cut them in two.

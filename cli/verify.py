@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from cli.ledger import verified_at
-from lag import LagExporter, LagTargets, slots_read
+from lag import LagExporter, LagTargets, slots_read, tables_read
 from process.settings import read_settings
 from providers.registry import SECTIONS
 from store.pool import long_reading
@@ -94,17 +94,19 @@ async def _verified(settings: Settings, wait_s: float | None, archive: Path | No
             kafka=settings.kafka.address(),
             redis=settings.redis.address(),
             database=settings.database.address(),
-            slots=slots_read(settings.outbox.source),
+            slots=slots_read(settings.outbox.source, settings.outbox.names),
+            tables=tables_read(settings.outbox.source, settings.outbox.names),
         )
         exporter = LagExporter(targets)
         stack.push_async_callback(exporter.close)
+        logs = {
+            "kafka": kafka(settings.kafka.address()),
+            "redis": redis_streams(settings.redis.address()),
+        }
         sources = Sources(
             connection,
             exporter,
-            logs={
-                "kafka": kafka(settings.kafka.address()),
-                "redis": redis_streams(settings.redis.address()),
-            },
+            logs={sink: logs[sink] for sink in settings.outbox.names},
             journal=ProviderJournal(http, address) if address in asked else None,
         )
         kept_s = settings.outbox.retention_seconds

@@ -18,7 +18,7 @@ from lag.report import (
     Unavailable,
     WaitingWork,
 )
-from lag.targets import LagTargets, slots_read
+from lag.targets import LagTargets, slots_read, tables_read
 
 __all__ = [
     "GroupLag",
@@ -33,4 +33,5 @@ __all__ = [
     "Unavailable",
     "WaitingWork",
     "slots_read",
+    "tables_read",
 ]

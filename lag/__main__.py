@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from prometheus_client import CollectorRegistry
 
-from lag import LagExporter, LagTargets, slots_read
+from lag import LagExporter, LagTargets, slots_read, tables_read
 from process import lifecycle
 from process.lifecycle import CannotBegin
 from process.metrics_port import shown
@@ -52,7 +52,8 @@ async def _run(settings: Settings, life: Lifecycle) -> None:
         kafka=settings.kafka.address(),
         redis=settings.redis.address(),
         database=settings.database.address(),
-        slots=slots_read(settings.outbox.source),
+        slots=slots_read(settings.outbox.source, settings.outbox.names),
+        tables=tables_read(settings.outbox.source, settings.outbox.names),
         others=settings.lag.others,
     )
     metrics = Metrics(CollectorRegistry())

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lag.history import LsnHistory, age_seconds
-from lag.report import ProviderReport, SlotLag, WaitingWork
+from lag.report import TABLE, ProviderReport, SlotLag, WaitingWork
 from store.pool import connect_single
 from store.queries import query
 
@@ -42,11 +42,16 @@ class _Connection:
 
 
 class Slots:
-    """The logical slots of the database, with the age of what they have not confirmed."""
+    """The logical slots of the database, with the age of what they have not confirmed.
+
+    Of relays that read the table there is the same under the names that their slots would have:
+    whether anybody reads, and since when what no checkpoint covers is there.
+    """
 
     def __init__(self, targets: LagTargets) -> None:
         self._connection = _Connection(targets.database)
         self._expected = targets.slots
+        self._tables = targets.tables
         self._history = LsnHistory()
 
     async def measure(self, now: float) -> tuple[SlotLag, ...]:
@@ -60,7 +65,23 @@ class Slots:
             for name in self._expected
             if name not in found
         ]  # fmt: skip
-        return (*found.values(), *absent)
+        return (*found.values(), *absent, *await self._read_from_the_table(now))
+
+    async def _read_from_the_table(self, now: float) -> tuple[SlotLag, ...]:
+        if not self._tables:
+            return ()
+        rows = await self._connection.fetch("lag_of_table_readers", list(self._tables))
+        return tuple(
+            SlotLag(
+                self._tables[row["sink"]],
+                active=row["active"],
+                wal_status=TABLE,
+                bytes=None,
+                seconds=age_seconds(row["oldest_at"].timestamp(), now) if row["oldest_at"] else 0.0,
+                safe_wal_bytes=None,
+            )
+            for row in rows
+        )
 
     async def close(self) -> None:
         await self._connection.close()

@@ -10,12 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+# The `wal_status` of what is no slot: a relay that reads the table.
+TABLE: Final = "table"
 
 
 class GroupState(StrEnum):
@@ -72,8 +76,9 @@ class GroupLag:
 class SlotLag:
     """A replication slot. `seconds` is a lower bound until the history reaches far enough back.
 
-    `wal_status` is Postgres's (`reserved`, `extended`, `unreserved`, `lost`), or `missing` for a
-    slot that ought to be there. `safe_wal_bytes` is None where the server sets no limit.
+    `wal_status` is Postgres's (`reserved`, `extended`, `unreserved`, `lost`), `missing` for a slot
+    that ought to be there, or `table` for a relay that reads the table instead of one. `bytes` and
+    `safe_wal_bytes` are None there, the latter also where the server sets no limit.
     """
 
     slot: str

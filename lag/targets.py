@@ -27,9 +27,14 @@ def slots_of(slots: Mapping[str, str] = SLOTS) -> tuple[str, ...]:
     return tuple(slots.values())
 
 
-def slots_read(source: str) -> tuple[str, ...]:
-    """The replication slots there ought to be, where the outbox is read from its `source`."""
-    return slots_of() if source == "wal" else ()
+def slots_read(source: str, sinks: Iterable[str]) -> tuple[str, ...]:
+    """The replication slots there ought to be of these, read from the outbox's `source`."""
+    return tuple(SLOTS[sink] for sink in sinks) if source == "wal" else ()
+
+
+def tables_read(source: str, sinks: Iterable[str]) -> dict[str, str]:
+    """Of these the sinks whose relays read the table, each with the slot that it has elsewhere."""
+    return {sink: SLOTS[sink] for sink in sinks} if source == "table" else {}
 
 
 def streams_of(topics: Iterable[Topic] = TOPICS) -> tuple[str, ...]:
@@ -43,6 +48,7 @@ class LagTargets:
 
     `groups` names each stage's consumer group and its topic, so that one that never ran is
     reported too; of other groups on the broker those whose name matches a pattern of `others`.
+    `tables` is of `tables_read`.
     """
 
     kafka: KafkaAddress
@@ -51,4 +57,5 @@ class LagTargets:
     groups: Mapping[str, str] = field(default_factory=groups_of)
     others: Collection[str] = ()
     slots: Collection[str] = field(default_factory=slots_of)
+    tables: Mapping[str, str] = field(default_factory=dict)
     redis_streams: Collection[str] = field(default_factory=streams_of)

@@ -35,6 +35,9 @@ from process.servers import DatabaseSettings, KafkaSettings, RedisSettings
 JAEGER_DEFAULT: Final = "http://localhost:14268/api/traces"
 OTLP_HTTP_PORT: Final = 4318  # the port the OpenTelemetry specification gives OTLP over HTTP
 EXIT_INVALID_SETTINGS: Final = 2
+# As `topics.names` has them, which is not for here to ask.
+SINKS: Final = ("kafka", "redis")
+_NO_SINK: Final = "none"
 _NO_PROVIDERS: Final[Mapping[str, Callable[[], ProviderSection]]] = MappingProxyType({})
 
 
@@ -169,6 +172,23 @@ class OutboxSettings(Section):
     source: Literal["wal", "table"] = Field(
         default="wal", validation_alias="PAYMENTS_OUTBOX_SOURCE"
     )
+    # Whose relays ought to run, with commas between, or `none`.
+    sinks: str = Field(default="kafka,redis", validation_alias="PAYMENTS_OUTBOX_SINKS")
+
+    @field_validator("sinks", mode="after")
+    @classmethod
+    def _are_sinks(cls, sinks: str) -> str:
+        named = {each.strip() for each in sinks.split(",")}
+        if named != {_NO_SINK} and not named <= set(SINKS):
+            message = f"expected some of {', '.join(SINKS)}, with commas between, or {_NO_SINK}"
+            raise ValueError(message)
+        return sinks
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sinks, one by one."""
+        named = {each.strip() for each in self.sinks.split(",")}
+        return tuple(each for each in SINKS if each in named)
 
 
 class FeedSettings(Section):

@@ -1,6 +1,6 @@
 """Whether the pipeline is at rest, and whether anybody lags behind.
 
-At rest means: nothing owes a provider a call, both relays have confirmed all that was
+At rest means: nothing owes a provider a call, the relays have confirmed all that was
 written, and every stage has acknowledged all there is. How far downstream consumers are is
 theirs to decide: a subscriber that stopped has broken no promise of ours.
 """
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag import GroupState, LagExporter
-from lag.targets import groups_of, slots_of
+from lag.targets import groups_of
 from verify.database import confirmed_positions, violations, wal_position
 from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lag import GroupLag, StreamsReport
     from verify.database import Connection
 
@@ -26,17 +28,17 @@ _RELAY_PATIENCE_S: Final = 10.0
 _LAG_SECONDS_MAX: Final = 60.0
 # Of our own; how far others are is their affair.
 _GROUPS: Final = frozenset(groups_of())
-_SLOTS: Final = slots_of()
 _NOT_READ: Final = frozenset({GroupState.STOPPED, GroupState.UNKNOWN})
 _NO_SLOT: Final = "does not exist"
 
 
 @dataclass(frozen=True, slots=True)
 class Quiescence:
-    """Asks the database and the lag exporter."""
+    """Asks the database and the lag exporter; `slots` are those of the sinks there are."""
 
     connection: Connection
     exporter: LagExporter
+    slots: Sequence[str]
 
     async def within(self, seconds: float) -> tuple[Violation, ...]:
         """Wait until the pipeline is at rest; what is not, when it is not in time."""
@@ -64,7 +66,7 @@ class Quiescence:
         return (*lagging, *away)
 
     async def relays_reached(self, position: int) -> tuple[Violation, ...]:
-        """Wait a little for both relays to confirm a position of the WAL; those that do not."""
+        """Wait a little for the relays to confirm a position of the WAL; those that do not."""
         deadline = asyncio.get_running_loop().time() + _RELAY_PATIENCE_S
         while behind := await self._behind(position):
             is_hopeless = all(each.problem == _NO_SLOT for each in behind)
@@ -74,10 +76,10 @@ class Quiescence:
         return behind
 
     async def _behind(self, position: int) -> tuple[Violation, ...]:
-        reached = await confirmed_positions(self.connection, _SLOTS)
+        reached = await confirmed_positions(self.connection, self.slots)
         return tuple(
             Violation(f"slot {slot}", _how_far(reached.get(slot), position))
-            for slot in _SLOTS
+            for slot in self.slots
             if reached.get(slot, 0) < position
         )
 

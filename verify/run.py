@@ -67,7 +67,9 @@ async def verified(
 
     Raises what asyncpg raises, and nothing else.
     """
-    quiescence = Quiescence(sources.connection, sources.exporter)
+    quiescence = Quiescence(
+        sources.connection, sources.exporter, [SLOTS[sink] for sink in sources.logs]
+    )
     restless = () if wait_s is None else await quiescence.within(wait_s)
     archived = await read_archive(sources.connection, archive)
     baseline = await read_baseline(sources.connection, outbox_retention_s=outbox_retention_s)

@@ -16,6 +16,30 @@ FROM pg_replication_slots
 WHERE slot_type = 'logical' AND database = current_database()
 ORDER BY slot_name;
 
+-- name: lag_of_table_readers
+-- Of each sink whose relay reads the table: whether anybody does, and the oldest message that its
+-- newest checkpoint does not cover.
+WITH covered AS (
+    SELECT
+        wanted.sink,
+        coalesce(max(kept.floor_position), 0) AS floor_position
+    FROM unnest($1::text[]) AS wanted (sink)
+    LEFT JOIN relay_checkpoints AS kept ON wanted.sink = kept.sink
+    GROUP BY wanted.sink
+)
+
+SELECT
+    covered.sink,
+    relay_reads_table(covered.sink) AS active,
+    (
+        SELECT outbox.recorded_at FROM outbox
+        WHERE outbox.position > covered.floor_position
+        ORDER BY outbox.position
+        LIMIT 1
+    ) AS oldest_at
+FROM covered
+ORDER BY covered.sink;
+
 -- name: waiting_work
 -- What waits behind a dead letter is that letter's matter: it alone is counted. This is asked every
 -- other second, by several processes, and most of all while a backlog is worked off: what is due

@@ -75,7 +75,7 @@ class SlotMetrics:
         self.active = declare.gauges("slot_active", "1 while a reader is connected.", "slot")
         self.wal_status = declare.gauges(
             "slot_wal_status",
-            "1 for the slot's wal_status (reserved, extended, unreserved, lost).",
+            "1 for the slot's wal_status (reserved, extended, unreserved, lost; missing, table).",
             "slot",
             "status",
         )

@@ -16,7 +16,7 @@ from lag.targets import groups_of, slots_of, streams_of
 from local.home import Home
 from local.processes import PROCESSES, PlatformProcess, RunContext, processes_of, programs
 from local.program import StopGroup
-from process.settings import Settings
+from process.settings import SINKS, Settings
 from tests.support.project.compose import differences, read_compose, scrape_differences
 from tests.support.project.kubernetes import KUBERNETES, resolved
 from tests.support.project.kubernetes import differences as pods
@@ -90,6 +90,11 @@ def test_a_new_sink_has_its_relay_and_its_slot() -> None:
     assert differences(read_compose(), processes) == [
         "relay-archive: None instead of 'topics.relay --sink archive'"
     ]
+
+
+def test_the_settings_know_every_sink() -> None:
+    """Where one says which of them there are."""
+    assert set(SINKS) == set(SLOTS)
 
 
 def test_a_new_topic_is_mirrored_and_measured_if_it_is_public() -> None:

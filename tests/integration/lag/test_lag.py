@@ -14,7 +14,7 @@ import orjson
 import pytest
 import redis.asyncio
 from aiokafka.structs import TopicPartition
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from cli.lag import tables
@@ -23,7 +23,11 @@ from local.program import free_port
 from process.addresses import DatabaseAddress, KafkaAddress, RedisAddress
 from telemetry.metrics import Metrics
 from tests.support.fixtures.kafka import broker
+from tests.support.project.alerts import firing
 from tests.support.topics.broker_clients import create_topic, member, produce
+from tests.support.topics.destinations import RedisDestination
+from tests.support.topics.outbox import Outbox
+from tests.support.topics.relays import Relays
 from tests.support.waiting import eventually
 
 MINUTE: Final = 60.0
@@ -236,6 +240,39 @@ async def test_a_slot_that_is_not_read_falls_behind_in_bytes_and_seconds(
         await eventually(is_behind)
         assert max(each or 0 for each in exporter.trail["", name]) >= 100_000
         assert ("", "payments_absent") not in exporter.trail
+
+
+async def test_a_relay_that_reads_the_table_is_measured_as_a_slot_is(  # noqa: PLR0917 - fixtures
+    targets: LagTargets,
+    metrics: Metrics,
+    clock: Clock,
+    database: DatabaseAddress,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    redis_address: RedisAddress,
+) -> None:
+    """Whether anybody reads, and how long the oldest message waits; the same alerts tell it."""
+    relays = Relays(database, RedisDestination(redis_address), reads_table=True)
+    outbox, read = Outbox(pool), {"redis": "payments_redis"}
+    async with exporter_of(replace(targets, tables=read), metrics, clock) as exporter:
+        await outbox.write_many(3)
+        clock.ahead = MINUTE
+        (away,) = (await exporter.refresh()).slots
+        assert (away.slot, away.active, away.wal_status) == ("payments_redis", False, "table")
+        assert away.seconds == pytest.approx(MINUTE, abs=15.0)
+        page = generate_latest(metrics.registry).decode()
+        assert firing(page, "relay") == {
+            ("SlotNotRead", "payments_redis"), ("SlotBehind", "payments_redis"),
+        }  # fmt: skip
+        async with relays.running():
+
+            async def has_all() -> bool:
+                (slot,) = (await exporter.refresh()).slots
+                return slot.active and slot.seconds == 0.0
+
+            await eventually(has_all)
+            assert firing(generate_latest(metrics.registry).decode(), "relay") == set()
+        (left,) = (await exporter.refresh()).slots
+        assert (left.active, left.seconds) == (False, 0.0)
 
 
 async def test_a_redis_group_is_measured_by_what_it_was_not_given_and_did_not_acknowledge(
