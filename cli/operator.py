@@ -48,6 +48,13 @@ async def database(command: str) -> AsyncIterator[Pool]:
             raise click.ClickException(f"{error}: run `payments migrate up`") from error
 
 
+def where() -> str:
+    """Which database a command changes, as whoever is asked to confirm it reads it."""
+    address = read_settings().database.address()
+    servers = ", ".join(f"{host}:{port}" for host, port in address.servers)
+    return f"the database {address.database} at {servers}"
+
+
 async def submitted(pool: Pool, submissions: Sequence[Submission]) -> list[Result | str]:
     """What came of each, one after the other: its result, or why not."""
     metrics = Metrics(CollectorRegistry())

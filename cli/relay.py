@@ -13,19 +13,23 @@ from uuid import UUID
 
 import asyncpg
 import click
+from asyncpg.pool import PoolConnectionProxy
 from rich.console import Console
 from rich.table import Table
 
-from cli.operator import Pool, database
+from cli.operator import Pool, database, where
 from cli.shown import shown
 from cli.signing import Signer, entered, noted, signed
-from store.queries import bound, query
+from process.settings import read_settings
+from store.queries import bound
 from store.write.operators import RelayCommand, RelayOrder, ask_relay
 from topics.names import SLOTS, TOPICS
 
-_PIPE_COLUMNS: Final = 160
+_PIPE_COLUMNS: Final = 200
 _WAIT_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 0.2
+# A relay says every ten seconds that it has its sink; one that begins again has it within these.
+_GONE_AFTER_S: Final = 60.0
 # As the audit log has them.
 _ACTIONS: Final = {
     RelayCommand.PAUSE: "pause_relay",
@@ -55,18 +59,25 @@ def status(*, as_json: bool) -> None:
         for row in rows:
             click.echo(json.dumps(dict(row), default=str))
         return
-    table = Table("sink", "slot", "state", "behind", "WAL", "checkpoint", "set aside", "asked")
+    sinks = read_settings().outbox.names
+    table = Table(
+        *("sink", "slot", "state", "behind", "WAL", "seen", "checkpoint", "set aside", "asked")
+    )
     for row in rows:
         table.add_row(
             row["sink"],
             row["slot"] or "-",
-            _state(row),
-            "-" if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B",
+            _state(row) if row["sink"] in sinks else f"given up: {_state(row)}",
+            _behind(row),
             row["wal_status"] or "-",
-            f"{row['checkpoint_at']:%Y-%m-%d %H:%M:%S}" if row["checkpoint_at"] else "-",
+            _time(row["seen_at"]),
+            _time(row["checkpoint_at"]),
             str(row["set_aside"]),
             str(row["commands_waiting"]),
         )
+    for sink in sinks:
+        if sink not in {row["sink"] for row in rows}:
+            table.add_row(sink, "-", "never ran", *["-"] * 6)
     _console().print(table)
 
 
@@ -96,7 +107,10 @@ def set_aside(*, sink: str | None, limit: int, as_json: bool) -> None:
 @_sink
 @_signed
 def pause(*, sink: str, signer: Signer) -> None:
-    """Publish nothing until it is told to resume; the WAL is kept meanwhile."""
+    """Publish nothing until it is told to resume; the WAL is kept meanwhile.
+
+    Nor what fills a gap, and whatever else is asked of it waits until then.
+    """
     _ask(RelayOrder(sink=sink, command=RelayCommand.PAUSE), signer)
 
 
@@ -165,11 +179,17 @@ def skip(*, message_id: UUID, sink: str, signer: Signer) -> None:
 
 @relay.command("drop")
 @_sink
-@click.confirmation_option(prompt="What the sink has will not be known any more. Go on?")
+@click.option(
+    "--with-set-aside", is_flag=True, help="Messages that are set aside go, too: it never has them."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @signed()
-def drop(*, sink: str, signer: Signer) -> None:
+def drop(*, sink: str, with_set_aside: bool, yes: bool, signer: Signer) -> None:
     """Drop the slot of a sink that no relay serves any more, and what is kept of it."""
-    asyncio.run(_dropped(sink, signer))
+    if not yes:
+        what = asyncio.run(_looked_at(sink, may_lose=with_set_aside))
+        click.confirm(f"{what}. Go on?", abort=True)
+    asyncio.run(_dropped(sink, signer, may_lose=with_set_aside))
     click.echo(f"{sink} has no slot any more; a relay that is started for it compares everything")
 
 
@@ -178,17 +198,29 @@ def _console() -> Console:
 
 
 def _state(row: asyncpg.Record) -> str:
-    if row["slot"] == "":
-        return "reads the table"
-    if row["wal_status"] is None:
-        return "has no slot"
-    if row["wal_status"] == "lost":
-        return "lost"
+    reads_table = row["slot"] == ""
+    if not reads_table and row["wal_status"] in {None, "lost"}:
+        return "lost" if row["wal_status"] else "has no slot"
     if not row["is_active"]:
         return "nobody reads it"
+    # Of a table nobody knows what came before, until there is a checkpoint.
+    has_gap = row["has_gap"] or (reads_table and row["checkpoint_at"] is None)
     if row["is_paused"]:
-        return "paused"
-    return "fills a gap" if row["has_gap"] else "publishes"
+        return "paused, with a gap to fill" if has_gap else "paused"
+    if has_gap:
+        return "fills a gap"
+    return "reads the table" if reads_table else "publishes"
+
+
+def _behind(row: asyncpg.Record) -> str:
+    """Bytes of WAL, or of the table how many rows were written since the checkpoint."""
+    if row["slot"] != "":
+        return "-" if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"
+    return "-" if row["behind_positions"] is None else f"{row['behind_positions']:,} rows"
+
+
+def _time(when: datetime | None) -> str:
+    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
 
 
 def _utc(when: datetime | None) -> datetime | None:
@@ -223,16 +255,19 @@ async def _asked(order: RelayOrder, signer: Signer) -> str | None:
             raise click.ClickException(f"no relay of {order.sink} ever ran here")
         try:
             async with asyncio.timeout(_WAIT_S):
-                return await _outcome(pool, id_)
+                return await _outcome(pool, id_, order)
         except TimeoutError:
             return None
 
 
-async def _outcome(pool: Pool, id_: int) -> str:
+async def _outcome(pool: Pool, id_: int, order: RelayOrder) -> str:
+    waits = order.command not in {RelayCommand.PAUSE, RelayCommand.RESUME}
     while True:
         row = await pool.fetchrow(*bound("relay_command", id=id_))
         if row is not None and row["done_at"] is not None:
             return str(row["outcome"])
+        if row is not None and row["is_paused"] and waits:
+            return f"asked: the relay of {order.sink} is paused, and does it when it is resumed"
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 
@@ -241,15 +276,44 @@ def _target(sink: str, word: str) -> str:
     return f"/console/streams/relays/{sink}/{word}"
 
 
-async def _dropped(sink: str, signer: Signer) -> None:
-    signature = signer.signature("drop_relay", _target(sink, "drop"))
+async def _looked_at(sink: str, *, may_lose: bool) -> str:
+    async with database("relay") as pool, pool.acquire() as connection:
+        return await _goes(connection, sink, may_lose=may_lose)
+
+
+async def _dropped(sink: str, signer: Signer, *, may_lose: bool) -> None:
+    signature = signer.signature("drop_relay", _target(sink, "drop"), with_set_aside=may_lose)
     async with database("relay") as pool, noted(pool, signature):
         try:
-            await pool.execute(*bound("drop_idle_slot", sink=sink))
+            async with pool.acquire() as connection, connection.transaction():
+                await _goes(connection, sink, may_lose=may_lose)
+                await connection.execute(*bound("drop_slot_of_sink", sink=sink))
+                await connection.execute(*bound("forget_sink", sink=sink))
         except asyncpg.ObjectInUseError as error:
             raise click.ClickException(f"a relay reads it: {error}") from error
-        if await pool.fetchval(*bound("forget_sink", sink=sink)) is None:
-            known = await pool.fetch(query("relay_status"))
-            is_known = any(row["sink"] == sink for row in known)
-            why = "a relay reads its slot" if is_known else f"no relay of {sink} ever ran here"
-            raise click.ClickException(why)
+
+
+async def _goes(connection: PoolConnectionProxy, sink: str, *, may_lose: bool) -> str:
+    """What goes with the sink. Raises ClickException if it is at work, or would lose something."""
+    row = await connection.fetchrow(*bound("sink_to_drop", sink=sink))
+    if row is None:
+        raise click.ClickException(f"no relay of {sink} ever ran here")
+    if row["is_read"]:
+        what = "its slot" if row["slot"] else "the table"
+        raise click.ClickException(f"a relay reads {what}: stop it, and who stands by, first")
+    ago_s, aside = row["seen_seconds_ago"], row["set_aside"]
+    if ago_s is not None and ago_s < _GONE_AFTER_S:
+        raise click.ClickException(
+            f"a relay had {sink} {ago_s:.0f} s ago, and may begin again: stop it, and who"
+            f" stands by, and drop it {_GONE_AFTER_S:.0f} s later"
+        )
+    if aside and not may_lose:
+        raise click.ClickException(
+            f"{aside} messages are set aside, which {sink} would never have: decide on them"
+            " (`payments relay set-aside`), or give --with-set-aside"
+        )
+    parts = [f"the slot {row['slot']}" if row["slot"] else "", "what is known of the sink"]
+    parts.append(f"{aside} messages set aside, which it will never have" if aside else "")
+    parts.append(f"{row['commands_waiting']} commands not done" if row["commands_waiting"] else "")
+    parts.append("that it is paused" if row["is_paused"] else "")
+    return f"Of {sink} in {where()} goes: {', '.join(filter(None, parts))}"

@@ -66,9 +66,14 @@ FOR UPDATE;
 -- name: take_over_sink
 UPDATE relay_sinks SET
     epoch = epoch + 1,
-    slot = $2
+    slot = $2,
+    seen_at = now()
 WHERE sink = $1
 RETURNING epoch;
+
+-- name: note_seen
+UPDATE relay_sinks SET seen_at = now()
+WHERE sink = $1 AND epoch = $2::text::bigint;
 
 -- name: note_writing
 UPDATE relay_sinks SET was_drained = FALSE
@@ -316,8 +321,10 @@ SELECT
     relay_sinks.epoch,
     relay_sinks.is_paused,
     relay_sinks.has_gap,
-    coalesce(slots.active, FALSE) AS is_active,
+    coalesce(slots.active, relay_sinks.slot = '' AND relay_reads_table(relay_sinks.sink), FALSE)
+        AS is_active,
     slots.active_pid,
+    relay_sinks.seen_at,
     slots.wal_status,
     slots.safe_wal_size,
     pg_wal_lsn_diff(
@@ -326,6 +333,10 @@ SELECT
     )::bigint AS behind_bytes,
     newest.taken_at AS checkpoint_at,
     newest.floor_position,
+    greatest(0, (
+        SELECT CASE WHEN drawn.is_called THEN drawn.last_value ELSE 0 END
+        FROM outbox_position AS drawn
+    ) - newest.floor_position) AS behind_positions,
     coalesce(aside.messages, 0) AS set_aside,
     coalesce(asked.commands, 0) AS commands_waiting
 FROM relay_sinks
@@ -354,22 +365,39 @@ WHERE sink = :sink
 RETURNING id;
 
 -- name: relay_command
-SELECT done_at, outcome
-FROM relay_commands
-WHERE id = :id;
+SELECT asked.done_at, asked.outcome, relay_sinks.is_paused
+FROM relay_commands AS asked
+INNER JOIN relay_sinks ON asked.sink = relay_sinks.sink
+WHERE asked.id = :id;
 
--- name: drop_idle_slot
+-- name: sink_to_drop
+-- Who may have the sink still, and what goes with it. A relay that would take it over waits for us.
+SELECT
+    relay_sinks.slot,
+    relay_sinks.is_paused,
+    relay_reads_table(relay_sinks.sink) OR EXISTS (
+        SELECT FROM pg_replication_slots AS slots
+        WHERE slots.slot_name = relay_sinks.slot AND slots.active
+    ) AS is_read,
+    extract(EPOCH FROM clock_timestamp() - relay_sinks.seen_at)::float8 AS seen_seconds_ago,
+    (
+        SELECT count(*) FROM relay_set_aside AS refused
+        WHERE refused.sink = relay_sinks.sink
+    ) AS set_aside,
+    (
+        SELECT count(*) FROM relay_commands AS waiting
+        WHERE waiting.sink = relay_sinks.sink AND waiting.done_at IS NULL
+    ) AS commands_waiting
+FROM relay_sinks
+WHERE relay_sinks.sink = :sink
+FOR UPDATE OF relay_sinks;
+
+-- name: drop_slot_of_sink
 SELECT pg_drop_replication_slot(slots.slot_name)
 FROM relay_sinks
 INNER JOIN pg_replication_slots AS slots ON relay_sinks.slot = slots.slot_name
-WHERE relay_sinks.sink = :sink AND NOT slots.active;
+WHERE relay_sinks.sink = :sink;
 
 -- name: forget_sink
 DELETE FROM relay_sinks
-WHERE
-    relay_sinks.sink = :sink
-    AND NOT EXISTS (
-        SELECT FROM pg_replication_slots AS slots
-        WHERE slots.slot_name = relay_sinks.slot AND slots.active
-    )
-RETURNING relay_sinks.sink;
+WHERE relay_sinks.sink = :sink;

@@ -1,25 +1,21 @@
 """What operators ask of a running relay: pause, resume, rebuild, replay, retry, skip.
 
 Each is a row of `relay_commands`, written by `payments relay`, done once and in order by whoever
-has the sink, and kept with its actor, its reason and what became of it.
+has the sink, and kept with its actor, its reason and what became of it. While the relay is paused
+nothing is done but to resume it: whatever else is asked for publishes, and waits for that.
 """
 
 import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-from prometheus_client import Gauge
-
 from topics.relay.failures import RebuildAsked
+from topics.relay.pause import Pause, told
 from topics.relay.publisher import Publisher
 from topics.relay.recovery import next_page, position_of
-from topics.relay.set_aside import SetAside
 from topics.relay.sinks.sink import Session
 from topics.relay.slot import Claim, Command, Key, Postgres
 from topics.relay.watermark import Transaction
-
-log = structlog.get_logger()
 
 # Of each second; the rest is for what else is to be looked at.
 _REPLAYS_FOR_SECONDS: Final = 0.5
@@ -41,25 +37,21 @@ class _Replay:
 
 @dataclass(kw_only=True)
 class Commands:
-    """Those of one stream. `running` is set unless the relay is paused, as `paused` shows."""
+    """Those of one stream, but for its pause."""
 
     postgres: Postgres
     claim: Claim
     topics: frozenset[str]
     session: Session
     publisher: Publisher
-    aside: SetAside
-    paused: Gauge
-    running: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    pause: Pause
     _replay: _Replay | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        """As the last command left it."""
-        self._let(is_running=not self.claim.is_paused)
 
     async def obey(self) -> None:
         """Do what was asked meanwhile. Raises `RebuildAsked`, which begins the stream again."""
         for command in await self.postgres.commands(self.claim.sink):
+            if await self.pause.is_asked(command) or not self.pause.running.is_set():
+                continue
             if command.command == "rebuild":
                 await self.postgres.strike_topic(self.claim.sink, command.topic)
                 await self.postgres.command_done(command, "began to compare")
@@ -69,35 +61,22 @@ class Commands:
                     command, await self.postgres.drawn_position()
                 )
             else:
-                await self._tell(command, await self._done(command))
-        if self._replay is not None and await self._is_sent(self._replay):
-            await self._tell(self._replay.command, f"sent {self._replay.sent} messages again")
+                await told(self.postgres, command, await self._done(command))
+        if self._replay is None or not self.pause.running.is_set():
+            return
+        if await self._is_sent(self._replay):
+            outcome = f"sent {self._replay.sent} messages again"
+            await told(self.postgres, self._replay.command, outcome)
             self._replay = None
-
-    async def _tell(self, command: Command, outcome: str) -> None:
-        log.info("did as an operator asked", command=command.command, outcome=outcome)
-        await self.postgres.command_done(command, outcome)
 
     async def _done(self, command: Command) -> str:
         match command.command:
-            case "pause" | "resume" as wanted:
-                is_paused = wanted == "pause"
-                await self.postgres.pause(self.claim.sink, is_paused=is_paused)
-                self._let(is_running=not is_paused)
-                return "publishes nothing" if is_paused else "publishes"
             case "retry":
                 return await self._release(command, is_skipped=False)
             case "skip":
                 return await self._release(command, is_skipped=True)
             case unknown:
                 return f"this release does not know {unknown}"
-
-    def _let(self, *, is_running: bool) -> None:
-        self.paused.set(not is_running)
-        if is_running:
-            self.running.set()
-        else:
-            self.running.clear()
 
     async def _is_sent(self, replay: _Replay) -> bool:
         """Send more rows of the table once more, as they were, in the order of their positions.
@@ -126,5 +105,5 @@ class Commands:
             return _NOT_THE_FIRST
         if is_skipped:
             await self.postgres.forget_set_aside(self.claim.sink, [found.id])
-        self.aside.release(Key.of(found))
+        self.pause.aside.release(Key.of(found))
         return "skipped, and what waited behind it is sent" if is_skipped else "sent again"

@@ -97,7 +97,7 @@ class Publisher:
 
         They are all there, or set aside, when nothing of what is returned is pending.
         """
-        transaction = self.begin(None, 0.0)
+        transaction = self.begin(None, self._clock())
         messages = outgoing(rows, transaction)
         self._sent(transaction, messages)
         for message in messages:

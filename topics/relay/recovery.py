@@ -19,10 +19,10 @@ import structlog
 
 from topics.contracts.envelope import OutboxRow
 from topics.relay.failures import SourceFailure
+from topics.relay.pause import Pause
 from topics.relay.pgoutput import Begin
 from topics.relay.positions import NO_FLOOR, Checkpoint, Partition, Plan, planned
 from topics.relay.publisher import Publisher, RelayFigures
-from topics.relay.set_aside import SetAside
 from topics.relay.sinks.sink import OutgoingMessage, Session, outgoing
 from topics.relay.slot import Claim, Postgres
 
@@ -85,13 +85,17 @@ class SinkRecovery:
     publisher: Publisher
     figures: RelayFigures
     claim: Claim
-    aside: SetAside
+    pause: Pause
     checkpoints: Sequence[Checkpoint]
     by_position: bool
     keeps: int | None
 
     async def run(self) -> tuple[Plan, Covered]:
-        """Publish what only the table has; returns what the WAL need not bring again."""
+        """Publish what only the table has; returns what the WAL need not bring again.
+
+        Nothing is published while an operator has it paused, or asked for that before it began.
+        """
+        await self.pause.look()
         plan = planned(
             self.checkpoints,
             self.session.extents,
@@ -103,7 +107,7 @@ class SinkRecovery:
         present = await self.session.present(
             {at: base.read_back for at, base in plan.bases.items()}
         )
-        await self.aside.load(self.postgres, present)
+        await self.pause.aside.load(self.postgres, present)
         floors = {at: base.floor for at, base in plan.bases.items()}
         filled = 0
         if plan.lacking:
@@ -179,13 +183,14 @@ class SinkRecovery:
         ]
         if not rows:
             return 0
+        await self.pause.passed()
         transaction = self.publisher.begin(None, 0.0)
         self.publisher.publish(self.session, transaction, outgoing(rows, transaction))
         self.publisher.end(transaction, 0)
         self.session.flush()
         while self.publisher.rows_in_flight:
             # Of what the sink refuses, nothing is answered before it is kept.
-            await self.aside.keep(self.postgres, self.publisher, self.session)
+            await self.pause.aside.keep(self.postgres, self.publisher, self.session)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
                     await self.publisher.emptied()

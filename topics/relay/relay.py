@@ -24,6 +24,7 @@ from topics.relay.checkpoints import Checkpoints
 from topics.relay.commands import Commands
 from topics.relay.failures import RelayFailure, SlotActive, SlotLost
 from topics.relay.follow import Follower
+from topics.relay.pause import Pause
 from topics.relay.positions import Checkpoint, Floor, PolledFloor, Replays
 from topics.relay.publisher import Publisher, RelayFigures
 from topics.relay.recovery import Covered, SinkRecovery
@@ -70,7 +71,10 @@ class RelayOptions:
 
 
 class Relay:
-    """Publishes to one sink until stopped; `is_ready` once it follows the WAL or stands by."""
+    """Publishes to one sink until stopped.
+
+    `is_ready` once it follows the WAL, stands by, or has the sink and is paused.
+    """
 
     def __init__(
         self,
@@ -87,10 +91,12 @@ class Relay:
         self._clock = clock
         self._is_following = False
         self._is_standing_by = False
+        self._pause: Pause | None = None
 
     @property
     def is_ready(self) -> bool:
-        return self._is_following or self._is_standing_by
+        is_paused = self._pause is not None and not self._pause.running.is_set()
+        return self._is_following or self._is_standing_by or is_paused
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stream until `stop` is set and what was read is acknowledged and confirmed."""
@@ -177,6 +183,8 @@ class Relay:
         self._figures.active.set(1)
         self._is_standing_by = False
         aside = SetAside(self._sink.name, self._metrics)
+        gauge = self._figures.paused
+        pause = Pause(postgres=postgres, claim=claim, aside=aside, gauge=gauge)
         publisher = Publisher(confirmed, self._figures, self._clock, aside)
         name, since = f"{_WRITER}{self._sink.name}-{claim.writer}", await postgres.wal_end()
         writer = Writer(name, claim.was_drained, since)
@@ -184,18 +192,18 @@ class Relay:
             await postgres.note_writing(claim)
             workers: list[asyncio.Task[object]] = [tasks.create_task(session.run())]
             try:
-                checkpoints, covered = await self._recovered(source, session, publisher, aside)
+                self._pause = pause
+                checkpoints, covered = await self._recovered(source, session, publisher, pause)
                 commands = Commands(
                     postgres=postgres,
                     claim=claim,
                     topics=self._sink.topics,
                     session=session,
                     publisher=publisher,
-                    aside=aside,
-                    paused=self._figures.paused,
+                    pause=pause,
                 )
                 follower = Follower(session, publisher, topics=self._sink.topics, covered=covered)
-                following = tasks.create_task(_follow(wal, publisher, follower, commands.running))
+                following = tasks.create_task(_follow(wal, publisher, follower, pause.running))
                 looking = tasks.create_task(_look(checkpoints, commands))
                 workers += [following, looking]
                 self._is_following = True
@@ -207,11 +215,12 @@ class Relay:
                 if not publisher.rows_in_flight:
                     await postgres.note_drained(claim)
             finally:
+                self._pause = None
                 # Nobody may use the session once it closes.
                 await end(workers, again_s=_CANCEL_AGAIN_SECONDS)
 
     async def _recovered(
-        self, source: "_Source", session: Session, publisher: Publisher, aside: SetAside
+        self, source: "_Source", session: Session, publisher: Publisher, pause: Pause
     ) -> tuple[Checkpoints, Covered]:
         """Make the sink what it should be; returns what is kept of it, and what it has."""
         plan, covered = await SinkRecovery(
@@ -220,7 +229,7 @@ class Relay:
             publisher=publisher,
             figures=self._figures,
             claim=source.claim,
-            aside=aside,
+            pause=pause,
             checkpoints=source.known,
             by_position=isinstance(source.wal, TableStream),
             keeps=self._sink.keeps,
@@ -296,7 +305,7 @@ async def _follow(
 
 async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
     """Once a second see what the sink is, what it has by now, and what is asked of us."""
-    postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, commands.aside
+    postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, commands.pause.aside
     acknowledged = 0
     for look in itertools.count(1):
         await _until_next_look(checkpoints)
@@ -307,6 +316,7 @@ async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
         await commands.obey()
         await checkpoints.look()
         if look % _LOOKS_PER_HEARTBEAT == 0:
+            await postgres.note_seen(checkpoints.claim)
             if publisher.acknowledged == acknowledged:
                 await postgres.heartbeat()
             acknowledged = publisher.acknowledged

@@ -40,9 +40,13 @@ class _Held:
 
 
 class SetAside:
-    """What is set aside of one sink, while one stream lasts."""
+    """What is set aside of one sink, while one stream lasts.
+
+    What is released is sent while `is_sending`; otherwise it waits.
+    """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
+        self.is_sending = True
         self._sink = sink
         self._refusals = metrics.relay.refused.labels(sink)
         self._count = metrics.relay.set_aside.labels(sink)
@@ -112,7 +116,7 @@ class SetAside:
             there, self._arrived = self._arrived, []
             await postgres.forget_set_aside(self._sink, there)
         for key, held in list(self._held.items()):
-            if held.is_released and not held.on_their_way:
+            if self.is_sending and held.is_released and not held.on_their_way:
                 await self._send(key, held, postgres, outlet, session)
 
     async def measure(self, postgres: Postgres) -> None:

@@ -139,7 +139,10 @@ class Postgres:
     async def take_over(self, sink: str, slot: str) -> Claim:
         """Become the sink's only writer, in the eyes of this database."""
         async with self._transaction():
-            ((writer, *flags),) = await self._execute("lock_sink", sink)
+            found = await self._execute("lock_sink", sink)
+            if not found:
+                raise SourceFailure(f"an operator has dropped {sink}")
+            ((writer, *flags),) = found
             for (other,) in await self._execute("other_slot_at_work", sink, slot):
                 raise SlotActive(f"a relay of {sink} reads the slot {other}")
             ((epoch,),) = await self._execute("take_over_sink", sink, slot)
@@ -198,6 +201,10 @@ class Postgres:
         """From here on something may be on its way to the sink. Raises `Deposed`."""
         if not await self._execute("note_writing", claim.sink, claim.epoch):
             raise Deposed(f"another relay has taken {claim.sink} over")
+
+    async def note_seen(self, claim: Claim) -> None:
+        """We are here: who would drop the sink is told."""
+        await self._execute("note_seen", claim.sink, claim.epoch)
 
     async def note_drained(self, claim: Claim) -> None:
         """Whatever was sent to the sink is acknowledged, and nothing more will be sent."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from process.addresses import DatabaseAddress, RedisAddress
+    from tests.support.topics.destinations import Destination
 
     Run = Callable[..., Coroutine[object, object, str]]
 
@@ -41,15 +44,16 @@ def relays(database: DatabaseAddress, redis_address: RedisAddress) -> Relays:
 def run(relays: Relays) -> Run:
     """Runs `payments relay` and returns what it prints; raises what it refuses."""
 
-    async def run(*arguments: str) -> str:
+    async def run(*arguments: str, typed: str = "", **variables: str) -> str:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cli", "relay", *arguments),
             cwd=CODE,
-            env=bare() | relays.environment(),
+            env=bare() | relays.environment() | variables,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        printed, complaint = await process.communicate()
+        printed, complaint = await process.communicate(typed.encode())
         if process.returncode:
             raise RuntimeError(complaint.decode())
         return printed.decode()
@@ -58,6 +62,12 @@ def run(relays: Relays) -> Run:
 
 
 _ASKED = ("--sink", "redis", "--reason", "a test")
+_LONG_AGO = "UPDATE relay_sinks SET seen_at = seen_at - interval '1 minute'"
+_ASKED_SINCE = """
+SELECT bool_or(query_start > $1) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE '%FROM relay_commands%'
+AND pid <> pg_backend_pid()
+"""
 
 
 async def test_it_is_paused_and_resumed(relays: Relays, outbox: Outbox, run: Run) -> None:
@@ -123,16 +133,160 @@ async def test_a_rebuild_adds_what_is_missing_and_nothing_else(
         assert_mirrors(await destination.messages(), ids)
 
 
-async def test_a_sink_that_is_given_up_holds_no_wal(
+@pytest.mark.parametrize("reads_table", [False, True])
+async def test_a_pause_holds_for_what_fills_a_gap(
+    relays: Relays,
+    outbox: Outbox,
+    pool: asyncpg.Pool[asyncpg.Record],
+    run: Run,
+    *,
+    reads_table: bool,
+) -> None:
+    """Though it was asked for before the start; whatever else is asked waits for the resume."""
+    relays = replace(relays, reads_table=reads_table)
+    destination = relays.destination
+    assert isinstance(destination, RedisDestination)
+    async with relays.running():
+        ids = set(await outbox.write_many(20))
+        await eventually(partial(_has, destination, len(ids)))
+    await destination.empty()
+    await pool.execute(
+        "INSERT INTO relay_commands (sink, command, actor, reason)"
+        " VALUES ('redis', 'pause', 'ann', 'a test')"
+    )
+    async with relays.running() as relay:
+        assert relay.value("paused") == 1
+        for command in (("rebuild",), ("replay",), ("retry", str(uuid4()))):
+            assert "is paused" in await run(*command, *_ASKED)
+        (status,) = [json.loads(line) for line in (await run("status", "--json")).splitlines()]
+        assert (status["is_paused"], status["commands_waiting"]) == (True, 3)
+        await _looked_again(pool)
+        assert await destination.count() == 0
+    # Over a restart, too, and it can be stopped.
+    async with relays.running() as relay:
+        await _looked_again(pool)
+        assert (await destination.count(), relay.value("refilled_total")) == (0, 0)
+        assert "publishes" in await run("resume", *_ASKED)
+        await eventually(partial(_has, destination, 2 * len(ids)))
+        done = "SELECT bool_and(done_at IS NOT NULL) FROM relay_commands"
+
+        async def is_done() -> bool:
+            return bool(await pool.fetchval(done))
+
+        await eventually(is_done)
+    # Once by what fills the gap, and once more because that was asked.
+    found = [message.id for message in await destination.messages()]
+    assert {each: found.count(each) for each in ids} == dict.fromkeys(ids, 2)
+
+
+async def test_what_is_asked_of_a_paused_relay_waits(
     relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record], run: Run
 ) -> None:
-    """Refused while a relay reads it; afterwards the slot and what is kept of it are gone."""
+    """One that had all: nothing is sent again, nor called done, before it is resumed."""
+    async with relays.running():
+        await outbox.write([uuid4() for _ in range(5)])
+        await eventually(partial(_has, relays.destination, 5))
+        await run("pause", *_ASKED)
+        for command in ("replay", "rebuild"):
+            assert "is paused" in await run(command, *_ASKED)
+        await _looked_again(pool)
+        assert await relays.destination.count() == 5
+        (status,) = [json.loads(line) for line in (await run("status", "--json")).splitlines()]
+        assert status["commands_waiting"] == 2
+        await run("resume", *_ASKED)
+        await eventually(partial(_has, relays.destination, 10))
+
+
+@pytest.mark.parametrize("reads_table", [False, True])
+async def test_status_tells_what_the_relay_does(
+    relays: Relays,
+    outbox: Outbox,
+    pool: asyncpg.Pool[asyncpg.Record],
+    run: Run,
+    *,
+    reads_table: bool,
+) -> None:
+    """Also of one that has no slot by which that could be seen, and of one that never ran."""
+    relays = replace(relays, reads_table=reads_table)
+    assert (await run("status")).count("never ran") == 2
+    async with relays.running():
+        await outbox.write([uuid4() for _ in range(3)])
+        await eventually(partial(_has, relays.destination, 3))
+
+        async def is_kept() -> bool:
+            return bool(await pool.fetchval("SELECT count(*) FROM relay_checkpoints"))
+
+        await eventually(is_kept)
+        assert ("reads the table" if reads_table else "publishes") in await run("status")
+        await run("pause", *_ASKED)
+        assert "paused" in await run("status")
+        await pool.execute("UPDATE relay_sinks SET has_gap = TRUE")
+        assert "paused, with a gap to fill" in await run("status")
+        await pool.execute("UPDATE relay_sinks SET is_paused = FALSE")
+        assert "fills a gap" in await run("status")
+    await outbox.write([uuid4() for _ in range(4)])
+    printed = await run("status")
+    assert "nobody reads it" in printed
+    assert ("4 rows" in printed) is reads_table
+    assert "given up: nobody reads it" in await run("status", PAYMENTS_OUTBOX_SINKS="kafka")
+
+
+@pytest.mark.parametrize("reads_table", [False, True])
+async def test_a_sink_that_is_given_up_holds_no_wal(
+    relays: Relays,
+    outbox: Outbox,
+    pool: asyncpg.Pool[asyncpg.Record],
+    run: Run,
+    *,
+    reads_table: bool,
+) -> None:
+    """Refused while a relay has it, or may begin again; then the slot and the rest are gone."""
+    relays = replace(relays, reads_table=reads_table)
     async with relays.running():
         await outbox.write([uuid4()])
-        with pytest.raises(RuntimeError, match="reads"):
+        with pytest.raises(RuntimeError, match="a relay reads"):
             await run("drop", "--sink", "redis", "--yes")
+    with pytest.raises(RuntimeError, match="begin again"):
+        await run("drop", "--sink", "redis", "--yes")
+    await pool.execute(_LONG_AGO)
     await run("drop", "--sink", "redis", "--yes")
     slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1"
     assert await pool.fetchval(slots, relays.slot) == 0
     with pytest.raises(RuntimeError, match="ever ran"):
         await run("pause", *_ASKED)
+
+
+async def test_what_is_set_aside_does_not_go_without_a_word(
+    pool: asyncpg.Pool[asyncpg.Record], run: Run
+) -> None:
+    """It is refused, and where it is wished the question says how many they are."""
+    await pool.execute("INSERT INTO relay_sinks (sink, slot, is_paused) VALUES ('redis', '', TRUE)")
+    await pool.execute(
+        "INSERT INTO relay_set_aside (sink, position, id, topic, key, message, reason)"
+        " SELECT 'redis', n, gen_random_uuid(), 'payments.events', 'k', '[]', 'too large'"
+        " FROM generate_series(1, 3) AS n"
+    )
+    with pytest.raises(RuntimeError, match="3 messages are set aside"):
+        await run("drop", "--sink", "redis", "--yes")
+    with pytest.raises(RuntimeError, match="Aborted"):
+        await run("drop", "--sink", "redis", "--with-set-aside")
+    count = "SELECT count(*) FROM relay_set_aside"
+    assert await pool.fetchval(count) == 3
+    printed = await run("drop", "--sink", "redis", "--with-set-aside", typed="y\n")
+    assert "3 messages set aside, which it will never have, that it is paused. Go on?" in printed
+    assert await pool.fetchval(count) == 0
+
+
+async def _has(destination: Destination, count: int) -> bool:
+    return await destination.count() == count
+
+
+async def _looked_again(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Until the relay has asked twice more what is wanted of it."""
+    for _ in range(2):
+        asked_at = await pool.fetchval("SELECT clock_timestamp()")
+
+        async def has_asked_since(since: object = asked_at) -> bool:
+            return bool(await pool.fetchval(_ASKED_SINCE, since))
+
+        await eventually(has_asked_since)

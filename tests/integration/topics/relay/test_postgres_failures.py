@@ -25,6 +25,7 @@ from tests.support.topics.relays import Relays, is_ready
 from tests.support.waiting import PATIENCE, eventually
 from topics.relay import connection as relay_connection
 from topics.relay.failures import SourceFailure
+from topics.relay.slot import connected
 from topics.relay.source import WalStream
 
 if TYPE_CHECKING:
@@ -254,3 +255,12 @@ async def test_a_slot_that_another_creates_is_stood_by_for(
         ids |= set(await outbox.write_many(50))
         await _assert_mirrored(relays, ids)
         assert "crashed" not in other.read_text()
+
+
+async def test_a_sink_that_is_dropped_while_a_relay_begins_is_a_failure_like_others(
+    database: DatabaseAddress,
+) -> None:
+    """The relay knows it again when it begins anew."""
+    async with connected(database.conninfo("tests-relay")) as postgres:
+        with pytest.raises(SourceFailure, match="dropped redis"):
+            await postgres.take_over("redis", "")
