@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import asyncpg
 import click
 
+from cli.operator import where
 from cli.signing import Signer, entered, signed
 from process.settings import read_settings
 from store.migrations import (
@@ -17,6 +18,7 @@ from store.migrations import (
     history,
     migrate_down,
     migrate_up,
+    newest_applied,
     read_migrations,
 )
 from store.pool import connect_single
@@ -43,10 +45,11 @@ def up(*, signer: Signer) -> None:
 
 
 @migrate.command("down")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @signed()
-def down(*, signer: Signer) -> None:
-    """Take the newest migration back."""
-    _run(partial(_down, signer=signer))
+def down(*, yes: bool, signer: Signer) -> None:
+    """Take the newest migration back, with what only its tables and columns have."""
+    _run(partial(_down, signer=signer, is_sure=yes))
 
 
 @migrate.command("status")
@@ -90,17 +93,30 @@ async def _up(connection: _Connection, signer: Signer) -> None:
         click.echo("nothing is pending")
 
 
-async def _down(connection: _Connection, signer: Signer) -> None:
-    newest = max(await history(connection), default=None)
-    signature = signer.signature("migrate_down", _TARGET, newest=newest)
+async def _down(connection: _Connection, signer: Signer, *, is_sure: bool) -> None:
+    """What was confirmed is taken back, or nothing: another may have been here meanwhile."""
+    known = read_migrations()
+    newest = await newest_applied(connection, known)
+    if newest is None:
+        click.echo("nothing is applied")
+        return
+    if not is_sure:
+        click.confirm(_asked(newest), abort=True)
+    signature = signer.signature("migrate_down", _TARGET, newest=newest.version)
     await _note(connection, signature, ASKED)
     try:
-        step = await migrate_down(connection, read_migrations())
+        await migrate_down(connection, known, meant=newest)
     except (MigrationError, asyncpg.PostgresError):
         await _note(connection, signature, FAILED)
         raise
     await _note(connection, signature, DONE)
-    click.echo("nothing is applied" if step is None else f"took back {step.label}")
+    click.echo(f"took back {newest.label}")
+
+
+def _asked(newest: Migration) -> str:
+    lost = ", ".join(newest.loses)
+    goes = f" What is in these is lost: {lost}." if lost else ""
+    return f"{newest.label} is taken back from {where()}.{goes} Go on?"
 
 
 async def _note(connection: _Connection, signature: Signature, outcome: str) -> None:

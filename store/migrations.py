@@ -3,8 +3,8 @@
 A migration and the row that records it commit together, under an advisory lock, so that any
 number of processes may start at once and a killed one leaves nothing half done. One that begins
 with `-- Online:` would hold up writers in a transaction: its statements commit one by one, and
-each may be run again after a run that did not get to the end. A file that changed after it was
-applied is refused: history is corrected by a new migration.
+each may be run again after a run that did not get to the end; so it is on the way back. A file
+that changed after it was applied is refused: history is corrected by a new migration.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ _ONLINE: Final = "-- Online:"
 _RUN_EACH: Final = "-- Run each:"
 # Of an online migration: up to a semicolon that ends a line, but for those of a function's body.
 _STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;]|;(?![ \t]*$))+", re.MULTILINE | re.DOTALL)
+_DROPPED_TABLE: Final = re.compile(r"^\s*DROP TABLE (?:IF EXISTS )?(\w+)", re.MULTILINE)
+_ALTERED_TABLE: Final = re.compile(r"^\s*ALTER TABLE (\w+)([^;]*);", re.MULTILINE)
+_DROPPED_COLUMN: Final = re.compile(r"DROP COLUMN (?:IF EXISTS )?(\w+)")
 # Who gave up lets everybody by that waited behind it, and tries again, for half a minute.
 _TRIES: Final = 12
 _AGAIN_AFTER_S: Final = 0.5
@@ -71,9 +74,18 @@ class Migration:
     @property
     def online_statements(self) -> tuple[str, ...]:
         """The statements that commit one by one; none if all of them commit together."""
-        if not self.up.startswith(_ONLINE):
-            return ()
-        return tuple(text.strip() for text in _STATEMENT.findall(self.up) if text.strip())
+        return _online(self.up)
+
+    @property
+    def loses(self) -> tuple[str, ...]:
+        """The tables and columns with data that go with the way back."""
+        tables = [f"table {name}" for name in _DROPPED_TABLE.findall(self.down)]
+        columns = [
+            f"column {table}.{column}"
+            for table, changes in _ALTERED_TABLE.findall(self.down)
+            for column in _DROPPED_COLUMN.findall(changes)
+        ]
+        return (*tables, *columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +121,31 @@ async def migrate_down(
     connection: "asyncpg.Connection[asyncpg.Record]",
     known: Sequence[Migration],
     *,
+    meant: Migration | None = None,
     tries: int = _TRIES,
 ) -> Migration | None:
     """Take the newest version back; None when there is nothing to take back.
 
-    Raises MigrationError likewise.
+    Raises MigrationError likewise, and if the newest is not the one that is `meant`.
     """
     async with _alone(connection):
-        applied = await history(connection)
-        _require_same(known, applied)
-        if not applied:
+        newest = await newest_applied(connection, known)
+        if newest is None:
             return None
-        newest = next(step for step in known if step.version == max(applied))
+        if meant not in {None, newest}:
+            raise MigrationError(f"another has been here: the newest is {newest.label} now")
+        await _apply_online(connection, _online(newest.down), tries)
         await _unless_blocked(connection, partial(_take_back, connection, newest), tries)
         return newest
+
+
+async def newest_applied(
+    connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration]
+) -> Migration | None:
+    """The one that would be taken back. Raises MigrationError if it is not known here."""
+    applied = await history(connection)
+    _require_same(known, applied)
+    return next((step for step in reversed(known) if step.version in applied), None)
 
 
 async def pending(
@@ -210,7 +233,8 @@ async def _apply(
 async def _take_back(connection: "asyncpg.Connection[asyncpg.Record]", newest: Migration) -> None:
     async with connection.transaction():
         await connection.execute(_LOCK_TIMEOUT)
-        await connection.execute(newest.down)
+        if not _online(newest.down):
+            await connection.execute(newest.down)
         await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.version)
 
 
@@ -276,6 +300,12 @@ async def _write_down(
         migration.name,
         migration.checksum,
     )
+
+
+def _online(text: str) -> tuple[str, ...]:
+    if not text.startswith(_ONLINE):
+        return ()
+    return tuple(each.strip() for each in _STATEMENT.findall(text) if each.strip())
 
 
 def _require_same(known: Sequence[Migration], applied: Mapping[int, Applied]) -> None:

@@ -207,7 +207,7 @@ async def test_a_migration_is_signed_for_where_there_is_a_log(
     await done("migrate", "up")
     since = [step.label for step in read_migrations() if step.version >= _LOG_LEARNT_IN]
     for _ in since:
-        await done("migrate", "down", *_SIGNED)
+        await done("migrate", "down", "--yes", *_SIGNED)
     await done("migrate", "up")
     later = [("migrate_down", "asked"), ("migrate_down", "done")] * (len(since) - 1)
     assert [line[1:] for line in await said()] == [

@@ -17,6 +17,7 @@ from local.program import free_port, is_free
 from local.run import with_port
 from process.addresses import DatabaseAddress
 from process.settings import read_settings
+from store.migrations import read_migrations
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +120,35 @@ def test_migrate_goes_up_shows_itself_and_comes_down(empty_database: DatabaseAdd
     assert "applied 0001_initial" in payments("migrate", "up").output
     assert payments("migrate", "up").output == "nothing is pending\n"
     assert "0001_initial  applied 20" in payments("migrate", "status").output
-    assert payments("migrate", "down").output.startswith("took back ")
+    assert payments("migrate", "down", "--yes").output.startswith("took back ")
+
+
+def test_migrate_down_says_what_goes_from_where_and_asks(empty_database: DatabaseAddress) -> None:
+    """Once for each: who says nothing, or no, takes nothing back."""
+    lead_to(empty_database)
+    payments("migrate", "up")
+    steps = payments("migrate", "status").output
+    newest = steps.splitlines()[-1].split()[0]
+    for answer in ("", "n\n"):
+        asked = CliRunner().invoke(main, ("migrate", "down"), input=answer)
+        assert asked.exit_code == 1
+        assert f"{newest} is taken back from the database {empty_database.database}" in asked.output
+        assert f"at {empty_database.host}:{empty_database.port}. " in asked.output
+        assert payments("migrate", "status").output == steps
+    said = CliRunner().invoke(main, ("migrate", "down"), input="y\n")
+    assert said.output.endswith(f"took back {newest}\n")
+
+
+def test_a_migration_says_which_data_its_way_back_loses() -> None:
+    """Tables and columns, however many a statement names; not what a function would drop."""
+    loses = {each.label: each.loses for each in read_migrations()}
+    assert loses["0007_letter_queues"] == (
+        "column payments.charge_blocked_by", "column payments.refund_blocked_by",
+        "column dead_letters.queued_for", "column dead_letters.waits_behind",
+    )  # fmt: skip
+    assert loses["0006_authorization_expiry"] == ("column payments.authorization_expires_at",)
+    assert loses["0023_event_feed"] == ("table outbox_dropped",)
+    assert loses["0028_packed_indexes"] == ()
 
 
 def test_migrate_without_a_database_is_one_sentence() -> None:

@@ -14,6 +14,7 @@ from store.migrations import (
     history,
     migrate_down,
     migrate_up,
+    newest_applied,
     pending,
     read_migrations,
 )
@@ -103,6 +104,19 @@ async def test_down_takes_back_one_at_a_time(connection: Connection, files: Path
     await migrate_down(connection, known)
     assert await columns(connection) == set()
     assert await migrate_down(connection, known) is None
+
+
+async def test_down_takes_back_what_was_meant_or_nothing(
+    connection: Connection, files: Path
+) -> None:
+    """Two that confirm the same one do not take back two."""
+    known = read_migrations(files)
+    await migrate_up(connection, known)
+    meant = await newest_applied(connection, known)
+    await migrate_down(connection, known, meant=meant)
+    with pytest.raises(MigrationError, match="the newest is 0001_ledger now"):
+        await migrate_down(connection, known, meant=meant)
+    assert await columns(connection) == {"id"}
 
 
 async def test_processes_that_start_together_migrate_once(
