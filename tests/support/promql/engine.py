@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Vector: TypeAlias = "dict[Series, float]"
 
 _ARITHMETIC: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "-": operator.sub,
     "*": operator.mul,
     "/": lambda left, right: left / right if right else _by_nothing(left),
 }

@@ -38,6 +38,7 @@ FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 _LEVELS: Final[Sequence[frozenset[str]]] = (
     frozenset({"or"}),
     frozenset({"==", ">", "<"}),
+    frozenset({"-"}),
     frozenset({"*", "/"}),
 )
 

@@ -63,6 +63,10 @@ TABLE: Final[Mapping[str, Mapping[str, float]]] = {
     'sum(rate(requests_total{status="5xx"}[5m])) / sum(rate(requests_total[5m])) > 0.01': {
         "{}": 0.16666666666666669,
     },
+    'sum(rate(requests_total[5m])) - sum(rate(requests_total{status="5xx"}[5m])) / 2': {
+        "{}": 0.14666666666666667,
+    },
+    'sum(state{state="ok"}) - (sum(state{state="none"}) or vector(0))': {"{}": 1},
     'increase(requests_total{status="5xx"}[5m])': {
         '{route="a",status="5xx"}': 8,
         '{route="b",status="5xx"}': 0,
