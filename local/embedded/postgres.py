@@ -9,6 +9,7 @@ capability that takes, rather than opening somebody's home.
 import asyncio
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -34,11 +35,13 @@ _CONFIGURATION: Final = {
     # A socket's path may have 107 bytes, and a clone may lie deep.
     "unix_socket_directories": "",
     "wal_level": "logical",
-    # A forgotten replication slot must not fill a laptop's disk.
-    "max_slot_wal_keep_size": "4GB",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# Of its file, where an operator may change it, and not of its command, which nothing overrules: a
+# forgotten replication slot must not fill a laptop's disk.
+_KEPT_WAL: Final = "max_slot_wal_keep_size"
+_FILE: Final = "postgresql.conf"
 # Postgres's own: it sorts alike on every machine, whatever locales that has installed.
 _LOCALE: Final = (
     "--encoding=UTF8",
@@ -74,6 +77,8 @@ def program(
 ) -> Program:
     """What to run on a data directory, which need not be there yet."""
     identity = _identity(data)
+    if is_initialised(data):
+        _limit_kept_wal(data / _FILE)
     options = _CONFIGURATION | {"port": str(port)} | dict(configuration or {})
     return Program(
         name="postgres",
@@ -147,6 +152,13 @@ async def _initialise(directory: Path, log: Path) -> None:
     single_user = (str(_tool("postgres")), "--single", "-D", str(unfinished), "postgres")
     await _run(unfinished, log, *single_user, statements=_FIRST_STATEMENTS)
     unfinished.rename(directory)
+
+
+def _limit_kept_wal(file: Path) -> None:
+    """Unless somebody said otherwise; one of a release before has no line of ours."""
+    if not re.search(rf"^\s*{_KEPT_WAL}\b", file.read_text(), re.MULTILINE):
+        with file.open("a") as configuration:
+            configuration.write(f"{_KEPT_WAL} = 4GB\n")
 
 
 def _unfinished(directory: Path) -> Path:

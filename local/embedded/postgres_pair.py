@@ -35,9 +35,10 @@ WHERE slot_name = $1 AND NOT active
 _SLOTS_TO_CARRY: Final = """
 SELECT slot_name FROM pg_replication_slots WHERE failover AND wal_status <> 'lost'
 """
-# One that is temporary ends with the promotion.
+# One that is temporary ends with the promotion, and one that was invalidated is of no use after it.
 _SLOTS_CARRIED: Final = """
-SELECT slot_name FROM pg_replication_slots WHERE synced AND NOT temporary
+SELECT slot_name FROM pg_replication_slots
+WHERE synced AND NOT temporary AND invalidation_reason IS NULL
 """
 
 

@@ -38,6 +38,29 @@ async def test_postgres_keeps_its_data_and_replaces_a_start_that_was_killed(
     assert not (tmp_path / "data.new").exists()
 
 
+async def test_how_much_wal_is_kept_for_a_slot_is_the_operator_s_to_change(tmp_path: Path) -> None:
+    """It stands in the server's file, also of a data directory from before it did."""
+    port, file = free_port(), tmp_path / "data" / "postgresql.conf"
+    ours = "max_slot_wal_keep_size = 4GB\n"
+    asked = "SELECT setting || unit FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
+    for theirs, expected in (
+        (ours, "4096MB"),
+        (ours.replace("4", "16"), "16384MB"),
+        ("", "4096MB"),
+    ):
+        if file.exists():
+            lines = [each for each in file.read_text().splitlines() if each[:8] != ours[:8]]
+            file.write_text("\n".join([*lines, theirs]))
+        program = await postgres.prepare(tmp_path / "data", port, log=tmp_path / "log")
+        async with running(program):
+            connection = await connect_single(
+                postgres.address(port), application_name="payments migrate"
+            )
+            assert await connection.fetchval(asked) == expected
+            await connection.close()
+        assert file.read_text().count(ours) == (expected == "4096MB")
+
+
 async def test_postgres_lets_in_one_role_that_can_replicate_but_not_rule(
     postgres_server: DatabaseAddress,
 ) -> None:
