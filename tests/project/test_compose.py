@@ -20,6 +20,7 @@ from tests.support.project.compose import (
 )
 from tests.support.project.tree import PACKAGES, ROOT
 from tests.support.project.variables import variables
+from topics.contracts.webhooks import Keyring
 from topics.names import STAGES
 
 DOCKERFILE: Final = ROOT / "deploy/Dockerfile"
@@ -34,6 +35,7 @@ PORTS: Final = {
     "simulator": {8090},
     "webhooks": {8091},
 }
+_KEY: Final = "PAYMENTS_WEBHOOK_KEY"
 OUR_PROCESSES: Final = {"migrate": "cli migrate up"} | commands_of(PROCESSES)
 # Runs each command in one process, because what they import is the cost of starting one.
 ASK_FOR_HELP: Final = """
@@ -105,6 +107,16 @@ def test_every_variable_is_a_setting() -> None:
     known = variables()
     for name in OUR_PROCESSES:
         assert COMPOSE.services[name].environment.keys() <= known, name
+
+
+def test_a_webhook_endpoint_can_be_made_and_is_signed_for() -> None:
+    """Whoever shows the secret and whoever signs with it derive it with the same key."""
+    said = {name: COMPOSE.services[name].environment for name in OUR_PROCESSES}
+    keys = {name: each[_KEY] for name, each in said.items() if _KEY in each}
+    assert keys.keys() == {"api", "deliver"}
+    (key,) = set(keys.values())
+    assert (found := re.fullmatch(r"\$\{PAYMENTS_WEBHOOK_KEY:-(\S{32,})\}", key)) is not None
+    assert Keyring.of(found[1]).current_id
 
 
 def test_our_processes_listen_where_they_are_asked() -> None:
