@@ -282,14 +282,25 @@ def _or_gone(method: _Method) -> _Method:
 
     asyncpg refuses the next query, which it has not sent, with an error that is neither one of
     Postgres nor one of the interface: between the message and the end of the connection only.
+
+    Nor is one kept that may not write, once what it was part of is over: it stays with a server
+    that was demoted, or as the server was when it was made, while others may write again.
     """
 
     @wraps(method)
-    async def call(*args: object, **kwargs: object) -> object:
+    async def call(
+        connection: "_Connection | _PooledConnection", *args: object, **kwargs: object
+    ) -> object:
         try:
-            return await method(*args, **kwargs)
+            return await method(connection, *args, **kwargs)
         except asyncpg.InternalClientError as error:
             raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
+        except asyncpg.ReadOnlySQLTransactionError:
+            connection.may_write = False
+            raise
+        finally:
+            if not (connection.may_write or connection.is_in_transaction()):
+                connection.terminate()
 
     return cast("_Method", call)
 
@@ -301,6 +312,8 @@ class _Connection(asyncpg.Connection):
     no temporary table, no open cursor. So there is nothing to reset, and asyncpg itself still
     rolls back a transaction left open and closes a connection it cannot trust.
     """
+
+    may_write = True
 
     def get_reset_query(self) -> str:
         return ""
@@ -314,6 +327,8 @@ class _Connection(asyncpg.Connection):
 
 class _PooledConnection(PooledConnection):
     """The same, where a pooler has the sessions."""
+
+    may_write = True
 
     execute = _or_gone(PooledConnection.execute)
     executemany = _or_gone(PooledConnection.executemany)

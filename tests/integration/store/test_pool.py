@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import replace
 
 import asyncpg
+import pytest
 
 from process.addresses import DatabaseAddress
 from store.pool import AWAY, close, connect, connect_single
@@ -50,6 +51,31 @@ async def test_a_transaction_that_was_left_open_does_not_reach_the_next_user(
         with contextlib.suppress(ZeroDivisionError):
             await _fail_in_a_transaction(single)
         assert await single.fetchval("SELECT to_regclass('left_open')") is None
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_a_session_that_may_not_write_is_not_used_again(
+    database: DatabaseAddress, *, is_alone: bool
+) -> None:
+    """It was made while there were no writes, and would keep to that when there are again."""
+    administrator = await connect_single(database, application_name="payments migrate")
+    of_new_sessions = f"ALTER DATABASE {database.database} {{}} default_transaction_read_only"
+    await administrator.execute(f"{of_new_sessions.format('SET')} = on")
+    async with await connect(database, application_name="tests", size=1) as single:
+        await administrator.execute(of_new_sessions.format("RESET"))
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await _make_a_table(single, is_alone=is_alone)
+        await _make_a_table(single, is_alone=is_alone)
+    await administrator.close()
+
+
+async def _make_a_table(pool: "asyncpg.Pool[asyncpg.Record]", *, is_alone: bool) -> None:
+    made = "CREATE TABLE written (id int)"
+    if is_alone:
+        await pool.execute(made)
+        return
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(made)
 
 
 async def _fail_in_a_transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
