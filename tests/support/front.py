@@ -86,12 +86,18 @@ class _End(asyncio.Protocol):
         if self._front.is_dark:
             self._front.lost.add(transport)
         if self._other is None and not self._front.is_dark:
-            reached = asyncio.get_running_loop().create_connection(
-                lambda: _End(self._front, self), *self._front.behind
-            )
-            self._reaching = asyncio.ensure_future(reached)
+            self._reaching = asyncio.ensure_future(self._reach(transport))
         elif self._other is not None:
             self._other.meet(self)
+
+    async def _reach(self, transport: asyncio.Transport) -> None:
+        """Whoever comes is turned away, too, while the server itself is gone."""
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: _End(self._front, self), *self._front.behind
+            )
+        except OSError:
+            transport.abort()
 
     def meet(self, other: _End) -> None:
         self._other = other

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from local import traffic
 from store.pool import connect_single
 from tests.support.alerts.watch import Watch
-from tests.support.matrix.site import Clients, site
+from tests.support.matrix.clients import Clients
+from tests.support.matrix.site import site
 from tests.support.waiting import eventually
 from topics.names import EVENTS
 

@@ -10,7 +10,7 @@ from local.program import free_port
 from tests.support.alerts.fault import Fault
 from tests.support.certificates import Authority
 from tests.support.front import Way
-from tests.support.matrix.site import Clients
+from tests.support.matrix.clients import Clients
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

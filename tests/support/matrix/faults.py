@@ -108,6 +108,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "redis frozen": partial(_frozen, lambda site: site.redis_address.port),
     "redis read-only": _redis_a_replica,
     "redis out of memory": _full_redis,
+    **_fronted("kafka", lambda site: site.kafka, Way.DARK, Way.MUTE),
     "kafka gone": lambda site: site.broker.away(),
     "kafka frozen": partial(_frozen, lambda site: site.broker_port),
     **_fronted("provider", lambda site: site.provider, Way.GONE, Way.DARK, Way.MUTE, Way.SLOW),

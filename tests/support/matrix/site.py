@@ -1,36 +1,32 @@
-"""Every process of ours before servers that misbehave when told, and clients who note each answer.
+"""Every process of ours before servers that misbehave when told.
 
-All processes reach Postgres, Redis and the providers through fronts; the test itself, which
+All processes reach Postgres, Redis, Kafka and the providers through fronts; the test itself, which
 breaks things and looks at the books, does not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
-import aiohttp
 import psutil
 
 from local.embedded import postgres, valkey
 from local.program import free_port, running
 from process.addresses import DatabaseAddress, RedisAddress
 from store.migrations import migrate_up, read_migrations
-from store.pool import connect_single, long_reading
-from tests.support.fixtures.kafka import broker
+from store.pool import connect_single
 from tests.support.fixtures.processes import OurProcess, Platform
 from tests.support.fixtures.simulator import SimulatorProcess
-from tests.support.front import front_of
+from tests.support.front import Way, front_of
+from tests.support.matrix.brokers import broker_behind
+from tests.support.matrix.clients import Door, Entrance
 from tests.support.simulator.admin import Admin
-from tests.support.waiting import eventually
-from verify.database import read_baseline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -47,113 +43,30 @@ _SETTINGS: Final = {
     "PAYMENTS_STRIPE_TIMEOUT": "2s",
     "PAYMENTS_PAYPAL_TIMEOUT": "2s",
     "PAYMENTS_STRIPE_WEBHOOK_SECRET": "whsec_matrix",
+    "PAYMENTS_PAYPAL_WEBHOOK_ID": "MATRIX",
     "PAYMENTS_OBSERVABILITY_LOG_LEVEL": "info",
     "PAYMENTS_OUTBOX_RETENTION": "168h",
     "PAYMENTS_WEBHOOK_KEY": "a key of the matrix",
     # Endpoints of tests are on this machine.
     "PAYMENTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
+_WEBHOOK_KEYS: Final = {"PAYMENTS_STRIPE_WEBHOOK_SECRET", "PAYMENTS_PAYPAL_WEBHOOK_ID"}
 # Not much more WAL may be kept than that at which operators are told.
 _POSTGRES: Final = {"max_slot_wal_keep_size": "1100MB"}
-# What a client may be told on a bad day; everything else is a fault of ours.
-_ALLOWED: Final = {200, 201, 202, 409, 429, 503}
-_BETWEEN_S: Final = 0.25
-# Far beyond what anybody is kept waiting.
-_PATIENCE: Final = aiohttp.ClientTimeout(total=30)
-_ENDED: Final = "('completed', 'failed', 'cancelled', 'partially_refunded', 'refunded')"
 _ADMIN: Final = "matrix"
-# A circuit rests for half a minute, and a provider's trial comes after another quarter.
-_HEALED_WITHIN_S: Final = 150.0
-
-
-@dataclass(slots=True)
-class Clients:
-    """Who pays at the ingress, again and again, and what they were told."""
-
-    url: str
-    answers: Counter[int | str] = field(default_factory=Counter)
-    begun: int = 0
-    accepted: list[str] = field(default_factory=list)
-    _account: str = ""
-
-    async def open_account(self) -> None:
-        async with aiohttp.ClientSession(self.url, timeout=_PATIENCE) as http:
-            body = {"user_id": "u", "currency": "USD", "initial_balance": "1000000"}
-            async with http.post("/api/v1/accounts", json=body) as answer:
-                assert answer.status == 201, await answer.text()
-                self._account = (await answer.json())["id"]
-
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Four a second while the context is open, which ends when each has its answer."""
-        stopping = asyncio.Event()
-        async with (
-            aiohttp.ClientSession(self.url, timeout=_PATIENCE) as http,
-            asyncio.TaskGroup() as tasks,
-        ):
-            tasks.create_task(self._pay_on(http, tasks, stopping))
-            try:
-                yield
-            finally:
-                stopping.set()
-
-    @asynccontextmanager
-    async def flooding(self, count: int) -> AsyncIterator[None]:
-        """So many at once, each of which has its answer when the context has ended."""
-        connector = aiohttp.TCPConnector(limit=0)
-        async with (
-            aiohttp.ClientSession(self.url, timeout=_PATIENCE, connector=connector) as http,
-            asyncio.TaskGroup() as tasks,
-        ):
-            for _ in range(count):
-                tasks.create_task(self._pay(http, "stripe"))
-            yield
-
-    async def _pay_on(
-        self, http: aiohttp.ClientSession, tasks: asyncio.TaskGroup, stopping: asyncio.Event
-    ) -> None:
-        while not stopping.is_set():
-            self.begun += 1
-            tasks.create_task(self._pay(http, ("stripe", "paypal")[self.begun % 2]))
-            await asyncio.sleep(_BETWEEN_S)
-
-    async def _pay(self, http: aiohttp.ClientSession, provider: str) -> None:
-        body = {
-            "payment_type": "external_payment",
-            "source_account_id": self._account,
-            "amount": "1.00",
-            "currency": "USD",
-            "provider": provider,
-        }
-        headers = {"Idempotency-Key": str(uuid4())}
-        try:
-            async with http.post("/api/v1/payments", json=body, headers=headers) as answer:
-                self.answers[answer.status] += 1
-                if answer.status == 202:
-                    self.accepted.append((await answer.json())["id"])
-                elif answer.status in {429, 503}:
-                    assert int(answer.headers["Retry-After"]) > 0
-        except (aiohttp.ClientError, TimeoutError) as error:
-            self.answers[type(error).__name__] += 1
-
-    async def try_on(self, count: int) -> None:
-        """Return when so many more have been begun, whatever they were told."""
-        wanted = self.begun + count
-        await eventually(lambda: self.begun >= wanted, within=_HEALED_WITHIN_S)
-
-    async def get_through(self, count: int) -> None:
-        """Return when so many more were accepted."""
-        wanted = len(self.accepted) + count
-        await eventually(lambda: len(self.accepted) >= wanted, within=_HEALED_WITHIN_S)
-
-    def assert_told_honestly(self, *, without_answer: bool = False) -> None:
-        """Nobody was told what is not to be told; with `without_answer` some may hear nothing."""
-        wrong = {
-            answer: count
-            for answer, count in self.answers.items()
-            if answer not in _ALLOWED and not (without_answer and isinstance(answer, str))
-        }
-        assert not wrong, f"{wrong} of {dict(self.answers)}"
+_INGRESS: Final = "ingress"
+PROCESSES: Final = (
+    _INGRESS,
+    "relay-kafka",
+    "relay-redis",
+    "charge",
+    "refund",
+    "dead-letters",
+    "schedule",
+    "deliver",
+    "lag",
+    "webhooks",
+)
 
 
 class Server:
@@ -186,6 +99,7 @@ class Site:
     database: DatabaseAddress
     postgres: Front
     redis: Front
+    kafka: Front
     provider: Front
     redis_address: RedisAddress
     simulator: Admin
@@ -194,6 +108,7 @@ class Site:
     url: str
     platform: Platform
     processes: Mapping[str, OurProcess]
+    entrance: Entrance = field(default_factory=Entrance)
 
     def who_listens(self, port: int) -> psutil.Process:
         """The process that a server's clients reach."""
@@ -204,27 +119,6 @@ class Site:
                         return each
         raise AssertionError(f"nobody listens at {port}")
 
-    async def until_healed(self, clients: Clients) -> None:
-        """Everybody is ready, was never replaced, and all that was accepted has ended, soundly."""
-        for process in self.processes.values():
-            await process.until_ready()
-        await eventually(lambda: self._have_ended(clients), within=_HEALED_WITHIN_S)
-        await eventually(self._is_sound, within=_HEALED_WITHIN_S)
-
-    async def _have_ended(self, clients: Clients) -> bool:
-        left = await self.admin.fetch(
-            f"SELECT id, status, due_at FROM payments WHERE status NOT IN {_ENDED} LIMIT 3"  # noqa: S608 # a constant
-        )
-        assert not left, f"of {len(clients.accepted)} there are left {left}"
-        return True
-
-    async def _is_sound(self) -> bool:
-        async with long_reading(self.database, application_name=_ADMIN) as connection:
-            found = await read_baseline(connection, outbox_retention_s=604_800)
-        wrong = [str(each) for result in found.results for each in result.violations]
-        assert not wrong, wrong
-        return True
-
     async def end_sessions(self) -> None:
         """Of everybody but the test."""
         await self.admin.execute(
@@ -233,11 +127,61 @@ class Site:
             _ADMIN,
         )
 
+    def cut(self) -> None:
+        """Every connection to every server ends, and may be made anew."""
+        for front in (self.postgres, self.redis, self.kafka, self.provider):
+            front.go(Way.GONE)
+            front.go(Way.OPEN)
+
     async def stop(self, name: str) -> None:
         """SIGTERM: whatever the servers do it ends in time, and says that it ended well."""
         process = self.processes[name]
+        if name == _INGRESS:
+            self.entrance.door = Door.CLOSED
         code = await process.drain()
         assert code == 0, f"{name} ended with {code}:\n{process.said[-3000:]}"
+
+    async def start(self, name: str) -> None:
+        """Unless it runs already; return when it is ready."""
+        process = self.processes[name]
+        if not process.is_running:
+            process.launch()
+        await process.until_ready()
+        if name == _INGRESS:
+            self.entrance.door = Door.OPEN
+
+    async def start_all(self) -> None:
+        """Whatever an earlier test has left of it."""
+        for name in self.processes:
+            await self.start(name)
+
+    @contextmanager
+    def only_stopping(self, name: str) -> Iterator[None]:
+        """Whatever happens in the block, no process but this one ends in it."""
+        before = self._others(name)
+        yield
+        assert self._others(name) == before
+        assert all(each.is_running for each in self.processes.values())
+
+    def _others(self, name: str) -> dict[str, int]:
+        return {each: one.process_id for each, one in self.processes.items() if each != name}
+
+    def is_stuck(self, name: str) -> None:
+        """From now on, until it is started, the process answers nobody new."""
+        if name == _INGRESS:
+            self.entrance.door = Door.STUCK
+
+    @asynccontextmanager
+    async def standing_still(self, name: str) -> AsyncIterator[None]:
+        """The process is stopped by its kernel, and does not know of it."""
+        process = self.processes[name]
+        self.is_stuck(name)
+        process.freeze()
+        try:
+            yield
+        finally:
+            process.thaw()
+            self.entrance.door = Door.OPEN
 
 
 @asynccontextmanager
@@ -254,11 +198,12 @@ async def site(directory: Path) -> AsyncIterator[Site]:
         redis = RedisAddress("127.0.0.1", free_port())
         for program in await _servers(directory, database.port, redis.port):
             await stack.enter_async_context(running(program))
-        kafka_port = free_port()
-        kafka = Server(lambda: broker(directory / "kafka", kafka_port))
-        bootstrap = str(await kafka.start())
-        stack.push_async_callback(kafka.stop)
-        simulator = SimulatorProcess(directory)
+        broker_port, receiver_port = free_port(), free_port()
+        to_broker = await stack.enter_async_context(front_of("127.0.0.1", broker_port))
+        broker = Server(lambda: broker_behind(to_broker.port, directory / "kafka", broker_port))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        simulator = SimulatorProcess(directory, environment=_simulated(receiver_port))
         await asyncio.to_thread(simulator.start)
         stack.callback(simulator.stop)
         admin = await connect_single(database, application_name=_ADMIN)
@@ -270,14 +215,15 @@ async def site(directory: Path) -> AsyncIterator[Site]:
         ]
         platform = Platform(
             database=replace(database, port=fronts[0].port),
-            kafka=bootstrap,
+            kafka=f"127.0.0.1:{to_broker.port}",
             redis=RedisAddress("127.0.0.1", fronts[1].port),
             simulator_url=f"http://127.0.0.1:{fronts[2].port}",
             directory=directory,
-            settings=_SETTINGS,
+            # Where `payments verify` asks for the journal: where the providers are.
+            settings={**_SETTINGS, "PAYMENTS_SIMULATOR_PORT": str(fronts[2].port)},
         )
         stack.callback(platform.end)
-        processes, url = _processes(platform)
+        processes, url = _processes(platform, receiver_port)
         for process in processes.values():
             process.launch()
         for process in processes.values():
@@ -287,11 +233,12 @@ async def site(directory: Path) -> AsyncIterator[Site]:
             database=database,
             postgres=fronts[0],
             redis=fronts[1],
+            kafka=to_broker,
             provider=fronts[2],
             redis_address=redis,
             simulator=Admin(simulator.url),
-            broker=kafka,
-            broker_port=int(bootstrap.rpartition(":")[2]),
+            broker=broker,
+            broker_port=broker_port,
             url=url,
             platform=platform,
             processes=processes,
@@ -312,10 +259,22 @@ async def _servers(directory: Path, postgres_port: int, redis_port: int) -> list
     ]
 
 
-def _processes(platform: Platform) -> tuple[dict[str, OurProcess], str]:
+def _simulated(receiver_port: int) -> dict[str, str]:
+    """The simulator's own settings: it tells the receiver of what it did."""
+    secrets = {name: text for name, text in _SETTINGS.items() if name in _WEBHOOK_KEYS}
+    return {**secrets, "PAYMENTS_SIMULATOR_WEBHOOKS_URL": f"http://127.0.0.1:{receiver_port}"}
+
+
+def _processes(platform: Platform, receiver_port: int) -> tuple[dict[str, OurProcess], str]:
     port = free_port()
     processes = {
-        "ingress": platform.process("ingress", "api", PAYMENTS_SERVER_PORT=str(port)),
+        # Who asks while it is told to stop is let in for a second more, as behind a balancer.
+        _INGRESS: platform.process(
+            "ingress",
+            "api",
+            PAYMENTS_SERVER_PORT=str(port),
+            PAYMENTS_SERVER_SHUTDOWN_DELAY="1s",
+        ),
         "relay-kafka": platform.relay("kafka"),
         "relay-redis": platform.relay("redis"),
         "charge": platform.charge("one"),
@@ -325,7 +284,7 @@ def _processes(platform: Platform) -> tuple[dict[str, OurProcess], str]:
         "deliver": platform.process("deliver", "agents", "deliver", "--member", "one"),
         "lag": platform.process("lag", "lag"),
         "webhooks": platform.process(
-            "webhooks", "agents", "webhooks", PAYMENTS_WEBHOOKS_PORT=str(free_port())
+            "webhooks", "agents", "webhooks", PAYMENTS_WEBHOOKS_PORT=str(receiver_port)
         ),
     }
     return processes, f"http://127.0.0.1:{port}"
