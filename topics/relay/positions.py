@@ -12,7 +12,7 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 from topics.relay.pgoutput import lsn_number
 
@@ -20,7 +20,9 @@ from topics.relay.pgoutput import lsn_number
 ADOPTED_ROWS: Final = 10_000
 # Below every position, and below the rows that have none.
 NO_FLOOR: Final = -1
-_TICKS_MAX: Final = 64
+_MOMENTS_MAX: Final = 64
+
+_Moment = TypeVar("_Moment")
 
 
 class Place(NamedTuple):
@@ -199,10 +201,7 @@ class Floor:
         self._ticks: deque[Tick] = deque()
 
     def tick(self, tick: Tick) -> None:
-        if len(self._ticks) == _TICKS_MAX:
-            # One that is left out makes the floor lower than it could be, never wrong.
-            self._ticks = deque(list(self._ticks)[::2])
-        self._ticks.append(tick)
+        _note(self._ticks, tick)
 
     def settle(self, confirmed: int) -> None:
         """Everything committed before this place of the WAL is acknowledged."""
@@ -232,9 +231,7 @@ class Replays:
 
     def look(self, received: int, acknowledged: Mapping[Partition, Place]) -> None:
         """So far was received, and by now this is acknowledged."""
-        if len(self._moments) == _TICKS_MAX:
-            self._moments = deque(list(self._moments)[::2])
-        self._moments.append((max(received, self._received_at_first), acknowledged))
+        _note(self._moments, (max(received, self._received_at_first), acknowledged))
 
     def settle(self, confirmed: int) -> None:
         """Nothing committed before this place of the WAL comes again."""
@@ -262,3 +259,33 @@ class PolledFloor:
         """Every row up to this position is acknowledged."""
         self.floor = max(self.floor or 0, confirmed)
         self._moments.settle(confirmed)
+
+
+class Settled:
+    """Up to which position of the table nothing is still to come.
+
+    Once all numbers below a look's newest have ended, as for the floor.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._looks: deque[tuple[int, int]] = deque()
+
+    def look(self, drawn: int, xmin: int, newest: int) -> None:
+        """One look at Postgres, asked in the order of a `Tick`."""
+        _note(self._looks, (drawn, newest))
+        while self._looks and self._looks[0][1] <= xmin:
+            self.position, _ = self._looks.popleft()
+
+
+def _note(moments: deque[_Moment], moment: _Moment) -> None:
+    """One more that is waited for. Of many every other one is left out, but never the oldest.
+
+    What follows from the others is lower than it could be, never wrong; and the oldest, whose
+    writers end first, is always there to follow from.
+    """
+    if len(moments) == _MOMENTS_MAX:
+        thinned = [*moments][::2]
+        moments.clear()
+        moments.extend(thinned)
+    moments.append(moment)

@@ -6,18 +6,17 @@ when it had been drawn has ended. One that writes for long holds up what comes b
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Collection
 from typing import Final
 
 from topics.contracts.envelope import unix_ms
 from topics.relay.pgoutput import Begin, Commit, Keepalive, WalEvent
+from topics.relay.positions import Settled
 from topics.relay.recovery import next_page, position_of
 from topics.relay.slot import Postgres
 from topics.relay.source import Server
 
 _LOOK_EVERY_SECONDS: Final = 0.1
-_TICKS_MAX: Final = 600
 _MILLISECONDS: Final = 1000
 
 
@@ -30,8 +29,7 @@ class TableStream:
         self._postgres = postgres
         self._topics = topics
         self._position = 0
-        self._settled = 0
-        self._ticks: deque[tuple[int, int]] = deque(maxlen=_TICKS_MAX)
+        self._settled = Settled()
         self._rows_max = next_page([])
 
     def begin(self, position: int) -> None:
@@ -46,25 +44,23 @@ class TableStream:
         while True:
             await self._settle()
             rows = await self._postgres.page(
-                self._topics, self._position, self._settled, min(limit, self._rows_max)
+                self._topics, self._position, self._settled.position, min(limit, self._rows_max)
             )
             if rows:
                 self._rows_max = next_page(rows)
                 self._position = position_of(rows[-1])
                 began_at = unix_ms(rows[0].recorded_at) / _MILLISECONDS
                 return [Begin(None, began_at), *rows, Commit(self._position)]
-            if self._settled > self._position:
-                self._position = self._settled
+            if self._settled.position > self._position:
+                self._position = self._settled.position
                 return [Keepalive(self._position, reply_requested=False)]
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
     async def _settle(self) -> None:
         """Find out up to which position nothing is still to come."""
         drawn = await self._postgres.drawn_position()
-        if drawn == self._settled:
+        if drawn == self._settled.position:
             # A look takes a number of those that transactions have: not ten a second for nothing.
             return
         now = await self._postgres.transactions()
-        self._ticks.append((drawn, now.newest))
-        while self._ticks and self._ticks[0][1] <= now.xmin:
-            self._settled, _ = self._ticks.popleft()
+        self._settled.look(drawn, now.xmin, now.newest)

@@ -17,6 +17,7 @@ from topics.relay.positions import (
     Partition,
     Place,
     Replays,
+    Settled,
     Tick,
     marks_text,
     planned,
@@ -198,3 +199,23 @@ def test_what_was_received_before_the_confirmed_place_does_not_come_again() -> N
     assert replays.replay_from == {AT: Place(10)}
     replays.settle(300)
     assert replays.replay_from == {AT: Place(20)}
+
+
+def test_what_is_drawn_settles_however_long_writers_overlap() -> None:
+    """Another begins every half minute and writes for 90 s; somebody looks ten times a second.
+
+    That is more looks than are kept before the first of them can settle anything.
+    """
+    settled = Settled()
+    at_work: list[tuple[int, int]] = []
+    number = drawn = 0
+    for tenth in range(20 * 600):
+        if tenth % 300 == 0:
+            number += 1
+            at_work.append((number, drawn))
+            del at_work[:-3]
+        number, drawn = number + 1, drawn + 1
+        oldest, drawn_before = at_work[0]
+        settled.look(drawn, xmin=oldest, newest=number)
+        assert settled.position <= drawn_before
+        assert settled.position > drawn - 1800
