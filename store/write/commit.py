@@ -230,7 +230,7 @@ class _Batch:
         if isinstance(outcome, Refused):
             return Reply(outcome, answer)
         self._working.apply(outcome)
-        self.recorded.append(Recorded(outcome, submission.trace))
+        self.recorded.append(Recorded(outcome, submission.trace, at.now))
         return Reply(outcome.result, answer)
 
     def placed(

@@ -59,9 +59,12 @@ def superseded(decisions: Sequence[Decision]) -> set[UUID]:
 
 
 def messages(
-    decision: Decision, told: Iterable[str], trace: Trace | None
+    decision: Decision, told: Iterable[str], trace: Trace | None, at: datetime
 ) -> Iterable[OutboxValues]:
-    """A decision's rows: its events (with what they say), then accounts, work, dead letters."""
+    """A decision's rows: its events (with what they say), then accounts, work, dead letters.
+
+    Each is dated `at` when it was decided, and so lies among those of its positions.
+    """
     said_in = trace or _UNTRACED
     for event, payload in zip(decision.events, told, strict=True):
         if event.is_public:
@@ -71,7 +74,7 @@ def messages(
     for work in decision.work:
         yield _work(work, said_in)
     for letter in decision.dead_letters:
-        yield _dead_letter(letter, said_in)
+        yield _dead_letter(letter, said_in, at)
     for message in decision.republished:
         yield _republished(message, said_in)
 
@@ -129,7 +132,7 @@ def _work(work: Work, said_in: _SaidIn) -> OutboxValues:
     )
 
 
-def _dead_letter(letter: DeadLetter, said_in: _SaidIn) -> OutboxValues:
+def _dead_letter(letter: DeadLetter, said_in: _SaidIn, at: datetime) -> OutboxValues:
     data = DeadLetterEventData(dead_letter=DeadLetterData.bounded(letter))
     key = letter.source.key
     return OutboxValues(
@@ -145,8 +148,9 @@ def _dead_letter(letter: DeadLetter, said_in: _SaidIn) -> OutboxValues:
         causationid=None,
         traceparent=said_in[0],
         tracestate=said_in[1],
-        occurred_at=letter.resolved_at or letter.last_failed_at,
-        recorded_at=letter.resolved_at or letter.last_failed_at,
+        # Not when it failed: one that moves up in its queue may have been parked for weeks.
+        occurred_at=at,
+        recorded_at=at,
     )
 
 

@@ -22,6 +22,7 @@ from store.write.outbox import messages, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from asyncpg.pool import PoolConnectionProxy
@@ -44,10 +45,11 @@ PartT = TypeVar("PartT")
 
 
 class Recorded(Struct, frozen=True):
-    """A decision, and the trace it was made in."""
+    """A decision, the trace it was made in, and when."""
 
     decision: Decision
     trace: Trace | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _say(parts: _Parts, batch: Sequence[Recorded]) -> None:
         words = [told(event) for event in each.decision.events]
         events.extend(each.decision.events)
         payloads.extend(word.kept for word in words)
-        said = messages(each.decision, (word.message for word in words), each.trace)
+        said = messages(each.decision, (word.message for word in words), each.trace, each.at)
         outbox.extend(row for row in said if row.id not in stale)
     parts.insert("insert_payment_events", events, data=payloads)
     parts.insert(_SAYS, outbox)

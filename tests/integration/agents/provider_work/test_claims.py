@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -78,7 +79,7 @@ async def test_a_claim_waits_for_whoever_is_changing_its_payment(idle_shop: Shop
     await idle_shop.pool.execute("UPDATE payments SET due_at = now() WHERE id = $1", payment.id)
     (woken,) = await decided(idle_shop, WakePayment(payment.id), 1)
     async with idle_shop.pool.acquire() as connection, connection.transaction():
-        await record(connection, [Recorded(woken, None)])
+        await record(connection, [_made(woken)])
         claim = asyncio.create_task(idle_shop.did(ClaimPayment(payment.id, 2, "worker")))
         await eventually(lambda: claim.done() or idle_shop.is_kept_waiting("tests"))
         assert not claim.done()
@@ -91,10 +92,10 @@ async def test_a_decision_made_on_what_is_no_longer_true_is_not_recorded(idle_sh
     first, second = await decided(idle_shop, pay(customer.id), 2)
     async with idle_shop.pool.acquire() as connection:
         async with connection.transaction():
-            await record(connection, [Recorded(first, None)])
+            await record(connection, [_made(first)])
         with pytest.raises(VersionConflictError):
             async with connection.transaction():
-                await record(connection, [Recorded(second, None)])
+                await record(connection, [_made(second)])
     assert await idle_shop.pool.fetchval("SELECT count(*) FROM payments") == 1
 
 
@@ -104,10 +105,10 @@ async def test_of_two_claims_decided_on_one_reading_one_is_recorded(idle_shop: S
     first, second = await decided(idle_shop, ClaimPayment(payment.id, 1, "worker"), 2)
     async with idle_shop.pool.acquire() as connection:
         async with connection.transaction():
-            await record(connection, [Recorded(first, None)])
+            await record(connection, [_made(first)])
         with pytest.raises((VersionConflictError, asyncpg.UniqueViolationError)) as refused:
             async with connection.transaction():
-                await record(connection, [Recorded(second, None)])
+                await record(connection, [_made(second)])
     assert fault_of(refused.value) is Fault.RACE
     assert await idle_shop.attempts(payment) == [(1, False, None)]
 
@@ -124,7 +125,7 @@ async def test_an_attempt_begun_and_finished_in_one_batch_is_finished(idle_shop:
         settle = SettlePayment(payment.id, attempt.id, Operation.CHARGE, _BUSY, SOURCE)
         finished = decide(settle, state.after(begun), context())
         assert isinstance(finished, Decision)
-        await record(connection, [Recorded(begun, None), Recorded(finished, None)])
+        await record(connection, [_made(begun), _made(finished)])
     ((number, _, outcome),) = await idle_shop.attempts(payment)
     assert (number, outcome) == (1, "retriable")
 
@@ -164,3 +165,7 @@ async def decided(shop: Shop, command: Command, times: int) -> list[Decision]:
         state = (await load(connection, [command])).state()
     decisions = [decide(command, state, context()) for _ in range(times)]
     return [each for each in decisions if isinstance(each, Decision)]
+
+
+def _made(decision: Decision) -> Recorded:
+    return Recorded(decision, None, datetime.now(UTC))

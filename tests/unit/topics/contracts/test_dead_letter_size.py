@@ -39,7 +39,7 @@ def letter(
 
 
 def told(of: DeadLetter) -> tuple[str, DeadLetterEventData, int]:
-    (row,) = messages(Decision(result=None, dead_letters=(of,)), (), None)
+    (row,) = messages(Decision(result=None, dead_letters=(of,)), (), None, THEN)
     return row.aggregateid, DeadLetterEventData.model_validate_json(row.payload), len(row.payload)
 
 

@@ -20,6 +20,7 @@ from cli.__main__ import main
 from providers.registry import NAMES
 from store.event_data import told
 from store.write.outbox import messages
+from tests.support.payments.desk import START
 from tests.support.payments.payment_paths import SITUATIONS, scene_of
 from tests.support.payments.refund_paths import PATHS, refund_scene_of
 from topics.contracts import schema_files
@@ -130,4 +131,5 @@ def assert_promised(desk: Desk) -> None:
 
 
 def rows_of(decision: Decision) -> Iterable[OutboxValues]:
-    return messages(decision, [told(event).message for event in decision.events], None)
+    words = [told(event).message for event in decision.events]
+    return messages(decision, words, None, START)
