@@ -7,7 +7,7 @@ cause and with whoever is in its way (`store.partitions`), and is tried again th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,7 +18,7 @@ from store.partitions import (
     OUTBOX,
     InTheWay,
     Partitioned,
-    drop_partition,
+    drop_outbox_day,
     make_partition,
     partitions,
 )
@@ -66,9 +66,7 @@ async def keep_house(
         "make_history_partitions": rooms.make_history_ahead,
         "move_stray_rows": rooms.move_strays,
         # A partition goes when its last row has been kept for the whole retention.
-        "drop_partitions": partial(
-            rooms.drop_before, (now - timedelta(seconds=outbox_retention_s, days=1)).date()
-        ),
+        "drop_partitions": partial(rooms.drop_before, now - timedelta(seconds=outbox_retention_s)),
         "forget_idempotency_keys": partial(
             _forget, pool, "forget_idempotency_keys", now - _KEYS_KEPT
         ),
@@ -148,10 +146,12 @@ class _Rooms:
         days = [row["day"] for row in await self._pool.fetch(*statement)]
         await _each(partial(make_partition, self._pool, OUTBOX), days)
 
-    async def drop_before(self, oldest: date) -> None:
+    async def drop_before(self, kept_since: datetime) -> None:
+        """Drop each day that was over a day before that."""
+        oldest = (kept_since - timedelta(days=1)).date()
         begun = {each: OUTBOX.begins(each) for each in await partitions(self._pool, OUTBOX)}
         await _each(
-            partial(drop_partition, self._pool, OUTBOX),
+            partial(drop_outbox_day, self._pool, kept_since=kept_since),
             (each for each, first in begun.items() if first and first < oldest),
         )
 

@@ -127,12 +127,15 @@ async def make_partition(pool: asyncpg.Pool[asyncpg.Record], of: Partitioned, fi
     await alone(pool, [made], [of.default])
 
 
-async def drop_partition(
-    pool: asyncpg.Pool[asyncpg.Record], of: Partitioned, partition: str
+async def drop_outbox_day(
+    pool: asyncpg.Pool[asyncpg.Record], partition: str, kept_since: datetime
 ) -> None:
-    """Drop it with all that is in it. Raises InTheWay, and what asyncpg raises."""
-    dropped = bound("drop_partition", parent=of.name, dropped=partition)
-    await alone(pool, [dropped], [of.name, of.default, partition])
+    """Drop a day with all that is in it, unless some of it was written after `kept_since`.
+
+    Raises InTheWay, and what asyncpg raises: also where a sink that is known lacks some of it.
+    """
+    dropped = bound("drop_outbox_day", dropped=partition, kept_since=kept_since)
+    await alone(pool, [dropped], [OUTBOX.name, OUTBOX.default, partition])
 
 
 async def alone(

@@ -16,8 +16,8 @@ SELECT
         :parent::text::regclass, :first_at::timestamptz, :end_at::timestamptz, :rows_max::integer
     );
 
--- name: drop_partition
-SELECT partition_drop(:parent::text::regclass, :dropped::text);
+-- name: drop_outbox_day
+SELECT outbox_drop(:dropped::text, :kept_since::timestamptz);
 
 -- name: partitions_of
 SELECT child.relname AS name

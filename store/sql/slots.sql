@@ -269,10 +269,15 @@ UPDATE relay_sinks SET is_paused = $2::text::boolean
 WHERE sink = $1;
 
 -- name: strike_topic
--- A rebuild compares all of a topic, or of all topics, with the table.
+-- A rebuild compares all of a topic, or of all topics, with the table. That the sink carries them
+-- stays known: until then it may lack some of what the table has.
 UPDATE relay_checkpoints SET
-    marks = CASE WHEN $2::text IS NULL THEN '{}' ELSE marks - $2::text END
-WHERE sink = $1;
+    marks = relay_checkpoints.marks || coalesce((
+        SELECT jsonb_object_agg(carried.topic, '{}'::jsonb)
+        FROM jsonb_object_keys(relay_checkpoints.marks) AS carried (topic)
+        WHERE $2::text IS NULL OR carried.topic = $2
+    ), '{}'::jsonb)
+WHERE relay_checkpoints.sink = $1;
 
 -- name: outbox_replay_page
 SELECT

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from api.feed.positions import Place, mark_of
-from store.partitions import OUTBOX, drop_partition, make_partition
+from payments.account import Account
+from payments.commands import DiscardDeadLetter, ParkMessage
+from payments.dead_letter import DeadLetterReason, SourceMessage
+from payments.ids import dead_letter_id
+from payments.payment import Payment
+from payments.progress import Policy
+from store.housekeeping import keep_house
+from store.partitions import OUTBOX, drop_outbox_day, make_partition
 from store.read.feed import look
+from store.write.context import live
+from store.write.group_commit import GroupCommitter, Submission
 from tests.support.api.feed import end_of_feed, late, page, read_all, refused
 from tests.support.api.ingress import Client, Ingress, Options, running
 from tests.support.api.stage import settle, settling
+from tests.support.factories import TENANT, open_account, pay
 from topics.contracts.webhooks import body_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import date
 
     import asyncpg
     from redis.asyncio import Redis
 
     from process.addresses import RedisAddress
+
+_WEEK_S: Final = 604_800.0
 
 
 async def test_an_event_is_told_as_its_webhook_is(ingress: Ingress) -> None:
@@ -202,7 +217,7 @@ async def test_a_cursor_whose_events_are_gone_is_refused(ingress: Ingress) -> No
     (early,) = await read_all(client)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     await _move_to(ingress.pool, yesterday)
-    await drop_partition(ingress.pool, OUTBOX, OUTBOX.called(yesterday))
+    await drop_outbox_day(ingress.pool, OUTBOX.called(yesterday), datetime.now(UTC))
     second = (await client.pay(account)).text("id")
     assert [each["payment_id"] for each in await read_all(client, kept_from)] == [second]
     assert [each["payment_id"] for each in await read_all(client)] == [second]
@@ -212,6 +227,41 @@ async def test_a_cursor_whose_events_are_gone_is_refused(ingress: Ingress) -> No
             reply = await client.get(f"{path}?cursor={gone}")
             assert (reply.status, reply.code) == (410, "cursor_expired"), first
             assert reply.json["retryable"] is False
+
+
+async def test_a_letter_that_moves_up_after_days_takes_nobody_s_cursor(ingress: Ingress) -> None:
+    """It is said now, and lies among what is said now; its own day is gone with what it had."""
+    async with _nine_days_behind(ingress) as behind:
+        payment = await _paid(behind)
+        for offset, name in enumerate("ab"):
+            await behind.submit(Submission(_poison(payment, offset, name)))
+    then, now = (datetime.now(UTC) - timedelta(days=days) for days in (9, 0))
+    await keep_house(ingress.pool, now, _WEEK_S)
+    paid = (await ingress.client.pay(await ingress.client.account())).text("id")
+    (event,) = await read_all(ingress.client)
+    discard = DiscardDeadLetter(dead_letter_id("charge", "a"), "ada", "noise")
+    await ingress.committer.submit(Submission(discard))
+    await keep_house(ingress.pool, now, _WEEK_S)
+    assert await ingress.pool.fetchval("SELECT to_regclass($1)", OUTBOX.called(then.date())) is None
+    said = "SELECT count(*) FROM outbox WHERE type = 'dead_letter.parked'"
+    assert await ingress.pool.fetchval(said) == 1
+    assert await read_all(ingress.client, str(event["cursor"])) == []
+    assert [each["payment_id"] for each in await read_all(ingress.client)] == [paid]
+
+
+async def test_a_clock_that_is_days_behind_takes_nobody_s_cursor(ingress: Ingress) -> None:
+    """What it dates is not dropped with the day it names, until that has been kept as well."""
+    client = ingress.client
+    paid = (await client.pay(await client.account())).text("id")
+    cursor = await end_of_feed(client)
+    async with _nine_days_behind(ingress) as behind:
+        other = await _paid(behind)
+    now = datetime.now(UTC)
+    await keep_house(ingress.pool, now, _WEEK_S)
+    assert [each["payment_id"] for each in await read_all(client, cursor)] == [str(other.id)]
+    assert [each["payment_id"] for each in await read_all(client)] == [paid, str(other.id)]
+    await keep_house(ingress.pool, now + timedelta(days=10), _WEEK_S)
+    assert await read_all(client) == []
 
 
 async def test_a_cursor_of_another_history_is_refused(ingress: Ingress) -> None:
@@ -329,6 +379,30 @@ async def _read_until(done: asyncio.Event, client: Client, limit: int) -> list[s
         seen += [str(each["id"]) for each in told]
         cursor = str(told[-1]["cursor"]) if told else cursor
     return seen
+
+
+@asynccontextmanager
+async def _nine_days_behind(ingress: Ingress) -> AsyncIterator[GroupCommitter]:
+    """A host with such a clock, on the same database."""
+    ago_ns = int(timedelta(days=9).total_seconds()) * 1_000_000_000
+    context = live(Policy(), clock_ns=lambda: time.time_ns() - ago_ns)
+    async with GroupCommitter(ingress.pool, context, ingress.metrics) as committer:
+        yield committer
+
+
+async def _paid(committer: GroupCommitter) -> Payment:
+    account = (await committer.submit(Submission(open_account()))).result
+    assert isinstance(account, Account)
+    payment = (await committer.submit(Submission(pay(account.id)))).result
+    assert isinstance(payment, Payment)
+    return payment
+
+
+def _poison(payment: Payment, offset: int, name: str) -> ParkMessage:
+    """A message of the payment that no stage can process."""
+    source = SourceMessage("payments.charges", 0, offset, b"key", b"{}")
+    letter_id, reason = dead_letter_id("charge", name), DeadLetterReason.HANDLER_ERROR
+    return ParkMessage(letter_id, TENANT, "charge", reason, "boom", source, payment.id)
 
 
 async def _mark(pool: asyncpg.Pool[asyncpg.Record]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -15,10 +16,12 @@ from providers.registry import NAMES
 from store import partitions
 from store.housekeeping import keep_house
 from store.pool import connect_single
+from store.queries import bound, query
 from tests.support.waiting import eventually
+from topics.relay.positions import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     import asyncpg
 
@@ -65,6 +68,33 @@ async def places(pool: asyncpg.Pool[asyncpg.Record]) -> dict[str, int]:
 async def kept(pool: asyncpg.Pool[asyncpg.Record], now: datetime) -> dict[str, str | None]:
     """Each step and what refused it."""
     return {each.step: each.refusal for each in await keep_house(pool, now, _WEEK_S)}
+
+
+async def a_sink(
+    pool: asyncpg.Pool[asyncpg.Record], sink: str, floor: int | None, marks: Mapping[str, object]
+) -> None:
+    """One that is known; with a floor, it was seen to have all up to there."""
+    await pool.execute(query("know_sink"), sink)
+    if floor is not None:
+        await seen(pool, sink, floor, marks, _NOW - timedelta(minutes=1))
+
+
+async def seen(
+    pool: asyncpg.Pool[asyncpg.Record],
+    sink: str,
+    floor: int,
+    marks: Mapping[str, object],
+    at: datetime,
+) -> None:
+    """A checkpoint of a sink."""
+    await pool.execute(
+        "INSERT INTO relay_checkpoints (sink, kept_for, floor_position, lsn, timeline,"
+        " system_identifier, marks, taken_at) VALUES ($1, $2, $3, '0/0', 1, '7', $4, $2)",
+        sink,
+        at,
+        floor,
+        json.dumps(marks),
+    )
 
 
 def refused(outcomes: dict[str, str | None]) -> set[str]:
@@ -226,6 +256,100 @@ async def test_what_was_kept_long_enough_is_dropped(pool: asyncpg.Pool[asyncpg.R
     assert await places(pool) == {place(_NOW): 1}
     await keep_house(pool, last + timedelta(days=1, hours=1), _WEEK_S)
     assert await places(pool) == {}
+
+
+@pytest.mark.parametrize(
+    ("floor", "marks", "is_kept"),
+    [
+        pytest.param(3, {"payments.events": {}}, False, id="has all"),
+        pytest.param(2, {"payments.events": {}}, True, id="lacks the last"),
+        pytest.param(2, {"payments.accounts": {}}, False, id="carries other topics"),
+        pytest.param(None, {}, True, id="was never seen to have anything"),
+    ],
+)
+async def test_a_day_is_kept_for_a_sink_that_lacks_some_of_it(
+    pool: asyncpg.Pool[asyncpg.Record],
+    floor: int | None,
+    marks: dict[str, object],
+    is_kept: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    """However long the sink is away: it is named, and what it lacks is there when it comes back."""
+    await said(pool, _NOW, 3)
+    await a_sink(pool, "redis", 3, {"payments.events": {}})
+    await a_sink(pool, "kafka", floor, marks)
+    outcomes = await kept(pool, _MUCH_LATER)
+    assert refused(outcomes) == ({"drop_partitions"} if is_kept else set())
+    assert await places(pool) == ({place(_NOW): 3} if is_kept else {})
+    dropped = await pool.fetchval("SELECT up_to FROM outbox_dropped")
+    assert dropped == (0 if is_kept else 3)
+    if is_kept:
+        assert outcomes["drop_partitions"] == (
+            f"{place(_NOW)} has messages that were not seen to be in kafka:"
+            " the relay goes on, or is dropped"
+        )
+
+
+async def test_a_day_goes_once_the_sink_has_it_or_is_given_up(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """The newest checkpoint counts; of a sink that is dropped nothing is known any more."""
+    days = _NOW, _NOW + timedelta(days=1)
+    for day in days:
+        await said(pool, day)
+    await a_sink(pool, "kafka", 0, {"payments.events": {}})
+    assert refused(await kept(pool, _MUCH_LATER)) == {"drop_partitions"}
+    assert await places(pool) == {place(day): 1 for day in days}
+    await seen(pool, "kafka", 1, {"payments.events": {}}, _NOW)
+    assert refused(await kept(pool, _MUCH_LATER)) == {"drop_partitions"}
+    assert await places(pool) == {place(days[1]): 1}
+    await pool.execute(*bound("forget_sink", sink="kafka"))
+    assert not refused(await kept(pool, _MUCH_LATER))
+    assert await places(pool) == {}
+
+
+async def test_a_topic_that_is_rebuilt_is_still_the_sinks(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """What its checkpoints said of it is struck, and not that the sink carries it."""
+    await said(pool, _NOW)
+    marks = {"payments.events": {"0": ["a", [0, 0], [0, 0], [0, 0]]}}
+    for topic in ("payments.events", None):
+        await a_sink(pool, "kafka", 0, marks)
+        await pool.execute(query("strike_topic"), "kafka", topic)
+        text = await pool.fetchval("SELECT marks::text FROM relay_checkpoints")
+        assert Checkpoint.parse("then", "0", "0/0", "7", text).marks == {}
+        assert refused(await kept(pool, _MUCH_LATER)) == {"drop_partitions"}
+        await pool.execute(*bound("forget_sink", sink="kafka"))
+
+
+async def test_what_a_clock_behind_has_dated_is_kept_as_long_as_all_else(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """Its day stays until what was written beside it goes; nothing is said to be gone before."""
+    before = _NOW - timedelta(days=9)
+    await said(pool, _NOW)
+    await said(pool, before)
+    for days in (0, 6):
+        assert not refused(await kept(pool, _NOW + timedelta(days=days)))
+        assert await places(pool) == {place(before): 1, place(_NOW): 1}
+        assert await pool.fetchval("SELECT up_to FROM outbox_dropped") == 0
+    assert not refused(await kept(pool, _NOW + timedelta(days=9)))
+    assert await places(pool) == {}
+    assert await pool.fetchval("SELECT up_to FROM outbox_dropped") == 2
+
+
+async def test_what_a_clock_ahead_has_dated_holds_up_no_day_for_ever(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    """A day waits until that row is not among what is kept, and what is gone is said to be."""
+    await said(pool, _NOW + timedelta(days=3))
+    await said(pool, _NOW)
+    await said(pool, _LATER)
+    assert not refused(await kept(pool, _NOW + timedelta(days=9)))
+    assert place(_NOW) in await places(pool)
+    assert not refused(await kept(pool, _NOW + timedelta(days=11)))
+    assert place(_NOW) not in await places(pool)
+    assert await pool.fetchval("SELECT up_to FROM outbox_dropped") == 2
 
 
 async def test_what_was_refused_is_tried_again_soon(

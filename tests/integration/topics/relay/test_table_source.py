@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from store.housekeeping import keep_house
 from tests.support.topics.outbox import Outbox, assert_mirrors, slowly, traffic
 from tests.support.topics.relays import Relays, is_ready
 from tests.support.waiting import eventually
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SEED = 20240607
 PATIENCE_S = 30.0
+WEEK_S = 604_800.0
 
 
 @pytest.fixture
@@ -115,6 +118,24 @@ async def test_kill_9_loses_and_repeats_nothing(
                 await process.wait()
     async with relays.running():
         await _mirrored(relays, await outbox.ids())
+
+
+async def test_what_it_missed_for_longer_than_the_retention_is_kept_for_it(
+    relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """The day is not dropped before the sink has it, and then it is."""
+    async with relays.running():
+        await outbox.write_many(20)
+        await _mirrored(relays, await outbox.ids())
+    await outbox.write_many(50)
+    ids, later = await outbox.ids(), datetime.now(UTC) + timedelta(days=9)
+    refusals = [each.refusal for each in await keep_house(pool, later, WEEK_S) if each.refusal]
+    assert ["not seen to be in" in each for each in refusals] == [True]
+    assert await outbox.ids() == ids
+    async with relays.running():
+        await _mirrored(relays, ids)
+    assert not [each.refusal for each in await keep_house(pool, later, WEEK_S) if each.refusal]
+    assert await outbox.ids() == set()
 
 
 async def test_from_the_wal_to_the_table_and_back(relays: Relays, outbox: Outbox) -> None:
