@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
+    BrokerNotAvailableError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
@@ -161,10 +162,19 @@ async def refuse_forbidden_reading(
 
 async def coordinator(asking: AIOKafkaClient, group: str) -> int:
     """The broker that keeps the group. Raises aiokafka's `KafkaError`."""
+    _any_broker(asking)
     try:
         node: int = await asking.coordinator_lookup(CoordinationType.GROUP, group)
     except GroupAuthorizationFailedError:
         raise GroupAuthorizationFailedError(f"we may not read the group {group}") from None
+    return node
+
+
+def _any_broker(asking: AIOKafkaClient) -> int:
+    """One that the cluster names. Raises `KafkaError`: while it begins it may name none."""
+    node: int | None = asking.get_random_node()
+    if node is None:
+        raise BrokerNotAvailableError("the cluster names no broker")
     return node
 
 
@@ -173,7 +183,7 @@ async def refuse_forbidden_topics(asking: AIOKafkaClient, names: Collection[str]
     if not names:
         return
     fetch = FetchRequest(0, 0, 0, 0, [(name, [(0, 0, 0)]) for name in names])
-    for name, partitions in (await asking.send(asking.get_random_node(), fetch)).topics:
+    for name, partitions in (await asking.send(_any_broker(asking), fetch)).topics:
         _raise_if_refused(partitions[0][1], f"the topic {name}")
 
 
