@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from bench.figures import Figure, percentile
-from bench.grown import BUSY, TENANT, grow, id_of
+from bench.grown import BUSY, grow, id_of
 from bench.growth import ROWS, grown_database
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ _TIMES: Final = 40
 # Of the first requests the server plans statements and reads templates.
 _WARM: Final = 3
 _FOUND: Final = frozenset({200, 302, 303, 404})
-_ACCOUNT: Final = """
-INSERT INTO accounts
-    (id, tenant_id, user_id, currency, status, credits_posted, version, created_at, updated_at)
-VALUES ($1, $2, 'busy', 'USD', 'active', 1000000000000, 1, $3, $3)
-"""
 
 
 def pages(count: int, began_at: datetime | None = None) -> Mapping[str, str]:
@@ -91,7 +86,6 @@ async def measure(target: Target, seconds: float, *, rows: int = ROWS) -> list[F
 
 async def _grow(connection: PoolConnectionProxy, rows: int, began_at: datetime) -> None:
     await grow(connection, rows, began_at=began_at)
-    await connection.execute(_ACCOUNT, BUSY, TENANT, began_at)
     await connection.execute("ANALYZE", timeout=3600)
 
 

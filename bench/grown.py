@@ -25,7 +25,8 @@ RARE_EVERY: Final = 10_000
 BEGAN_AT: Final = datetime(2024, 6, 1, tzinfo=UTC)
 HELD: Final = 7
 
-_PART: Final = 50_000
+# Rows that are copied at once.
+PART: Final = 50_000
 _NEVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _PAYMENT: Final = (
     "id", "tenant_id", "payment_type", "source_account_id", "amount_minor", "currency",
@@ -37,6 +38,12 @@ _TRANSFER: Final = (
     "currency", "transaction_type", "debit_balance_after", "credit_balance_after",
     "debit_held_after", "recorded_at", "payment_id",
 )  # fmt: skip
+_ACCOUNT: Final = """
+INSERT INTO accounts
+    (id, tenant_id, user_id, currency, status, credits_posted, version, created_at, updated_at)
+VALUES ($1, $2, 'busy', 'USD', 'active', 1000000000000, 1, $3, $3)
+ON CONFLICT DO NOTHING
+"""
 _HISTORY: Final = """
 INSERT INTO payment_events
     (payment_id, version, id, tenant_id, sequence, type, data, occurred_at)
@@ -70,18 +77,32 @@ async def grow(
     before: int = 0,
     began_at: datetime = BEGAN_AT,
 ) -> None:
-    """Payments and ledger rows up to `count`, from `before`; analyzed, as autovacuum would."""
+    """The account, payments and ledger rows up to `count`, from `before`.
+
+    They are analyzed, as autovacuum would.
+    """
+    await open_account(connection, BUSY, TENANT, began_at)
     await copy_payments(connection, count, before=before, began_at=began_at)
-    for first in range(before, count, _PART):
-        numbers = range(first + 1, min(first + _PART, count) + 1)
+    for first in range(before, count, PART):
+        numbers = range(first + 1, min(first + PART, count) + 1)
         await connection.copy_records_to_table(
             "ledger_transfers",
             records=(_transfer(each, began_at) for each in numbers),
             columns=_TRANSFER,
         )
     await connection.execute(
-        "VACUUM ANALYZE payments, open_payments, ledger_transfers", timeout=3600
+        "VACUUM ANALYZE accounts, payments, open_payments, ledger_transfers", timeout=3600
     )
+
+
+async def open_account(
+    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy,
+    account_id: UUID,
+    tenant_id: str,
+    at: datetime,
+) -> None:
+    """One that has plenty, unless it is there."""
+    await connection.execute(_ACCOUNT, account_id, tenant_id, at)
 
 
 async def copy_payments(
@@ -93,8 +114,8 @@ async def copy_payments(
     began_at: datetime = BEGAN_AT,
 ) -> None:
     """The payments alone, which any release's schema takes."""
-    for first in range(before, count, _PART):
-        numbers = range(first + 1, min(first + _PART, count) + 1)
+    for first in range(before, count, PART):
+        numbers = range(first + 1, min(first + PART, count) + 1)
         await connection.copy_records_to_table(
             "payments",
             records=_payments(numbers, rare_every, began_at),

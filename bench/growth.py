@@ -1,4 +1,4 @@
-"""What each hot statement costs in a database that has grown: its plan, its time, what it touches.
+"""What each statement costs in a database that has grown: its plan, its time, what it touches.
 
 In a database of its own on the same server, filled by COPY; measured at a tenth of its size and at
 all of it, so that what grows with the table is seen.
@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
+from bench.asked import asked
 from bench.figures import Figure
-from bench.grown import BUSY, QUIET_TENANT, TENANT, grow, id_of, instant
+from bench.grown import grow
+from bench.grown_lists import LISTED_MAX, grow_lists
 from store.migrations import migrate_up, read_migrations
 from store.pool import connect, connect_single
 from store.queries import bound
-from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -26,63 +25,13 @@ if TYPE_CHECKING:
     import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
+    from bench.asked import Asked
     from bench.target import Target
 
 ROWS: Final = 200_000
 _DATABASE: Final = "bench_growth"
 # The best of so many: the first reads what is not cached.
 _TIMES: Final = 5
-
-_PATIENCE: Final = timedelta(minutes=2)
-_PAGE: Final = {"tenant_id": TENANT, "before_id": LAST_ID, "first_id": FIRST_ID, "rows_max": 21}
-_ANY: Final = dict.fromkeys(
-    ("status", "provider", "currency", "amount_minor", "provider_transaction_id",
-     "created_from", "created_before")
-)  # fmt: skip
-
-
-def asked(count: int) -> Mapping[str, tuple[str, dict[str, object]]]:
-    """Each statement, and its arguments, among so many payments: by what they ask for."""
-    middle = instant(count // 2)
-    page, first_id = _PAGE | _ANY, first_id_of(middle)
-    past = {"tenant_id": TENANT, "account_id": BUSY, "instant": middle, "first_id": first_id}
-    return {
-        "newest payments": ("payments_page", page),
-        "newest payments of a quiet tenant": ("payments_page", page | {"tenant_id": QUIET_TENANT}),
-        "payments in review": ("payments_page_in_state", page | {"status": "review"}),
-        "payments that failed": ("payments_page_in_state", page | {"status": "failed"}),
-        "payments since an instant": (
-            "payments_page",
-            page | {"created_from": middle, "first_id": first_id},
-        ),
-        "payments of an account": ("payments_page_of_account", page | {"account_id": BUSY}),
-        "where a filter gives up": (
-            "payments_floor",
-            {"tenant_id": TENANT, "before_id": LAST_ID, "first_id": FIRST_ID, "read_max": 5_000},
-        ),
-        "a statement": (
-            "statement_page",
-            {"tenant_id": TENANT, "account_id": BUSY, "before_id": LAST_ID, "rows_max": 21},
-        ),
-        "a balance in the past": ("balance_at", past),
-        "a statement of a quiet account": (
-            "statement_page",
-            {"tenant_id": TENANT, "account_id": UUID(int=4), "before_id": LAST_ID, "rows_max": 21},
-        ),
-        "a payment": ("payment_by_id", {"tenant_id": TENANT, "id": id_of(count // 2)}),
-        "what is due": (
-            "due_payments",
-            {"since": instant(0), "now": middle, "patience": _PATIENCE, "rows_max": 500},
-        ),
-        "settled between": (
-            "settled_payments_between",
-            {
-                "provider": "stripe", "since": middle, "before": instant(count),
-                "after_id": first_id, "before_id": first_id_of(instant(count)),
-                "statuses": ["completed"], "rows_max": 1_000,
-            },
-        ),
-    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +43,27 @@ class Cost:
     milliseconds: float
 
 
-async def cost_of(connection: PoolConnectionProxy, name: str, arguments: dict[str, object]) -> Cost:
-    """As EXPLAIN ANALYZE has it."""
-    text, *ordered = bound(name, **arguments)
-    told = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", *ordered)
+async def cost_of(connection: PoolConnectionProxy, what: Asked) -> Cost:
+    """As EXPLAIN ANALYZE has it, planned as for who has asked for the same before."""
+    prepare, execute = prepared(what.name, what.arguments)
+    await connection.execute(prepare)
+    for _ in range(what.times_before):
+        await connection.execute(execute)
+    told = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
+    await connection.execute("DEALLOCATE asked")
     (explained,) = json.loads(told)
-    scans = [each for each in _nodes(explained["Plan"]) if "Scan" in each["Node Type"]]
+    scans = [each for each in _nodes(explained["Plan"]) if _reads_rows(each["Node Type"])]
     return Cost(
         tuple(f"{each['Node Type']} {each.get('Index Name', '')}".strip() for each in scans),
         sum(map(_rows, scans)),
         explained["Execution Time"],
     )
+
+
+def prepared(name: str, arguments: Mapping[str, object]) -> tuple[str, str]:
+    """How a statement is prepared as `asked`, and how that is executed."""
+    text, *ordered = bound(name, **arguments)
+    return f"PREPARE asked AS {text}", f"EXECUTE asked ({', '.join(map(_literal, ordered))})"
 
 
 async def measure(target: Target, seconds: float, *, rows: int = ROWS) -> list[Figure]:  # noqa: ARG001 - it takes as long as it takes
@@ -114,8 +73,10 @@ async def measure(target: Target, seconds: float, *, rows: int = ROWS) -> list[F
         few, touched = rows // 10, dict[str, int]()
         for before, count in ((0, few), (few, rows)):
             await grow(connection, count, before=before)
-            for what, (name, arguments) in asked(count).items():
-                costs = [await cost_of(connection, name, arguments) for _ in range(_TIMES)]
+            listed, known = min(count, LISTED_MAX), min(before, LISTED_MAX)
+            await grow_lists(connection, listed, before=known)
+            for what, each in asked(count).items():
+                costs = [await cost_of(connection, each) for _ in range(_TIMES)]
                 best = min(costs, key=lambda cost: cost.milliseconds)
                 note = f"{best.rows} rows, {', '.join(best.scans)}"
                 found.append(Figure(f"{what}, {count:,}", best.milliseconds, "ms", note))
@@ -142,6 +103,22 @@ async def grown_database(target: Target, name: str) -> AsyncIterator[asyncpg.Poo
     finally:
         async with target.connected() as administrator:
             await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _literal(value: object) -> str:
+    """As a prepared statement is given it: its parameters' types are known."""
+    match value:
+        case None:
+            return "NULL"
+        case list():
+            return _literal(f"{{{','.join(map(str, value))}}}")
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"
+
+
+def _reads_rows(node_type: str) -> bool:
+    """Of a subquery the rows were read below."""
+    return "Scan" in node_type and node_type != "Subquery Scan"
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

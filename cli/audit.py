@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import click
@@ -18,6 +19,7 @@ from cli.instants import Instant
 from cli.operator import database
 from cli.shown import shown
 from store.read.audit_log import AuditEntry, AuditSearch, asked_of, audit_log_of_all
+from store.read.found import first_of
 
 _PIPE_COLUMNS: Final = 160
 
@@ -66,7 +68,7 @@ def audit(
 
 async def _read(search: AuditSearch, limit: int) -> list[AuditEntry]:
     async with database("audit") as pool, pool.acquire() as connection:
-        return await audit_log_of_all(connection, search, limit=limit)
+        return await first_of(partial(audit_log_of_all, connection, search), limit)
 
 
 def _described(entry: AuditEntry) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`payments disputes`: what payers take back at their providers, straight from the database."""
 
 import asyncio
+from functools import partial
 
 import click
 from rich.console import Console
@@ -12,6 +13,7 @@ from payments.dispute import Dispute
 from payments.money import format_amount
 from payments.standing import DisputeState
 from store.read.disputes import DisputeFilters, disputes_page
+from store.read.found import first_of
 from topics.contracts.payloads import DisputeData
 
 
@@ -57,4 +59,4 @@ def list_disputes(*, state: str, limit: int, as_json: bool) -> None:
 
 async def _read(filters: DisputeFilters, limit: int) -> list[Dispute]:
     async with database("disputes") as pool, pool.acquire() as connection:
-        return await disputes_page(connection, None, filters, before=None, limit=limit)
+        return await first_of(partial(disputes_page, connection, None, filters), limit)

@@ -7,7 +7,7 @@ Who resolves a letter is recorded with it.
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from store.read.dead_letters import (
     letters_behind,
     tenants_of_letters,
 )
+from store.read.found import first_of, pages_of
 from store.write.commit import rehearsed
 from store.write.group_commit import Submission
 from topics.contracts.payloads import DeadLetterData
@@ -35,8 +36,6 @@ from topics.contracts.payloads import DeadLetterData
 _ANY_TENANT: Final = None
 # What a person reads of a message; all of it is in --json.
 _SHOWN_BYTES: Final = 2000
-# Letters read at once, messages and all.
-_PAGE: Final = 500
 
 
 @click.group("dlq")
@@ -200,19 +199,15 @@ async def _oldest(filters: DeadLetterFilters, limit: int) -> list[UUID]:
     Those that wait behind another are sent with that one.
     """
     newest_first: list[UUID] = []
-    before: tuple[datetime, UUID] | None = None
     async with database("dlq") as pool, pool.acquire() as connection:
-        while page := await dead_letters_page(
-            connection, _ANY_TENANT, filters, before=before, limit=_PAGE
-        ):
-            newest_first += [letter.id for letter in page if letter.waits_behind is None]
-            before = (page[-1].last_failed_at, page[-1].id)
+        async for letters in pages_of(partial(dead_letters_page, connection, _ANY_TENANT, filters)):
+            newest_first += [letter.id for letter in letters if letter.waits_behind is None]
     return newest_first[::-1][:limit]
 
 
 async def _page(filters: DeadLetterFilters, limit: int) -> list[DeadLetter]:
     async with database("dlq") as pool, pool.acquire() as connection:
-        return await dead_letters_page(connection, _ANY_TENANT, filters, before=None, limit=limit)
+        return await first_of(partial(dead_letters_page, connection, _ANY_TENANT, filters), limit)
 
 
 async def _letter(letter_id: UUID) -> tuple[DeadLetter | None, list[UUID]]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -31,6 +32,7 @@ from process.settings import Settings, read_settings
 from providers.registry import NAMES, SECTIONS
 from providers.settlements import ReportError, fetch_report, read_report
 from store.read.audit_log import DONE
+from store.read.found import first_of
 from store.read.reconciliation import BreakFilters, breaks_page, entries_of
 from store.write.operators import sign
 from store.write.reconciliation import keep_run, resolve_break
@@ -163,7 +165,7 @@ async def _report(
 
 async def _listed(filters: BreakFilters, limit: int) -> list[TrackedBreak]:
     async with _database() as connection:
-        return await breaks_page(connection, None, filters, before=None, limit=limit)
+        return await first_of(partial(breaks_page, connection, None, filters), limit)
 
 
 async def _resolved(

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from payments.webhook_endpoint import (
 )
 from process.settings import read_settings
 from store.read.audit_log import Signature
+from store.read.found import first_of
 from store.read.webhooks import (
     Delivery,
     DeliveryFilters,
@@ -257,15 +259,14 @@ async def _made(
 
 async def _endpoints(limit: int) -> list[KnownEndpoint]:
     async with database("webhooks") as pool, pool.acquire() as connection:
-        return await webhook_endpoints_page(
-            connection, _ANY_TENANT, EndpointFilters(), before=None, limit=limit
-        )
+        read = partial(webhook_endpoints_page, connection, _ANY_TENANT, EndpointFilters())
+        return await first_of(read, limit)
 
 
 async def _deliveries(endpoint_id: UUID, limit: int) -> list[Delivery]:
     filters = DeliveryFilters(endpoint_id=endpoint_id)
     async with database("webhooks") as pool, pool.acquire() as connection:
-        return await webhook_deliveries_page(connection, filters, before=None, limit=limit)
+        return await first_of(partial(webhook_deliveries_page, connection, filters), limit)
 
 
 async def _attempts(endpoint_id: UUID, delivery_id: UUID) -> list[WebhookAttempt]:

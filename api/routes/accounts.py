@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from api.handling.call import Call
     from payments.decision import Result
+    from store.read.found import Found
     from store.write.group_commit import Answer
 
 
@@ -73,7 +74,7 @@ async def _transactions_page(
     *,
     before: UUID | None,
     limit: int,
-) -> list[StatementLine]:
+) -> Found[StatementLine, UUID]:
     await _account(connection, tenant_id, account_id)
     return await statement(connection, tenant_id, account_id, before=before, limit=limit)
 

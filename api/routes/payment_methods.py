@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from api.handling.call import Call
     from payments.decision import Result
+    from store.read.found import Found
     from store.write.group_commit import Answer
 
 
@@ -83,7 +84,7 @@ async def _page_of_an_account(
     *,
     before: UUID | None,
     limit: int,
-) -> list[PaymentMethod]:
+) -> Found[PaymentMethod, UUID]:
     if await account_by_id(connection, tenant_id, filters.account_id) is None:
         raise Problem(ACCOUNT_NOT_FOUND, f"there is no account {filters.account_id}")
     return await payment_methods_page(connection, tenant_id, filters, before=before, limit=limit)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from api.handling.call import Call
     from payments.decision import Result
+    from store.read.found import Found
     from store.write.group_commit import Answer
 
 
@@ -107,7 +108,7 @@ async def _page_of_an_endpoint(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[Delivery]:
+) -> Found[Delivery, tuple[datetime, UUID]]:
     endpoint_id = filters.endpoint_id
     if await webhook_endpoint_by_id(connection, tenant_id, endpoint_id) is None:
         raise Problem(NOT_FOUND, f"there is no webhook endpoint {endpoint_id}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from store.queries import bound
+from store.read.found import READ_MAX, found_by
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
+
+    from store.read.found import Found
 
 # The outcome of what was not refused; any other is the code of the refusal.
 DONE: Final = "done"
@@ -95,34 +98,42 @@ async def audit_log_page(
     *,
     before: UUID | None,
     limit: int,
-) -> list[AuditEntry]:
+) -> Found[AuditEntry, UUID]:
     """What an operator of the tenant sees, newest first, older than the entry `before`.
 
     That is the tenant's, and what was asked about no tenant.
     """
-    page = bound(
+    # The parts are sorted together, so that whatever may be read is.
+    read_max = limit if filters == AuditFilters() else READ_MAX
+    return await found_by(
+        connection,
         "audit_log_page",
+        _entry,
+        itemgetter("id"),
+        read_max=read_max,
         tenant_id=tenant_id,
         before_id=before or LAST_ID,
         rows_max=limit,
         **asdict(filters),
     )
-    return [_entry(row) for row in await connection.fetch(*page)]
 
 
 async def audit_log_of_all(
-    connection: PoolConnectionProxy, search: AuditSearch, *, limit: int
-) -> list[AuditEntry]:
-    """The newest entries, of every tenant and of none."""
-    found = bound(
+    connection: PoolConnectionProxy, search: AuditSearch, *, before: UUID | None, limit: int
+) -> Found[AuditEntry, UUID]:
+    """Entries of every tenant and of none, newest first, older than the entry `before`."""
+    return await found_by(
+        connection,
         "audit_log_of_all",
+        _entry,
+        itemgetter("id"),
+        before_id=before or LAST_ID,
         first_id=FIRST_ID if search.since is None else first_id_of(search.since),
         tenant_id=search.tenant_id,
         actor=search.actor,
         action=search.action,
         rows_max=limit,
     )
-    return [_entry(row) for row in await connection.fetch(*found)]
 
 
 def asked_of(entry: AuditEntry) -> dict[str, object]:

@@ -1,12 +1,14 @@
-"""Reading dead letters; None as tenant means any, which only an operator's console says."""
+"""Reading dead letters; None as tenant means any, which is said at the command line alone."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from store.queries import bound
+from store.read.found import found_by, of_one_or_all
 from store.read.id_ranges import LAST_ID
 from store.rows import dead_letter_from
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
+    from store.read.found import Found
 
 # Later than any letter, and within what Postgres and Python both can write.
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -61,15 +64,18 @@ async def dead_letters_page(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[DeadLetter]:
+) -> Found[DeadLetter, tuple[datetime, UUID]]:
     """Letters, the newest failure first, older than the position `before`."""
     before_time, before_id = before or (_LATEST, LAST_ID)
-    page = bound(
-        "dead_letters_page",
-        tenant_id=tenant_id,
+    name, of = of_one_or_all("dead_letters_page", tenant_id)
+    return await found_by(
+        connection,
+        name,
+        dead_letter_from,
+        itemgetter("last_failed_at", "id"),
         before_time=before_time,
         before_id=before_id,
-        **asdict(filters),
         rows_max=limit,
+        **of,
+        **asdict(filters),
     )
-    return [dead_letter_from(row) for row in await connection.fetch(*page)]

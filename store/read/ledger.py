@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from payments.ledger import TransactionType
 from store.queries import bound
+from store.read.found import found_by
 from store.read.id_ranges import LAST_ID, first_id_of
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
+
+    from store.read.found import Found
 
 
 class Direction(StrEnum):
@@ -59,16 +64,18 @@ async def statement(
     *,
     before: UUID | None,
     limit: int,
-) -> list[StatementLine]:
+) -> Found[StatementLine, UUID]:
     """What moved in the account, newest first, older than the line `before`."""
-    page = bound(
+    return await found_by(
+        connection,
         "statement_page",
+        partial(_line, account_id),
+        itemgetter("id"),
         tenant_id=tenant_id,
         account_id=account_id,
         before_id=before or LAST_ID,
         rows_max=limit,
     )
-    return [_line(account_id, row) for row in await connection.fetch(*page)]
 
 
 async def balance_at(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from store.queries import bound
+from store.read.found import found_by
 from store.read.id_ranges import LAST_ID
 from store.rows import payment_method_from
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.payment_method import PaymentMethod, PaymentMethodState
+    from store.read.found import Found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +45,16 @@ async def payment_methods_page(
     *,
     before: UUID | None,
     limit: int,
-) -> list[PaymentMethod]:
+) -> Found[PaymentMethod, UUID]:
     """The account's methods, newest first, older than the method `before`."""
-    rows = await connection.fetch(
-        *bound(
-            "payment_methods_page",
-            tenant_id=tenant_id,
-            account_id=filters.account_id,
-            state=filters.state,
-            before_id=before or LAST_ID,
-            rows_max=limit,
-        )
+    return await found_by(
+        connection,
+        "payment_methods_page",
+        payment_method_from,
+        itemgetter("id"),
+        tenant_id=tenant_id,
+        account_id=filters.account_id,
+        state=filters.state,
+        before_id=before or LAST_ID,
+        rows_max=limit,
     )
-    return [payment_method_from(row) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -11,8 +12,8 @@ import orjson
 
 from payments.payment import TERMINAL, PaymentStatus
 from store.event_data import never_changed
-from store.queries import bound, queries
-from store.read.found import Found
+from store.queries import bound
+from store.read.found import found_by
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 from store.read.payment_history import attempt_from, event_from
 from store.rows import payment_from, refund_from
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
     from payments.payment import Payment, Provider
     from payments.refund import Refund
+    from store.read.found import Found
     from store.read.payment_history import AttemptRecord, StoredEvent
 
 # An id is made a little after the time its payment bears; far more than that is let through.
 _ID_DELAY_MAX: Final = timedelta(minutes=1)
 _LAST: Final = datetime.max.replace(tzinfo=UTC) - _ID_DELAY_MAX
-# A page's patience with its filters: some tens of milliseconds.
-READ_MAX: Final = 5_000
 _TERMINAL: Final = sorted(status.value for status in TERMINAL)
 
 
@@ -67,13 +67,6 @@ class PaymentFilters:
         """Whether a state is asked for that has an index: any but the one in which payments end."""
         is_open = self.status not in {None, PaymentStatus.COMPLETED}
         return is_open and self.account_id is None
-
-    @property
-    def leave_out(self) -> bool:
-        """Whether anything is asked for by which payments are not found, but left out."""
-        is_left_out = self.status is not None and not self.is_for_few
-        others = (self.provider, self.currency, self.amount_minor, self.provider_transaction_id)
-        return is_left_out or any(each is not None for each in others)
 
 
 async def payment_by_id(
@@ -125,31 +118,24 @@ async def payments_page(
     before: UUID | None,
     limit: int,
 ) -> Found[Payment, UUID]:
-    """The tenant's payments, newest first, older than the payment `before`.
-
-    However few pass the filters, it reads no more than some thousand, and then says how far.
-    """
-    between: dict[str, object] = {
-        "before_id": _upper_bound(before, filters.created_before),
-        "first_id": first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
-    }
+    """The tenant's payments, newest first, older than the payment `before`."""
     sought = asdict(filters)
     if filters.account_id is None:
         way = "_in_state" if filters.is_for_few else ""
         del sought["account_id"]
     else:
         way = "_of_account"
-    read_to: UUID | None = None
-    if filters.leave_out:
-        name = f"payments_floor{way}"
-        by = {each: sought[each] for each in queries()[name].parameters if each in sought}
-        floor = bound(name, tenant_id=tenant_id, **by, **between, read_max=READ_MAX)
-        read_to = await connection.fetchval(*floor)
-    if read_to is not None:
-        between["first_id"] = read_to
-    page = {"tenant_id": tenant_id, **between, **sought, "rows_max": limit}
-    rows = await connection.fetch(*bound(f"payments_page{way}", **page))
-    return Found([payment_from(row) for row in rows], read_to)
+    return await found_by(
+        connection,
+        f"payments_page{way}",
+        payment_from,
+        itemgetter("id"),
+        tenant_id=tenant_id,
+        before_id=_upper_bound(before, filters.created_before),
+        first_id=first_id_of(filters.created_from) if filters.created_from else FIRST_ID,
+        rows_max=limit,
+        **sought,
+    )
 
 
 async def made_under_key(

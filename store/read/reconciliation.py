@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from payments.money import Money
@@ -16,6 +17,7 @@ from payments.reconciliation.breaks import BreakState, TrackedBreak
 from payments.reconciliation.differences import MARGIN, BookEntry, BreakType, Kind, Period
 from payments.refund import RefundStatus
 from store.queries import bound
+from store.read.found import found_by, of_one_or_all
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 from store.rows import break_from
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
     from asyncpg.pool import PoolConnectionProxy
+
+    from store.read.found import Found
 
 _PAGE: Final = 5_000
 # A row's id is made by one host's clock, and what it is about is dated by another's, or later.
@@ -75,18 +79,21 @@ async def breaks_page(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[TrackedBreak]:
+) -> Found[TrackedBreak, tuple[datetime, UUID]]:
     """Breaks, the newest difference first, older than the position `before`."""
     before_time, before_id = before or (_LATEST, LAST_ID)
-    page = bound(
-        "reconciliation_breaks_page",
-        tenant_id=tenant_id,
+    name, of = of_one_or_all("reconciliation_breaks_page", tenant_id)
+    return await found_by(
+        connection,
+        name,
+        break_from,
+        itemgetter("occurred_at", "id"),
         before_time=before_time,
         before_id=before_id,
-        **asdict(filters),
         rows_max=limit,
+        **of,
+        **asdict(filters),
     )
-    return [break_from(row) for row in await connection.fetch(*page)]
 
 
 async def _charges_between(

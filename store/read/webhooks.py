@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from store.queries import bound, query
-from store.read.id_ranges import LAST_ID
+from store.read.found import found_by, of_one_or_all
+from store.read.id_ranges import FIRST_ID, LAST_ID
 from store.rows import webhook_endpoint_from
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from payments.webhook_endpoint import EndpointState, WebhookEndpoint
+    from store.read.found import Found
 
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 # Ten of a schedule, and as many again for each replay: those before are not shown.
@@ -110,16 +113,19 @@ async def webhook_endpoints_page(
     *,
     before: UUID | None,
     limit: int,
-) -> list[KnownEndpoint]:
+) -> Found[KnownEndpoint, UUID]:
     """Endpoints, newest first, older than the endpoint `before`."""
-    page = bound(
-        "webhook_endpoints_page",
-        tenant_id=tenant_id,
+    name, of = of_one_or_all("webhook_endpoints_page", tenant_id)
+    return await found_by(
+        connection,
+        name,
+        _known,
+        itemgetter("id"),
         state=filters.state,
         before_id=before or LAST_ID,
         rows_max=limit,
+        **of,
     )
-    return [_known(row) for row in await connection.fetch(*page)]
 
 
 async def webhook_deliveries_page(
@@ -128,17 +134,26 @@ async def webhook_deliveries_page(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[Delivery]:
+) -> Found[Delivery, tuple[datetime, UUID]]:
     """Deliveries of an endpoint, which is the asker's, newest first, from before a position."""
-    before_time, before_id = before or (_LATEST, LAST_ID)
-    page = bound(
+    bounds = [before or (_LATEST, LAST_ID)]
+    if filters.created_before is not None:
+        bounds.append((filters.created_before, FIRST_ID))
+    # One bound: of two Postgres begins at either.
+    before_time, before_id = min(bounds)
+    return await found_by(
+        connection,
         "webhook_deliveries_page",
+        delivery_from,
+        itemgetter("created_at", "id"),
         before_time=before_time,
         before_id=before_id,
-        **asdict(filters),
+        endpoint_id=filters.endpoint_id,
+        state=filters.state,
+        event_type=filters.event_type,
+        created_from=filters.created_from,
         rows_max=limit,
     )
-    return [delivery_from(row) for row in await connection.fetch(*page)]
 
 
 async def webhook_delivery_by_id(

@@ -36,52 +36,77 @@ SELECT
     unnest(:outcome::text[]), unnest(:request_id::text[]), unnest(:recorded_at::timestamptz[]);
 
 -- name: audit_log_page
--- What the tenant's operators asked, what the platform's asked about the tenant, and what was asked
--- about no tenant: a page of each, by its own index, and of these the newest.
-SELECT * FROM (
+-- A page as `store/read/found.py` has it: what the tenant's operators asked, what the platform's
+-- asked about the tenant, and what was asked about no tenant, each by its own index; these are
+-- sorted together.
+WITH in_order AS (
     (
         SELECT * FROM audit_log
         WHERE
-            tenant_id = :tenant_id AND tenant_id <> ''
-            AND id < :before_id
-            AND (:action::text IS NULL OR action = :action)
-            AND (:target::text IS NULL OR target = :target)
-        ORDER BY id DESC
-        LIMIT :rows_max
+            :tenant_id::text <> ''
+            AND (tenant_id, id) <= (:tenant_id, :before_id)
+            AND id <> :before_id
+            AND tenant_id >= :tenant_id
+        ORDER BY tenant_id DESC, id DESC
+        LIMIT :read_max
     )
     UNION ALL
     (
         SELECT * FROM audit_log
         WHERE
-            tenant_id = '' AND about_tenant_id = :tenant_id
-            AND id < :before_id
-            AND (:action::text IS NULL OR action = :action)
-            AND (:target::text IS NULL OR target = :target)
-        ORDER BY id DESC
-        LIMIT :rows_max
+            tenant_id = ''
+            AND about_tenant_id IS NOT NULL
+            AND (about_tenant_id, id) <= (:tenant_id, :before_id)
+            AND id <> :before_id
+            AND about_tenant_id >= :tenant_id
+        ORDER BY about_tenant_id DESC, id DESC
+        LIMIT :read_max
     )
     UNION ALL
     (
         SELECT * FROM audit_log
-        WHERE
-            tenant_id = '' AND about_tenant_id IS NULL
-            AND id < :before_id
-            AND (:action::text IS NULL OR action = :action)
-            AND (:target::text IS NULL OR target = :target)
+        WHERE tenant_id = '' AND about_tenant_id IS NULL AND id < :before_id
         ORDER BY id DESC
-        LIMIT :rows_max
+        LIMIT :read_max
     )
-) AS entries
+),
+
+looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY id DESC) AS place,
+        (
+            (:action::text IS NULL OR action = :action)
+            AND (:target::text IS NULL OR target = :target)
+        ) AS is_wanted
+    FROM in_order
+    ORDER BY id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
 ORDER BY id DESC
 LIMIT :rows_max;
 
 -- name: audit_log_of_all
--- For who has the database in hand: of every tenant, and of none.
-SELECT * FROM audit_log
-WHERE
-    id >= :first_id
-    AND (:tenant_id::text IS NULL OR coalesce(about_tenant_id, tenant_id) = :tenant_id)
-    AND (:actor::text IS NULL OR actor = :actor)
-    AND (:action::text IS NULL OR action = :action)
+-- Likewise, for who has the database in hand: of every tenant, and of none.
+WITH looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY id DESC) AS place,
+        (
+            (:tenant_id::text IS NULL OR coalesce(about_tenant_id, tenant_id) = :tenant_id)
+            AND (:actor::text IS NULL OR actor = :actor)
+            AND (:action::text IS NULL OR action = :action)
+        ) AS is_wanted
+    FROM audit_log
+    WHERE id < :before_id AND id >= :first_id
+    ORDER BY id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
 ORDER BY id DESC
 LIMIT :rows_max;

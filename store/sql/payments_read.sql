@@ -62,121 +62,118 @@ ORDER BY version DESC
 LIMIT :rows_max;
 
 -- name: payments_page
--- A null filter filters nothing. The ids are bounded by the cursor and by the times.
-SELECT * FROM payments
-WHERE
-    tenant_id = :tenant_id
-    AND id < :before_id
-    AND id >= :first_id
-    AND (:status::text IS NULL OR status = :status)
-    AND (:provider::text IS NULL OR provider = :provider)
-    AND (:currency::text IS NULL OR currency = :currency)
-    AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
-    AND (
-        :provider_transaction_id::text IS NULL OR provider_reference = :provider_transaction_id
-    )
-    AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
-    AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
-ORDER BY id DESC
+-- A page as `store/read/found.py` has it. A null filter filters nothing. The ids are bounded by the
+-- cursor and by the times.
+WITH looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY tenant_id DESC, id DESC) AS place,
+        (
+            (:status::text IS NULL OR status = :status)
+            AND (:provider::text IS NULL OR provider = :provider)
+            AND (:currency::text IS NULL OR currency = :currency)
+            AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
+            AND (
+                :provider_transaction_id::text IS NULL
+                OR provider_reference = :provider_transaction_id
+            )
+            AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
+            AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
+        ) AS is_wanted
+    FROM payments
+    WHERE
+        (tenant_id, id) <= (:tenant_id, :before_id)
+        AND id <> :before_id
+        AND (tenant_id, id) >= (:tenant_id, :first_id)
+    ORDER BY tenant_id DESC, id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
+ORDER BY tenant_id DESC, id DESC
 LIMIT :rows_max;
 
 -- name: payments_page_in_state
 -- As payments_page, for a state other than `completed`: in these are few.
-SELECT payments.* FROM open_payments
-INNER JOIN payments ON open_payments.payment_id = payments.id
-WHERE
-    open_payments.tenant_id = :tenant_id
-    AND open_payments.status = :status
-    AND open_payments.payment_id < :before_id
-    AND open_payments.payment_id >= :first_id
-    AND payments.status = :status
-    AND (:provider::text IS NULL OR payments.provider = :provider)
-    AND (:currency::text IS NULL OR payments.currency = :currency)
-    AND (:amount_minor::bigint IS NULL OR payments.amount_minor = :amount_minor)
-    AND (
-        :provider_transaction_id::text IS NULL
-        OR payments.provider_reference = :provider_transaction_id
-    )
-    AND (:created_from::timestamptz IS NULL OR payments.created_at >= :created_from)
-    AND (:created_before::timestamptz IS NULL OR payments.created_at < :created_before)
-ORDER BY open_payments.payment_id DESC
+WITH in_state AS (
+    SELECT
+        payment_id,
+        row_number() OVER (ORDER BY payment_id DESC) AS place
+    FROM open_payments
+    WHERE
+        tenant_id = :tenant_id
+        AND status = :status
+        AND payment_id < :before_id
+        AND payment_id >= :first_id
+    ORDER BY payment_id DESC
+    LIMIT :read_max
+),
+
+looked_at AS (
+    SELECT
+        payments.*,
+        in_state.place,
+        (
+            payments.status = :status
+            AND (:provider::text IS NULL OR payments.provider = :provider)
+            AND (:currency::text IS NULL OR payments.currency = :currency)
+            AND (:amount_minor::bigint IS NULL OR payments.amount_minor = :amount_minor)
+            AND (
+                :provider_transaction_id::text IS NULL
+                OR payments.provider_reference = :provider_transaction_id
+            )
+            AND (:created_from::timestamptz IS NULL OR payments.created_at >= :created_from)
+            AND (:created_before::timestamptz IS NULL OR payments.created_at < :created_before)
+        ) AS is_wanted
+    FROM in_state
+    INNER JOIN payments ON in_state.payment_id = payments.id
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
+ORDER BY id DESC
 LIMIT :rows_max;
 
--- name: payments_floor
--- The id at which a page that finds little stops reading, if there are so many before it. From the
--- index alone, so that a filter which nothing passes costs a known time.
-SELECT id FROM payments
-WHERE tenant_id = :tenant_id AND id < :before_id AND id >= :first_id
-ORDER BY id DESC
-LIMIT 1 OFFSET :read_max - 1;
-
--- name: payments_floor_in_state
-SELECT payment_id AS id FROM open_payments
-WHERE
-    tenant_id = :tenant_id
-    AND status = :status
-    AND payment_id < :before_id
-    AND payment_id >= :first_id
-ORDER BY payment_id DESC
-LIMIT 1 OFFSET :read_max - 1;
-
--- name: payments_floor_of_account
--- Of the two sides the one whose payments are the more in number.
-SELECT max(floors.id::text)::uuid AS id FROM (
-    (
-        SELECT id FROM payments
-        WHERE
-            source_account_id = :account_id
-            AND tenant_id = :tenant_id
-            AND id < :before_id
-            AND id >= :first_id
-        ORDER BY id DESC
-        LIMIT 1 OFFSET :read_max - 1
-    )
-    UNION ALL
-    (
-        SELECT id FROM payments
-        WHERE
-            destination_account_id = :account_id
-            AND tenant_id = :tenant_id
-            AND id < :before_id
-            AND id >= :first_id
-        ORDER BY id DESC
-        LIMIT 1 OFFSET :read_max - 1
-    )
-) AS floors;
-
 -- name: payments_page_of_account
--- As payments_page, for the account :account_id on either side: no payment has it on both.
-SELECT * FROM (
+-- As payments_page, for the account :account_id on either side: no payment has it on both. Nothing
+-- is looked for of an account that is another tenant's, or nobody's; of its own the tenant's index
+-- is no way to it.
+WITH own AS (
+    SELECT id FROM accounts
+    WHERE tenant_id = :tenant_id AND id = :account_id
+),
+
+of_account AS (
     (
         SELECT * FROM payments
         WHERE
             source_account_id = :account_id
-            AND tenant_id = :tenant_id
             AND id < :before_id
             AND id >= :first_id
-            AND (:status::text IS NULL OR status = :status)
-            AND (:provider::text IS NULL OR provider = :provider)
-            AND (:currency::text IS NULL OR currency = :currency)
-            AND (:amount_minor::bigint IS NULL OR amount_minor = :amount_minor)
-            AND (
-                :provider_transaction_id::text IS NULL
-                OR provider_reference = :provider_transaction_id
-            )
-            AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
-            AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
+            AND EXISTS (SELECT FROM own)
         ORDER BY id DESC
-        LIMIT :rows_max
+        LIMIT :read_max
     )
     UNION ALL
     (
         SELECT * FROM payments
         WHERE
             destination_account_id = :account_id
-            AND tenant_id = :tenant_id
             AND id < :before_id
             AND id >= :first_id
+            AND EXISTS (SELECT FROM own)
+        ORDER BY id DESC
+        LIMIT :read_max
+    )
+),
+
+looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY id DESC) AS place,
+        (
+            tenant_id = :tenant_id
             AND (:status::text IS NULL OR status = :status)
             AND (:provider::text IS NULL OR provider = :provider)
             AND (:currency::text IS NULL OR currency = :currency)
@@ -187,10 +184,14 @@ SELECT * FROM (
             )
             AND (:created_from::timestamptz IS NULL OR created_at >= :created_from)
             AND (:created_before::timestamptz IS NULL OR created_at < :created_before)
-        ORDER BY id DESC
-        LIMIT :rows_max
-    )
-) AS merged
+        ) AS is_wanted
+    FROM of_account
+    ORDER BY id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
 ORDER BY id DESC
 LIMIT :rows_max;
 

@@ -108,14 +108,70 @@ WHERE id = $1
 FOR NO KEY UPDATE;
 
 -- name: reconciliation_breaks_page
--- The newest difference first; a null filter filters nothing, a null tenant is an operator at
--- the console.
-SELECT * FROM reconciliation_breaks
-WHERE
-    (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
-    AND (occurred_at, id) < (:before_time, :before_id)
-    AND (:state::text IS NULL OR state = :state)
-    AND (:provider::text IS NULL OR provider = :provider)
-    AND (:type::text IS NULL OR type = :type)
+-- A page as `store/read/found.py` has it, the newest difference first; a null filter filters
+-- nothing. Open ones, which somebody has to look at, have an index of their own.
+WITH in_order AS (
+    (
+        SELECT * FROM reconciliation_breaks
+        WHERE
+            :state::text IS DISTINCT FROM 'open'
+            AND (tenant_id, occurred_at, id) <= (:tenant_id, :before_time, :before_id)
+            AND id <> :before_id
+            AND tenant_id >= :tenant_id
+        ORDER BY tenant_id DESC, occurred_at DESC, id DESC
+        LIMIT :read_max
+    )
+    UNION ALL
+    (
+        SELECT * FROM reconciliation_breaks
+        WHERE
+            :state::text = 'open'
+            AND state = 'open'
+            AND (tenant_id, occurred_at, id) <= (:tenant_id, :before_time, :before_id)
+            AND id <> :before_id
+            AND tenant_id >= :tenant_id
+        ORDER BY tenant_id DESC, occurred_at DESC, id DESC
+        LIMIT :read_max
+    )
+),
+
+looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY tenant_id DESC, occurred_at DESC, id DESC) AS place,
+        (
+            (:state::text IS NULL OR state = :state)
+            AND (:provider::text IS NULL OR provider = :provider)
+            AND (:type::text IS NULL OR type = :type)
+        ) AS is_wanted
+    FROM in_order
+    ORDER BY tenant_id DESC, occurred_at DESC, id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
+ORDER BY tenant_id DESC, occurred_at DESC, id DESC
+LIMIT :rows_max;
+
+-- name: reconciliation_breaks_page_of_all
+-- Likewise, of every tenant.
+WITH looked_at AS (
+    SELECT
+        *,
+        row_number() OVER (ORDER BY occurred_at DESC, id DESC) AS place,
+        (
+            (:state::text IS NULL OR state = :state)
+            AND (:provider::text IS NULL OR provider = :provider)
+            AND (:type::text IS NULL OR type = :type)
+        ) AS is_wanted
+    FROM reconciliation_breaks
+    WHERE (occurred_at, id) < (:before_time, :before_id)
+    ORDER BY occurred_at DESC, id DESC
+    LIMIT :read_max
+)
+
+SELECT * FROM looked_at
+WHERE is_wanted OR place = :read_max
 ORDER BY occurred_at DESC, id DESC
 LIMIT :rows_max;

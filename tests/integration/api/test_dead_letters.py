@@ -6,10 +6,21 @@ import uuid
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.outcome import Retriable
+from store.read.found import READ_MAX
 from store.write.group_commit import Submission
 from tests.support.api.ingress import Ingress
 from tests.support.api.stage import settle
 
+_REDRIVEN_SINCE = """
+INSERT INTO dead_letters
+    (id, tenant_id, stage, reason, error, topic, message_partition, message_offset,
+     message_headers, attempts, state, first_failed_at, last_failed_at, resolved_at, resolved_by,
+     version)
+SELECT
+    gen_random_uuid(), 'default', 'charge', 'handler_error', 'boom', 'payments.charges', 0, number,
+    '{}', 1, 'redriven', now(), now(), now(), 'ada', 1
+FROM generate_series(1, $1) AS number
+"""
 KEY, VALUE = b"\xff\x00key", b'{"payment_id": 7}'
 
 
@@ -55,6 +66,21 @@ async def test_letters_are_listed_in_pages_and_by_filter(ingress: Ingress) -> No
         assert isinstance(data, list)
         assert [letter["id"] for letter in data] == [letters[3]], query
     assert (await ingress.client.get("/api/v1/dead-letters?state=discarded")).json["data"] == []
+
+
+async def test_a_page_gives_up_on_its_filter_and_says_where_to_go_on(ingress: Ingress) -> None:
+    """It is empty and has a next one; what is parked is found at once behind what is not."""
+    sought = await _park(ingress, "refund")
+    await ingress.pool.execute(_REDRIVEN_SINCE, READ_MAX)
+    path = "/api/v1/dead-letters?stage=refund"
+    page = (await ingress.client.get(path)).json
+    assert page["data"] == []
+    behind = (await ingress.client.get(f"{path}&cursor={page['next_cursor']}")).json
+    parked = (await ingress.client.get(f"{path}&state=parked")).json
+    for found in (behind, parked):
+        assert isinstance(found["data"], list)
+        assert [letter["id"] for letter in found["data"]] == [sought]
+        assert found["next_cursor"] is None
 
 
 async def test_a_letter_is_resolved_once_and_signed(ingress: Ingress) -> None:

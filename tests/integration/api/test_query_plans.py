@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
-from store.queries import bound
+from bench.growth import prepared
+from store.read.found import READ_MAX
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
 if TYPE_CHECKING:
@@ -20,9 +22,16 @@ NO_FILTERS = dict.fromkeys(
     ("status", "provider", "currency", "amount_minor", "provider_transaction_id",
      "created_from", "created_before")
 )  # fmt: skip
-PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21}
+PAGE = {"tenant_id": "t", "before_id": LAST_ID, "rows_max": 21, "read_max": READ_MAX}
 OF_PAYMENT = {"tenant_id": "t", "payment_id": ID, "rows_max": 21}
-FAILED = {"before_time": NOW, "stage": None, "reason": None}
+BY_TIME = PAGE | {"before_time": NOW}
+NO_LETTER_FILTERS = dict.fromkeys(("state", "stage", "reason"))
+NO_BREAK_FILTERS = dict.fromkeys(("state", "provider", "type"))
+NO_DISPUTE_FILTERS = dict.fromkeys(("state", "provider"))
+DELIVERIES = {
+    "endpoint_id": ID, "before_time": NOW, "before_id": LAST_ID, "rows_max": 21,
+    "read_max": READ_MAX, "state": None, "event_type": None, "created_from": None,
+}  # fmt: skip
 PART = {"after": 0, "settled": 9}
 PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "account_by_id": (OF_TENANT, {"accounts_"}),
@@ -51,7 +60,7 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
     "payment_method_by_id": (OF_TENANT | {"account_id": ID}, {"payment_methods_"}),
     "payment_methods_page": (
         PAGE | {"account_id": ID, "state": None},
-        {"payment_methods_by_account"},
+        {"payment_methods_of_account"},
     ),
     "refund_by_id": (OF_TENANT, {"refunds_pkey"}),
     "statement_page": (
@@ -62,14 +71,29 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
         {"tenant_id": "t", "account_id": ID, "instant": NOW, "first_id": FIRST_ID},
         {"accounts_", "ledger_debits", "ledger_credits_of_customers"},
     ),
-    "dead_letters_page": (PAGE | FAILED | {"state": None}, {"dead_letters_by_failure"}),
-    "disputes_page": (
-        PAGE | {"before_time": NOW} | dict.fromkeys(("state", "provider", "payment_id")),
-        {"disputes_by_tenant"},
+    "payments_page_of_account": (
+        PAGE | NO_FILTERS | {"first_id": FIRST_ID, "account_id": ID},
+        {"payments_by_account", "payments_by_destination", "accounts_"},
     ),
+    "dead_letters_page": (BY_TIME | NO_LETTER_FILTERS, {"dead_letters_by_tenant"}),
+    "disputes_page": (BY_TIME | NO_DISPUTE_FILTERS, {"disputes_of_tenant"}),
+    "disputes_page_of_payment": (
+        BY_TIME | NO_DISPUTE_FILTERS | {"payment_id": ID},
+        {"disputes_by_payment"},
+    ),
+    "reconciliation_breaks_page": (
+        BY_TIME | NO_BREAK_FILTERS,
+        {"reconciliation_breaks_by_tenant"},
+    ),
+    "webhook_endpoints_page": (PAGE | {"state": None}, {"webhook_endpoints_of_tenant"}),
+    "webhook_deliveries_page": (DELIVERIES, {"webhook_deliveries_by_endpoint"}),
     "audit_log_page": (
         PAGE | dict.fromkeys(("action", "target")),
-        {"audit_log_by_tenant", "audit_log_about_tenant", "audit_log_about_none"},
+        {"audit_log_of_tenant", "audit_log_of_whom", "audit_log_about_none"},
+    ),
+    "audit_log_of_all": (
+        PAGE | {"first_id": FIRST_ID} | dict.fromkeys(("actor", "action")),
+        {"audit_log_pkey"},
     ),
     "dead_letter_by_id": (OF_TENANT, {"dead_letters_pkey"}),
     "api_key_by_id": ({"id": "k"}, {"api_keys_pkey"}),
@@ -83,6 +107,12 @@ PLANS: dict[str, tuple[dict[str, object], set[str]]] = {
 }
 
 
+# What the arguments close has no rows to sort.
+_CLOSED = re.compile(
+    r"Sort  .*\n(?: +Disabled: .*\n)? +Sort Key: .*\n +->  Result .*\n +One-Time Filter: false"
+)
+# A payment has few disputes, and the audit log is put together of three pages.
+SORTED = {"disputes_page_of_payment", "audit_log_page"}
 # Postgres plans a statement anew for its arguments at first, and once for all of them later.
 WAYS = ("force_custom_plan", "force_generic_plan")
 
@@ -97,11 +127,11 @@ async def test_a_hot_read_goes_by_its_indexes(pool: asyncpg.Pool[asyncpg.Record]
 
 async def test_a_page_is_not_sorted_out_of_everything(pool: asyncpg.Pool[asyncpg.Record]) -> None:
     """The index gives the order, so that a page costs what it shows."""
-    pages = [name for name in PLANS if name.endswith("_page")]
+    pages = [name for name in PLANS if "_page" in name and name not in SORTED]
     for way, name in product(WAYS, (*pages, "payment_in_detail")):
         arguments, _ = PLANS[name]
         planned = (f"plan_cache_mode = {way}", "enable_sort = off")
-        plan = await _plan(pool, name, arguments, *planned)
+        plan = _CLOSED.sub("", await _plan(pool, name, arguments, *planned))
         assert "Sort" not in plan.replace("Sort Key", ""), plan
 
 
@@ -121,6 +151,9 @@ async def _plan(
     async with pool.acquire() as connection, connection.transaction():
         for setting in ("enable_bitmapscan = off", *settings):
             await connection.execute(f"SET LOCAL {setting}")
-        text, *ordered = bound(name, **arguments)
-        rows = await connection.fetch(f"EXPLAIN {text}", *ordered)
+        # EXPLAIN of the statement itself would plan for its arguments, whatever is set.
+        prepare, execute = prepared(name, arguments)
+        await connection.execute(prepare)
+        rows = await connection.fetch(f"EXPLAIN {execute}")
+        await connection.execute("DEALLOCATE asked")
     return "\n".join(row[0] for row in rows)

@@ -89,6 +89,10 @@ async def test_a_test_event_is_a_delivery_that_can_be_followed(client: Client) -
     page = await client.get(f"{address}/deliveries?state=pending&event_type=webhook.test")
     assert [each["id"] for each in page.json["data"]] == [delivery.json["id"]]  # type: ignore[attr-defined]  # a list
     assert (await client.get(f"{address}/deliveries?state=failed")).json["data"] == []
+    made_at = delivery.text("created_at")
+    for bound, count in (("gte", 1), ("lt", 0)):
+        page = await client.get(f"{address}/deliveries?created[{bound}]={made_at}")
+        assert len(page.json["data"]) == count  # type: ignore[arg-type]  # a list
     one = await client.post(f"{address}/deliveries/{delivery.text('id')}/replay")
     assert (one.status, one.json["delivery_id"]) == (202, delivery.json["id"])
     failed = await client.post(f"{address}/replays", {"created_from": "2026-01-01T00:00:00Z"})

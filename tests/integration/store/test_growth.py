@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bench.grown import BEGAN_AT, BUSY, HELD, RARE_EVERY, grow, instant
-from bench.growth import asked, cost_of
+from bench.asked import GIVES_UP_AT, asked
+from bench.grown import BUSY, HELD, RARE_EVERY, grow, instant
+from bench.grown_lists import LOUD_TENANT, grow_lists
+from bench.growth import cost_of
 from payments.account import Account
 from payments.commands import ClaimPayment, SettlePayment
+from payments.dead_letter import DeadLetterState
 from payments.decision import Claimed
 from payments.outcome import Declined, Succeeded
 from payments.payment import Payment, PaymentStatus
-from store.read import payments as reading
+from store.read.dead_letters import DeadLetterFilters, dead_letters_page
+from store.read.found import READ_MAX, first_of, pages_of
 from store.read.ledger import balance_at
 from store.read.payments import PaymentFilters, payments_page
 from store.write.group_commit import Submission
@@ -29,65 +34,73 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 50_000
 _RARE: Final = _ROWS // RARE_EVERY
-# Rows that a statement may touch for one page, whatever the table holds.
-_TOUCHED_MAX: Final = 100
-# A row of the ledger and its payment each, and some that are of others.
-_SETTLED_MAX: Final = 2_010
+# Several times what a page reads.
+_LISTED: Final = 4 * READ_MAX
 
 
 @pytest.fixture
 async def grown(pool: asyncpg.Pool[asyncpg.Record]) -> asyncpg.Pool[asyncpg.Record]:
-    """Fifty thousand payments, of which five are in review and five failed."""
+    """Fifty thousand payments, of which five are in review and five failed, and long lists."""
     async with pool.acquire() as connection:
         await grow(connection, _ROWS)
-    await pool.execute(
-        "INSERT INTO accounts (id, tenant_id, user_id, currency, status, credits_posted, version,"
-        " created_at, updated_at) VALUES ($1, $2, 'u', 'USD', 'active', 1000, 1, $3, $3)",
-        BUSY, TENANT, BEGAN_AT,
-    )  # fmt: skip
+        await grow_lists(connection, _LISTED)
     return pool
 
 
 async def test_nothing_that_is_asked_grows_with_the_table(
     grown: asyncpg.Pool[asyncpg.Record],
 ) -> None:
-    """As counted by EXPLAIN ANALYZE: what a page shows, and hardly more. Each filter finds its own.
+    """As counted by EXPLAIN ANALYZE: what a page shows, and hardly more.
 
-    A filter that leaves out is bounded: it reads so many, and says how far.
+    What hardly a row passes is given up after so many, of which there are enough.
     """
+    sought = asked(_ROWS)
     async with grown.acquire() as connection:
-        costs = {what: await cost_of(connection, *each) for what, each in asked(_ROWS).items()}
-    # These two read what they are asked for.
-    assert costs.pop("where a filter gives up").rows <= reading.READ_MAX + _TOUCHED_MAX
-    assert costs.pop("settled between").rows <= _SETTLED_MAX
-    assert {what: cost for what, cost in costs.items() if cost.rows > _TOUCHED_MAX} == {}
+        costs = {what: await cost_of(connection, each) for what, each in sought.items()}
+    beyond = {what: cost for what, cost in costs.items() if cost.rows > sought[what].touched_max}
+    assert beyond == {}
     assert not [cost for cost in costs.values() if "Seq Scan" in " ".join(cost.scans)]
+    given_up = [what for what, each in sought.items() if each.touched_max == GIVES_UP_AT]
+    assert [what for what in given_up if costs[what].rows < READ_MAX] == []
+
+
+async def test_each_filter_finds_its_own(grown: asyncpg.Pool[asyncpg.Record]) -> None:
+    """By an index in one page, or in pages of which each reads so many and says how far."""
     async with grown.acquire() as connection:
-        for filters, count in (
-            (PaymentFilters(status=PaymentStatus.REVIEW), _RARE),
-            (PaymentFilters(status=PaymentStatus.FAILED), _RARE),
-            (PaymentFilters(currency="KWD"), _RARE),
-            (PaymentFilters(currency="KWD", account_id=BUSY), 0),
+        for filters, count, is_indexed in (
+            (PaymentFilters(status=PaymentStatus.REVIEW), _RARE, True),
+            (PaymentFilters(status=PaymentStatus.FAILED), _RARE, True),
+            (PaymentFilters(currency="KWD"), _RARE, False),
+            (PaymentFilters(currency="KWD", account_id=BUSY), 0, False),
         ):
-            found: list[Payment] = []
-            pages = 0
-            page = await payments_page(connection, TENANT, filters, before=None, limit=20)
-            while True:
-                found.extend(page.items)
-                pages += 1
-                if page.read_to is None:
-                    break
-                page = await payments_page(
-                    connection, TENANT, filters, before=page.read_to, limit=20
-                )
-            assert len(found) == len({each.id for each in found}) == count
-            bounded = filters.leave_out
-            assert (pages > _ROWS // reading.READ_MAX // 3) if bounded else pages == 1
+            read = partial(payments_page, connection, TENANT, filters)
+            pages = [page async for page in pages_of(read, 20)]
+            found = [each.id for page in pages for each in page]
+            assert len(found) == len(set(found)) == count
+            assert len(pages) == 1 if is_indexed else len(pages) > _ROWS // READ_MAX // 3
         balance = await balance_at(connection, TENANT, BUSY, instant(_ROWS // 2))
     assert balance is not None
     # Each credit of 100 is followed by a debit of 100, and the next row is one or the other.
     assert balance.posted_minor in {1_000, 1_100}
     assert balance.held_minor == HELD
+
+
+async def test_a_whole_list_is_read_in_its_order(grown: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Each row once, by pages that are full, short or empty; and the first so many of them."""
+    redriven, elsewhere = (
+        DeadLetterFilters(state=DeadLetterState.REDRIVEN),
+        DeadLetterFilters(stage="refund"),
+    )
+    async with grown.acquire() as connection:
+        for tenant_id in (TENANT, None):
+            read = partial(dead_letters_page, connection, tenant_id, redriven)
+            ids = [each.id async for page in pages_of(read) for each in page]
+            assert ids == [row["id"] for row in await connection.fetch(_REDRIVEN, tenant_id)]
+            assert len(ids) > READ_MAX
+            assert [each.id for each in await first_of(read, 1_234)] == ids[:1_234]
+        read = partial(dead_letters_page, connection, LOUD_TENANT, elsewhere)
+        # Twice what a page reads.
+        assert [len(page) async for page in pages_of(read)] == [0, 0, 0]
 
 
 async def test_a_payment_is_changed_without_its_indexes(
@@ -145,6 +158,11 @@ async def test_a_balance_in_the_past_is_the_fold_of_the_ledger(
         await pool.execute("UPDATE ledger_transfers SET debit_held_after = NULL")
 
 
+_REDRIVEN: Final = """
+SELECT id FROM dead_letters
+WHERE state = 'redriven' AND ($1::text IS NULL OR tenant_id = $1)
+ORDER BY last_failed_at DESC, id DESC
+"""
 # What an account had after each row of it, folded from the beginning.
 _FOLDED: Final = """
 SELECT

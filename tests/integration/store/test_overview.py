@@ -52,6 +52,7 @@ async def test_what_is_looked_at_every_few_seconds_goes_by_an_index(
         "answer_under_key": {"tenant_id": TENANT, "key": "k"},
         "audit_log_page": {
             "tenant_id": TENANT, "before_id": end, "action": None, "target": None, "rows_max": 21,
+            "read_max": 21,
         },
         "console_session_key": {"id_sha256": b"x", "now": BEGAN_AT},
         "newest_seals": {"tenant_id": TENANT, "rows_max": 20},

@@ -220,7 +220,7 @@ class Office:
         filters = DeliveryFilters(endpoint_id=endpoint.id)
         async with self.pool.acquire() as connection:
             page = await webhook_deliveries_page(connection, filters, before=None, limit=1000)
-        return page[::-1]
+        return list(page.items[::-1])
 
     async def attempts(self, delivery: Delivery) -> list[WebhookAttempt]:
         """The first one first."""

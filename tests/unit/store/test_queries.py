@@ -16,7 +16,7 @@ def test_arguments_come_in_the_order_the_statement_names_them() -> None:
 def test_a_parameter_that_is_named_twice_is_given_once() -> None:
     page = queries()["payments_page"]
     assert len(page.parameters) == len(set(page.parameters))
-    assert page.text.count(f"${page.parameters.index('status') + 1}") == 2
+    assert page.text.count(f"${page.parameters.index('provider') + 1}") == 2
 
 
 def test_a_cast_is_no_parameter() -> None:

@@ -44,10 +44,11 @@ async def test_what_is_refused_is_written_down_with_why(
     """Of what is signed, and of nothing else."""
     await _committed(pool)
     async with pool.acquire() as connection:
-        (entry,) = await audit_log_page(connection, TENANT, AuditFilters(), before=None, limit=10)
+        ours = await audit_log_page(connection, TENANT, AuditFilters(), before=None, limit=10)
         others = await audit_log_page(connection, "other", AuditFilters(), before=None, limit=10)
+    (entry,) = ours.items
     assert (entry.signature, entry.outcome) == (_SIGNED, "payment_not_found")
-    assert others == []
+    assert others.items == []
 
 
 async def test_a_rehearsal_leaves_nothing(pool: asyncpg.Pool[asyncpg.Record]) -> None:

@@ -50,8 +50,8 @@ async def test_an_account_that_two_hosts_use_was_never_below_zero(
         await ahead.submit(Submission(transfer(rich.id, poor.id, usd(100))))
         await behind.submit(Submission(transfer(poor.id, rich.id, usd(100))))
     async with pool.acquire() as connection:
-        lines = await statement(connection, TENANT, poor.id, before=None, limit=10)
-        newest = [(each.direction, each.balance_after_minor) for each in lines]
+        page = await statement(connection, TENANT, poor.id, before=None, limit=10)
+        newest = [(each.direction, each.balance_after_minor) for each in page.items]
         assert newest == [(Direction.DEBIT, 0), (Direction.CREDIT, 100)]
         now = datetime.now(UTC)
         for tenths in range((_AGO_S + 1) * 10):
