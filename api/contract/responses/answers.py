@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Generic, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from store.write.group_commit import Answer
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 JSON: Final = {"Content-Type": "application/json"}
 FROZEN: Final = ConfigDict(frozen=True)
+
+_NEXT: Final = (
+    "Asks for the next page; null ends the list. A page may have fewer rows than its limit, even"
+    " none, and a next one: it gives up after so many that its filters leave out."
+)
 
 RowT = TypeVar("RowT", bound=BaseModel)
 
@@ -27,16 +32,12 @@ def json_answer(status: int, body: BaseModel, headers: Mapping[str, str] | None 
 
 
 class Page(BaseModel, Generic[RowT]):
-    """A page of a list, newest first; `next_cursor` asks for the next one, null ends the list.
-
-    A page may hold fewer rows than its limit, even none, and have a next one: it gives up after so
-    many that its filters leave out.
-    """
+    """A page of a list, newest first."""
 
     model_config = FROZEN
 
     data: list[RowT]
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, Field(description=_NEXT)]
 
 
 def page_json(rows: Iterable[bytes], next_cursor: str | None) -> bytes:

@@ -13,6 +13,7 @@ from lag.report import GroupLag, GroupState, StreamsReport
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetter, DeadLetterReason, SourceMessage
 from payments.outcome import Declined
+from store.read.found import READ_MAX
 from store.write.group_commit import Submission
 from store.write.operators import sign
 from tests.support.api.ingress import Options, running
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
     from tests.support.api.ingress import Ingress
     from tests.support.api.visitor import Visitor
 
+_DELETED_ENDPOINTS = """
+INSERT INTO webhook_endpoints
+    (id, tenant_id, url, event_types, api_version, description, state, key_id, secret_number,
+     changed_by, version, created_at, updated_at)
+SELECT
+    gen_random_uuid(), 'default', 'https://example.com', '{}', '2026-01-01', '', 'deleted', 'k', 1,
+    'ada', 1, now(), now()
+FROM generate_series(1, $1)
+"""
 _VALUE = b"\x00\xff<script>alert(1)</script>"
 
 
@@ -68,6 +78,18 @@ async def test_letters_are_listed_by_reason_those_that_are_parked_first(
         page = await visitor.look(f"/console/dead-letters{query}")
         shown = {each for each in (parked, other) if f"/console/dead-letters/{each}" in page.links}
         assert shown == found, query
+
+
+async def test_an_empty_page_of_a_list_that_goes_on_says_so(
+    ingress: Ingress, visitor: Visitor
+) -> None:
+    """Nobody is told that there is nothing where nothing was looked at."""
+    await ingress.pool.execute(_DELETED_ENDPOINTS, READ_MAX)
+    page = await visitor.look("/console/webhook-endpoints")
+    assert "there are older ones" in page.text
+    (older,) = (each for each in page.links if "cursor=" in each)
+    page = await visitor.look(f"/console/webhook-endpoints{older}")
+    assert "Nobody has asked to be told" in page.text
 
 
 async def test_a_redrive_is_rehearsed_without_a_trace_and_then_done(

@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.access.scopes import Everyone
 from api.contract.openapi import document
 from api.contract.requests.bodies import CreatePaymentBody, ResolveBody
+from api.contract.requests.queries import PageQuery
 from api.contract.requests.reading import parse_body, read_body
 from api.contract.route import AnyRoute, Route
 from api.http.problems import Problem
@@ -93,6 +94,20 @@ def test_every_link_leads_to_an_operation_by_parameters_it_has() -> None:
     with_id = {_operation(route)["operationId"] for route in DOCUMENTED if "{id}" in route.path}
     assert with_id <= reached
     assert {"create_payment", "create_transfer", "list_payments"} <= reached
+
+
+def test_every_list_says_that_a_page_may_be_short() -> None:
+    """Whoever takes an empty page for the end of a list misses what comes behind it."""
+    lists = [
+        route
+        for route in DOCUMENTED
+        if route.query is not None and issubclass(route.query, PageQuery)
+    ]
+    assert len(lists) > 10
+    for route in lists:
+        answer = _operation(route)["responses"]["200"]["content"]["application/json"]["schema"]
+        page = _schema(answer["$ref"].rpartition("/")[2])
+        assert "even none" in page["properties"]["next_cursor"]["description"], route.path
 
 
 def test_amounts_are_documented_as_they_are_taken() -> None:
