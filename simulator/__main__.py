@@ -19,6 +19,7 @@ from process.settings import Settings, read_settings
 from providers.registry import NAMES, PROVIDERS, SECTIONS
 from simulator.journal import JournalError
 from simulator.server import SimulatorConfig, build, serve
+from simulator.spill import SpillError
 from simulator.vendor import Subscription
 from telemetry import logging
 from telemetry.metrics import Metrics
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 
 
 async def run(config: SimulatorConfig, life: Lifecycle) -> None:
-    """Serve until told to stop. Raises OSError and JournalError."""
+    """Serve until told to stop. Raises OSError, JournalError and SpillError."""
     entropy = random.Random(os.urandom(32))  # noqa: S311 -- ids must differ, not be secret
     simulator = build(config, Metrics(CollectorRegistry()), time.time, entropy)
     if simulator.recovery.torn_bytes:
@@ -58,7 +59,7 @@ def main() -> NoReturn:
         "simulator",
         partial(run, config),
         shutdown_timeout_s=settings.server.shutdown_timeout_seconds,
-        sentences=(OSError, JournalError),
+        sentences=(OSError, JournalError, SpillError),
     )
 
 

@@ -20,7 +20,7 @@ from simulator.dashboard_api import DashboardApi
 from simulator.exchange import Exchange
 from simulator.faults import VENDORS, ArmedFault, FaultSpec
 from simulator.journal import Recovery
-from simulator.journal_report import JournalReport, PaymentReport
+from simulator.journal_report import JournalReport
 from simulator.responses import invalid_json, json
 from simulator.settlements import instant, settlement_report
 from simulator.vendor import Vendor
@@ -113,7 +113,7 @@ class Admin:
         except ValueError:
             return json({"error": "after and limit are integers"}, 422)
         payments = self.exchange.report.payments
-        page = list(islice(payments.values(), after, after + limit))
+        page = list(islice(payments.oldest_first(after), limit))
         following = after + len(page)
         return json(
             {
@@ -125,13 +125,8 @@ class Admin:
     async def one_payment(self, request: web.Request) -> web.Response:
         """GET the report on one payment at each vendor that knows it."""
         payment_id = request.match_info["payment_id"]
-        payments = self.exchange.report.payments
-        known = [
-            payments[vendor, payment_id]
-            for vendor in self.vendors
-            if (vendor, payment_id) in payments
-        ]
-        return json({"payments": [asdict(payment) for payment in known]})
+        told = (self.exchange.report.payment(vendor, payment_id) for vendor in self.vendors)
+        return json({"payments": [asdict(payment) for payment in told if payment is not None]})
 
     def _page(self, after: int, limit: int, wanted: dict[str, str]) -> dict[str, object]:
         entries: list[object] = []
@@ -166,16 +161,10 @@ def _summary(report: JournalReport) -> dict[str, object]:
         ],
         "faults": dict(sorted(report.faults.items())),
         "charged_more_than_once": [asdict(payment) for payment in report.charged_more_than_once()],
-        "refunded_more_than_charged": [asdict(payment) for payment in _over_refunded(report)],
+        "refunded_more_than_charged": [
+            asdict(payment) for payment in report.refunded_more_than_charged()
+        ],
     }
-
-
-def _over_refunded(report: JournalReport) -> list[PaymentReport]:
-    return [
-        payment
-        for payment in report.payments.values()
-        if payment.refunded_minor > payment.charged_minor
-    ]
 
 
 def _fault_object(fault: ArmedFault) -> dict[str, object]:

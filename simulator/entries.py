@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 import orjson
 
@@ -26,6 +26,7 @@ class StoredObject(Protocol):
     def kind(self) -> str: ...
 
 
+RecordT = TypeVar("RecordT", bound=StoredObject)
 Decoders: TypeAlias = Mapping[str, Callable[[JsonObject], StoredObject]]
 
 
@@ -89,10 +90,10 @@ def decode(line: bytes, vendors: Mapping[str, Decoders]) -> Entry:
         raise ValueError("not a journal entry")
     try:
         decoders = vendors[fields["vendor"]]
-        fields["writes"] = tuple(_record(one, decoders) for one in fields["writes"])
+        fields["writes"] = tuple(record(one, decoders) for one in fields["writes"])
         fields["events"] = tuple(fields["events"])
         if fields["error"] is not None:
-            fields["error"] = _record(fields["error"], decoders)
+            fields["error"] = record(fields["error"], decoders)
         if fields.get("dispute") is not None:
             fields["dispute"] = DisputeFact(**fields["dispute"])
         return Entry(**fields)
@@ -100,10 +101,22 @@ def decode(line: bytes, vendors: Mapping[str, Decoders]) -> Entry:
         raise ValueError(f"not a journal entry of this version: {error!r}") from error
 
 
+def reader(kind: type[RecordT], decoders: Decoders) -> Callable[[bytes], RecordT]:
+    """Reads the JSON of records of one kind."""
+
+    def read(written: bytes) -> RecordT:
+        found = record(orjson.loads(written), decoders)
+        assert isinstance(found, kind)
+        return found
+
+    return read
+
+
 _REQUIRED: Final = {"seq", "at", "vendor", "operation", "writes", "events", "error"}
 
 
-def _record(fields: JsonObject, decoders: Decoders) -> StoredObject:
+def record(fields: JsonObject, decoders: Decoders) -> StoredObject:
+    """The record that its JSON holds. Raises KeyError and TypeError when it holds none."""
     kind = fields["kind"]
     if not isinstance(kind, str):
         raise TypeError("a record's kind is a string")

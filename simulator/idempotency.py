@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 
-from simulator.entries import Entry, JsonValue, StoredObject
+import orjson
+
+from simulator.entries import Decoders, Entry, JsonValue, StoredObject, record
+from simulator.spill import Spill, Spilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,9 @@ class Claim(Enum):
 class Keys:
     """All keys of one vendor; `window_s(key)` seconds after its first use a key is new again."""
 
-    def __init__(self, window_s: Callable[[str], float]) -> None:
+    def __init__(self, window_s: Callable[[str], float], file: Spill, decoders: Decoders) -> None:
         self._window_s = window_s
-        self._kept: dict[str, Kept] = {}
+        self._kept: Spilled[Kept] = Spilled(file, partial(_kept, decoders))
         self._in_flight: set[str] = set()
 
     def __len__(self) -> int:
@@ -70,3 +74,11 @@ class Keys:
                 error=entry.error,
                 scripted=entry.scripted,
             )
+
+
+def _kept(decoders: Decoders, written: bytes) -> Kept:
+    fields = orjson.loads(written)
+    for name in ("subject", "error"):
+        if fields[name] is not None:
+            fields[name] = record(fields[name], decoders)
+    return Kept(**fields)

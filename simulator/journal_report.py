@@ -7,9 +7,14 @@ as before. Amounts are in ISO minor units.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
 
 from simulator.entries import DisputeFact, Entry
+from simulator.spill import Spill, Spilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +115,23 @@ class PaymentReport:
         return self.charges > 1 and not is_in_parts
 
 
-@dataclass(slots=True)
 class JournalReport:
     """Everything the journal shows, by payment and in total."""
 
-    payments: dict[tuple[str, str], PaymentReport] = field(default_factory=dict)
-    requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    moved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    effects: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    entries: int = 0
+    def __init__(self, file: Spill) -> None:
+        self.payments: Spilled[PaymentReport] = Spilled(file, _payment_report)
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.moved: Counter[tuple[str, str, str]] = Counter()
+        self.effects: Counter[tuple[str, str, str]] = Counter()
+        self.entries = 0
+        # Of these there are none where clients are correct.
+        self._charged_twice: set[str] = set()
+        self._over_refunded: set[str] = set()
+
+    def payment(self, vendor: str, payment_id: str) -> PaymentReport | None:
+        """The report on one payment at a vendor, if anything happened there."""
+        return self.payments.get(f"{vendor} {payment_id}")
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in."""
@@ -133,12 +145,43 @@ class JournalReport:
             self.moved[entry.vendor, entry.effect, entry.currency or ""] += entry.amount_minor or 0
         says_something = entry.effect or entry.dispute or entry.outcome != "ok"
         if entry.payment_id is not None and says_something:
-            key = (entry.vendor, entry.payment_id)
-            payment = self.payments.get(key)
-            if payment is None:
-                payment = self.payments[key] = PaymentReport(*key)
-            payment.apply(entry)
+            self._apply(f"{entry.vendor} {entry.payment_id}", entry, entry.payment_id)
 
     def charged_more_than_once(self) -> list[PaymentReport]:
         """Payments that a correct client would never have caused."""
-        return [payment for payment in self.payments.values() if payment.is_charged_twice]
+        return self._in_order(self._charged_twice)
+
+    def refunded_more_than_charged(self) -> list[PaymentReport]:
+        """Payments of which more was given back than was taken."""
+        return self._in_order(self._over_refunded)
+
+    def _apply(self, key: str, entry: Entry, payment_id: str) -> None:
+        payment = self.payments.get(key) or PaymentReport(entry.vendor, payment_id)
+        payment.apply(entry)
+        self.payments[key] = payment
+        if payment.is_charged_twice:
+            self._charged_twice.add(key)
+        else:
+            self._charged_twice.discard(key)
+        if payment.refunded_minor > payment.charged_minor:
+            self._over_refunded.add(key)
+        else:
+            self._over_refunded.discard(key)
+
+    def _in_order(self, keys: Collection[str]) -> list[PaymentReport]:
+        return [self.payments[key] for key in sorted(keys, key=self.payments.place)]
+
+
+def _payment_report(written: bytes) -> PaymentReport:
+    fields = orjson.loads(written)
+    fields["references"] = tuple(fields["references"])
+    for name, kind in _DETAILS.items():
+        fields[name] = tuple(kind(**one) for one in fields[name])
+    return PaymentReport(**fields)
+
+
+_DETAILS: Final = {
+    "refund_details": RefundReport,
+    "disputes": DisputeFact,
+    "reversals": ReversalReport,
+}

@@ -1,8 +1,8 @@
 """The HTTP server: all vendors on one port, told apart by path, beside the admin API.
 
 Composition happens in `build`; `serve` runs the listener, the journal's writer and the webhook
-deliveries as one group, so that none outlives another: a journal that cannot be written ends
-the process instead of answering without a trace.
+deliveries as one group, so that none outlives another: a journal that cannot be written, or
+what is not in memory read, ends the process instead of answering without a trace.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from simulator.faults import FaultScript
 from simulator.identifiers import Identifiers
 from simulator.journal import Journal, Recovery
 from simulator.journal_report import JournalReport
+from simulator.spill import HOT_MAX, Spill
 from simulator.vendor import Subscription, Vendor
 from simulator.vendors import vendors_by_name
 from simulator.webhooks import Webhooks
@@ -41,7 +42,8 @@ class SimulatorConfig:
     """Where to listen, where to write, how slow to be (seconds a vendor needs for its work).
 
     `vendors` are those there are, by name, `subscriptions` who is told of what at which, and
-    `keys` who may ask which: everybody, where there are none.
+    `keys` who may ask which: everybody, where there are none. `hot_max` values of a kind are kept
+    in memory.
     """
 
     host: str
@@ -51,6 +53,7 @@ class SimulatorConfig:
     latency_s: float = 0.0
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
     keys: Mapping[str, Collection[str]] = field(default_factory=dict)
+    hot_max: int = HOT_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Simulator:
     vendors: Mapping[str, Vendor]
     recovery: Recovery
     metrics: Metrics
+    spill: Spill
 
     def application(self) -> web.Application:
         """The routes: our own, and the vendors'. Of two that match, the longer one is taken."""
@@ -88,13 +92,17 @@ class Simulator:
 def build(
     config: SimulatorConfig, metrics: Metrics, now: Callable[[], float], entropy: Random
 ) -> Simulator:
-    """Open the journal and replay it. Raises JournalError. `now` gives Unix seconds."""
-    vendors = vendors_by_name(config.vendors, Identifiers(entropy, now))
+    """Open the journal and replay it; `now` gives Unix seconds.
+
+    Raises JournalError, and SpillError when there is no room for what is not kept in memory.
+    """
     journal = Journal(config.journal)
+    spill = Spill(config.journal.with_name(f"{config.journal.name}.spill"), config.hot_max)
+    vendors = vendors_by_name(config.vendors, Identifiers(entropy, now), spill)
     exchange = Exchange(
         journal=journal,
         faults=FaultScript(entropy),
-        report=JournalReport(),
+        report=JournalReport(spill),
         webhooks=Webhooks(now),
         metrics=metrics.simulator,
         now=now,
@@ -107,7 +115,7 @@ def build(
     recovery = journal.recover(lambda line: exchange.replay(vendors, decode(line, decoders)))
     for name, receiver in config.subscriptions.items():
         vendors[name].subscribe(receiver)
-    return Simulator(exchange, vendors, recovery, metrics)
+    return Simulator(exchange, vendors, recovery, metrics, spill)
 
 
 @contextlib.asynccontextmanager
@@ -129,6 +137,7 @@ async def serve(
             background = [
                 tasks.create_task(exchange.journal.run()),
                 tasks.create_task(exchange.webhooks.run()),
+                tasks.create_task(simulator.spill.watch()),
             ]
             try:
                 yield bound
@@ -139,6 +148,7 @@ async def serve(
     finally:
         await drain(runner, drain_s)
         exchange.journal.close()
+        simulator.spill.close()
 
 
 async def _alive(_request: web.Request) -> web.Response:

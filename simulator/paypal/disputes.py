@@ -47,7 +47,7 @@ def listed(context: PayPalContext, query: Reader) -> Decision:
     wanted = states.split(",") if states else None
     chosen = [
         one
-        for one in reversed(context.state.disputes.values())
+        for one in context.state.disputes.newest_first()
         if of_capture in (None, one.capture_id)
         and (wanted is None or render.dispute_state(one) in wanted)
     ]

@@ -165,13 +165,14 @@ class Problem:
 
 
 def _fields(values: JsonObject) -> dict[str, Any]:  # Any: a constructor's keywords from JSON
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name != "kind"
-    }
+    fields: dict[str, Any] = values
+    del fields["kind"]
+    for name in _TUPLES & fields.keys():
+        fields[name] = tuple(fields[name])
+    return fields
 
 
+_TUPLES: Final = frozenset(("captures", "authorizations", "event_types"))
 DECODERS: Final[Decoders] = {
     "key_roll": key_roll,
     "order": lambda values: Order(**_fields(values)),

@@ -20,6 +20,7 @@ from simulator.paypal.orders import PayPalContext
 from simulator.paypal.records import DECODERS, Authorization, Listener, Problem
 from simulator.paypal.routes import APPROVE, ROUTES, Route, Work
 from simulator.paypal.state import PayPalState
+from simulator.spill import Spill
 from simulator.vendor import Answer, Ask, Decision, Subscription, Wire
 from simulator.webhooks import Delivery
 
@@ -43,9 +44,9 @@ class PayPal:
     )
     decoders = DECODERS
 
-    def __init__(self, ids: Identifiers) -> None:
-        self.keys = Keys(_window_s)
-        self.state = PayPalState()
+    def __init__(self, ids: Identifiers, file: Spill) -> None:
+        self.keys = Keys(_window_s, file, DECODERS)
+        self.state = PayPalState(file)
         self._credentials = Credentials()
         self._ids = ids
 

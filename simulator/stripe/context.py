@@ -13,9 +13,8 @@ from simulator.stripe.records import Intent
 from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
-# The metadata keys under which a client names its own payment and refund; only for the journal.
+# The metadata key under which a client names its own payment; only for the journal.
 PAYMENT_ID: Final = "payment_id"
-REFUND_ID: Final = "refund_id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,11 @@ def act(context: StripeContext, action: OfPayment | OfRefund, subject: str) -> D
     """Decide; None when Stripe has no such payment or refund, or nothing to do this with."""
     if isinstance(action, FailRefund | SettleRefund):
         return _act_on_refund(context, action, subject)
-    state = context.state
-    intents = [state.intents[one] for one in state.intents_with(PAYMENT_ID, subject)]
+    intents = [*context.state.intents_with(PAYMENT_ID, subject)]
     if not intents:
         return None
-    telling = (one for one in reversed(intents) if one.status in _TELLING)
-    return _act_on_intent(context, action, next(telling, intents[-1]))
+    telling = (one for one in intents if one.status in _TELLING)
+    return _act_on_intent(context, action, next(telling, intents[0]))
 
 
 def _act_on_refund(context: StripeContext, action: OfRefund, name: str) -> Decision | None:

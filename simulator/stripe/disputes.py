@@ -15,7 +15,6 @@ from simulator.stripe.context import PAYMENT_ID, StripeContext
 from simulator.stripe.forms import Form
 from simulator.stripe.records import Charge, Dispute, Intent
 from simulator.stripe.refunds import refundable
-from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
 _URL: Final = "/v1/disputes"
@@ -44,16 +43,12 @@ def listed(context: StripeContext, form: Form) -> Decision:
     """GET /v1/disputes, of one intent or charge or of all, newest first."""
     form.allow((*paging.PARAMETERS, "charge", "created", "payment_intent"))
     intent_id, charge_id = form.text("payment_intent"), form.text("charge")
-    wanted = paging.created_filter(form)
+    made = paging.created_filter(form)
     chosen, has_more = paging.page_of(
         form,
-        context.state.dispute_ids,
         context.state.disputes,
-        lambda one: (
-            wanted(int(one.created))
-            and intent_id in (None, one.payment_intent)
-            and charge_id in (None, one.charge)
-        ),
+        made,
+        lambda one: intent_id in (None, one.payment_intent) and charge_id in (None, one.charge),
     )
     intent = context.state.intents.get(intent_id or "")
     return paging.read(
@@ -93,7 +88,7 @@ def begin(
 
 def close(context: StripeContext, intent: Intent, *, won: bool) -> Decision | None:
     """The oldest open dispute of an intent ends; None when there is none."""
-    dispute = _oldest_open(context.state, intent)
+    dispute = context.state.open_dispute(intent.id)
     if dispute is None:
         return None
     closed = replace(dispute, status="won" if won else "lost", closed_at=context.at)
@@ -103,17 +98,6 @@ def close(context: StripeContext, intent: Intent, *, won: bool) -> Decision | No
     charge = replace(charge, amount_disputed=charge.amount_disputed - dispute.amount)
     events = ("charge.dispute.closed", "charge.dispute.funds_reinstated")
     return _told(closed, _with(intent, charge), "reinstated", events)
-
-
-def _oldest_open(state: StripeState, intent: Intent) -> Dispute | None:
-    return next(
-        (
-            one
-            for one in state.disputes.values()
-            if one.payment_intent == intent.id and one.closed_at is None
-        ),
-        None,
-    )
 
 
 def _with(intent: Intent, charge: Charge) -> Intent:

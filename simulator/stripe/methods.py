@@ -66,8 +66,8 @@ def listed(context: StripeContext, form: Form) -> Decision:
     customer = customers.found(context.state, form.required("customer"))
     chosen, has_more = paging.page_of(
         form,
-        context.state.method_ids,
         context.state.methods,
+        paging.ALL,
         lambda one: one.customer == customer.id,
     )
     data = [render.method_object(one) for one in chosen]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from simulator.faults import FaultKind
 from simulator.stripe import failures, paging, render
 from simulator.stripe.context import PAYMENT_ID, StripeContext, found
 from simulator.stripe.forms import Form
-from simulator.stripe.records import Charge, Intent
+from simulator.stripe.records import Charge, Intent, Refund
+from simulator.stripe.state import StripeState
 from simulator.vendor import Decision
 
 
@@ -28,12 +28,11 @@ def intents(context: StripeContext, form: Form) -> Decision:
     """GET /v1/payment_intents."""
     form.allow((*paging.PARAMETERS, "created", "customer"))
     customer = form.text("customer")
-    wanted = paging.created_filter(form)
     chosen = paging.page_of(
         form,
-        context.state.intent_ids,
         context.state.intents,
-        lambda one: wanted(int(one.created)) and customer in (None, one.extra.get("customer")),
+        paging.created_filter(form),
+        lambda one: customer in (None, one.extra.get("customer")),
     )
     expand = paging.in_list(form)
     data = [render.intent_object(one, expand, context.state) for one in chosen[0]]
@@ -61,8 +60,7 @@ def charges(context: StripeContext, form: Form) -> Decision:
         owners: Iterable[Intent] = (found(state, intent_id, "payment_intent"),)
     else:
         start = state.intent_of_charge.get(after or "")
-        older = (state.intents[one] for one in state.intent_ids.newest_first(start))
-        owners = itertools.chain((state.intents[start],), older) if start else older
+        owners = state.intents.newest_first(state.intents.place(start) + 1 if start else None)
     listed: Iterator[tuple[Intent, Charge]] = (
         (owner, one) for owner in owners for one in reversed(owner.charges)
     )
@@ -90,35 +88,37 @@ def refund(context: StripeContext, form: Form, refund_id: str) -> Decision:
 def refunds(context: StripeContext, form: Form) -> Decision:
     """GET /v1/refunds, of one intent or charge or of all."""
     form.allow((*paging.PARAMETERS, "created", "charge", "payment_intent"))
+    state = context.state
     intent_id, charge_id = form.text("payment_intent"), form.text("charge")
-    wanted = paging.created_filter(form)
+    payment = state.intents.get(intent_id or "")
     chosen, has_more = paging.page_of(
         form,
-        context.state.refund_ids,
-        context.state.refunds,
-        lambda one: (
-            wanted(int(one.created))
-            and intent_id in (None, one.payment_intent)
-            and charge_id in (None, one.charge)
-        ),
+        state.refunds,
+        paging.created_filter(form),
+        lambda one: intent_id in (None, one.payment_intent) and charge_id in (None, one.charge),
+        None if intent_id is charge_id is None else _refunds_of(state, payment, charge_id),
     )
     if context.faults.has(FaultKind.NOT_FOUND):
         chosen, has_more = [], False
     data = [render.refund_object(one) for one in chosen]
-    payment = context.state.intents.get(intent_id or "")
     return paging.read(
         render.page(data, "/v1/refunds", has_more=has_more),
         payment_id=payment.metadata.get(PAYMENT_ID) if payment is not None else None,
     )
 
 
+def _refunds_of(state: StripeState, intent: Intent | None, charge_id: str | None) -> list[Refund]:
+    """Newest first, of an intent's charges or else of a charge."""
+    if intent is None:
+        return [] if charge_id is None else state.refunds_of(charge_id)
+    given = [one for made in intent.charges for one in state.refunds_of(made.id)]
+    return sorted(given, key=lambda one: one.id, reverse=True)
+
+
 def balance(context: StripeContext, form: Form) -> Decision:
     """GET /v1/balance: what was captured less what was refunded or disputed, per currency."""
     form.allow(("expand",))
-    available: Counter[str] = Counter()
-    for one in context.state.intents.values():
-        for made in one.charges:
-            available[one.currency] += made.amount_refundable
+    available = context.state.available
     amounts = [
         {"amount": amount, "currency": currency, "source_types": {"card": amount}}
         for currency, amount in sorted(available.items())

@@ -191,7 +191,8 @@ class Failure:
 
 
 def _untag(fields: JsonObject) -> dict[str, Any]:  # Any: a constructor's keywords from JSON
-    return {name: value for name, value in fields.items() if name != "kind"}
+    del fields["kind"]
+    return fields
 
 
 def _decline(fields: Any) -> Decline | None:  # noqa: ANN401 -- JSON

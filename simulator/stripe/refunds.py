@@ -8,10 +8,10 @@ from typing import Final
 
 from simulator.faults import FaultKind
 from simulator.stripe import cards, currencies, failures
-from simulator.stripe.context import PAYMENT_ID, REFUND_ID, StripeContext, found
+from simulator.stripe.context import PAYMENT_ID, StripeContext, found
 from simulator.stripe.forms import Form
 from simulator.stripe.records import Charge, Failure, Intent, Refund
-from simulator.stripe.state import StripeState
+from simulator.stripe.state import REFUND_ID, StripeState
 from simulator.vendor import Decision
 
 _CREATE: Final = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from simulator.stripe import failures, paging, render
@@ -75,10 +75,8 @@ def _matching(context: StripeContext, clauses: list[_Clause]) -> Iterator[Intent
     exact = [
         (key, value) for negated, key, _, op, value in clauses if key and op == ":" and not negated
     ]
-    ids: Iterable[str] = state.intent_ids.newest_first(None)
-    if exact:
-        ids = reversed(state.intents_with(*exact[0]))
-    for one in (state.intents[intent_id] for intent_id in ids):
+    newest = state.intents_with(*exact[0]) if exact else state.intents.newest_first()
+    for one in newest:
         if not paging.hidden(context, one.created) and all(
             _holds(clause, one) for clause in clauses
         ):

@@ -1,20 +1,24 @@
 """Everything Stripe has on record, with the indices its reads need.
 
 Changed only by `put`, which journal entries drive, so that the state after a restart is the
-state before it.
+state before it. What grows with payments lies in mappings that spill, in order of creation.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from simulator.entries import StoredObject
+import orjson
+
+from simulator.entries import StoredObject, reader
+from simulator.indices import Index
 from simulator.limits import RateLimit
+from simulator.spill import Spill, Spilled
 from simulator.stripe.records import (
+    DECODERS,
     Customer,
     Dispute,
     Endpoint,
@@ -27,6 +31,8 @@ from simulator.stripe.records import (
 _EVENTS_MAX: Final = 10_000
 # docs.stripe.com/rate-limits, of the Search API.
 _SEARCHES_PER_SECOND: Final = 20
+# The metadata key under which a client names its own refund.
+REFUND_ID: Final = "refund_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +47,28 @@ class Event:
     key: str | None
 
 
-class IdIndex:
-    """Ids in creation order, which is their own order."""
-
-    def __init__(self) -> None:
-        self._ids: list[str] = []
-
-    def add(self, object_id: str) -> None:
-        """Put an id in its place, nearly always the last."""
-        if not self._ids or self._ids[-1] < object_id:
-            self._ids.append(object_id)
-        else:
-            insort(self._ids, object_id)
-
-    def newest_first(self, after: str | None) -> Iterator[str]:
-        """Ids older than `after`, or all."""
-        end = len(self._ids) if after is None else bisect_left(self._ids, after)
-        return (self._ids[index] for index in range(end - 1, -1, -1))
-
-    def oldest_first(self, before: str) -> Iterator[str]:
-        """Ids newer than `before`, the nearest first."""
-        start = bisect_left(self._ids, before) + 1
-        return (self._ids[index] for index in range(start, len(self._ids)))
-
-
 class StripeState:
-    """Intents, refunds, disputes, customers, endpoints and events of one Stripe account."""
+    """Intents, refunds, disputes, customers, endpoints and events of one Stripe account.
 
-    def __init__(self) -> None:
-        self.intents: dict[str, Intent] = {}
-        self.refunds: dict[str, Refund] = {}
-        self.disputes: dict[str, Dispute] = {}
+    `available` is what was captured less what was refunded or disputed, in Stripe's units.
+    """
+
+    def __init__(self, file: Spill) -> None:
+        self.intents: Spilled[Intent] = Spilled(file, reader(Intent, DECODERS))
+        self.refunds: Spilled[Refund] = Spilled(file, reader(Refund, DECODERS))
+        self.disputes: Spilled[Dispute] = Spilled(file, reader(Dispute, DECODERS))
+        self.methods: Spilled[PaymentMethod] = Spilled(file, reader(PaymentMethod, DECODERS))
         self.customers: dict[str, Customer] = {}
-        self.methods: dict[str, PaymentMethod] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.events: deque[Event] = deque(maxlen=_EVENTS_MAX)
-        self.intent_ids = IdIndex()
-        self.refund_ids = IdIndex()
-        self.dispute_ids = IdIndex()
-        self.method_ids = IdIndex()
         # No part of what is replayed: a restart has asked nothing yet.
         self.searches = RateLimit(_SEARCHES_PER_SECOND)
-        self.intent_of_charge: dict[str, str] = {}
-        self._refunds_of_charge: dict[str, list[str]] = {}
-        # One id is the rule: a list for each would be a third of an intent's memory.
-        self._by_metadata: dict[str, dict[str, str | list[str]]] = {}
+        self.available: Counter[str] = Counter()
+        self.intent_of_charge: Spilled[str] = Spilled(file, orjson.loads)
+        self._refunds_of_charge = Index(file)
+        self._refunds_named = Index(file)
+        self._disputes_of_intent = Index(file)
+        self._by_metadata = Index(file)
 
     def put(self, record: StoredObject) -> None:
         """Take a record as the present state of its object."""
@@ -95,14 +78,11 @@ class StripeState:
             case Refund():
                 self._put_refund(record)
             case Dispute():
-                if record.id not in self.disputes:
-                    self.dispute_ids.add(record.id)
-                self.disputes[record.id] = record
+                if self.disputes.put(record.id, record):
+                    self._disputes_of_intent.add(record.payment_intent, record.id)
             case Customer():
                 self.customers[record.id] = record
             case PaymentMethod():
-                if record.id not in self.methods:
-                    self.method_ids.add(record.id)
                 self.methods[record.id] = record
             case Endpoint():
                 self.endpoints[record.id] = record
@@ -111,49 +91,43 @@ class StripeState:
 
     def refunds_of(self, charge_id: str) -> list[Refund]:
         """Refunds of a charge, newest first."""
-        ids = self._refunds_of_charge.get(charge_id, [])
-        return [self.refunds[refund_id] for refund_id in reversed(ids)]
+        return [self.refunds[one] for one in self._refunds_of_charge.newest_first(charge_id)]
 
     def refund_named(self, name: str) -> Refund | None:
         """The refund of this id, or the newest whose metadata have it as the client's own."""
-        if name in self.refunds:
-            return self.refunds[name]
-        newest = (self.refunds[one] for one in self.refund_ids.newest_first(None))
-        return next((one for one in newest if one.metadata.get("refund_id") == name), None)
+        newest = next(self._refunds_named.newest_first(name), name)
+        return self.refunds.get(name) or self.refunds.get(newest)
 
-    def intents_with(self, key: str, value: str) -> list[str]:
-        """Ids of the intents that carry this metadata now, oldest first."""
-        indexed = self._by_metadata.get(key, {}).get(value, [])
-        candidates = [indexed] if isinstance(indexed, str) else indexed
-        return [
-            candidate
-            for candidate in candidates
-            if self.intents[candidate].metadata.get(key) == value
-        ]
+    def open_dispute(self, intent_id: str) -> Dispute | None:
+        """The oldest dispute of an intent that is not closed."""
+        disputes = (self.disputes[one] for one in self._disputes_of_intent.newest_first(intent_id))
+        return next((one for one in reversed([*disputes]) if one.closed_at is None), None)
+
+    def intents_with(self, key: str, value: str) -> Iterator[Intent]:
+        """The intents that carry this metadata now, newest first."""
+        ids = self._by_metadata.newest_first(_name(key, value))
+        return (one for one in map(self.intents.__getitem__, ids) if one.metadata.get(key) == value)
 
     def _put_intent(self, intent: Intent) -> None:
         before = self.intents.get(intent.id)
         self.intents[intent.id] = intent
-        if before is None:
-            self.intent_ids.add(intent.id)
-        for charge in intent.charges:
+        known, charges = ({}, ()) if before is None else (before.metadata, before.charges)
+        for charge in intent.charges[len(charges) :]:
             self.intent_of_charge[charge.id] = intent.id
         for key, value in intent.metadata.items():
-            if before is None or before.metadata.get(key) != value:
-                self._index(key, value, intent.id)
-
-    def _index(self, key: str, value: str, intent_id: str) -> None:
-        indexed = self._by_metadata.setdefault(key, {})
-        match indexed.get(value):
-            case None:
-                indexed[value] = intent_id
-            case str() as other:
-                indexed[value] = [other, intent_id]
-            case list() as others:
-                others.append(intent_id)
+            if known.get(key) != value:
+                self._by_metadata.add(_name(key, value), intent.id)
+        if intent.charges:
+            left = sum(one.amount_refundable for one in intent.charges)
+            self.available[intent.currency] += left - sum(one.amount_refundable for one in charges)
 
     def _put_refund(self, refund: Refund) -> None:
-        if refund.id not in self.refunds:
-            self.refund_ids.add(refund.id)
-            self._refunds_of_charge.setdefault(refund.charge, []).append(refund.id)
-        self.refunds[refund.id] = refund
+        if self.refunds.put(refund.id, refund):
+            self._refunds_of_charge.add(refund.charge, refund.id)
+            if (name := refund.metadata.get(REFUND_ID)) is not None:
+                self._refunds_named.add(name, refund.id)
+
+
+def _name(key: str, value: str) -> str:
+    """One name of two, which no other two have."""
+    return f"{len(key)} {key} {value}"

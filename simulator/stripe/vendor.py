@@ -19,6 +19,7 @@ from simulator.entries import Entry
 from simulator.faults import NO_FAULTS, FaultKind, Faults, FaultSpec
 from simulator.idempotency import Kept, Keys
 from simulator.identifiers import Identifiers
+from simulator.spill import Spill
 from simulator.stripe import dashboard, failures, forms, render, webhooks
 from simulator.stripe.context import PAYMENT_ID, StripeContext
 from simulator.stripe.events import events_of
@@ -49,9 +50,9 @@ class Stripe:
     paths: tuple[str, ...] = ("/v1/{rest:.*}",)
     decoders = DECODERS
 
-    def __init__(self, ids: Identifiers) -> None:
-        self.keys = Keys(lambda _: _KEY_WINDOW_S)
-        self.state = StripeState()
+    def __init__(self, ids: Identifiers, file: Spill) -> None:
+        self.keys = Keys(lambda _: _KEY_WINDOW_S, file, DECODERS)
+        self.state = StripeState(file)
         self._credentials = Credentials()
         self._ids = ids
 

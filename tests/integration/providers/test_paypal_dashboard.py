@@ -55,7 +55,9 @@ class Shop:
         return acted.decision.events
 
     def report(self, payment: Payment) -> PaymentReport:
-        return self.simulator.exchange.report.payments["paypal", str(payment.id)]
+        report = self.simulator.exchange.report.payment("paypal", str(payment.id))
+        assert report is not None
+        return report
 
     async def look(self, reference: str) -> Standing:
         standing = await self.gateway.look(StandingQuery(provider_reference=reference))

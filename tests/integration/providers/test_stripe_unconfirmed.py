@@ -86,7 +86,7 @@ async def test_left_unconfirmed_it_is_canceled_and_can_never_charge(
         assert await stripe.inquire(payment.inquiry(operation)) == ended
         confirmed = await post(url, f"/v1/payment_intents/{left}/confirm")
         assert confirmed["http"] == 400
-        report = simulator.exchange.report.payments.get(("stripe", str(payment.id)))
+        report = simulator.exchange.report.payment("stripe", str(payment.id))
         assert report is None or (report.charges, report.authorizations) == (0, 0)
 
 
@@ -98,7 +98,9 @@ async def test_what_was_charged_beside_it_decides(tmp_path: Path) -> None:
         charged = await s.charge(payment.charge())
         assert isinstance(charged, Succeeded)
         assert await s.inquire(payment.inquiry(Operation.CHARGE)) == charged
-        assert simulator.exchange.report.payments["stripe", str(payment.id)].charges == 1
+        report = simulator.exchange.report.payment("stripe", str(payment.id))
+        assert report is not None
+        assert report.charges == 1
 
 
 async def test_confirmed_meanwhile_it_is_what_it_became() -> None:

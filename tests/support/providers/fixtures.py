@@ -38,7 +38,7 @@ class Provider:
 
     def report(self, payment: Payment) -> PaymentReport:
         key = (self.gateway.name, str(payment.id))
-        return self.simulator.exchange.report.payments.get(key) or PaymentReport(*key)
+        return self.simulator.exchange.report.payment(*key) or PaymentReport(*key)
 
     def befall(self, kind: FaultKind, operation: str, times: int | None = 1) -> None:
         self.simulator.exchange.faults.arm(

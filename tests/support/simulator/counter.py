@@ -1,4 +1,7 @@
-"""A vendor without a server: what it is asked is decided, applied, and replayed into a twin."""
+"""A vendor without a server: what it is asked is decided, applied, and replayed into a twin.
+
+The vendor keeps as little in memory as it can, and its twin everything.
+"""
 
 import time
 from dataclasses import fields
@@ -13,6 +16,7 @@ from simulator.paypal import tokens
 from simulator.paypal.vendor import PayPal
 from simulator.stripe.vendor import Stripe
 from simulator.vendor import Ask, Decision, Refused, Vendor, Wire
+from tests.support.simulator.spills import FEWEST, spill
 
 _SHARED = {field.name for field in fields(Decision)} & {field.name for field in fields(Entry)}
 
@@ -23,7 +27,7 @@ class Counter:
     def __init__(self, vendor: Vendor, twin: Vendor) -> None:
         self.vendor, self.twin = vendor, twin
         self.seq = 0
-        self._report = JournalReport()
+        self.reports = JournalReport(spill(FEWEST))
 
     def ask(
         self,
@@ -61,7 +65,9 @@ class Counter:
         return decision
 
     def report(self, payment_id: str) -> PaymentReport:
-        return self._report.payments[self.vendor.name, payment_id]
+        report = self.reports.payment(self.vendor.name, payment_id)
+        assert report is not None
+        return report
 
     def _settle(self, ask: Ask, decision: Decision) -> None:
         self.seq += 1
@@ -80,17 +86,17 @@ class Counter:
         )
         self.vendor.apply(entry)
         self.twin.apply(decode(encode(entry), {self.twin.name: self.twin.decoders}))
-        self._report.apply(entry)
+        self.reports.apply(entry)
         answers = [one.answer(ask, decision) for one in (self.vendor, self.twin)]
         assert answers[0] == answers[1], "a replayed journal answers as the process that wrote it"
 
 
 def stripe_counter() -> Counter:
-    return Counter(Stripe(_ids()), Stripe(_ids()))
+    return Counter(Stripe(_ids(), spill(FEWEST)), Stripe(_ids(), spill()))
 
 
 def paypal_counter() -> Counter:
-    return Counter(PayPal(_ids()), PayPal(_ids()))
+    return Counter(PayPal(_ids(), spill(FEWEST)), PayPal(_ids(), spill()))
 
 
 def _ids() -> Identifiers:

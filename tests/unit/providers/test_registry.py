@@ -15,6 +15,7 @@ from providers.registry import NAMES, PROVIDERS, Registration
 from simulator.identifiers import Identifiers
 from simulator.vendors import vendors_by_name
 from tests.support.providers.configs import configured
+from tests.support.simulator.spills import spill
 
 if TYPE_CHECKING:
     from providers.gateway import Gateway
@@ -36,7 +37,8 @@ async def test_folders_gateway_webhooks_and_vendor_have_the_rows_name(
         made.append(row.notifications(config, 1))
     for each in made:
         await each.aclose()
-    (vendor,) = vendors_by_name([row.name], Identifiers(Random(1), lambda: 0.0)).values()
+    ids = Identifiers(Random(1), lambda: 0.0)
+    (vendor,) = vendors_by_name([row.name], ids, spill()).values()
     assert {each.name for each in (*made, vendor)} == {row.name}
     assert find_spec(f"providers.{row.name}") is not None
 

@@ -4,6 +4,7 @@ import pytest
 
 from simulator.entries import Entry
 from simulator.idempotency import Claim, Kept, Keys
+from tests.support.simulator.spills import FEWEST, spill
 
 _DAY_S = 24 * 3600.0
 
@@ -18,7 +19,7 @@ def _entry(at: float, *, keeps_key: bool = True) -> Entry:
 
 @pytest.fixture
 def keys() -> Keys:
-    return Keys(lambda _: _DAY_S)
+    return Keys(lambda _: _DAY_S, spill(FEWEST), {})
 
 
 def test_a_key_is_held_until_it_is_released(keys: Keys) -> None:

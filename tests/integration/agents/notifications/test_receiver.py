@@ -171,9 +171,9 @@ async def test_a_claim_of_success_that_the_provider_denies_is_dismissed(desk: De
     await desk.charge(claimed, payment_method="pm_card_chargeDeclined")
     stripe = desk.simulator.vendors["stripe"]
     assert isinstance(stripe, Stripe)
-    (intent_id,) = stripe.state.intents
+    (intent,) = stripe.state.intents.newest_first()
     await eventually(desk.has_taken)
-    event = intent_event("payment_intent.succeeded", claimed, id=intent_id)
+    event = intent_event("payment_intent.succeeded", claimed, id=intent.id)
     assert await desk.post(event) == (200, "confirmed")
     assert await desk.letters() == []
 
