@@ -52,6 +52,15 @@ def test_a_spilled_mapping_is_a_dict(hot_max: int, steps: list[tuple[str, str, i
     assert [*spilled.newest_first()] == [*plain.values()][::-1]
 
 
+def test_a_change_of_what_was_spilled_is_written_again() -> None:
+    """Before it leaves memory for a second time."""
+    numbers = _numbers(FEWEST)
+    for number in range(10):
+        numbers[str(number)] = number
+    numbers["0"] = 100
+    assert [numbers[key] for key in "12340"] == [1, 2, 3, 4, 100]
+
+
 @given(st.lists(st.tuples(_KEYS, _KEYS)))
 def test_an_index_has_all_ids_of_a_name(added: list[tuple[str, str]]) -> None:
     """The newest first, as often as they were added."""
