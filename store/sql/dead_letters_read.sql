@@ -13,8 +13,8 @@ ORDER BY message_partition, message_offset;
 
 -- name: dead_letters_page
 -- A page as `store/read/found.py` has it. Those that are parked, which somebody has to look at,
--- have an index of their own. Newest failure first. Ids are derived, so the time orders and the id
--- only breaks ties.
+-- have an index of their own, for who says of the time what it says. Newest failure first. Ids are
+-- derived, so the time orders and the id only breaks ties.
 WITH in_order AS (
     (
         SELECT * FROM dead_letters
@@ -32,6 +32,7 @@ WITH in_order AS (
         WHERE
             :state::text = 'parked'
             AND state = 'parked'
+            AND last_failed_at > '-infinity'
             AND (tenant_id, last_failed_at, id) <= (:tenant_id, :before_time, :before_id)
             AND id <> :before_id
             AND tenant_id >= :tenant_id
@@ -76,6 +77,7 @@ WITH in_order AS (
         WHERE
             :state::text = 'parked'
             AND state = 'parked'
+            AND last_failed_at > '-infinity'
             AND (last_failed_at, id) < (:before_time, :before_id)
         ORDER BY last_failed_at DESC, id DESC
         LIMIT :read_max

@@ -108,7 +108,7 @@ SELECT
 UNION ALL
 SELECT 'dead_letters', count(*), min(first_failed_at)
 FROM dead_letters
-WHERE state = 'parked' AND reason <> 'waits_behind'
+WHERE state = 'parked' AND last_failed_at > '-infinity' AND reason <> 'waits_behind'
 UNION ALL
 SELECT 'breaks', count(*), min(occurred_at)
 FROM reconciliation_breaks
