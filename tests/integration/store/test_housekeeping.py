@@ -378,7 +378,7 @@ def _counted(metrics: Metrics, outcome: str) -> float:
 
 
 async def test_two_schedules_keep_house_at_once(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """Who comes second leaves it to the first; what each left to the other is done the next time."""
+    """Who comes second leaves it to the first; what each left to the other is done next time."""
     await said(pool, _LATER, 3)
     both = await asyncio.gather(kept(pool, _LATER), kept(pool, _LATER))
     assert [refused(each) for each in both] == [set(), set()]
