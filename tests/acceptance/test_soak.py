@@ -36,7 +36,7 @@ _PRESSED_CONNECTIONS: Final = 64
 _STALLED_S: Final = 5.0
 _STALLED_RATE: Final = 2_000.0
 _ACCOUNTS: Final = 200
-# It remembers every payment, as a vendor does.
+# It remembers every payment, as a vendor does; since it does so in a file no hour has been seen.
 _REMEMBERS: Final = {"simulator"}
 # Of the first quarter, when all that is filled by need has been filled, and of the last.
 _GROWTH_MAX: Final = 1.2
