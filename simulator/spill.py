@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
@@ -55,6 +56,8 @@ class Spill:
             self._database = _opened(path)
         except (OSError, sqlite3.Error) as error:
             raise SpillError(f"cannot make {path}: {error}") from error
+        # Closed with the file, or with the last mapping that holds it.
+        self._closing = weakref.finalize(self, self._database.close)
 
     def table(self) -> str:
         """A new table's name: values in the order of insertion, each found by its key."""
@@ -93,7 +96,7 @@ class Spill:
     def close(self) -> None:
         """End what is being written, and give the disk back."""
         self._executor.shutdown()
-        self._database.close()
+        self._closing()
 
     def _write(self, statement: str, arguments: list[str | bytes]) -> None:
         with self._lock:
@@ -286,8 +289,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE",
-                    "temp_store = MEMORY"):  # fmt: skip
-        database.execute(f"PRAGMA {setting}").fetchall()
-    path.unlink(missing_ok=True)
+    try:
+        for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE",
+                        "temp_store = MEMORY"):  # fmt: skip
+            database.execute(f"PRAGMA {setting}").fetchall()
+        path.unlink(missing_ok=True)
+    except BaseException:
+        database.close()
+        raise
     return database
