@@ -23,7 +23,7 @@ from payments.commands import ExpireAuthorization, WakeRefund
 from payments.decision import Refused
 from payments.payment import Payment
 from payments.refund import Refund
-from store.housekeeping import keep_house
+from store.housekeeping import keep_house_by_both_clocks
 from store.read.due import Span, due_payments, due_refunds, traces_of
 from store.write.group_commit import Held, Submission
 from store.write.seals import ROWS_MAX, seal_settled
@@ -194,7 +194,9 @@ class Schedule:
         again_s = _REFUSED_AGAIN_S
         while not stopping.is_set():
             refused = False
-            for kept in await keep_house(self.house, self.clock(), self.outbox_retention_s):
+            for kept in await keep_house_by_both_clocks(
+                self.house, self.clock(), self.outbox_retention_s
+            ):
                 outcome = "refused" if kept.refusal else "done"
                 self.metrics.stage.housekeeping.labels(kept.step, outcome).inc()
                 if kept.refusal:

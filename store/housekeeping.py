@@ -79,6 +79,21 @@ async def keep_house(
     return [await _kept(pool, step, work, now) for step, work in steps.items()]
 
 
+async def keep_house_by_both_clocks(
+    pool: asyncpg.Pool[asyncpg.Record], now: datetime, outbox_retention_s: float
+) -> list[Kept]:
+    """By the database's clock, or by `now` where that is earlier.
+
+    What is forgotten too early is lost (a key, and the request is done again); a day later it is
+    forgotten still. So no clock that is ahead does it alone.
+    """
+    try:
+        of_database = await pool.fetchval(query("database_time"))
+    except AWAY as error:
+        return [Kept("look_at_the_clock", str(error) or type(error).__name__)]
+    return await keep_house(pool, min(now, of_database), outbox_retention_s)
+
+
 async def _kept(
     pool: asyncpg.Pool[asyncpg.Record],
     step: str,

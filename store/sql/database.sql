@@ -1,4 +1,4 @@
--- The database itself: which one it is beyond its name, and whether it takes a write.
+-- The database itself: which one it is beyond its name, whether it takes a write, and its clock.
 
 -- name: database_identity
 -- A server's run, a database of it and a table's file: no backup that was restored has all
@@ -19,3 +19,6 @@ SELECT
         WHEN current_setting('transaction_read_only') = 'off'
             THEN pg_logical_emit_message(TRUE, 'payments', 'ready?')
     END;
+
+-- name: database_time
+SELECT clock_timestamp();

@@ -14,7 +14,7 @@ from agents.schedule import Schedule
 from payments.progress import Policy
 from providers.registry import NAMES
 from store import partitions
-from store.housekeeping import keep_house
+from store.housekeeping import keep_house, keep_house_by_both_clocks
 from store.pool import connect_single
 from store.queries import bound, query
 from tests.support.waiting import eventually
@@ -49,6 +49,11 @@ INSERT INTO outbox
     (id, aggregatetype, aggregateid, type, payload, tenant_id, occurred_at, recorded_at)
 SELECT gen_random_uuid(), 'payments.events', 'key', 'payment.created', '{}', 'default', $1, $1
 FROM generate_series(1, $2::integer)
+"""
+
+_ASKED: Final = """
+INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, recorded_at)
+VALUES ('default', $1, '', 202, '{}', '', $2)
 """
 
 
@@ -175,11 +180,7 @@ async def test_one_refused_step_neither_ends_nor_hides_another(
 ) -> None:
     """A reader is in the way of DDL: it is named, keys expire, and when it ends all is done."""
     await said(pool, _LATER)
-    await pool.execute(
-        "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body,"
-        " recorded_at) VALUES ('default', 'old', '', 202, '{}', '', $1)",
-        _NOW,
-    )
+    await pool.execute(_ASKED, "old", _NOW)
     async with reader(database, pool) as other:
         outcomes = await kept(pool, _LATER + timedelta(days=30))
         pid = other.get_server_pid()
@@ -352,6 +353,23 @@ async def test_what_a_clock_ahead_has_dated_holds_up_no_day_for_ever(
     assert await pool.fetchval("SELECT up_to FROM outbox_dropped") == 2
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_no_clock_that_is_ahead_forgets_alone(
+    pool: asyncpg.Pool[asyncpg.Record], days: int
+) -> None:
+    """What is young by this host's clock, or by the database's, is kept; what is old by both goes.
+
+    The database's is the one that is ahead where all of this host's is of another year.
+    """
+    now = _NOW + timedelta(days=days)
+    dated = min(_NOW, now)
+    for key, at in ("young", dated), ("old", dated - timedelta(days=40)):
+        await pool.execute(_ASKED, key, at)
+    kept = await keep_house_by_both_clocks(pool, now, _WEEK_S)
+    assert refused({each.step: each.refusal for each in kept}) == set()
+    assert [row["key"] for row in await pool.fetch("SELECT key FROM idempotency_keys")] == ["young"]
+
+
 async def test_what_was_refused_is_tried_again_soon(
     pool: asyncpg.Pool[asyncpg.Record],
     database: DatabaseAddress,
@@ -359,8 +377,9 @@ async def test_what_was_refused_is_tried_again_soon(
     metrics: Metrics,
 ) -> None:
     """Not in an hour: the reader ends, and the schedule does what it could not."""
+    await pool.execute(f"DROP TABLE {place(_NOW + timedelta(days=3))}")
     schedule = Schedule(
-        pool, pool, committer, metrics, lambda: _LATER, _WEEK_S, Policy().patience_s, NAMES
+        pool, pool, committer, metrics, lambda: _NOW, _WEEK_S, Policy().patience_s, NAMES
     )
     stopping = asyncio.Event()
     async with reader(database, pool):
