@@ -17,7 +17,7 @@ from cli.status import table as shown
 from local.forking import ForkServer, can_fork
 from local.home import Home
 from local.platform import Platform, RunSpec
-from local.processes import PROCESSES, modules_of, processes_of_cluster, programs
+from local.processes import modules_of, processes_of, processes_of_cluster, programs
 from local.program import StartError
 from local.run import FAIL_OVER, clear_the_ground, live, stopped_by_signal, with_port
 from local.servers import StackSpec, prepare_stack
@@ -56,7 +56,8 @@ async def _run(home: Home, settings: Settings, *, demo: bool, cluster: bool) -> 
     # What `.env` says is in it by now; a process in another folder would look for it there.
     environment = {**os.environ, "PAYMENTS_ENV_FILE": ""}
     environment["PAYMENTS_SERVER_PORT"] = str(settings.server.port)
-    table = processes_of_cluster() if cluster else PROCESSES
+    sinks = settings.outbox.names
+    table = processes_of_cluster(sinks) if cluster else processes_of(sinks=sinks)
     stack = StackSpec(home, settings, environment, _tell, is_cluster=cluster)
     platform = Platform(
         RunSpec(

@@ -106,6 +106,7 @@ async def _verified(settings: Settings, wait_s: float | None, archive: Path | No
         sources = Sources(
             connection,
             exporter,
+            source=settings.outbox.source,
             logs={sink: logs[sink] for sink in settings.outbox.names},
             journal=ProviderJournal(http, address) if address in asked else None,
         )

@@ -5,7 +5,7 @@ and to the provider simulator. Work stops coming in first, then what is on its w
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
@@ -99,21 +99,21 @@ def processes_of(
     )
 
 
-def processes_of_cluster() -> tuple[PlatformProcess, ...]:
+def processes_of_cluster(sinks: Collection[str] = SLOTS) -> tuple[PlatformProcess, ...]:
     """Two of everything of ours: any of them may die, and the other goes on.
 
     The ingresses share a port, and so each says on one of its own how it is.
     """
-    (ingress,) = (each for each in PROCESSES if each.name == "ingress")
+    ingress, *others = processes_of(sinks=sinks)
     ingress = replace(ingress, address=None)
     return (
         ingress,
-        *(each for each in PROCESSES if each.name != "ingress"),
+        *others,
         *(
             replace(each, name=_second(each.name))
             for each in (ingress, PlatformProcess("lag", ("lag",), StopGroup.OBSERVERS))
         ),
-        *(replace(_relay(sink), name=_second(f"relay-{sink}")) for sink in SLOTS),
+        *(replace(_relay(sink), name=_second(f"relay-{sink}")) for sink in sinks),
         *(replace(_worker(stage, _second(_MEMBER)), name=_second(stage.name)) for stage in STAGES),
     )
 

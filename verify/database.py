@@ -40,13 +40,12 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What one moment of the database says; `written` is how far the WAL went then."""
+    """What one moment of the database says."""
 
     results: tuple[CheckResult, ...]
     outbox: Mapping[UUID, OutboxEntry]
     charges: Mapping[UUID, ExpectedCharge]
     taken_at: datetime
-    written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,6 @@ async def read_baseline(connection: Connection, *, outbox_retention_s: float) ->
             outbox=await _published(connection),
             charges=await expected_charges(connection),
             taken_at=taken_at,
-            # Read last: what the baseline sees was written before.
-            written=await wal_position(connection),
         )
 
 
@@ -110,17 +107,6 @@ async def violations(
         cursor = await connection.cursor(*bound(statement, **arguments))
         rows = await cursor.fetch(EXAMPLES_MAX)
     return tuple(Violation(row["subject"], row["problem"]) for row in rows)
-
-
-async def wal_position(connection: Connection) -> int:
-    """How far the WAL is written, in bytes."""
-    return int((await _one(connection, "verify_written"))["written"])
-
-
-async def confirmed_positions(connection: Connection, slots: Sequence[str]) -> dict[str, int]:
-    """How far each relay has confirmed; a slot that does not exist is left out."""
-    rows = await connection.fetch(query("verify_slots"), list(slots))
-    return {row["slot_name"]: row["confirmed"] or 0 for row in rows}
 
 
 async def expected_charges(

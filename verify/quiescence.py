@@ -13,32 +13,30 @@ from typing import TYPE_CHECKING, Final
 
 from lag import GroupState, LagExporter
 from lag.targets import groups_of
-from verify.database import confirmed_positions, violations, wal_position
+from verify.database import violations
 from verify.invariants import CheckResult, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from lag import GroupLag, StreamsReport
     from verify.database import Connection
+    from verify.relays import Relays
 
 _LOOK_EVERY_S: Final = 0.25
-# A relay confirms within milliseconds; one that is restarted needs seconds.
-_RELAY_PATIENCE_S: Final = 10.0
 _LAG_SECONDS_MAX: Final = 60.0
 # Of our own; how far others are is their affair.
 _GROUPS: Final = frozenset(groups_of())
 _NOT_READ: Final = frozenset({GroupState.STOPPED, GroupState.UNKNOWN})
-_NO_SLOT: Final = "does not exist"
 
 
 @dataclass(frozen=True, slots=True)
 class Quiescence:
-    """Asks the database and the lag exporter; `slots` are those of the sinks there are."""
+    """Asks the database, the relays and the lag exporter."""
 
     connection: Connection
     exporter: LagExporter
-    slots: Sequence[str]
+    relays: Relays
 
     async def within(self, seconds: float) -> tuple[Violation, ...]:
         """Wait until the pipeline is at rest; what is not, when it is not in time."""
@@ -53,9 +51,9 @@ class Quiescence:
     async def _waiting(self) -> tuple[Violation, ...]:
         """In this order: what has ended is written, what is written comes to the stages."""
         in_flight = await violations(self.connection, "verify_in_flight")
-        behind = await self._behind(await wal_position(self.connection))
+        behind = await self.relays.behind(await self.relays.written())
         if in_flight or behind:
-            return (*in_flight, *behind)
+            return (*in_flight, *behind.values())
         report = await self.exporter.refresh()
         lagging = [
             Violation(f"group {each.group}", f"has {_told(each)} messages to acknowledge")
@@ -65,26 +63,8 @@ class Quiescence:
         away = [Violation(each.source, each.reason) for each in report.unavailable]
         return (*lagging, *away)
 
-    async def relays_reached(self, position: int) -> tuple[Violation, ...]:
-        """Wait a little for the relays to confirm a position of the WAL; those that do not."""
-        deadline = asyncio.get_running_loop().time() + _RELAY_PATIENCE_S
-        while behind := await self._behind(position):
-            is_hopeless = all(each.problem == _NO_SLOT for each in behind)
-            if is_hopeless or asyncio.get_running_loop().time() >= deadline:
-                break
-            await asyncio.sleep(_LOOK_EVERY_S)
-        return behind
 
-    async def _behind(self, position: int) -> tuple[Violation, ...]:
-        reached = await confirmed_positions(self.connection, self.slots)
-        return tuple(
-            Violation(f"slot {slot}", _how_far(reached.get(slot), position))
-            for slot in self.slots
-            if reached.get(slot, 0) < position
-        )
-
-
-def lag_result(report: StreamsReport, behind: tuple[Violation, ...]) -> CheckResult:
+def lag_result(report: StreamsReport, behind: Iterable[Violation]) -> CheckResult:
     """I13 of one measurement, and of the relays that did not reach a position in time."""
     groups = [
         Violation(
@@ -112,9 +92,3 @@ def _stages(report: StreamsReport) -> tuple[GroupLag, ...]:
 
 def _told(group: GroupLag) -> str:
     return "nobody knows how many" if group.messages is None else str(group.messages)
-
-
-def _how_far(reached: int | None, position: int) -> str:
-    if reached is None:
-        return _NO_SLOT
-    return f"has {position - reached} bytes to confirm"

@@ -14,13 +14,14 @@ import aiohttp
 from aiokafka.errors import KafkaError
 
 from store import redis
-from topics.names import PUBLIC_TOPICS, SLOTS, TOPICS
+from topics.names import PUBLIC_TOPICS, TOPICS
 from verify.archive import read_archive
 from verify.database import read_baseline
 from verify.invariants import CheckResult
 from verify.messages import compare
 from verify.provider import JUDGES, check_charges
 from verify.quiescence import Quiescence, lag_result
+from verify.relays import Relays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +39,14 @@ _TOPICS: Final = {"kafka": TOPICS, "redis": PUBLIC_TOPICS}
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that is asked: `logs` by name; `journal` where the provider is a simulator."""
+    """Everything that is asked: `logs` by name; `journal` where the provider is a simulator.
+
+    Relays read the outbox's `source`.
+    """
 
     connection: Connection
     exporter: LagExporter
+    source: str
     logs: Mapping[str, AbstractAsyncContextManager[Log]]
     journal: ProviderJournal | None
 
@@ -67,19 +72,19 @@ async def verified(
 
     Raises what asyncpg raises, and nothing else.
     """
-    quiescence = Quiescence(
-        sources.connection, sources.exporter, [SLOTS[sink] for sink in sources.logs]
-    )
+    relays = Relays(sources.connection, sources.source, [*sources.logs])
+    quiescence = Quiescence(sources.connection, sources.exporter, relays)
     restless = () if wait_s is None else await quiescence.within(wait_s)
     archived = await read_archive(sources.connection, archive)
     baseline = await read_baseline(sources.connection, outbox_retention_s=outbox_retention_s)
-    behind = await quiescence.relays_reached(baseline.written)
+    # What the baseline sees was written before.
+    behind = await relays.not_reached(await relays.written())
     results = [
         *baseline.results,
         *archived,
         *await _compared(sources, baseline, behind),
         *await _charged(sources, baseline),
-        lag_result(await sources.exporter.refresh(), behind),
+        lag_result(await sources.exporter.refresh(), behind.values()),
     ]
     if wait_s is not None:
         results.append(CheckResult("I13", "rest", len(restless), restless))
@@ -87,14 +92,12 @@ async def verified(
 
 
 async def _compared(
-    sources: Sources, baseline: Baseline, behind: tuple[Violation, ...]
+    sources: Sources, baseline: Baseline, behind: Mapping[str, Violation]
 ) -> list[CheckResult]:
     """Each log against the baseline; of one that is away nothing can be told."""
-    problems = {each.subject: each.problem for each in behind}
     results: list[CheckResult] = []
     for name, opened in sources.logs.items():
-        problem = problems.get(f"slot {SLOTS[name]}")
-        why = f"its relay {problem}" if problem else None
+        why = f"its relay {behind[name].problem}" if name in behind else None
         topics = [each.name for each in _TOPICS[name]]
         try:
             async with opened as log:

@@ -132,10 +132,17 @@ WHERE payment_type = 'external_payment' AND ($1::uuid[] IS NULL OR id = any($1::
 
 -- name: verify_slots
 -- How far each relay has confirmed, in bytes of WAL since the beginning of time.
-SELECT slot_name, (confirmed_flush_lsn - '0/0')::bigint AS confirmed
+SELECT slot_name AS name, (confirmed_flush_lsn - '0/0')::bigint AS reached
 FROM pg_replication_slots
 WHERE slot_name = any($1::text[]) AND database = current_database();
 
 -- name: verify_written
 -- How far the WAL is written.
-SELECT (pg_current_wal_lsn() - '0/0')::bigint AS written;
+SELECT (pg_current_wal_lsn() - '0/0')::bigint;
+
+-- name: verify_checkpoints
+-- Up to which position of the outbox each sink has everything, by its newest checkpoint.
+SELECT DISTINCT ON (sink) sink AS name, floor_position AS reached
+FROM relay_checkpoints
+WHERE sink = any($1::text[])
+ORDER BY sink ASC, kept_for DESC;

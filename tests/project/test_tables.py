@@ -14,7 +14,14 @@ import yaml
 
 from lag.targets import groups_of, slots_of, streams_of
 from local.home import Home
-from local.processes import PROCESSES, PlatformProcess, RunContext, processes_of, programs
+from local.processes import (
+    PROCESSES,
+    PlatformProcess,
+    RunContext,
+    processes_of,
+    processes_of_cluster,
+    programs,
+)
 from local.program import StopGroup
 from process.settings import SINKS, Settings
 from tests.support.project.compose import differences, read_compose, scrape_differences
@@ -90,6 +97,16 @@ def test_a_new_sink_has_its_relay_and_its_slot() -> None:
     assert differences(read_compose(), processes) == [
         "relay-archive: None instead of 'topics.relay --sink archive'"
     ]
+
+
+@pytest.mark.parametrize(
+    "processes", [processes_of(sinks=["redis"]), processes_of_cluster(["redis"])]
+)
+def test_a_sink_there_is_not_has_no_relay(processes: tuple[PlatformProcess, ...]) -> None:
+    """All others are there, and a cluster's two of each."""
+    commands = {each.command for each in processes if each.stop_group is StopGroup.RELAYS}
+    assert commands == {("topics.relay", "--sink", "redis")}
+    assert commands < {each.command for each in processes}
 
 
 def test_the_settings_know_every_sink() -> None:

@@ -12,9 +12,11 @@ from uuid import uuid4
 import pytest
 
 from store.housekeeping import keep_house
+from store.pool import long_reading
 from tests.support.topics.outbox import Outbox, assert_mirrors, slowly, traffic
 from tests.support.topics.relays import Relays, is_ready
 from tests.support.waiting import eventually
+from verify.relays import Relays as Reached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,3 +172,24 @@ async def test_a_standby_takes_over_from_one_that_sleeps(
 
                 await eventually(stands_by, PATIENCE_S)
             await _mirrored(relays, await outbox.ids())
+
+
+async def test_verification_sees_how_far_they_are(
+    relays: Relays, outbox: Outbox, database: DatabaseAddress
+) -> None:
+    """No slot says it: their checkpoints do, and what was written since is behind."""
+    async with long_reading(database, application_name="verify") as connection:
+        asked = Reached(connection, "table", [relays.destination.name])
+        await outbox.write_many(20)
+        (violation,) = (await asked.behind(await asked.written())).values()
+        assert violation.problem == "has no checkpoint"
+
+        async def has_all() -> bool:
+            return not await asked.behind(await asked.written())
+
+        async with relays.running():
+            await eventually(has_all, PATIENCE_S)
+        assert await has_all()
+        await outbox.write_many(5)
+        (violation,) = (await asked.behind(await asked.written())).values()
+        assert violation.problem == "has 50 positions of the outbox to cover"
