@@ -86,11 +86,16 @@ def _state_of(file: Path) -> tuple[int, int, int] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """A socket that listens; `certificate_refused` is set while a changed one is no good."""
+    """A socket that listens; `certificate_refused` is set while a changed one is no good.
+
+    No more than `handshakes_max` shake hands at once: one more takes the place of the one that has
+    been at it for longest.
+    """
 
     listener: socket.socket
     tls: ServerTls | None
     handshake_s: float
+    handshakes_max: int
     certificate_refused: Gauge
 
     @property
@@ -171,8 +176,10 @@ class _Acceptor:
         self._connections = connections
         self._shown = shown
         self._handshake_s = entrance.handshake_s if shown else None
+        self._handshakes_max = entrance.handshakes_max
         self._loop = asyncio.get_running_loop()
-        self._beginning = set[asyncio.Task[None]]()
+        # The oldest first.
+        self._beginning = dict[asyncio.Task[None], socket.socket]()
         self._again: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
@@ -208,9 +215,18 @@ class _Acceptor:
                 self._again = self._loop.call_later(_ACCEPT_AGAIN_S, self._resume)
                 return
             client.settimeout(0)
+            self._make_room()
             task = self._loop.create_task(self._begin(client), name="connection")
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+            self._beginning[task] = client
+            task.add_done_callback(lambda done: self._beginning.pop(done, None))
+
+    def _make_room(self) -> None:
+        """Without TLS there is nothing to wait for, and nobody who could make others wait."""
+        if self._shown is not None and len(self._beginning) >= self._handshakes_max:
+            oldest = self._beginning.pop(next(iter(self._beginning)))
+            with suppress(OSError):
+                # Its handshake ends as if the client had gone.
+                oldest.shutdown(socket.SHUT_RDWR)
 
     async def _begin(self, client: socket.socket) -> None:
         # Who is gone, or speaks no TLS, is closed by then.

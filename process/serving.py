@@ -114,6 +114,7 @@ async def serving(app: web.Application, listen: Listen, keeper: Doorkeeper) -> A
             listener=bound(listen.host, listen.port, listen.write_timeout_seconds),
             tls=listen.tls,
             handshake_s=listen.read_timeout_seconds,
+            handshakes_max=listen.connections_max,
             certificate_refused=keeper.certificate_refused,
         )
         door = Door(entrance.address, listen.connections_max)

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 
 
 def entrance_at(
-    port: int = 0, *, tls: ServerTls | None = None, metrics: Metrics | None = None
+    port: int = 0,
+    *,
+    tls: ServerTls | None = None,
+    metrics: Metrics | None = None,
+    handshakes_max: int = 100,
 ) -> Entrance:
     """A free port for 0."""
     counted = metrics or Metrics(CollectorRegistry())
     return Entrance(
         listener=bound("127.0.0.1", port, 15.0),
         tls=tls,
-        handshake_s=5.0,
+        handshake_s=60.0,
+        handshakes_max=handshakes_max,
         certificate_refused=counted.certificate_refused,
     )
 

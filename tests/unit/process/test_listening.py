@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -42,13 +42,15 @@ def paper(authority: Authority) -> Paper:
 
 
 @asynccontextmanager
-async def listener(tls: ServerTls, metrics: Metrics | None = None) -> AsyncIterator[int]:
+async def listener(
+    tls: ServerTls, metrics: Metrics | None = None, handshakes_max: int = 100
+) -> AsyncIterator[int]:
     """Its port; whatever it is asked, the answer is empty."""
 
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response()
 
-    entrance = entrance_at(tls=tls, metrics=metrics)
+    entrance = entrance_at(tls=tls, metrics=metrics, handshakes_max=handshakes_max)
     port = entrance.listener.getsockname()[1]
     server = web.Server(answer)
     async with listening(entrance, server):
@@ -64,7 +66,7 @@ def trusting(authority: Authority, shown: Paper | None = None) -> ssl.SSLContext
 
 
 @asynccontextmanager
-async def connected(port: int, context: ssl.SSLContext) -> AsyncIterator[Connection]:
+async def connected(port: int, context: ssl.SSLContext | None) -> AsyncIterator[Connection]:
     reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
     try:
         yield reader, writer
@@ -251,6 +253,18 @@ async def test_who_finds_no_file_left_is_taken_in_once_there_is_one(
         with socket.create_connection(address):
             await asyncio.wait_for(made.wait(), 10)
     assert tries < 10
+
+
+async def test_who_never_shakes_hands_keeps_nobody_out(authority: Authority, paper: Paper) -> None:
+    """Of as many as there may be the one that has been silent for longest makes room."""
+    tls = ServerTls(paper.certificate, paper.key)
+    async with listener(tls, handshakes_max=3) as port, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(connected(port, None)) for _ in range(3)]
+        assert await is_let_in(port, trusting(authority))
+        (first, _), *others = silent
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(first.read(), 10) == b""
+        assert not any(reader.at_eof() for reader, _ in others)
 
 
 async def test_who_speaks_no_tls_is_shown_the_door_and_others_are_let_in(
