@@ -35,7 +35,7 @@ _BACKLOG: Final = 4096
 _ACCEPTED_MAX: Final = 64
 _ACCEPT_AGAIN_S: Final = 0.5
 # No file, or no memory, is left for one more: they go on waiting.
-_NOTHING_LEFT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NOTHING_LEFT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # For those who have been accepted, at the end.
 _BEGIN_S: Final = 1.0
 _LOOK_EACH_S: Final = 1.0
@@ -208,7 +208,7 @@ class _Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno not in _NOTHING_LEFT:
+                if error.errno not in NOTHING_LEFT:
                     continue  # it is gone, or its network is
                 log.warning("cannot accept connections", error=repr(error))
                 self._loop.remove_reader(self._listener)

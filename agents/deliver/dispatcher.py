@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from agents.deliver.pace import PER_ENDPOINT_MAX, Pace
-from agents.deliver.sending import TIMEOUT_S, Answered
+from agents.deliver.sending import TIMEOUT_S, Answered, Unsent
 from agents.durably import submit_durably
 from payments.webhook_endpoint import DisableWebhookEndpoint, EndpointState
 from payments.webhook_schedule import alone_for, retry_pause
@@ -77,7 +77,7 @@ _TOO_EARLY_MS: Final = 0
 @dataclass(frozen=True, slots=True)
 class _Tried:
     claimed: ClaimedDelivery
-    answered: Answered | None
+    answered: Answered | Unsent
     ended_at: datetime
 
 
@@ -156,29 +156,28 @@ class Dispatcher:
         return claimed or ()
 
     async def _try(self, claimed: ClaimedDelivery) -> None:
-        answered = None
+        answered: Answered | Unsent = Answered(_TOO_EARLY_MS, error="it could not be sent")
         try:
             answered = await self._sent(claimed)
         except Exception:
             # Strangers choose where it goes, what it holds and what comes back: what nobody foresaw
             # of that is one more try that was not taken, and ends nobody else's.
             log.exception("a webhook failed as none should", delivery_id=str(claimed.delivery_id))
-            answered = Answered(_TOO_EARLY_MS, error="it could not be sent")
         finally:
-            is_taken = answered is not None and answered.is_taken
+            is_taken = isinstance(answered, Answered) and answered.is_taken
             self.pace.end(claimed.endpoint.id, claimed.delivery_id, is_taken=is_taken)
         self._tried.append(_Tried(claimed, answered, self.clock()))
         self._ended.set()
 
-    async def _sent(self, claimed: ClaimedDelivery) -> Answered | None:
-        """What the endpoint answered; None where we cannot sign for it."""
+    async def _sent(self, claimed: ClaimedDelivery) -> Answered | Unsent:
+        """What the endpoint answered, or why it was not asked."""
         now = self.clock()
         try:
             secrets = self.keyring.secrets(claimed.endpoint, now)
         except NoKey as error:
             endpoint_id = str(claimed.endpoint.id)
             log.warning("a webhook cannot be signed", endpoint_id=endpoint_id, error=str(error))
-            return None
+            return Unsent("we cannot sign it now", _NO_KEY_S)
         body = body_of(claimed.event_id, claimed.type, claimed.occurred_at, claimed.data)
         headers = signed(claimed.event_id, now, body, secrets)
         with self.tracer.start_as_current_span(
@@ -187,6 +186,9 @@ class Dispatcher:
             attributes={"webhook.event.id": str(claimed.event_id), "attempt": claimed.number},
         ) as span:
             answered = await self.sender.post(claimed.endpoint.url, headers, body)
+            if isinstance(answered, Unsent):
+                log.warning("a webhook was not sent", error=answered.error)
+                return answered
             if answered.status is not None:
                 span.set_attribute("http.response.status_code", answered.status)
         self.metrics.deliveries.seconds.observe(answered.duration_ms / 1000)
@@ -205,7 +207,11 @@ class Dispatcher:
 
     async def _recorded(self, tried: Sequence[_Tried]) -> bool:
         ended = [self._outcome(each) for each in tried]
-        answers = [(each.claimed.endpoint, each.answered) for each in tried if each.answered]
+        answers = [
+            (each.claimed.endpoint, each.answered)
+            for each in tried
+            if isinstance(each.answered, Answered)
+        ]
         async with self.pool.acquire() as connection, connection.transaction():
             await finish_webhook_attempts(connection, self.lease_id, ended)
             failing = await self._judged(connection, answers)
@@ -218,14 +224,16 @@ class Dispatcher:
             self.metrics.deliveries.ended.labels(outcome.state).inc()
         for each in tried:
             claimed = each.claimed
-            if each.answered is not None and each.answered.is_taken and claimed.number == 1:
+            is_taken = isinstance(each.answered, Answered) and each.answered.is_taken
+            if is_taken and claimed.number == 1:
                 latency = each.ended_at - claimed.occurred_at
                 self.metrics.deliveries.latency.observe(max(0.0, latency.total_seconds()))
 
     def _outcome(self, tried: _Tried) -> EndedAttempt:
         claimed, answered = tried.claimed, tried.answered
-        if answered is None:
-            return self._told(tried, "pending", timedelta(seconds=_NO_KEY_S), claimed.retry_count)
+        if isinstance(answered, Unsent):
+            again = timedelta(seconds=answered.again_s)
+            return self._told(tried, "pending", again, claimed.retry_count)
         if answered.is_taken:
             return self._told(tried, "delivered", None, claimed.retry_count)
         pause = retry_pause(claimed.retry_count, answered.retry_after_s, self.chance())
@@ -237,13 +245,15 @@ class Dispatcher:
         self, tried: _Tried, state: str, pause: timedelta | None, retry_count: int
     ) -> EndedAttempt:
         answered = tried.answered
+        if isinstance(answered, Unsent):
+            answered = Answered(_TOO_EARLY_MS, error=answered.error)
         return EndedAttempt(
             delivery_id=tried.claimed.delivery_id,
             number=tried.claimed.number,
-            duration_ms=answered.duration_ms if answered else _TOO_EARLY_MS,
-            status=answered.status if answered else None,
-            error=answered.error if answered else "we cannot sign it now",
-            answer=answered.body if answered else b"",
+            duration_ms=answered.duration_ms,
+            status=answered.status,
+            error=answered.error,
+            answer=answered.body,
             state=state,
             due_at=None if pause is None else tried.ended_at + pause,
             retry_count=retry_count,

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from process.listening import NOTHING_LEFT
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -33,6 +35,8 @@ _ANSWER_BYTES_MAX: Final = 1024
 # A name is asked for again after so long: who moves an endpoint does not wait for us.
 _NAMES_KNOWN_S: Final = 10
 _USER_AGENT: Final = "payments-webhooks/1"
+# This process is out of files, or the host of memory for a socket.
+_NOTHING_LEFT_S: Final = 5.0
 _SAYS_WHEN: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -59,6 +63,14 @@ class Answered:
         return self.status is not None and HTTPStatus(200) <= self.status < HTTPStatus(300)
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Why nothing was sent, which is no fault of the endpoint's; in `again_s` seconds it may go."""
+
+    error: str
+    again_s: float
+
+
 class Sender:
     """Sends over TLS through one session, without TLS, where that is allowed, through another."""
 
@@ -72,7 +84,7 @@ class Sender:
         self._plain = plain
         self._clock = clock
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered | Unsent:
         """Send it once; whatever an endpoint may make of that is returned."""
         session = self._encrypted if url.startswith("https://") else self._plain
         began_at = perf_counter()
@@ -91,6 +103,8 @@ class Sender:
                     self._retry_after(response),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            if _errno_of(error) in NOTHING_LEFT:
+                return Unsent("we have no connection left for it", _NOTHING_LEFT_S)
             return Answered(_milliseconds(began_at), error=_why(error))
 
     def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
@@ -194,6 +208,11 @@ async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
 
 def _milliseconds(began_at: float) -> int:
     return round((perf_counter() - began_at) * 1000)
+
+
+def _errno_of(error: BaseException) -> int | None:
+    found = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return found.errno if isinstance(found, OSError) else None
 
 
 def _why(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 import standardwebhooks
 from aiohttp import web
 
+from agents.deliver import sending
 from agents.deliver.recording import Recording
 from payments.webhook_endpoint import (
     DeleteWebhookEndpoint,
@@ -33,6 +36,8 @@ from topics.contracts.webhooks import Keyring
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from aiohttp import AddrInfoType
 
     from tests.support.agents.webhooks import Office, Received, Street
 
@@ -457,3 +462,31 @@ async def test_without_its_key_nothing_is_sent_and_no_try_is_lost(
     office.later(minutes=2)
     async with office.worker(keyring=Keyring.of("another, a key of tests")).sending():
         await office.become(endpoint, "delivered")
+
+
+async def test_without_a_file_left_nothing_is_sent_and_no_try_is_lost(
+    office: Office, shops: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ours: no endpoint has refused anything, and it goes once there is one."""
+    monkeypatch.setattr(sending, "_NOTHING_LEFT_S", 0.1)
+    tries = 0
+
+    def made(info: AddrInfoType) -> socket.socket:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return socket.socket(*info[:3])
+
+    monkeypatch.setattr(sending, "_sockets", lambda *_, **__: made)
+    endpoint = await office.endpoint(shops.shop().url, CREATED)
+    await office.happens(CREATED)
+    async with office.worker().sending():
+        await office.become(endpoint, "delivered")
+    (delivery,) = await office.deliveries(endpoint)
+    attempts = await office.attempts(delivery)
+    assert [each.status for each in attempts] == [None, None, 200]
+    assert {each.error for each in attempts[:2]} == {"we have no connection left for it"}
+    # The first of the schedule's pauses is still to come.
+    assert await office.pool.fetchval("SELECT max(retry_count) FROM webhook_deliveries") == 0
+    assert (await office.known(endpoint)).failure_count == 0
