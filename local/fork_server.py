@@ -43,13 +43,14 @@ _RECEIVED_MAX: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What `python -m MODULE ARGUMENTS` is to be run, where, and which file it prints to."""
+    """What `python -m MODULE ARGUMENTS` is to be run, where, how nicely, and where it prints to."""
 
     module: str
     arguments: list[str]
     directory: str
     environment: dict[str, str]
     log: str
+    niceness: int = 0
 
 
 def main() -> None:
@@ -214,6 +215,7 @@ def _become(order: Order) -> None:
     for each in [name for name in sys.modules if name.endswith(_MAIN) or name == _FOR_EACH]:
         del sys.modules[each]
     gc.enable()
+    os.nice(order.niceness)
     sys.argv[1:] = order.arguments
     runpy.run_module(order.module, run_name="__main__", alter_sys=True)
 

@@ -122,6 +122,7 @@ class ForkServer:
             str(program.directory),
             dict(program.environment),
             str(program.log),
+            program.niceness,
         )
         for _ in range(_TRIES):
             wire = await self._reached()

@@ -41,6 +41,10 @@ _IMPORTED_LATE: Final = (
     "topics.relay.sinks.kafka",
     "topics.relay.sinks.redis_streams",
 )
+# On a machine that all of them share who has a client waiting goes first: what was accepted is done
+# a little later, and no less of it.
+_WAITED_FOR: Final = {StopGroup.ENTRANCES, StopGroup.CLIENTS}
+_NICENESS: Final = 5
 _HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
@@ -217,6 +221,7 @@ def _program(context: RunContext, process: PlatformProcess, metrics_port: int | 
         is_ready=is_ready,
         environment={**context.environment, **variables, **own, **_PLAIN},
         stop_group=process.stop_group,
+        niceness=0 if process.stop_group in _WAITED_FOR else _NICENESS,
         port=None if process.is_demo else urlsplit(address).port,
         starter=context.starter,
     )

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from pathlib import Path
@@ -81,6 +81,8 @@ class Program:
     stop_group: StopGroup = StopGroup.STORAGE
     # Where it is that answers when it is ready, and nobody else who has the port.
     port: int | None = None
+    # Added to ours, as `nice` has it.
+    niceness: int = 0
     # Only root can start a program as somebody else.
     user_id: int | None = None
     # What has to be done before each of its lives; it may wait for other programs.
@@ -108,7 +110,7 @@ async def start(program: Program) -> Running:
         return await program.starter(program)
     try:
         with program.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *program.command,
                 cwd=program.directory,
                 env=dict(program.environment),
@@ -120,6 +122,12 @@ async def start(program: Program) -> Running:
             )
     except OSError as error:
         raise StartError(f"{program.name} cannot be started: {error}.") from error
+    if program.niceness:
+        # It has one thread yet, and the others will have what that one has.
+        with suppress(ProcessLookupError):
+            ours = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, ours + program.niceness)
+    return process
 
 
 class _User(TypedDict, total=False):

@@ -21,7 +21,7 @@ from store.write.fair_queue import FairQueue
 NOBODY: Final = ""
 
 # As many as a busy asker needs for batches that are worth their while.
-_PLACES: Final = 8
+_PLACES: Final = 4
 # Whoever is at work for longer waits for something else than us, and takes nobody's place.
 _AT_WORK_S: Final = 0.25
 # Since somebody else asked last.

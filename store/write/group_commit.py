@@ -75,7 +75,7 @@ log = structlog.get_logger()
 # Twice is a race lost twice; three times is a bug that must be seen.
 _TRIES: Final = 3
 # A tenant that has at least so many of a batch, and this part of it, is a crowd.
-_CROWD_MIN: Final = 8
+_CROWD_MIN: Final = 3
 _CROWD_PART: Final = 0.75
 # Beside the batches in flight: what was set aside is tried on a connection of its own.
 _CONNECTIONS_ASIDE: Final = 1

@@ -87,6 +87,12 @@ async def test_what_runs_on_this_machine_speaks_plain_http(context: RunContext) 
         assert {each.environment[name] for name in certificate} == {""}, each.name
 
 
+async def test_who_has_a_client_waiting_goes_first(context: RunContext) -> None:
+    """On the machine that all share."""
+    first = {each.name for each in programs(context, demo=True) if each.niceness == 0}
+    assert first == {"ingress", "webhooks", "demo"}
+
+
 def test_a_new_sink_has_its_relay_and_its_slot() -> None:
     """Its relay is run, its slot's lag is asked for, compose lacks it."""
     slots = {**SLOTS, "archive": "payments_archive"}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not can_fork(), reason="a process of another is watched on Linux")
 
 _TELLING: Final = "tests.support.local.telling"
+_OURS: Final = os.getpriority(os.PRIO_PROCESS, 0)
 _ENVIRONMENT: Final = {"TOLD": "so", "PATH": os.environ["PATH"]}
 
 
@@ -88,6 +89,15 @@ async def test_a_fork_is_what_python_m_would_be(forks: ForkServer, tmp_path: Pat
     shown = " ".join(psutil.Process(forked.pid).cmdline()).strip()
     assert shown == f"python -m {_TELLING} for-ever {tmp_path}"
     assert await stop(program(tmp_path), forked, within_seconds=5)
+
+
+async def test_a_fork_is_as_nice_as_it_is_to_be(forks: ForkServer, tmp_path: Path) -> None:
+    """And what is forked after it no nicer for that."""
+    for niceness in (3, 0):
+        forked = await forks.start(replace(program(tmp_path, "for-ever"), niceness=niceness))
+        await told(tmp_path)
+        assert os.getpriority(os.PRIO_PROCESS, forked.pid) == _OURS + niceness
+        assert await stop(program(tmp_path), forked, within_seconds=5)
 
 
 @pytest.mark.parametrize("code", [0, 3])

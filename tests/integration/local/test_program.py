@@ -1,12 +1,14 @@
-"""Ports that are given away: nobody else gets one before its server listens."""
+"""What a program is started with: ports that nobody else gets, and how nice it is to others."""
 
 import asyncio
+import os
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
-from local.program import free_port, is_free
+from local.program import Program, free_port, is_free, start, stop
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a bound port be listened on")
@@ -26,3 +28,24 @@ async def test_a_server_may_listen_on_a_port_it_was_given() -> None:
         assert is_free(port)
         async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
             assert not is_free(port)
+
+
+async def test_a_program_is_as_nice_as_it_is_to_be(tmp_path: Path) -> None:
+    """The others are as they were."""
+
+    async def is_ready() -> bool:
+        return True
+
+    program = Program(
+        name="sleeper",
+        command=("sleep", "3600"),
+        directory=tmp_path,
+        log=tmp_path / "log",
+        address="",
+        is_ready=is_ready,
+        niceness=3,
+    )
+    process = await start(program)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == ours + 3
+    assert await stop(program, process, within_seconds=5)

@@ -66,7 +66,7 @@ def street() -> Street:
 
 
 async def test_one_begins_in_each_pass_and_who_comes_behind_a_crowd_waits_for_one_of_it() -> None:
-    street = Street(_turns())
+    street = Street(_turns(places=5))
     street.come(*_many("crowd", 5), "quiet")
     begun = [await street.passes(1) for _ in range(8)]
     assert max(map(len, begun)) == 1
