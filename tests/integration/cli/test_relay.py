@@ -18,6 +18,7 @@ from tests.support.topics.destinations import RedisDestination
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import Relays
 from tests.support.waiting import eventually
+from topics.relay.slot import Command, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -63,11 +64,6 @@ def run(relays: Relays) -> Run:
 
 _ASKED = ("--sink", "redis", "--reason", "a test")
 _LONG_AGO = "UPDATE relay_sinks SET seen_at = seen_at - interval '1 minute'"
-_ASKED_SINCE = """
-SELECT bool_or(query_start > $1) FROM pg_stat_activity
-WHERE datname = current_database() AND query LIKE '%FROM relay_commands%'
-AND pid <> pg_backend_pid()
-"""
 
 
 async def test_it_is_paused_and_resumed(relays: Relays, outbox: Outbox, run: Run) -> None:
@@ -138,6 +134,7 @@ async def test_a_pause_holds_for_what_fills_a_gap(
     relays: Relays,
     outbox: Outbox,
     pool: asyncpg.Pool[asyncpg.Record],
+    monkeypatch: pytest.MonkeyPatch,
     run: Run,
     *,
     reads_table: bool,
@@ -160,11 +157,11 @@ async def test_a_pause_holds_for_what_fills_a_gap(
             assert "is paused" in await run(*command, *_ASKED)
         (status,) = [json.loads(line) for line in (await run("status", "--json")).splitlines()]
         assert (status["is_paused"], status["commands_waiting"]) == (True, 3)
-        await _looked_again(pool)
+        await _looked_again(monkeypatch)
         assert await destination.count() == 0
     # Over a restart, too, and it can be stopped.
     async with relays.running() as relay:
-        await _looked_again(pool)
+        await _looked_again(monkeypatch)
         assert (await destination.count(), relay.value("refilled_total")) == (0, 0)
         assert "publishes" in await run("resume", *_ASKED)
         await eventually(partial(_has, destination, 2 * len(ids)))
@@ -180,7 +177,7 @@ async def test_a_pause_holds_for_what_fills_a_gap(
 
 
 async def test_what_is_asked_of_a_paused_relay_waits(
-    relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record], run: Run
+    relays: Relays, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     """One that had all: nothing is sent again, nor called done, before it is resumed."""
     async with relays.running():
@@ -189,7 +186,7 @@ async def test_what_is_asked_of_a_paused_relay_waits(
         await run("pause", *_ASKED)
         for command in ("replay", "rebuild"):
             assert "is paused" in await run(command, *_ASKED)
-        await _looked_again(pool)
+        await _looked_again(monkeypatch)
         assert await relays.destination.count() == 5
         (status,) = [json.loads(line) for line in (await run("status", "--json")).splitlines()]
         assert status["commands_waiting"] == 2
@@ -281,12 +278,16 @@ async def _has(destination: Destination, count: int) -> bool:
     return await destination.count() == count
 
 
-async def _looked_again(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """Until the relay has asked twice more what is wanted of it."""
-    for _ in range(2):
-        asked_at = await pool.fetchval("SELECT clock_timestamp()")
+async def _looked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the relay of this process has asked twice more what is wanted of it."""
+    asked, ask = 0, Postgres.commands
 
-        async def has_asked_since(since: object = asked_at) -> bool:
-            return bool(await pool.fetchval(_ASKED_SINCE, since))
+    async def counted(postgres: Postgres, sink: str) -> list[Command]:
+        nonlocal asked
+        found = await ask(postgres, sink)
+        asked += 1
+        return found
 
-        await eventually(has_asked_since)
+    with monkeypatch.context() as patch:
+        patch.setattr(Postgres, "commands", counted)
+        await eventually(lambda: asked >= 2)
