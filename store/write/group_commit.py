@@ -203,13 +203,11 @@ class GroupCommitter:
             self._sooner.set()
         if patience_s is None:
             return await answer
+        patience = asyncio.get_running_loop().call_later(patience_s, waiting.give_up, patience_s)
         try:
-            async with asyncio.timeout(patience_s):
-                return await answer
-        except TimeoutError:
-            if waiting.key_is_held:
-                raise KeyInFlight from None
-            raise Held(f"not recorded within {patience_s:g} s") from None
+            return await answer
+        finally:
+            patience.cancel()
 
     async def rehearse(self, connection: PoolConnectionProxy, command: Command) -> Reply:
         """What would become of a command by itself: decided and recorded, then undone.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from store.write.commit import KeyInFlight
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
@@ -69,3 +71,10 @@ class Waiting:
             self.answer.set_exception(reply)
         else:
             self.answer.set_result(reply)
+
+    def give_up(self, patience_s: float) -> None:
+        """Let whoever waits wait no longer; the command may still be recorded."""
+        if self.key_is_held:
+            self.give(KeyInFlight())
+        else:
+            self.give(Held(f"not recorded within {patience_s:g} s"))
