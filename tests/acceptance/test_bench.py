@@ -63,10 +63,11 @@ async def test_completions_are_counted_with_what_they_cost(target: Target) -> No
 
 
 async def test_a_backlog_is_waited_for_until_its_end(target: Target) -> None:
-    """Of payments of which nothing was published until all of them had been accepted."""
+    """Of payments that lacked somebody until all of them had been accepted: no storm of messages."""
     found = figures(await backlog.measure(target, _SECONDS))
-    assert found["payments ended meanwhile"] > 0
-    assert found["messages a payment, ratio to ordinary ones"] == pytest.approx(1, abs=0.5)
+    for who in ("the relay to Kafka", "Redis", "the schedule", "the provider"):
+        assert found[f"payments ended then, without {who}"] > 0
+        assert found[f"messages a payment, without {who}, ratio"] <= 2
 
 
 async def test_bytes_are_counted_by_table(target: Target) -> None:
