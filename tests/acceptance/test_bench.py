@@ -63,7 +63,7 @@ async def test_completions_are_counted_with_what_they_cost(target: Target) -> No
 
 
 async def test_a_backlog_is_waited_for_until_its_end(target: Target) -> None:
-    """Of payments that lacked somebody until all of them had been accepted: no storm of messages."""
+    """Of payments that lacked somebody until all were accepted: there is no storm of messages."""
     found = figures(await backlog.measure(target, _SECONDS))
     for who in ("the relay to Kafka", "Redis", "the schedule", "the provider"):
         assert found[f"payments ended then, without {who}"] > 0
