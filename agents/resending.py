@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     ]
     StillSent = Callable[[Pool, datetime, Sequence[SentAgain]], Awaitable[list[SentAgain]]]
 
-# Of one provider, a look: what was left to Postgres by a lane goes on at this rate a second.
+# Of one provider, a look.
 AT_ONCE: Final = 200
 # Behind an outage of one provider's, what is overdue of another's is looked for among all of the
 # first's, many thousands: of each provider, payments and refunds, for so much of a core.
@@ -75,26 +75,30 @@ class Resending:
     _payments: _Kind = field(default_factory=lambda: _Kind(untaken_payments, sent_payments))
     _refunds: _Kind = field(default_factory=lambda: _Kind(untaken_refunds, sent_refunds))
 
-    async def look(self, now: datetime) -> None:
-        """Send again what there is room for, of payments and of refunds."""
+    async def look(self, now: datetime) -> bool:
+        """Send again what there is room for, of payments and of refunds; whether that filled it.
+
+        Then there is likely to be more, of which as much may go as is taken of this.
+        """
+        is_full = False
         for kind in (self._payments, self._refunds):
             if kind.sent:
                 # Taken, ended, or overdue once more: what is none of these is still on its way.
                 kind.sent = await kind.still_sent(self.pool, now, kind.sent)
             on_the_way = Counter(each.provider for each in kind.sent)
-            due = [
-                (provider, command)
-                for provider in self.providers
-                for command in await self._due(
-                    kind, now, provider, self.at_once - on_the_way[provider]
-                )
-            ]
+            due: list[tuple[Provider, WakePayment | WakeRefund]] = []
+            for provider in self.providers:
+                room = self.at_once - on_the_way[provider]
+                found = await self._due(kind, now, provider, room)
+                is_full = is_full or 0 < room <= len(found)
+                due += [(provider, each) for each in found]
             woken = await asyncio.gather(*(self.wake(command) for _, command in due))
             kind.sent += [
                 SentAgain(provider, each.id, each.version)
                 for (provider, _), each in zip(due, woken, strict=True)
                 if each is not None
             ]
+        return is_full
 
     async def _due(
         self, kind: _Kind, now: datetime, provider: Provider, room: int

@@ -51,6 +51,8 @@ _LOOK_EVERY_S: Final = 0.25
 _OVERLAP: Final = timedelta(seconds=5)
 _EVER: Final = datetime.fromtimestamp(0, UTC)
 _SEND_AGAIN_EVERY_S: Final = 1.0
+# While there is more: two hundred of a provider's each time, if those before were taken by then.
+_SEND_MORE_AFTER_S: Final = 0.2
 _DUE_MAX: Final = 500
 # A row that somebody has locked must not make all that is due wait for it.
 _PATIENCE_S: Final = 1.0
@@ -125,7 +127,7 @@ class Schedule:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
             resending = Resending(self.pool, self.sent_again, self.providers, self._patience)
-            send_again = partial(self._send_again, resending)
+            send_again = partial(self._send_again, resending, stopping)
             tasks.create_task(self._every(_SEND_AGAIN_EVERY_S, send_again, stopping))
             tasks.create_task(self._keep_house(stopping))
             seal = partial(self._seal, stopping)
@@ -157,8 +159,9 @@ class Schedule:
     def _patience(self) -> timedelta:
         return timedelta(seconds=self.patience_s)
 
-    async def _send_again(self, resending: Resending) -> None:
-        await resending.look(self.clock())
+    async def _send_again(self, resending: Resending, stopping: asyncio.Event) -> None:
+        while await resending.look(self.clock()) and not stopping.is_set():
+            await _pause(_SEND_MORE_AFTER_S, stopping)
 
     async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
         """What was sent to its stage again, if it was due."""

@@ -142,6 +142,22 @@ async def test_what_was_lost_is_sent_again_as_fast_as_it_is_taken(desk: Desk) ->
     assert {each for sent in rounds for each in sent} == {each.id for each in payments}
 
 
+async def test_while_there_is_more_it_is_looked_for_soon(desk: Desk) -> None:
+    """As long as all that was sent is taken; what nobody takes is no reason to look again."""
+    payments = {each.id: each for each in await bought(desk, 2 * AT_ONCE + 1)}
+    desk.now += PATIENCE
+    for count, is_more in ((AT_ONCE, True), (AT_ONCE, True), (1, False)):
+        known = len(await desk.sent())
+        assert await desk.resending.look(desk.now) is is_more
+        sent = (await desk.sent())[known:]
+        assert len(sent) == count
+        if count == AT_ONCE:
+            assert await desk.resending.look(desk.now) is False
+            assert len(await desk.sent()) == known + count
+        for each in sent:
+            await desk.takes(payments[each])
+
+
 async def test_a_provider_nobody_gets_to_holds_up_no_other(desk: Desk) -> None:
     """What it is sent again is never taken; the other's is, and goes on."""
     await bought(desk, 20, STRIPE)
