@@ -11,7 +11,6 @@ once, so that all that was lost is on its way within seconds.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
     from payments.payment import Payment, Provider
     from payments.refund import Refund
 
-    # Of the command what it changed, or nothing if it was refused.
-    Wake = Callable[[WakePayment | WakeRefund], Awaitable[Payment | Refund | None]]
+    # Of each command what it changed, or nothing if it was refused.
+    Wake = Callable[
+        [Sequence[WakePayment | WakeRefund]], Awaitable[Sequence[Payment | Refund | None]]
+    ]
     Pool = asyncpg.Pool[asyncpg.Record]
     Untaken = Callable[
         [Pool, datetime, timedelta, Provider, int], Awaitable[Sequence[WakePayment | WakeRefund]]
@@ -92,7 +93,7 @@ class Resending:
                 found = await self._due(kind, now, provider, room)
                 is_full = is_full or 0 < room <= len(found)
                 due += [(provider, each) for each in found]
-            woken = await asyncio.gather(*(self.wake(command) for _, command in due))
+            woken = await self.wake([command for _, command in due]) if due else ()
             kind.sent += [
                 SentAgain(provider, each.id, each.version)
                 for (provider, _), each in zip(due, woken, strict=True)

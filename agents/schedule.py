@@ -142,10 +142,7 @@ class Schedule:
             refunds = await due_refunds(self.pool, span, self._patience, _DUE_MAX)
             read_s = monotonic() - began_at
             due = [*dict.fromkeys((*self.looks.kept, *payments, *refunds))]
-            traces = await traces_of(self.pool, [_subject(each) for each in due]) if due else {}
-            woken = await asyncio.gather(
-                *(self._wake(each, "woken", traces.get(_subject(each))) for each in due)
-            )
+            woken = await self._woken(due, "woken")
             is_full = _DUE_MAX in {len(payments), len(refunds)}
             # A page of refusals only would come back unchanged.
             more = is_full and any(isinstance(each, Payment | Refund) for each in woken)
@@ -163,11 +160,21 @@ class Schedule:
         while await resending.look(self.clock()) and not stopping.is_set():
             await _pause(_SEND_MORE_AFTER_S, stopping)
 
-    async def sent_again(self, command: WakePayment | WakeRefund) -> Payment | Refund | None:
-        """What was sent to its stage again, if it was due."""
-        traces = await traces_of(self.pool, [_subject(command)])
-        woken = await self._wake(command, "sent_again", traces.get(_subject(command)))
-        return None if isinstance(woken, Refused) else woken
+    async def sent_again(
+        self, commands: Sequence[WakePayment | WakeRefund]
+    ) -> list[Payment | Refund | None]:
+        """What was sent to its stage again, of each command, if it was due."""
+        woken = await self._woken(commands, "sent_again")
+        return [None if isinstance(each, Refused) else each for each in woken]
+
+    async def _woken(
+        self, commands: Sequence[Due], what: str
+    ) -> list[Payment | Refund | Refused | None]:
+        """Each by itself, in the traces they were accepted in."""
+        traces = await traces_of(self.pool, [*map(_subject, commands)]) if commands else {}
+        return await asyncio.gather(
+            *(self._wake(each, what, traces.get(_subject(each))) for each in commands)
+        )
 
     async def _wake(
         self, command: Due, what: str, trace: Trace | None

@@ -116,7 +116,7 @@ async def test_what_is_woken_goes_on_in_its_trace(idle_shop: Shop, schedule: Sch
     await all_fall_due(idle_shop)
     await schedule.wake_due()
     await all_fall_due(idle_shop)
-    await schedule.sent_again(WakePayment(again.id))
+    await schedule.sent_again([WakePayment(again.id)])
     rows = await idle_shop.pool.fetch(
         "SELECT aggregateid, traceparent, tracestate FROM outbox WHERE type = 'charge.requested'"
     )
