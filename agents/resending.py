@@ -79,27 +79,30 @@ class Resending:
     async def look(self, now: datetime) -> bool:
         """Send again what there is room for, of payments and of refunds; whether that filled it.
 
-        Then there is likely to be more, of which as much may go as is taken of this.
+        Then there is likely to be more, of which as much may go as is taken of this. Where none
+        could be sent the same would be found again.
         """
-        is_full = False
+        is_more = False
         for kind in (self._payments, self._refunds):
             if kind.sent:
                 # Taken, ended, or overdue once more: what is none of these is still on its way.
                 kind.sent = await kind.still_sent(self.pool, now, kind.sent)
             on_the_way = Counter(each.provider for each in kind.sent)
             due: list[tuple[Provider, WakePayment | WakeRefund]] = []
+            is_full = False
             for provider in self.providers:
                 room = self.at_once - on_the_way[provider]
                 found = await self._due(kind, now, provider, room)
                 is_full = is_full or 0 < room <= len(found)
                 due += [(provider, each) for each in found]
             woken = await self.wake([command for _, command in due]) if due else ()
+            is_more = is_more or (is_full and any(each is not None for each in woken))
             kind.sent += [
                 SentAgain(provider, each.id, each.version)
                 for (provider, _), each in zip(due, woken, strict=True)
                 if each is not None
             ]
-        return is_full
+        return is_more
 
     async def _due(
         self, kind: _Kind, now: datetime, provider: Provider, room: int
