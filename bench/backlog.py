@@ -54,7 +54,7 @@ WHERE aggregateid IN (SELECT id::text FROM payments WHERE source_account_id = an
 
 
 async def measure(target: Target, seconds: float) -> list[Figure]:
-    """Seconds until nobody owes anything, and the messages it took."""
+    """Without each of them: seconds until nobody owes anything, and the messages it took."""
     ordinary = await target.accounts(_ACCOUNTS)
     await generated(Load(target.url, ordinary, _ORDINARY_S, rate=_RATE))
     await _at_rest(target)
