@@ -38,13 +38,16 @@ def test_every_path_named_is_there(document: str) -> None:
     assert {each for each in named if not _is_there(each)} == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_leads_somewhere(document: str) -> None:
-    """Relative to the document, as a browser follows it."""
-    file = ROOT / document
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text())
-    assert links
-    assert [each for each in links if not (file.parent / each).exists()] == []
+def test_every_link_leads_somewhere() -> None:
+    """Relative to its document, as a browser follows it."""
+    documents = [ROOT / path for path in tracked_files() if path.suffix == ".md"]
+    links = [
+        (file, link)
+        for file in documents
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text())
+    ]
+    assert len(links) > 50
+    assert [str(link) for file, link in links if not (file.parent / link).exists()] == []
 
 
 def test_the_table_of_rooms_says_what_the_contracts_hold() -> None:
