@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class SentAgain(NamedTuple):
-    """A payment or refund that was sent to its stage again, and its version since."""
+    """A payment or refund that was sent to its stage again, its version since, and when."""
 
     provider: Provider
     id: UUID
     version: int
+    sent_at: datetime
 
 
 class Span(NamedTuple):

@@ -123,8 +123,8 @@ async def test_an_hour_in_which_nobody_takes_anything_makes_no_storm(desk: Desk)
 
 
 async def test_what_was_lost_is_sent_again_as_fast_as_it_is_taken(desk: Desk) -> None:
-    """Each look so many, when those before were taken: the newest first, and all of them."""
-    payments = await bought(desk, 23)
+    """Each look so many, or twice what was taken since: the newest first, and all of them."""
+    payments = await bought(desk, 43)
     desk.now += PATIENCE
     rounds = []
     while True:
@@ -137,25 +137,55 @@ async def test_what_was_lost_is_sent_again_as_fast_as_it_is_taken(desk: Desk) ->
         by_id = {each.id: each for each in payments}
         taken = await asyncio.gather(*(desk.takes(by_id[each]) for each in sent))
         assert all(isinstance(each, Claimed) for each in taken)
-    assert [len(each) for each in rounds] == [5, 5, 5, 5, 3]
+    assert [len(each) for each in rounds] == [5, 10, 20, 8]
     assert [set(each) for each in rounds[:1]] == [{each.id for each in payments[-5:]}]
     assert {each for sent in rounds for each in sent} == {each.id for each in payments}
 
 
 async def test_while_there_is_more_it_is_looked_for_soon(desk: Desk) -> None:
     """As long as all that was sent is taken; what nobody takes is no reason to look again."""
-    payments = {each.id: each for each in await bought(desk, 2 * AT_ONCE + 1)}
+    payments = {each.id: each for each in await bought(desk, 3 * AT_ONCE + 1)}
     desk.now += PATIENCE
-    for count, is_more in ((AT_ONCE, True), (AT_ONCE, True), (1, False)):
+    for count, is_more in ((AT_ONCE, True), (2 * AT_ONCE, True), (1, False)):
         known = len(await desk.sent())
         assert await desk.resending.look(desk.now) is is_more
         sent = (await desk.sent())[known:]
         assert len(sent) == count
-        if count == AT_ONCE:
+        if is_more:
             assert await desk.resending.look(desk.now) is False
             assert len(await desk.sent()) == known + count
         for each in sent:
             await desk.takes(payments[each])
+
+
+async def test_as_much_is_on_its_way_as_is_taken_between_two_looks(desk: Desk) -> None:
+    """Twice that, and never more than five times what is sent at first; what is slow gets less."""
+    payments = {each.id: each for each in await bought(desk, 100)}
+    desk.now += PATIENCE
+    on_the_way: list[UUID] = []
+    is_more: list[bool] = []
+
+    async def look(taken: int) -> int:
+        """How many are sent, once so many were taken of those that are on their way."""
+        nonlocal on_the_way
+        for each in on_the_way[:taken]:
+            assert isinstance(await desk.takes(payments[each]), Claimed)
+        known = len(await desk.sent())
+        is_more.append(await desk.resending.look(desk.now))
+        sent = (await desk.sent())[known:]
+        on_the_way = [*on_the_way[taken:], *sent]
+        return len(sent)
+
+    assert [await look(taken) for taken in (0, 5, 10, 20, 4, 4, 15)] == [5, 10, 20, 25, 0, 0, 23]
+    assert is_more == [True] * 7
+    # Nobody takes any more. What was sent and not taken is overdue again: that is no reason to
+    # send more of it than at first.
+    assert await look(0) == 0
+    assert not is_more[-1]
+    for _ in range(3):
+        desk.now += PATIENCE
+        on_the_way = []
+        assert await look(0) == AT_ONCE
 
 
 async def test_a_provider_nobody_gets_to_holds_up_no_other(desk: Desk) -> None:
