@@ -93,7 +93,8 @@ class Limits:
     end at the most: where batches are slow they are large anyway, and what a batch costs by
     itself is little beside a longer wait. An idle committer does not gather at all.
     At most 4,096 wait, and of a tenant's no more than are done within `wait_s` seconds at the
-    present rate, or one batch: where a client waits it is better told than kept longer.
+    present rate, or one batch: where a client waits it is better told than kept longer. Another
+    request with the same key is waited for `key_wait_s` seconds.
     """
 
     batch_max: int = 256
@@ -103,6 +104,7 @@ class Limits:
     gather_s: float = inf
     queue_max: int = 4096
     wait_s: float = inf
+    key_wait_s: float = 5.0
 
     @property
     def connections(self) -> int:
@@ -187,9 +189,9 @@ class GroupCommitter:
     async def submit(self, submission: Submission, patience_s: float | None = None) -> Reply:
         """The command's own outcome, after its commit.
 
-        Raises Overloaded (nothing was done), StoreUnavailable, KeyReused; after `patience_s`
-        seconds Held, or KeyInFlight where another request with the key is what it waits for;
-        Held at once where too many of its tenant's wait for what is held.
+        Raises Overloaded (nothing was done), StoreUnavailable, KeyReused; KeyInFlight after
+        `key_wait_s` where another request with the key is what it waits for; after `patience_s`
+        seconds Held, and at once where too many of its tenant's wait for what is held.
         A cancelled caller's command may still be recorded.
         """
         self.admit(submission.tenant_id)
@@ -399,8 +401,12 @@ class GroupCommitter:
 
     def _hold(self, batch: Sequence[Waiting], error: Exception) -> None:
         """Set all aside: what holds them up together is found by asking for fewer at once."""
+        key_is_held = isinstance(error, KeyHeldError) and len(batch) == 1
         for waiting in batch:
-            waiting.key_is_held = isinstance(error, KeyHeldError) and len(batch) == 1
+            if key_is_held and not waiting.key_is_held:
+                told_after_s = waiting.since + self._limits.key_wait_s - perf_counter()
+                asyncio.get_running_loop().call_later(told_after_s, waiting.tell_of_key)
+            waiting.key_is_held = key_is_held
         self._aside.put(batch, len(batch) // 2)
 
     async def _apart(self, batch: Sequence[Waiting], error: Exception, *, skips_held: bool) -> None:

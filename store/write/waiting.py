@@ -74,7 +74,10 @@ class Waiting:
 
     def give_up(self, patience_s: float) -> None:
         """Let whoever waits wait no longer; the command may still be recorded."""
+        self.tell_of_key()
+        self.give(Held(f"not recorded within {patience_s:g} s"))
+
+    def tell_of_key(self) -> None:
+        """The same, if what it waits for is another request with its key."""
         if self.key_is_held:
             self.give(KeyInFlight())
-        else:
-            self.give(Held(f"not recorded within {patience_s:g} s"))

@@ -169,6 +169,27 @@ async def test_a_key_is_in_flight_where_another_session_is_at_work_with_it(
     assert (await committer.submit(submission, _LONG_S)).replayed
 
 
+async def test_a_key_in_flight_is_told_of_before_who_waits_gives_up(
+    database: DatabaseAddress, metrics: Metrics, pool: Pool
+) -> None:
+    """After the wait for a key; an account that is held as long is waited for as ever."""
+    async with brisk(database, metrics, Limits(key_wait_s=0.5)) as committer:
+        account, held = await opened(committer), await opened(committer)
+        key = Idempotency(TENANT, "key", b"same")
+        submission = Submission(pay(account.id, usd(1)), idempotency=key, render=rendered)
+        inserted = (
+            "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body,"
+            " recorded_at) VALUES ($1, 'key', 'same', 202, '{}', '', now())"
+        )
+        locked = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"
+        async with holding(pool, inserted, TENANT), holding(pool, locked, held.id):
+            waiting = asyncio.ensure_future(done(committer, pay(held.id, usd(1))))
+            with pytest.raises(KeyInFlight):
+                await committer.submit(submission, _LONG_S)
+            assert not waiting.done()
+        assert isinstance(await waiting, Payment)
+
+
 async def test_a_table_that_is_locked_is_waited_for_as_long_as_each_wants_to(
     committer: GroupCommitter, pool: Pool, metrics: Metrics
 ) -> None:
