@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
@@ -48,6 +48,7 @@ from process.settings import Settings, read_settings
 from process.waiting import naming, until_reached
 from providers.registry import NAMES, SECTIONS, gateways, notification_sources
 from store import pool
+from store.ids import IdSource
 from store.migrations import read_migrations
 from store.readiness import Readiness
 from store.write.context import live
@@ -306,7 +307,9 @@ class StageProcess:
         from agents.provider_work.provider_stage import ProviderStage  # noqa: PLC0415
         from store import redis  # noqa: PLC0415
 
-        work = ProviderStage(self.stage.name, understands, self._worker)
+        work = ProviderStage(
+            self.stage.name, understands, self._worker, IdSource(time_ns, random.getrandbits)
+        )
         settings, tracer, parts = self.settings, self.tracing.tracer, self.life.parts
         locker = await parts.enter_async_context(redis.client(settings.redis.address()))
         with naming("Redis", redis.REFUSED):

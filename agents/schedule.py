@@ -24,13 +24,12 @@ from payments.decision import Refused
 from payments.payment import Payment
 from payments.refund import Refund
 from store.housekeeping import keep_house_by_both_clocks
-from store.read.due import Span, due_payments, due_refunds, traces_of
+from store.read.due import Look, Span, due_payments, due_refunds, subject_of, traces_of
 from store.write.group_commit import Held, Submission
 from store.write.seals import ROWS_MAX, seal_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from uuid import UUID
 
     from payments.commands import WakePayment
     from payments.payment import Provider
@@ -53,7 +52,9 @@ _EVER: Final = datetime.fromtimestamp(0, UTC)
 _SEND_AGAIN_EVERY_S: Final = 1.0
 # While there is more: two hundred of a provider's each time, if those before were taken by then.
 _SEND_MORE_AFTER_S: Final = 0.2
-_DUE_MAX: Final = 500
+_PAGE_MAX: Final = 500
+# So many pages of what somebody has locked are passed over, and one of them is tried each look.
+_PAGES_KEPT: Final = 4
 # A row that somebody has locked must not make all that is due wait for it.
 _PATIENCE_S: Final = 1.0
 _KEEP_HOUSE_EVERY_S: Final = 3600.0
@@ -92,9 +93,8 @@ class Looks:
         if span.since == _EVER:
             self._through_again_at = 0.0
 
-    def end(self, span: Span, seconds: float, kept: Sequence[Due]) -> None:
+    def end(self, span: Span, seconds: float) -> None:
         """All that is due within it was looked at; reading took so long."""
-        self.kept = [*kept[:_DUE_MAX]]
         self._seen_until = span.until
         if span.since == _EVER:
             pause_s = min(seconds / self.share, LOOK_AGAIN_MAX_S)
@@ -107,7 +107,7 @@ class Schedule:
 
     House is kept over connections of `house`, for up to half an hour, which nothing else waits for.
     What has waited for its stage for `patience_s` seconds is sent again if it is of one of
-    `providers`.
+    `providers`. What is due is read `page_max` rows at once.
     """
 
     pool: asyncpg.Pool[asyncpg.Record]
@@ -119,13 +119,15 @@ class Schedule:
     patience_s: float
     providers: Sequence[Provider]
     looks: Looks = field(default_factory=Looks)
+    page_max: int = _PAGE_MAX
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look, wake, look again, until `stopping` is set."""
         for stage in _OF_LEASES:
             self.metrics.stage.lease_expiries.labels(stage)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._every(_LOOK_EVERY_S, self.wake_due, stopping))
+            wake_due = partial(self.wake_due, stopping)
+            tasks.create_task(self._every(_LOOK_EVERY_S, wake_due, stopping))
             resending = Resending(self.pool, self.sent_again, self.providers, self._patience)
             send_again = partial(self._send_again, resending, stopping)
             tasks.create_task(self._every(_SEND_AGAIN_EVERY_S, send_again, stopping))
@@ -133,24 +135,35 @@ class Schedule:
             seal = partial(self._seal, stopping)
             tasks.create_task(self._every(_SEAL_EVERY_S, seal, stopping))
 
-    async def wake_due(self) -> None:
-        """Wake all that is due; a full page means there is more."""
+    async def wake_due(self, stopping: asyncio.Event | None = None) -> None:
+        """Wake all that is due, page by page until `stopping` is set.
+
+        What somebody has locked is passed over from then on and tried once a look, so that a page
+        of nothing else keeps nobody asleep that is due after it.
+        """
+        kept_max = _PAGES_KEPT * self.page_max
+        tried, held = self.looks.kept[: self.page_max], self.looks.kept[self.page_max :]
         more = True
-        while more:
+        while more and not (stopping and stopping.is_set()):
             span, began_at = self.looks.span(self.clock()), monotonic()
-            payments = await due_payments(self.pool, span, self._patience, _DUE_MAX)
-            refunds = await due_refunds(self.pool, span, self._patience, _DUE_MAX)
+            passed_over = [*map(subject_of, (*tried, *held))]
+            look = Look(span.until, self._patience, passed_over, self.page_max)
+            payments = await due_payments(self.pool, span.since, look)
+            refunds = await due_refunds(self.pool, span.since, look)
             read_s = monotonic() - began_at
-            due = [*dict.fromkeys((*self.looks.kept, *payments, *refunds))]
+            due = [*tried, *payments, *refunds]
             woken = await self._woken(due, "woken")
-            is_full = _DUE_MAX in {len(payments), len(refunds)}
+            locked = [each for each, outcome in zip(due, woken, strict=True) if outcome is None]
+            held += locked
+            tried, self.looks.kept = [], held[:kept_max]
+            is_full = self.page_max in {len(payments), len(refunds)}
             # A page of refusals only would come back unchanged.
-            more = is_full and any(isinstance(each, Payment | Refund) for each in woken)
+            is_through = all(isinstance(each, Refused) for each in woken) or len(held) > kept_max
+            more = is_full and not is_through
             if more:
                 self.looks.go_on(span)
             elif not is_full:
-                kept = [each for each, outcome in zip(due, woken, strict=True) if outcome is None]
-                self.looks.end(span, read_s, kept)
+                self.looks.end(span, read_s)
 
     @property
     def _patience(self) -> timedelta:
@@ -171,9 +184,9 @@ class Schedule:
         self, commands: Sequence[Due], what: str
     ) -> list[Payment | Refund | Refused | None]:
         """Each by itself, in the traces they were accepted in."""
-        traces = await traces_of(self.pool, [*map(_subject, commands)]) if commands else {}
+        traces = await traces_of(self.pool, [*map(subject_of, commands)]) if commands else {}
         return await asyncio.gather(
-            *(self._wake(each, what, traces.get(_subject(each))) for each in commands)
+            *(self._wake(each, what, traces.get(subject_of(each))) for each in commands)
         )
 
     async def _wake(
@@ -246,7 +259,3 @@ async def _pause(seconds: float, stopping: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
-
-
-def _subject(command: Due) -> UUID:
-    return command.refund_id if isinstance(command, WakeRefund) else command.payment_id

@@ -134,11 +134,15 @@ class RefundPayment(Struct, frozen=True):
 
 
 class ClaimPayment(Struct, frozen=True):
-    """Take attempt number `attempt` of a payment's provider work."""
+    """Take attempt number `attempt` of a payment's provider work.
+
+    Asked for again under the same `claim_id`, for nobody heard of its commit, it is one still.
+    """
 
     payment_id: UUID
     attempt: int
     worker: str
+    claim_id: UUID | None = None
 
     def needs(self) -> Needs:
         """The payment."""
@@ -150,7 +154,8 @@ class SettlePayment(Struct, frozen=True):
 
     `is_first`: nothing had been asked before, so if this attempt was not either, nothing was.
     `is_of_inquiry`: the outcome is the answer to the question what became of an earlier attempt,
-    and if it is not certain, nothing was learnt.
+    and if it is not certain, nothing was learnt. `provider_key`: what the provider was asked
+    under, by which a capture is told from one of another amount.
     """
 
     payment_id: UUID
@@ -160,6 +165,7 @@ class SettlePayment(Struct, frozen=True):
     source: SourceMessage
     is_first: bool = False
     is_of_inquiry: bool = False
+    provider_key: str | None = None
 
     def needs(self) -> Needs:
         """The payment."""
@@ -182,8 +188,8 @@ class ExpireAuthorization(Struct, frozen=True):
     payment_id: UUID
 
     def needs(self) -> Needs:
-        """The payment."""
-        return Needs(payment_ids=(self.payment_id,))
+        """The payment; its money moves once its provider has let go."""
+        return Needs(payment_ids=(self.payment_id,), payments_only=True)
 
 
 class ClaimRefund(Struct, frozen=True):
@@ -192,6 +198,7 @@ class ClaimRefund(Struct, frozen=True):
     refund_id: UUID
     attempt: int
     worker: str
+    claim_id: UUID | None = None
 
     def needs(self) -> Needs:
         """The refund with its payment."""
@@ -207,6 +214,7 @@ class SettleRefund(Struct, frozen=True):
     source: SourceMessage
     is_first: bool = False
     is_of_inquiry: bool = False
+    provider_key: str | None = None
 
     @property
     def operation(self) -> Operation:

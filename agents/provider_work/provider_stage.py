@@ -18,6 +18,9 @@ from payments.outcome import Operation, Outcome
 from providers.gateway import CaptureRequest, ChargeRequest, Inquiry, RefundRequest, VoidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
     from payments.dead_letter import SourceMessage
     from payments.decision import Claimed
     from payments.outcome import InquiryOutcome
@@ -28,19 +31,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProviderStage:
-    """The stage called `stage`, whose messages are all of the type it `understands`."""
+    """The stage called `stage`, whose messages are all of the type it `understands`.
+
+    Each claim of its `worker` has an id, by which it is known again.
+    """
 
     stage: str
     understands: WorkType
     worker: str
+    new_id: Callable[[], UUID]
 
     def claim(self, work: WorkData) -> ClaimPayment | ClaimRefund:
         """The claim of the attempt a message names. Raises PoisonError when it cannot be one."""
         if self.understands is WorkType.CHARGE:
-            return ClaimPayment(work.payment_id, work.attempt, self.worker)
+            return ClaimPayment(work.payment_id, work.attempt, self.worker, self.new_id())
         if work.refund_id is None:
             raise PoisonError(DeadLetterReason.UNDECODABLE, "the message names no refund")
-        return ClaimRefund(work.refund_id, work.attempt, self.worker)
+        return ClaimRefund(work.refund_id, work.attempt, self.worker, self.new_id())
 
 
 def settling(
@@ -57,6 +64,7 @@ def settling(
             source=source,
             is_first=is_first,
             is_of_inquiry=is_of_inquiry,
+            provider_key=attempt.provider_key,
         )
     return SettlePayment(
         payment_id=attempt.payment_id,
@@ -66,6 +74,7 @@ def settling(
         source=source,
         is_first=is_first,
         is_of_inquiry=is_of_inquiry,
+        provider_key=attempt.provider_key,
     )
 
 

@@ -10,6 +10,7 @@ INNER JOIN payments ON open_payments.payment_id = payments.id
 WHERE
     open_payments.due_at > :since
     AND open_payments.due_at <= :now
+    AND open_payments.payment_id <> all(:passed_over::uuid[])
     AND (payments.charge_blocked_by IS NULL OR payments.operation IS NULL)
     AND (
         payments.operation IS NULL
@@ -26,13 +27,14 @@ INNER JOIN payments ON refunds.payment_id = payments.id
 WHERE
     refunds.due_at > :since
     AND refunds.due_at <= :now
+    AND refunds.id <> all(:passed_over::uuid[])
     AND payments.refund_blocked_by IS NULL
     AND (refunds.lease_id IS NOT NULL OR refunds.due_at < refunds.updated_at + :patience)
 ORDER BY refunds.due_at
 LIMIT :rows_max;
 
 -- name: untaken_payments
--- Sent a patience ago or longer and not taken since: of a provider's, the newest first.
+-- Sent a patience ago or longer and not taken since: of a lane's, the newest first.
 SELECT open_payments.payment_id AS id
 FROM open_payments
 CROSS JOIN LATERAL ( -- noqa: ST05
@@ -41,13 +43,15 @@ CROSS JOIN LATERAL ( -- noqa: ST05
         payments.id = open_payments.payment_id
         AND payments.provider = :provider
         AND payments.charge_blocked_by IS NULL
-        AND payments.operation IS NOT NULL
+        AND payments.operation = any(:operations::text[])
         AND payments.lease_id IS NULL
         AND payments.due_at >= payments.updated_at + :patience
     ORDER BY payments.id
     LIMIT 1
 ) AS untaken
-WHERE open_payments.due_at <= :now
+WHERE
+    open_payments.due_at <= :now
+    AND open_payments.payment_id <> all(:passed_over::uuid[])
 ORDER BY open_payments.due_at DESC
 LIMIT :rows_max;
 
@@ -61,6 +65,7 @@ WHERE
     AND payments.refund_blocked_by IS NULL
     AND refunds.lease_id IS NULL
     AND refunds.due_at >= refunds.updated_at + :patience
+    AND refunds.id <> all(:passed_over::uuid[])
 ORDER BY refunds.due_at DESC
 LIMIT :rows_max;
 

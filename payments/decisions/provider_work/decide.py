@@ -34,7 +34,7 @@ def decide_provider_work(
         return work
     match command:
         case ClaimPayment() | ClaimRefund():
-            return machine.claim(work, command.attempt, command.worker, at)
+            return machine.claim(work, command, at)
         case SettlePayment() | SettleRefund():
             return machine.settle(work, command, at)
         case WakePayment() | WakeRefund():

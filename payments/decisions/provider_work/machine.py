@@ -45,7 +45,7 @@ from payments.record import replace
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from payments.commands import SettlePayment, SettleRefund
+    from payments.commands import ClaimPayment, ClaimRefund, SettlePayment, SettleRefund
     from payments.dead_letter import DeadLetter
     from payments.decisions.provider_work.work import ProviderWork
     from payments.outcome import Outcome
@@ -54,9 +54,15 @@ if TYPE_CHECKING:
 _LEASE_EXPIRED: Final = Unknown("lease_expired", "worker after worker fell silent")
 
 
-def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision | Refused:
-    """Take attempt `number`, unless it was taken or nothing is owed."""
-    operation, progress = work.operation, work.progress
+def claim(
+    work: ProviderWork, command: ClaimPayment | ClaimRefund, at: Context
+) -> Decision | Refused:
+    """Take the attempt of that number, unless it was taken or nothing is owed."""
+    operation, progress, number = work.operation, work.progress, command.attempt
+    if operation and progress.due_at and progress.lease_id == command.claim_id is not None:
+        # Nobody heard of its commit. Whether it was the first to ask is not known any more.
+        again = _attempt(work, operation, command, progress.due_at, at, was_asked=True)
+        return Decision(result=Claimed(again, work.payment, work.refund))
     if operation is None or progress.lease_id or number != progress.attempt_count + 1:
         return Refused(
             RefusalCode.NOT_CLAIMABLE,
@@ -66,24 +72,12 @@ def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision
         return Refused(
             RefusalCode.BEHIND_DEAD_LETTER, f"dead letter {work.blocked_by} is in its way"
         )
-    # Whatever was heard or recorded of what was asked before; but a void made twice is a void.
-    was_asked_before = progress.first_asked_at is not None or work.doubt is not Doubt.NONE
-    attempt = Attempt(
-        id=at.new_id(),
-        tenant_id=work.payment.tenant_id,
-        payment_id=work.payment.id,
-        refund_id=work.refund.id if work.refund else None,
-        number=number,
-        operation=operation,
-        inquiry=was_asked_before and operation is not Operation.VOID,
-        provider=holds.provider_of(work.payment),
-        provider_key=work.provider_key,
-        worker=worker,
-        lease_expires_at=at.now + timedelta(seconds=at.policy.lease_s),
-        started_at=at.now,
-    )
+    # Whatever was heard or recorded of what was asked before.
+    was_asked = progress.first_asked_at is not None or work.doubt is not Doubt.NONE
+    until = at.now + timedelta(seconds=at.policy.lease_s)
+    attempt = _attempt(work, operation, command, until, at, was_asked=was_asked)
     # Of what nobody knows when it was asked, it is as old as can be.
-    asked_at = work.payment.created_at if was_asked_before else at.now
+    asked_at = work.payment.created_at if was_asked else at.now
     leased = progress.leased(attempt.id, asked_at, attempt.lease_expires_at)
     decision = work.stepped(Step.CLAIMED, leased)
     payment = decision.payments[0] if decision.payments else work.payment
@@ -91,10 +85,36 @@ def claim(work: ProviderWork, number: int, worker: str, at: Context) -> Decision
     return replace(decision, result=Claimed(attempt, payment, refund), attempts=(attempt,))
 
 
+def _attempt(
+    work: ProviderWork,
+    operation: Operation,
+    command: ClaimPayment | ClaimRefund,
+    until: datetime,
+    at: Context,
+    *,
+    was_asked: bool,
+) -> Attempt:
+    return Attempt(
+        id=command.claim_id or at.new_id(),
+        tenant_id=work.payment.tenant_id,
+        payment_id=work.payment.id,
+        refund_id=work.refund.id if work.refund else None,
+        number=command.attempt,
+        operation=operation,
+        # A void made twice is a void.
+        inquiry=was_asked and operation is not Operation.VOID,
+        provider=holds.provider_of(work.payment),
+        provider_key=work.provider_key,
+        worker=command.worker,
+        lease_expires_at=until,
+        started_at=at.now,
+    )
+
+
 def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Context) -> Decision:
     """Record an outcome: of the attempt that holds the lease, or a late one that is certain."""
     outcome, progress = command.outcome, work.progress
-    if work.operation is not command.operation:
+    if not _is_owed(work, command):
         decision = _too_late(work, command, at)
     elif progress.lease_id == command.attempt_id or _counts_late(outcome, work):
         if command.is_first and not was_asked(outcome):
@@ -106,15 +126,29 @@ def settle(work: ProviderWork, command: SettlePayment | SettleRefund, at: Contex
     return replace(decision, attempt_results=(result,))
 
 
+def _is_owed(work: ProviderWork, command: SettlePayment | SettleRefund) -> bool:
+    """Whether what was asked for is what is owed: a capture, by its key, of the same amount."""
+    if work.operation is not command.operation:
+        return False
+    return command.provider_key in {None, work.provider_key}
+
+
 def _counts_late(outcome: Outcome, work: ProviderWork) -> bool:
     """Whether an answer counts though its lease ran out: a certain one is certain.
 
     But while another attempt is in flight a refusal says nothing of what that one does; and where
-    nobody waits for one it was heard before, and says nothing of what was asked for since.
+    nobody waits for one it was heard before, and says nothing of what was asked for since. Nor does
+    what somebody else captured, once it is booked.
     """
-    is_waited_for = work.progress.lease_id is None and work.doubt is not Doubt.NONE
-    is_refusal = isinstance(outcome, Declined) and is_waited_for
-    return isinstance(outcome, Succeeded | CapturedElsewhere) or is_refusal
+    match outcome:
+        case Succeeded():
+            return True
+        case CapturedElsewhere():
+            return not work.has_ended
+        case Declined():
+            return work.progress.lease_id is None and work.doubt is not Doubt.NONE
+        case _:
+            return False
 
 
 def wake(work: ProviderWork, at: Context) -> Decision | Refused:
@@ -156,7 +190,7 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             more = (_doubled(work, command, reference, other, at) for other in others)
             return replace(decision, dead_letters=(*decision.dead_letters, *more))
         case CapturedElsewhere():
-            return work.captured_elsewhere(outcome) or _not_ours(work, outcome, command, at)
+            return _captured_elsewhere(work, outcome, command, at)
         case Deferred():
             delay = backoff(0, outcome.retry_after_s, outcome.retry_after_s, at.jitter)
             return work.stepped(Step.WAITING, progress.waiting(at.now + delay))
@@ -176,6 +210,19 @@ def _settled(work: ProviderWork, command: SettlePayment | SettleRefund, at: Cont
             return _not_learnt(work, outcome, command, at)
         case _:
             assert_never(outcome)
+
+
+def _captured_elsewhere(
+    work: ProviderWork,
+    found: CapturedElsewhere,
+    command: SettlePayment | SettleRefund,
+    at: Context,
+) -> Decision:
+    if found.is_held and work.is_booked(found):
+        # It is told again to let go.
+        held = Unknown("held_still", "the rest of the authorization is held still")
+        return _still_unknown(work, held, command.source, at)
+    return work.captured_elsewhere(found) or _not_ours(work, found, command, at)
 
 
 def _not_learnt(

@@ -139,13 +139,19 @@ class PaymentWork(Struct, frozen=True):
                     payment = replace(payment, last_error_code=None, last_error=None)
                 return cancelled(payment, self.state, self.at)
 
+    def is_booked(self, found: CapturedElsewhere) -> bool:
+        """Whether just that was captured here."""
+        payment = self.payment
+        captured = Money(payment.captured_minor, self.currency)
+        return payment.status in CAPTURED and found.amount == captured
+
     def captured_elsewhere(self, found: CapturedElsewhere) -> Decision | None:
         """All of the authorization is settled by it: so much is posted, the rest released.
 
         What the provider still holds it is told to let go.
         """
         payment, taken = self.payment, found.amount
-        if payment.status in CAPTURED and taken == Money(payment.captured_minor, self.currency):
+        if self.is_booked(found):
             return self._changed(payment.owed_nothing(), EventType.VOIDED)
         is_part = taken.currency == self.currency and 0 < taken.amount_minor <= self._held_minor
         if not is_part or payment.operation is Operation.CHARGE:

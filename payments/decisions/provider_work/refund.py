@@ -135,6 +135,10 @@ class RefundWork(Struct, frozen=True):
             account_events=holds.balance_facts(moved, self.at),
         )
 
+    def is_booked(self, found: CapturedElsewhere) -> bool:  # noqa: ARG002 - it gives back
+        """Never."""
+        return False
+
     def captured_elsewhere(self, found: CapturedElsewhere) -> None:  # noqa: ARG002 - it gives back
         return None
 

@@ -112,6 +112,10 @@ class ProviderWork(Protocol):
         """What was owed is done."""
         ...
 
+    def is_booked(self, found: CapturedElsewhere) -> bool:
+        """Whether just that was captured here."""
+        ...
+
     def captured_elsewhere(self, found: CapturedElsewhere) -> Decision | None:
         """Somebody else took the money; None where that cannot be what was authorized."""
         ...

@@ -13,7 +13,13 @@ import pytest
 from agents.resending import Resending
 from agents.schedule import Looks, Schedule
 from payments import record
-from payments.commands import ClaimPayment, ClaimRefund, RefundPayment, SettlePayment
+from payments.commands import (
+    CapturePayment,
+    ClaimPayment,
+    ClaimRefund,
+    RefundPayment,
+    SettlePayment,
+)
 from payments.decision import Claimed, Refused
 from payments.outcome import Succeeded
 from payments.payment import Provider
@@ -200,6 +206,40 @@ async def test_a_provider_nobody_gets_to_holds_up_no_other(desk: Desk) -> None:
     sent = set(await desk.sent())
     assert {each.id for each in others} <= sent
     assert len(sent) == len(others) + AT_ONCE
+
+
+async def test_what_nobody_takes_of_one_kind_holds_up_nothing_of_another(desk: Desk) -> None:
+    """Captures that wait, newer ones each time: the same provider's charges go on."""
+    lost = await bought(desk, 3)
+    for _ in range(AT_ONCE):
+        desk.now += PATIENCE / 1_000
+        payment = await desk.shop.authorized()
+        await desk.shop.did(CapturePayment(TENANT, payment.id, None))
+    for _ in range(20):
+        desk.now += PATIENCE / 4
+        await desk.looks()
+    assert {each.id for each in lost} <= set(await desk.sent())
+
+
+async def test_what_is_locked_holds_up_nothing_that_is_older(
+    desk: Desk, brisk_committer: GroupCommitter
+) -> None:
+    """As many as are sent at once are passed over, and sent when somebody has let them go."""
+    schedule = replace(desk.schedule, committer=brisk_committer)
+    desk.resending.wake = schedule.sent_again
+    desk.now -= 3 * PATIENCE
+    lost, locked = await bought(desk, 3), await bought(desk, AT_ONCE)
+    desk.now += 3 * PATIENCE
+    async with desk.shop.locked(*locked):
+        await desk.resending.look(desk.now)
+        assert await desk.sent() == []
+        await desk.resending.look(desk.now)
+        assert set(await desk.sent()) == {each.id for each in lost}
+    for payment in lost:
+        assert isinstance(await desk.takes(payment), Claimed)
+    desk.now += PATIENCE / 2
+    await desk.resending.look(desk.now)
+    assert {each.id for each in locked} < set(await desk.sent())
 
 
 async def test_refunds_are_sent_again_likewise(desk: Desk) -> None:

@@ -20,14 +20,11 @@ from payments.commands import (
     DiscardDeadLetter,
     ExpireAuthorization,
     ParkMessage,
-    SettlePayment,
     WakePayment,
 )
 from payments.dead_letter import DeadLetterReason
 from payments.decision import Claimed, RefusalCode, Refused
 from payments.ids import dead_letter_id
-from payments.outcome import Succeeded
-from payments.payment import CaptureMethod
 from payments.progress import Policy
 from process.addresses import DatabaseAddress
 from providers.registry import NAMES
@@ -146,17 +143,39 @@ async def test_a_payment_that_somebody_has_locked_keeps_nobody_else_asleep(
     assert await idle_shop.status(locked) == "unknown"
 
 
-async def authorized(shop: Shop) -> Payment:
-    """A payment whose money is held, by us and by its provider."""
-    customer = await shop.customer()
-    payment = await shop.bought(customer, capture_method=CaptureMethod.MANUAL)
-    claim = await shop.did(ClaimPayment(payment.id, 1, "w"))
-    assert isinstance(claim, Claimed)
-    attempt = claim.attempt
-    await shop.did(
-        SettlePayment(payment.id, attempt.id, attempt.operation, Succeeded("pi_1"), SOURCE)
-    )
-    return payment
+async def test_a_page_of_what_is_locked_keeps_nobody_asleep_who_is_due_after_it(
+    idle_shop: Shop, schedule: Schedule, brisk_committer: GroupCommitter
+) -> None:
+    """Two pages of them: all others are woken by one look; and each of them once it is free."""
+    schedule = replace(schedule, committer=brisk_committer, page_max=2)
+    customer = await idle_shop.customer()
+    payments = [await idle_shop.bought(customer) for _ in range(7)]
+    for number, each in enumerate(payments):
+        await idle_shop.did(ClaimPayment(each.id, 1, "silent"))
+        due = "UPDATE payments SET due_at = now() + $2 * interval '1 ms' WHERE id = $1"
+        await idle_shop.pool.execute(due, each.id, number - 1_000)
+    locked, others = payments[:4], payments[4:]
+    async with idle_shop.locked(*locked), in_time(30):
+        await schedule.wake_due()
+        assert {await idle_shop.status(each) for each in others} == {"unknown"}
+        assert {await idle_shop.status(each) for each in locked} == {"processing"}
+    for _ in range(2):
+        await schedule.wake_due()
+    assert {await idle_shop.status(each) for each in locked} == {"unknown"}
+
+
+async def test_told_to_stop_it_wakes_no_further_page(idle_shop: Shop, schedule: Schedule) -> None:
+    """What is left is there for the next one."""
+    customer = await idle_shop.customer()
+    for _ in range(5):
+        await idle_shop.bought(customer)
+    await all_fall_due(idle_shop)
+    stopping = asyncio.Event()
+    stopping.set()
+    await schedule.wake_due(stopping)
+    assert await requests(idle_shop) == 5
+    await schedule.wake_due(asyncio.Event())
+    assert await requests(idle_shop) == 10
 
 
 async def its_week_is_over(shop: Shop, payment: Payment) -> None:
@@ -174,7 +193,7 @@ async def test_an_authorization_in_its_time_is_let_be(
     idle_shop: Shop, schedule: Schedule, database: DatabaseAddress
 ) -> None:
     """It is due in a week, which is rest, not neglect."""
-    payment = await authorized(idle_shop)
+    payment = await idle_shop.authorized()
     await schedule.wake_due()
     assert await idle_shop.status(payment) == "authorized"
     async with long_reading(database, application_name="payments-verify") as connection:
@@ -188,7 +207,7 @@ async def test_what_nobody_captured_is_cancelled_and_its_provider_told(
     idle_shop: Shop, schedule: Schedule
 ) -> None:
     """The money is held until it has let go, which the charge stage is asked for."""
-    payment = await authorized(idle_shop)
+    payment = await idle_shop.authorized()
     assert await held(idle_shop) == PRICE.amount_minor
     await its_week_is_over(idle_shop, payment)
     await schedule.wake_due()
@@ -203,11 +222,27 @@ async def test_what_nobody_captured_is_cancelled_and_its_provider_told(
     assert capture.code is RefusalCode.PAYMENT_NOT_CAPTURABLE
 
 
+async def test_an_expiry_moves_no_money_and_waits_for_no_account(
+    idle_shop: Shop, schedule: Schedule, brisk_committer: GroupCommitter
+) -> None:
+    """Its provider is told to let go, however long somebody works on the account."""
+    schedule = replace(schedule, committer=brisk_committer)
+    payment = await idle_shop.authorized()
+    await its_week_is_over(idle_shop, payment)
+    locked = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        await connection.execute(locked, payment.source_account_id)
+        async with in_time(30):
+            await schedule.wake_due()
+    owed = "SELECT operation FROM payments WHERE id = $1"
+    assert await idle_shop.pool.fetchval(owed, payment.id) == "void"
+
+
 async def test_a_capture_that_was_asked_for_is_not_expired(
     idle_shop: Shop, schedule: Schedule
 ) -> None:
     """Its time is over while the provider is about to be asked: it is asked."""
-    payment = await authorized(idle_shop)
+    payment = await idle_shop.authorized()
     await idle_shop.did(CapturePayment(TENANT, payment.id, None))
     await its_week_is_over(idle_shop, payment)
     await schedule.wake_due()
@@ -225,7 +260,7 @@ async def test_an_expiry_and_a_capture_that_race_have_one_winner(
     ) as committer:
         later = replace(idle_shop, committer=committer)
         for _ in range(10):
-            payment = await authorized(idle_shop)
+            payment = await idle_shop.authorized()
             captured, *expired = await asyncio.gather(
                 idle_shop.did(CapturePayment(TENANT, payment.id, None)),
                 *(later.did(ExpireAuthorization(payment.id)) for _ in "12"),

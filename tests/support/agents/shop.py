@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from payments.account import Account
+from payments.commands import ClaimPayment, SettlePayment
+from payments.decision import Claimed
+from payments.outcome import Succeeded
 from payments.payment import TERMINAL, CaptureMethod, Payment, Provider
 from store.write.group_commit import Submission
-from tests.support.factories import STRIPE, open_account, pay, usd
+from tests.support.factories import SOURCE, STRIPE, open_account, pay, usd
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -125,11 +128,22 @@ class Shop:
         lease = await self.pool.fetchval("SELECT lease_id FROM payments WHERE id = $1", payment.id)
         return lease is not None
 
+    async def authorized(self) -> Payment:
+        """A payment whose money is held, by us and by its provider."""
+        customer = await self.customer()
+        payment = await self.bought(customer, capture_method=CaptureMethod.MANUAL)
+        claim = await self.did(ClaimPayment(payment.id, 1, "worker"))
+        assert isinstance(claim, Claimed)
+        attempt, held = claim.attempt, Succeeded("pi_1")
+        await self.did(SettlePayment(payment.id, attempt.id, attempt.operation, held, SOURCE))
+        return payment
+
     @asynccontextmanager
-    async def locked(self, payment: Payment) -> AsyncIterator[None]:
-        """Nobody else can record anything about the payment inside the block."""
+    async def locked(self, *payments: Payment) -> AsyncIterator[None]:
+        """Nobody else can record anything about the payments inside the block."""
+        locked = "SELECT FROM payments WHERE id = any($1::uuid[]) FOR UPDATE"
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT FROM payments WHERE id = $1 FOR UPDATE", payment.id)
+            await connection.execute(locked, [each.id for each in payments])
             yield
 
     @asynccontextmanager

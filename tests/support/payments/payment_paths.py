@@ -162,7 +162,10 @@ class Scene:
         first = Operation.AUTHORIZE if self._is_manual else Operation.CHARGE
         operation = attempts[-1].operation if attempts else first
         attempt_id = attempts[-1].id if attempts and not late else _STRANGER
-        return SettlePayment(self.payment_id, attempt_id, operation, outcome, SOURCE)
+        key = attempts[-1].provider_key if attempts and not late else None
+        return SettlePayment(
+            self.payment_id, attempt_id, operation, outcome, SOURCE, provider_key=key
+        )
 
     @property
     def _is_manual(self) -> bool:

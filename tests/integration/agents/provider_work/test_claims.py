@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from agents.durably import submit_durably
 from payments.commands import ClaimPayment, SettlePayment, WakePayment
 from payments.decision import Claimed, Decision, Refused
 from payments.decisions.decide import decide
@@ -20,7 +22,7 @@ from store.pool import connect
 from store.read.id_ranges import LAST_ID
 from store.write.batch import load
 from store.write.context import live
-from store.write.group_commit import GroupCommitter, Submission
+from store.write.group_commit import GroupCommitter, Reply, StoreUnavailable, Submission
 from store.write.record import Recorded, record
 from tests.support.factories import SOURCE, pay
 from tests.support.waiting import eventually
@@ -47,6 +49,32 @@ async def test_of_many_workers_one_has_the_attempt(
         either = (idle_shop.committer, another)
         replies = await asyncio.gather(*(either[turn % 2].submit(claim) for turn in range(10)))
     assert sum(isinstance(reply.result, Claimed) for reply in replies) == 1
+    assert await idle_shop.attempts(payment) == [(1, False, None)]
+
+
+class Unheard(GroupCommitter):
+    """Whose first answer is lost on its way, after the commit."""
+
+    is_lost = False
+
+    async def submit(self, submission: Submission, patience_s: float | None = None) -> Reply:
+        """As it was done, from the second time on."""
+        reply = await super().submit(submission, patience_s)
+        if not self.is_lost:
+            self.is_lost = True
+            raise StoreUnavailable("the connection went with the COMMIT's answer")
+        return reply
+
+
+async def test_a_claim_whose_commit_nobody_heard_of_has_its_attempt(
+    idle_shop: Shop, metrics: Metrics
+) -> None:
+    """It is not taken for another's, whose lease would have to run out first."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    claim = Submission(ClaimPayment(payment.id, 1, "worker", uuid4()))
+    async with Unheard(idle_shop.pool, live(Policy()), metrics) as committer:
+        assert isinstance(await submit_durably(committer, claim), Claimed)
+        assert committer.is_lost
     assert await idle_shop.attempts(payment) == [(1, False, None)]
 
 

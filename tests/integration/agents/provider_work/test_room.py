@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -39,7 +40,7 @@ async def handler(
 ) -> AsyncIterator[ClaimHandler]:
     """The charge stage's, on a database of its own."""
     async with calling(idle_shop, metrics, redis_client, opened) as calls:
-        stage = ProviderStage("charge", WorkType.CHARGE, "tests")
+        stage = ProviderStage("charge", WorkType.CHARGE, "tests", uuid4)
         yield ClaimHandler(stage, idle_shop.committer, calls, metrics, idle_shop.pool)
 
 

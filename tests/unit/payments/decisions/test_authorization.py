@@ -139,6 +139,23 @@ def observed(scene: Scene) -> Decision:
     return granted(scene.desk.ask(command))
 
 
+def test_what_is_held_beyond_a_capture_elsewhere_is_to_be_let_go_until_it_is() -> None:
+    """Told twice, since nobody heard of the commit; and told again by the void that is owed."""
+    scene = scene_of("voiding")
+    elsewhere = scene.settled(CapturedElsewhere("pi_2", usd(2_000), is_held=True))
+    for _ in range(2):
+        granted(scene.desk.ask(elsewhere))
+        assert (scene.payment.status, scene.payment.operation) == (
+            PaymentStatus.COMPLETED,
+            Operation.VOID,
+        )
+    scene.play("claim elsewhere_held")
+    assert scene.payment.operation is Operation.VOID
+    assert scene.payment.progress.due_at is not None
+    scene.play("claim succeeded")
+    assert scene.payment.operation is None
+
+
 def test_what_the_provider_let_go_is_cancelled_and_no_void_is_owed() -> None:
     """The hold is released, nothing is parked, and the notification is taken once."""
     scene = scene_of("authorized")

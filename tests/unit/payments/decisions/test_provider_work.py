@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from payments.account import AccountStatus
-from payments.commands import CapturePayment, RedriveDeadLetter, WakePayment
+from payments.commands import CapturePayment, ClaimPayment, RedriveDeadLetter, WakePayment
 from payments.dead_letter import DeadLetter, DeadLetterReason, DeadLetterState
-from payments.decision import Decision, RefusalCode, Refused
+from payments.decision import Claimed, Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.money import Money
 from payments.outcome import (
@@ -289,6 +290,35 @@ def test_a_refusal_told_twice_says_nothing_of_the_next_capture() -> None:
     assert granted(scene.desk.ask(told)).payments == ()
     scene.play("claim succeeded")
     assert status(scene) is PaymentStatus.COMPLETED
+
+
+def test_a_refusal_of_one_capture_says_nothing_of_another_in_doubt() -> None:
+    """Told twice, while nobody knows what became of a capture of another amount."""
+    scene = scene_of("authorized")
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(2_000))))
+    scene.play("claim")
+    refused = scene.settled(Declined("card_declined", "no"))
+    granted(scene.desk.ask(refused))
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(5_000))))
+    scene.play("claim unknown")
+    granted(scene.desk.ask(refused))
+    assert scene.payment.status is PaymentStatus.UNKNOWN
+
+
+def test_a_claim_that_nobody_heard_of_is_a_claim_still() -> None:
+    """Asked for again under its own id, and under no other; and then it asks its provider first."""
+    scene = scene_of("pending")
+    claim = ClaimPayment(scene.payment_id, 1, "worker", uuid4())
+    granted(scene.desk.ask(claim))
+    for other in (None, uuid4()):
+        refused = scene.desk.ask(ClaimPayment(scene.payment_id, 1, "worker", other))
+        assert isinstance(refused, Refused)
+    before, decision = scene.payment, granted(scene.desk.ask(claim))
+    assert scene.payment == before
+    assert decision.attempts == ()
+    assert isinstance(decision.result, Claimed)
+    assert decision.result.attempt.id == claim.claim_id
+    assert decision.result.attempt.inquiry
 
 
 def test_two_foreign_successes_are_two_letters() -> None:

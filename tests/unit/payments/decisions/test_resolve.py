@@ -170,6 +170,26 @@ def test_a_late_answer_that_says_otherwise_is_a_contradiction(verdict: Verdict, 
     assert scene.payment == before
 
 
+@pytest.mark.parametrize("path", ["", "claim", "claim unknown"])
+def test_a_late_capture_is_none_of_the_amount_that_was_asked_for_since(path: str) -> None:
+    """Whatever that one has come to: it is told, and the books do not take one for the other."""
+    scene = scene_of("authorized")
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(2_000))))
+    scene.play("claim")
+    late = scene.settled(Succeeded("pi_1"))
+    scene.play("wake")
+    granted(resolve(scene, DidNotHappen()))
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(5_000))))
+    scene.play(path)
+    before = scene.payment
+    decision = granted(scene.desk.ask(late))
+    (letter,) = decision.dead_letters
+    assert letter.reason is DeadLetterReason.CONTRADICTION
+    assert letter.error == "capture succeeded after all, as pi_1"
+    assert decision.transfers == ()
+    assert scene.payment == before
+
+
 def test_a_late_answer_about_a_refund_that_says_otherwise_is_a_contradiction() -> None:
     """As for a payment."""
     scene = refund_scene_of("reviewing")
