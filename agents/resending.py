@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from payments.outcome import Operation
-from providers.health import circuit_of
+from providers.circuits import CIRCUITS, circuit_of, operations_through
 from store.read.due import (
     Lane,
     Look,
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     StillSent = Callable[[Pool, datetime, Sequence[SentAgain]], Awaitable[list[SentAgain]]]
 
 # What a provider does not take of one kind says nothing of another: it is as in the stages' lanes.
-_CIRCUITS: Final = {
-    circuit: tuple(each for each in Operation if circuit_of(each) == circuit)
-    for circuit in map(circuit_of, Operation)
-}
-_OF_REFUNDS: Final = (_CIRCUITS[circuit_of(Operation.REFUND)],)
-_OF_PAYMENTS: Final = tuple(each for each in _CIRCUITS.values() if each not in _OF_REFUNDS)
+_OF_REFUNDS: Final = (operations_through(circuit_of(Operation.REFUND)),)
+_OF_PAYMENTS: Final = tuple(
+    operations
+    for each in CIRCUITS
+    if (operations := operations_through(each)) not in {(), *_OF_REFUNDS}
+)
 # Of one lane, on their way at the same time: at the least, and so many times as many where all
 # of them are taken between two looks. More than a second's work would lie before everybody else's.
 AT_ONCE: Final = 200

@@ -34,6 +34,7 @@ from payments.payment import Provider
 from payments.provider_state import SEVERITY, ProviderCondition, ProviderState
 from payments.record import replace
 from providers.breaker import Breaker, BreakerPolicy, CircuitState, Fault
+from providers.circuits import CIRCUITS, INQUIRE, circuit_of
 from providers.concurrency_limit import ConcurrencyLimit
 from providers.gateway import PROVIDER_FAULTS, Trouble
 from telemetry.metrics.pipeline import (
@@ -45,15 +46,6 @@ from telemetry.metrics.pipeline import (
 
 log = structlog.get_logger()
 
-INQUIRE: Final = "inquire"
-# An authorization is a charge that is captured later.
-_CIRCUITS: Final = {
-    Operation.CHARGE: "charge",
-    Operation.AUTHORIZE: "charge",
-    Operation.CAPTURE: "capture",
-    Operation.VOID: "void",
-    Operation.REFUND: "refund",
-}
 # What waits is tried every half minute at the least.
 _STALE_S: Final = 120.0
 _GAUGE_VALUES: Final = {
@@ -84,11 +76,6 @@ class Admission:
     wait_s: float | None = None
 
 
-def circuit_of(operation: Operation) -> str:
-    """The circuit that an operation is asked through."""
-    return _CIRCUITS[operation]
-
-
 class Health:
     """One provider's, as this process knows it. For use on one event loop."""
 
@@ -97,8 +84,7 @@ class Health:
     ) -> None:
         self._clocks = clocks or Clocks()
         self._limit = ConcurrencyLimit(at_once)
-        circuits = (*dict.fromkeys(_CIRCUITS.values()), INQUIRE)
-        self._breakers = {name: Breaker(policy, self._clocks.seconds) for name in circuits}
+        self._breakers = {name: Breaker(policy, self._clocks.seconds) for name in CIRCUITS}
         self._in_flight = 0
         self._heard_at = self._clocks.seconds()
         self._told = ProviderCondition(provider, ProviderState.WELL, "", self._clocks.now())

@@ -34,6 +34,7 @@ from payments.payment import Provider
 from payments.record import replace
 from payments.standing import Standing
 from providers.breaker import BreakerPolicy
+from providers.circuits import INQUIRE
 from providers.gateway import (
     AnyRequest,
     CaptureRequest,
@@ -46,7 +47,7 @@ from providers.gateway import (
     Trouble,
     VoidRequest,
 )
-from providers.health import INQUIRE, Clocks, Health
+from providers.health import Clocks, Health
 from telemetry.metrics import Metrics
 from telemetry.tracing import Trace, current_traceparent, remote_parent
 

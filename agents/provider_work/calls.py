@@ -21,7 +21,7 @@ from agents.durably import submit_durably
 from agents.provider_work.provider_stage import ask, inquire, settling
 from payments.outcome import MAKES_A_PAYMENT, Deferred, NotFound, Outcome, Unknown, Unresolvable
 from payments.record import Struct
-from providers.health import circuit_of
+from providers.circuits import circuit_of
 from store.write.group_commit import Submission
 from telemetry.tracing import Trace, current_trace, remote_parent
 

@@ -16,7 +16,7 @@ from payments.commands import ClaimRefund
 from payments.dead_letter import DeadLetterReason
 from payments.decision import Claimed, RefusalCode, Refused
 from payments.outcome import Operation
-from providers.health import circuit_of
+from providers.circuits import circuit_of
 from store.pool import AWAY
 from store.read.subjects import known_subjects
 from store.write.group_commit import Submission

@@ -14,8 +14,9 @@ from payments.outcome import Declined, NotFound, Operation, Retriable, Succeeded
 from payments.payment import Provider
 from payments.provider_state import ProviderState
 from providers.breaker import BreakerPolicy
+from providers.circuits import INQUIRE
 from providers.gateway import Trouble
-from providers.health import INQUIRE, Admission, Clocks, Health
+from providers.health import Admission, Clocks, Health
 from telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

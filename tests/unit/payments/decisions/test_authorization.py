@@ -12,7 +12,7 @@ from payments.commands import CapturePayment, ExpireAuthorization, ObservePaymen
 from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.notification import NotificationEffect, NotificationTaken, Reported
-from payments.outcome import CapturedElsewhere, Operation
+from payments.outcome import CapturedElsewhere, Declined, Operation
 from payments.payment import PaymentStatus
 from payments.standing import Standing
 from tests.support.factories import TENANT, said, usd
@@ -104,6 +104,19 @@ def test_a_capture_that_is_refused_leaves_its_authorization(ending: str) -> None
     scene.play("capture claim succeeded")
     assert scene.payment.status is PaymentStatus.COMPLETED
     assert scene.payment.last_error_code is None
+
+
+def test_a_refusal_of_one_capture_says_nothing_of_another_in_doubt() -> None:
+    """Told twice, while nobody knows what became of a capture of another amount."""
+    scene = scene_of("authorized")
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(2_000))))
+    scene.play("claim")
+    refused = scene.settled(Declined("card_declined", "no"))
+    granted(scene.desk.ask(refused))
+    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(5_000))))
+    scene.play("claim unknown")
+    granted(scene.desk.ask(refused))
+    assert scene.payment.status is PaymentStatus.UNKNOWN
 
 
 def test_a_capture_of_what_is_not_held_any_more_fails_and_gives_back() -> None:

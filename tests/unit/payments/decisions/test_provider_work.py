@@ -292,19 +292,6 @@ def test_a_refusal_told_twice_says_nothing_of_the_next_capture() -> None:
     assert status(scene) is PaymentStatus.COMPLETED
 
 
-def test_a_refusal_of_one_capture_says_nothing_of_another_in_doubt() -> None:
-    """Told twice, while nobody knows what became of a capture of another amount."""
-    scene = scene_of("authorized")
-    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(2_000))))
-    scene.play("claim")
-    refused = scene.settled(Declined("card_declined", "no"))
-    granted(scene.desk.ask(refused))
-    granted(scene.desk.ask(CapturePayment(TENANT, scene.payment_id, usd(5_000))))
-    scene.play("claim unknown")
-    granted(scene.desk.ask(refused))
-    assert scene.payment.status is PaymentStatus.UNKNOWN
-
-
 def test_a_claim_that_nobody_heard_of_is_a_claim_still() -> None:
     """Asked for again under its own id, and under no other; and then it asks its provider first."""
     scene = scene_of("pending")
