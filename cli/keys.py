@@ -121,20 +121,33 @@ def revoke(*, key_id: str, signer: Signer) -> None:
 @click.option(
     "--overlap", type=Duration(), default="24h", help="How long the old key stays good (24h)."
 )
+@click.option(
+    "--expires-in",
+    type=Duration(),
+    help="For how long the new one is good; unless said, for as long as the old one was made for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @signed()
-def rotate(*, key_id: str, overlap: timedelta, as_json: bool, signer: Signer) -> None:
+def rotate(
+    *,
+    key_id: str,
+    overlap: timedelta,
+    expires_in: timedelta | None,
+    as_json: bool,
+    signer: Signer,
+) -> None:
     """Make a key that replaces another, which then expires."""
     secret = new_secret()
     now = datetime.now(UTC)
 
     def successor(old: ApiKey) -> ApiKey:
+        lifetime = expires_in or (old.expires_at - old.created_at if old.expires_at else None)
         return replace(
             old,
             id=secret.key_id,
             secret_sha256=secret.secret_sha256,
             created_at=now,
-            expires_at=None,
+            expires_at=now + lifetime if lifetime else None,
             revoked_at=None,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
@@ -78,6 +79,26 @@ async def test_a_key_is_made_used_rotated_and_revoked(shell: Shell, guarded: Ing
     table = await shell.output("keys", "list")
     assert "revoked" in table
     assert token.split("_", 2)[2] not in table
+
+
+@pytest.mark.parametrize(
+    ("asked", "lifetime"),
+    [((), timedelta(hours=720)), (("--expires-in", "1h"), timedelta(hours=1))],
+)
+async def test_a_key_that_ends_is_replaced_by_one_that_does(
+    shell: Shell, asked: tuple[str, ...], lifetime: timedelta
+) -> None:
+    """As long after it was made, unless somebody says otherwise."""
+    create = ("keys", "create", "--tenant", "acme", "--name", "shop", "--expires-in", "720h")
+    made = orjson.loads(await shell.output(*create, "--json"))
+    rotated = orjson.loads(await shell.output("keys", "rotate", made["id"], *asked, "--json"))
+    listed = await shell.output("keys", "list", "--tenant", "acme", "--json")
+    keys = {each["id"]: each for each in map(orjson.loads, listed.splitlines())}
+    successor = keys[rotated["id"]]
+    created_at, expires_at = (
+        datetime.fromisoformat(successor[each]) for each in ("created_at", "expires_at")
+    )
+    assert expires_at - created_at == lifetime
 
 
 async def test_a_key_may_be_narrow_and_short_lived(shell: Shell, guarded: Ingress) -> None:

@@ -52,12 +52,12 @@ class Books:
     async def _are(self, table: str, ids: Sequence[str], ends: Collection[str]) -> None:
         """Each id that somebody was given is there, and has come to one of these ends."""
         known = await self.site.admin.fetch(
-            f"SELECT id, status FROM {table} WHERE id = any($1::uuid[])",  # noqa: S608 # a constant
+            f"SELECT * FROM {table} WHERE id = any($1::uuid[])",  # noqa: S608 # a constant
             [UUID(each) for each in ids],
         )
         assert len(known) == len(ids), f"of {len(ids)} {table} {len(known)} are there"
         left = [each for each in known if each["status"] not in ends]
-        assert not left, f"of {len(ids)} {table} there are left {left[:3]}"
+        assert not left, f"of {len(ids)} {table} there are left {[dict(each) for each in left[:3]]}"
 
     async def _were_told(self, clients: Clients) -> bool:
         """The tenant's endpoint got each public event of what was accepted."""
