@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lag import GroupState, LagExporter
-from lag.targets import groups_of
+from lag.targets import groups_of, slots_of
 from verify.database import violations
 from verify.invariants import CheckResult, Violation
 
@@ -27,6 +27,7 @@ _LOOK_EVERY_S: Final = 0.25
 _LAG_SECONDS_MAX: Final = 60.0
 # Of our own; how far others are is their affair.
 _GROUPS: Final = frozenset(groups_of())
+_SLOTS: Final = frozenset(slots_of())
 _NOT_READ: Final = frozenset({GroupState.STOPPED, GroupState.UNKNOWN})
 
 
@@ -75,13 +76,14 @@ def lag_result(report: StreamsReport, behind: Iterable[Violation]) -> CheckResul
         if each.messages != 0
         and (each.state in _NOT_READ or (each.seconds or 0) > _LAG_SECONDS_MAX)
     ]
-    slots = [
+    slots = [each for each in report.slots if each.slot in _SLOTS]
+    unread = [
         Violation(f"slot {each.slot}", f"has no reader, its WAL is {each.wal_status}")
-        for each in report.slots
+        for each in slots
         if not each.active
     ]
-    looked_at = len(_stages(report)) + len(report.slots)
-    found = (*behind, *groups, *slots)
+    looked_at = len(_stages(report)) + len(slots)
+    found = (*behind, *groups, *unread)
     away = "; ".join(f"{each.source}: {each.reason}" for each in report.unavailable)
     return CheckResult("I13", "lag", looked_at, found, away or None if not found else None)
 
