@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic import ValidationError
 
-from agents.consumer.delivery import PoisonError
+from agents.consumer.delivery import PoisonError, tenant_of
 from agents.durably import submit_durably
 from payments.commands import ParkMessage
 from payments.dead_letter import DeadLetterReason, DeadLetterState, SourceMessage
@@ -51,7 +51,7 @@ class DeadLetters:
     async def handle(
         self,
         message: Message,
-        source: SourceMessage,  # noqa: ARG002 - the letter names its own
+        source: SourceMessage,
     ) -> None:
         """File a parked letter unless it is filed; raises PoisonError for what is no letter."""
         try:
@@ -63,7 +63,7 @@ class DeadLetters:
             return
         command = ParkMessage(
             letter_id=letter.id,
-            tenant_id=message.tenant_id,
+            tenant_id=tenant_of(source),
             stage=letter.stage,
             reason=letter.reason,
             error=f"{letter.error} (shortened: {letter.cut})" if letter.cut else letter.error,

@@ -25,6 +25,7 @@ from cli.shown import plain, shown
 from cli.signing import Signer, entered, signed
 from store.read.api_keys import ApiKey, api_key_by_id, api_keys
 from store.read.audit_log import DONE
+from store.tenant_names import TENANT_LENGTH_MAX, is_tenant_name
 from store.write.api_keys import expire_api_key, insert_api_key, revoke_api_key
 from store.write.operators import sign
 
@@ -63,8 +64,9 @@ def create(
     signer: Signer,
 ) -> None:
     """Make a key and print it, this once."""
-    if not tenant.strip():
-        raise click.BadParameter("a tenant has a name", param_hint="--tenant")
+    if not is_tenant_name(tenant):
+        said = f"a tenant has a name, of at most {TENANT_LENGTH_MAX} characters"
+        raise click.BadParameter(said, param_hint="--tenant")
     now = datetime.now(UTC)
     secret = new_secret()
     key = ApiKey(

@@ -6,13 +6,18 @@ Whatever bytes arrive become a delivery, those that nobody can read with the rea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments.dead_letter import DeadLetterReason, SourceMessage
+from store.tenant_names import is_tenant_name
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka
 
 if TYPE_CHECKING:
     from faust.types import EventT
+
+
+# Where a message without a readable tenant is parked: its finder is an operator.
+_NO_TENANT: Final = "default"
 
 
 class PoisonError(Exception):
@@ -47,6 +52,12 @@ def delivered(event: EventT[bytes]) -> Delivery:
     except EnvelopeError as error:
         message = PoisonError(DeadLetterReason.UNDECODABLE, str(error))
     return Delivery(event, source, message)
+
+
+def tenant_of(source: SourceMessage) -> str:
+    """Whose message it says it is; what can be no tenant's name is nobody's."""
+    said = source.headers.get("ce_tenantid", "")
+    return said if is_tenant_name(said) else _NO_TENANT
 
 
 def storable(text: str) -> str:

@@ -21,7 +21,7 @@ import structlog
 
 from agents.consumer.acknowledger import Acknowledger
 from agents.consumer.dead_letter_limiter import DeadLetterLimiter
-from agents.consumer.delivery import Delivery, PoisonError, delivered, storable
+from agents.consumer.delivery import Delivery, PoisonError, delivered, storable, tenant_of
 from agents.consumer.key_order import KeyOrder
 from agents.consumer.lanes import LANE_MAX, Lane
 from agents.durably import submit_durably
@@ -56,8 +56,6 @@ _HELD_S: Final = 0.5
 _BEHIND_MAX: Final = 256
 # Until a lane that stands still is seen to, and looked at again.
 _LEAVE_EVERY_S: Final = 0.5
-# Where a message without a readable tenant is parked: its finder is an operator.
-_NO_TENANT: Final = "default"
 _ERROR_LENGTH_MAX: Final = 2000
 
 
@@ -303,7 +301,7 @@ class Stage:
         place = f"{source.topic}/{source.partition}/{source.offset}/{digest}"
         command = ParkMessage(
             letter_id=dead_letter_id(stage, place),
-            tenant_id=source.headers.get("ce_tenantid") or _NO_TENANT,
+            tenant_id=tenant_of(source),
             stage=stage,
             reason=reason,
             error=storable(error)[:_ERROR_LENGTH_MAX],

@@ -23,6 +23,7 @@ from payments.outcome import Unresolvable
 from payments.payment import Payment
 from store.migrations import migrate_down, read_migrations
 from store.pool import connect_single
+from store.tenant_names import TENANT_LENGTH_MAX
 from store.write.group_commit import Submission
 from tests.support.api.stage import settle
 from tests.support.factories import SOURCE, open_account, pay
@@ -135,9 +136,10 @@ async def test_a_keys_life_is_signed_for_and_no_secret_is_kept(
     assert not [each for each in secrets if each.split("_", 2)[2] in kept]
 
 
-async def test_no_key_is_made_for_nobody() -> None:
-    """What is nobody's is the platform's."""
-    refused = await payments("keys", "create", "--tenant", " ", "--name", "shop")
+@pytest.mark.parametrize("tenant", [" ", "a" * (TENANT_LENGTH_MAX + 1)], ids=["blank", "long"])
+async def test_no_key_is_made_for_what_is_no_tenant(tenant: str) -> None:
+    """What is nobody's is the platform's; and what is too long for an index is nobody's."""
+    refused = await payments("keys", "create", "--tenant", tenant, "--name", "shop")
     assert (refused.exit_code, await lines()) == (2, [])
 
 

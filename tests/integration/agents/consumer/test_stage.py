@@ -6,6 +6,7 @@ Its events are doubles of Faust's; what it records, it records in a real Postgre
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
@@ -84,14 +85,20 @@ async def test_what_cannot_be_read_is_parked_as_it_came(
     assert (letter["topic"], letter["message_partition"], letter["message_offset"]) == (TOPIC, 0, 0)
 
 
-@pytest.mark.parametrize("tenant_id", [None, b""])
+# More than a row of an index holds, and nothing that could be made shorter.
+_TOO_LONG = secrets.token_hex(6_000).encode()
+
+
+@pytest.mark.parametrize(
+    "tenant_id", [None, b"", b" ", _TOO_LONG], ids=["none", "empty", "blank", "too long"]
+)
 async def test_what_is_said_to_be_nobodys_is_the_operators(
     pool: asyncpg.Pool[asyncpg.Record],
     committer: GroupCommitter,
     metrics: Metrics,
     tenant_id: bytes | None,
 ) -> None:
-    """Whether it names no tenant or an empty one: a letter that is in nobody's list is lost."""
+    """Whether it names no tenant or what is no tenant's name: so it is parked and in a list."""
     topic = Topic()
     headers = headers_of_work() | {"ce_id": b"\xff"}
     headers.pop("ce_tenantid")
