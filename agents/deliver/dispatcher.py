@@ -100,6 +100,9 @@ class Dispatcher:
     _something: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _is_closing: bool = False
+    # What is recorded, and beside that which endpoints are given up.
+    _recording: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _giving_up: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -108,8 +111,8 @@ class Dispatcher:
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop, and what is under way then has ended and is recorded."""
         self.metrics.deliveries.in_flight.set_function(lambda: self.pace.in_flight)
-        async with asyncio.TaskGroup() as recording:
-            recorder = recording.create_task(self._record())
+        async with self._recording:
+            recorder = self._recording.create_task(self._record())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_after(stopping))
                 while not stopping.is_set():
@@ -123,6 +126,9 @@ class Dispatcher:
             self._is_closing = True
             self._ended.set()
             await recorder
+            for each in self._giving_up.values():
+                # It waits for somebody's lock: recorded all the same, or given up by a later try.
+                each.cancel()
 
     async def _until_something(self, stopping: asyncio.Event) -> None:
         told = asyncio.ensure_future(stopping.wait())
@@ -216,7 +222,7 @@ class Dispatcher:
             await finish_webhook_attempts(connection, self.lease_id, ended)
             failing = await self._judged(connection, answers)
         self._count(tried, ended)
-        await self._give_up(answers, failing)
+        self._give_up(answers, failing)
         return True
 
     def _count(self, tried: Sequence[_Tried], ended: Sequence[EndedAttempt]) -> None:
@@ -287,12 +293,12 @@ class Dispatcher:
         await leave_endpoints_alone(connection, alone)
         return {each.endpoint_id: each for each in failing}
 
-    async def _give_up(
+    def _give_up(
         self,
         answers: Sequence[tuple[WebhookEndpoint, Answered]],
         failing: Mapping[UUID, FailingEndpoint],
     ) -> None:
-        """Disable who asks for it, and who has taken nothing for days."""
+        """Disable who asks for it, and who has taken nothing for days; no record waits for it."""
         reasons: dict[UUID, tuple[WebhookEndpoint, str]] = {}
         for endpoint, answered in answers:
             known = failing.get(endpoint.id)
@@ -305,11 +311,17 @@ class Dispatcher:
                 since = f"{known.failing_since:%Y-%m-%d %H:%M}"
                 reasons[endpoint.id] = endpoint, f"it has taken nothing since {since} UTC"
         for endpoint, reason in reasons.values():
-            command = DisableWebhookEndpoint(
-                tenant_id=endpoint.tenant_id, endpoint_id=endpoint.id, reason=reason, actor=_ACTOR
-            )
-            await submit_durably(self.committer, Submission(command))
-            log.error("webhook endpoint disabled", endpoint_id=str(endpoint.id), reason=reason)
+            if endpoint.id not in self._giving_up:
+                disabling = self._recording.create_task(self._disable(endpoint, reason))
+                self._giving_up[endpoint.id] = disabling
+
+    async def _disable(self, endpoint: WebhookEndpoint, reason: str) -> None:
+        command = DisableWebhookEndpoint(
+            tenant_id=endpoint.tenant_id, endpoint_id=endpoint.id, reason=reason, actor=_ACTOR
+        )
+        await submit_durably(self.committer, Submission(command))
+        log.error("webhook endpoint disabled", endpoint_id=str(endpoint.id), reason=reason)
+        del self._giving_up[endpoint.id]
 
     async def _look_after(self, stopping: asyncio.Event) -> None:
         """Replays that are asked for, what waits for endpoints that are gone, and the metrics."""

@@ -36,7 +36,7 @@ from store.read.webhooks import (
     webhook_endpoint_by_id,
 )
 from store.write.group_commit import Submission
-from store.write.webhook_deliveries import WebhookEvent, record_webhook_events
+from store.write.webhook_deliveries import Wanted, WebhookEvent, record_webhook_events
 from tests.support.factories import TENANT
 from tests.support.waiting import eventually
 from topics.contracts.webhook_urls import Reach
@@ -57,6 +57,20 @@ if TYPE_CHECKING:
 KEY: Final = "a key of tests"
 KEYRING: Final = Keyring.of(KEY)
 LOOPBACK: Final = Reach.of("127.0.0.0/8,::1/128")
+
+
+def wanted(now: datetime) -> Wanted:
+    """A claim of whatever is due, by a worker that then dies."""
+    return Wanted(
+        endpoint_ids=[],
+        rooms=[],
+        are_proven=[],
+        room_max=32,
+        unproven_max=32,
+        claims_max=32,
+        lease_id=uuid.uuid4(),
+        leased_until=now + timedelta(seconds=30),
+    )
 
 
 @dataclass(frozen=True, slots=True)

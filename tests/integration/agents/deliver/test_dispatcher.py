@@ -23,39 +23,19 @@ from payments.webhook_endpoint import (
     SendTestEvent,
 )
 from payments.webhook_schedule import RETRIES_S
-from store.write.webhook_deliveries import (
-    Wanted,
-    claim_webhook_deliveries,
-    record_webhook_events,
-)
-from tests.support.agents.webhooks import KEYRING
+from store.write.webhook_deliveries import claim_webhook_deliveries, record_webhook_events
+from tests.support.agents.webhooks import KEYRING, wanted
 from tests.support.factories import TENANT
 from tests.support.waiting import eventually
 from topics.contracts.webhook_urls import Reach
 from topics.contracts.webhooks import Keyring
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from aiohttp import AddrInfoType
 
     from tests.support.agents.webhooks import Office, Received, Street
 
 CREATED, COMPLETED = "payment.created", "payment.completed"
-
-
-def wanted(now: datetime) -> Wanted:
-    """A claim of whatever is due, by a worker that then dies."""
-    return Wanted(
-        endpoint_ids=[],
-        rooms=[],
-        are_proven=[],
-        room_max=32,
-        unproven_max=32,
-        claims_max=32,
-        lease_id=uuid.uuid4(),
-        leased_until=now + timedelta(seconds=30),
-    )
 
 
 def vouched(received: Received, secret: str) -> object:
@@ -235,62 +215,6 @@ async def test_an_endpoint_says_when_it_takes_more(office: Office, shops: Street
         known = await office.known(endpoint)
         assert known.retry_at is not None
         assert known.retry_at > office.now() + timedelta(minutes=50)
-
-
-async def test_gone_ends_the_subscription(office: Office, shops: Street) -> None:
-    """410: the endpoint is disabled, says why, and what waited for it is given up."""
-    shop = shops.shop()
-    shop.answers = [web.Response(status=410) for _ in range(2)]
-    endpoint = await office.endpoint(shop.url)
-    await office.happens(CREATED)
-    await office.happens(CREATED)
-    async with office.worker().sending():
-        await office.become(endpoint, "failed", "failed")
-        known = (await office.known(endpoint)).endpoint
-        assert known.state is EndpointState.DISABLED
-        assert "410" in str(known.disabled_reason)
-        await office.happens(CREATED)
-        assert len(await office.deliveries(endpoint)) == 2
-
-        def is_told() -> bool:
-            labels = {"state": "disabled"}
-            return (
-                office.metrics.registry.get_sample_value("payments_webhook_endpoints", labels) == 1
-            )
-
-        await eventually(is_told)
-
-
-async def test_an_endpoint_that_takes_nothing_for_days_is_disabled(
-    office: Office, shops: Street
-) -> None:
-    """And is left alone more and more until then; enabled again it gets what failed by a replay."""
-    shop = shops.shop()
-    shop.refuses = lambda _: True
-    endpoint = await office.endpoint(shop.url)
-    for _ in range(6):
-        await office.happens(CREATED)
-    async with office.worker().sending():
-        await office.tried(endpoint, 1, place=2)
-        known = await office.known(endpoint)
-        assert known.failure_count >= 3
-        assert known.retry_at is not None
-        # The others do not each find out.
-        before = known.retry_at - timedelta(milliseconds=1)
-        assert await claim_webhook_deliveries(office.pool, wanted(before), before) == []
-        office.later(days=5.1)
-
-        async def is_disabled() -> bool:
-            return (await office.known(endpoint)).endpoint.state is EndpointState.DISABLED
-
-        await eventually(is_disabled)
-        # One that was tried a moment before is given up when it would be due again.
-        office.later(days=1.2)
-        await office.become(endpoint, *["failed"] * 6)
-        shop.refuses = lambda _: False
-        await office.set_state(endpoint, EndpointState.ENABLED)
-        await office.replay(endpoint, failed_only=True)
-        await office.become(endpoint, *["delivered"] * 6)
 
 
 async def test_while_a_secret_is_rotated_both_sign(office: Office, shops: Street) -> None:
