@@ -3,8 +3,9 @@
 They are tried again with growing pauses, until they are recorded or nobody waits for them any
 more. A try takes what is free and waits for no row. What kept several waiting together (a table
 that is locked, a statement that is cut off) is asked of the halves of them next time, so that one
-command's trouble does not stay that of all. So many of one tenant's may wait, and the next are told
-at once.
+command's trouble does not stay that of all. Those of which many are tried at once, and those of
+which few are, take turns: nobody waits for all tries of the others. So many of one tenant's may
+wait, and the next are told at once.
 """
 
 from __future__ import annotations
@@ -46,13 +47,19 @@ class SetAside:
     """Tries `again` with what is due, one transaction after the other, while `run` runs."""
 
     def __init__(
-        self, again: Callable[[Sequence[Waiting]], Awaitable[None]], tenant_max: int
+        self,
+        again: Callable[[Sequence[Waiting]], Awaitable[None]],
+        tenant_max: int,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._again = again
         self._tenant_max = tenant_max
+        self._clock = clock
         self._asides: list[_Aside] = []
         self._by_tenant: Counter[str] = Counter()
         self._trying: dict[Waiting, _Aside] = {}
+        # Of whom the last try was, if it was of those that may be the most at once.
+        self._most_tried = 0
         self._changed = asyncio.Event()
         self._closing = False
 
@@ -81,7 +88,7 @@ class SetAside:
         """Try what is due, until closed."""
         while self._asides or not self._closing:
             until = min((each.due for each in self._asides), default=None)
-            pause_s = None if until is None else until - monotonic()
+            pause_s = None if until is None else until - self._clock()
             if pause_s is not None and pause_s <= 0:
                 await self._try()
                 continue
@@ -95,10 +102,10 @@ class SetAside:
         if pause_s == _LONGEST_PAUSE_S > tried.pause_s:
             command = type(tried.waiting.submission.command).__name__
             log.warning("waiting for what somebody else holds", command=command)
-        self._wait(tried.waiting, max(1, min(together_max, tried.together_max)), pause_s)
+        self._wait(tried.waiting, max(1, together_max), pause_s)
 
     def _wait(self, waiting: Waiting, together_max: int, pause_s: float) -> None:
-        self._asides.append(_Aside(waiting, together_max, pause_s, monotonic() + pause_s))
+        self._asides.append(_Aside(waiting, together_max, pause_s, self._clock() + pause_s))
 
     async def _try(self) -> None:
         for each in (due := self._due()):
@@ -113,18 +120,30 @@ class SetAside:
                     self._forget(each.waiting.tenant_id)
 
     def _due(self) -> list[_Aside]:
-        """As many of those that are due as may be tried at once, who has waited longest first."""
-        now = monotonic()
+        """As many of those that are due as may be tried at once, who has been due longest first.
+
+        None with others that may be more at once: they would be as few as it, and wait with it.
+        """
+        now = self._clock()
         due = sorted((each for each in self._asides if each.due <= now), key=lambda each: each.due)
-        taken: list[_Aside] = []
-        for each in due:
-            at_once = min(aside.together_max for aside in (*taken, each))
-            if len(taken) >= at_once:
-                break
-            taken.append(each)
+        at_once = self._at_once(due)
+        taken = [each for each in due if each.together_max == at_once][:at_once]
         chosen = set(map(id, taken))
         self._asides = [each for each in self._asides if id(each) not in chosen]
         return taken
+
+    def _at_once(self, due: Sequence[_Aside]) -> int:
+        """Whose turn it is: of those that may be the most, then of whoever of the others is first.
+
+        All that wait for rows are told by one try which of these are free, while each that stands
+        still by itself has a try wait: they wait for one of those at the most, and nobody for ever.
+        """
+        others = [each.together_max for each in due if each.together_max != self._most_tried]
+        if self._most_tried and others:
+            self._most_tried = 0
+            return others[0]
+        self._most_tried = max(each.together_max for each in due)
+        return self._most_tried
 
     def _forget(self, tenant_id: str) -> None:
         self._by_tenant[tenant_id] -= 1
