@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from faust.types import TP, EventT
 
+    _Place = tuple[TP, bytes | None]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyTurn:
@@ -38,12 +40,28 @@ class KeyOrder:
     """Gives turns, in the order in which it is asked for them."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[TP, bytes | None], KeyTurn] = {}
+        self._last: dict[_Place, KeyTurn] = {}
+        # The lane of each that stands beyond its bound.
+        self._beyond: dict[_Place, list[str]] = {}
 
     def lane(self, event: EventT[bytes], chosen: str) -> str:
         """The lane in which one of its key waits, that no lane waits for another; or the chosen."""
-        last = self._last.get((event.message.tp, event.message.key))
+        place = (event.message.tp, event.message.key)
+        if place in self._beyond:
+            return self._beyond[place][-1]
+        last = self._last.get(place)
         return last.lane if last else chosen
+
+    def beyond(self, event: EventT[bytes], lane: str) -> None:
+        """It stands beyond its lane's bound, and is given a turn later or none at all."""
+        if event.message.key is not None:
+            self._beyond.setdefault((event.message.tp, event.message.key), []).append(lane)
+
+    def beyond_no_more(self, event: EventT[bytes]) -> None:
+        """It is given a turn now, or forgotten."""
+        place = (event.message.tp, event.message.key)
+        if lanes := self._beyond.pop(place, [])[1:]:
+            self._beyond[place] = lanes
 
     def taken(self, event: EventT[bytes], lane: str) -> KeyTurn:
         """Every event must pass here in the order of its partition; without a key it is free."""

@@ -51,7 +51,7 @@ class Lane:
 
     size_max: int = LANE_MAX
     clock: Callable[[], float] = monotonic
-    # Beyond the bound: nobody's turn is given to them, for most are forgotten at once.
+    # Beyond the bound: they are given no turn yet, for most are forgotten at once.
     overflow: list[Delivery] = field(default_factory=list)
     _waiting: deque[Waiting] = field(default_factory=deque)
     _moved_at: float = 0.0
@@ -62,8 +62,8 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds as many as it may."""
-        return len(self._waiting) >= self.size_max
+        """Whether it holds as many as it may, or some are beyond it, whom nobody may overtake."""
+        return len(self._waiting) >= self.size_max or bool(self.overflow)
 
     @property
     def is_stuck(self) -> bool:
@@ -104,9 +104,9 @@ class Lane:
             # That it stands still is nothing that happens.
             await self._change(within_s=_STILL_S / 4 if may_overflow else None)
 
-    def spilt(self) -> list[Delivery]:
-        """What came beyond the bound; it is the caller's now."""
-        spilt, self.overflow = self.overflow, []
+    def spilt(self, count: int) -> list[Delivery]:
+        """The first so many of those beyond the bound; they are the caller's now."""
+        spilt, self.overflow = self.overflow[:count], self.overflow[count:]
         self._changed.set()
         return spilt
 

@@ -150,6 +150,7 @@ class Stage:
             lane = self._lane(name)
             await lane.room(may_overflow=self._known is not None)
             if lane.is_full:
+                self._turns.beyond(event, name)
                 lane.overflow.append(delivery)
             else:
                 lane.put(delivery, self._turns.taken(event, name))
@@ -211,20 +212,22 @@ class Stage:
 
     async def _leave(self, name: str, lane: Lane, known: Known) -> None:
         """Acknowledge what stands still and Postgres knows of; forget it beyond the bound."""
-        waiting, beyond = lane.leavable(), lane.spilt()
+        # What came beyond the bound stays there meanwhile: none of its key may overtake it.
+        waiting, beyond = lane.leavable(), [*lane.overflow]
         deliveries = [*(each.delivery for each in waiting), *beyond]
         if not deliveries:
             return
         are_known = await self._unless_stopped(self._are_known(deliveries, known))
         if are_known is None:
-            lane.overflow[:0] = beyond
             return
         left = []
         for each, is_known in zip(waiting, are_known, strict=False):
             if is_known and not each.is_taken:
                 each.is_left = True
                 left.append(each.delivery)
-        for delivery, is_known in zip(beyond, are_known[len(waiting) :], strict=True):
+        spilt = lane.spilt(len(beyond))
+        for delivery, is_known in zip(spilt, are_known[len(waiting) :], strict=True):
+            self._turns.beyond_no_more(delivery.event)
             if is_known:
                 left.append(delivery)
             else:

@@ -44,6 +44,19 @@ async def all_known(messages: Sequence[Message]) -> list[bool]:
     return [True] * len(messages)
 
 
+class SlowPostgres:
+    """It has none of them, and says so of what is beyond the bound only when it is let."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_say = asyncio.Event(), asyncio.Event()
+
+    async def knows(self, messages: Sequence[Message]) -> list[bool]:
+        if len(messages) > _LANE_MAX:
+            self.asked.set()
+            await self.may_say.wait()
+        return [False] * len(messages)
+
+
 async def nobody_known(messages: Sequence[Message]) -> list[bool]:
     """Postgres has none of them."""
     return [False] * len(messages)
@@ -126,6 +139,53 @@ async def test_while_postgres_does_not_say_nothing_is_left(
         provider.is_back.set()
         await eventually(lambda: 2 in handler.begun)
         assert topic.acked[:3] == [0, 1, 2]
+
+
+@pytest.fixture
+def beyond() -> Topic:
+    """As many as the lane holds, and one more."""
+    topic = Topic()
+    for _ in range(_LANE_MAX):
+        topic.deliver(b"{}", headers_of_work("stuck"))
+    topic.deliver(b"{}", headers_of_work("stuck"), b"one")
+    return topic
+
+
+async def test_what_is_beyond_the_bound_is_not_overtaken_by_its_own_key(
+    beyond: Topic, committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """The lane moves and has room again while Postgres is still asked about it."""
+    provider, postgres = Provider(), SlowPostgres()
+    handler = handler_of(provider)
+    stage = Stage(handler, committer, metrics, known=postgres.knows, lane_max=_LANE_MAX)
+    async with at_work(stage, beyond):
+        await eventually(postgres.asked.is_set, within=_WITHIN_S)
+        provider.is_back.set()
+        await eventually(lambda: handler.begun == [0, 1, 2])
+        beyond.deliver(b"{}", headers_of_work("stuck"), b"one")
+        await eventually(lambda: beyond.taken == 5)
+        postgres.may_say.set()
+        await eventually(lambda: beyond.acked == [0, 1, 2, 3, 4])
+    assert handler.begun == [0, 1, 2, 3, 4]
+
+
+async def test_what_is_beyond_the_bound_is_not_overtaken_in_another_lane(
+    beyond: Topic, committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """The next of its key waits in the lane that stands still, and nobody else with it."""
+    provider, postgres = Provider(), SlowPostgres()
+    handler = handler_of(provider)
+    stage = Stage(handler, committer, metrics, known=postgres.knows, lane_max=_LANE_MAX)
+    async with at_work(stage, beyond):
+        await eventually(postgres.asked.is_set, within=_WITHIN_S)
+        beyond.deliver(b"{}", headers_of_work("free"), b"one")
+        beyond.deliver(b"{}", headers_of_work("free"), b"another")
+        await eventually(lambda: 5 in handler.begun)
+        assert handler.begun == [5]
+        provider.is_back.set()
+        postgres.may_say.set()
+        await eventually(lambda: beyond.acked == [0, 1, 2, 3, 4, 5])
+    assert handler.begun == [5, 0, 1, 2, 3, 4]
 
 
 async def test_a_stage_whose_work_nobody_sends_again_leaves_nothing(

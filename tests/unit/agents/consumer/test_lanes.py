@@ -133,7 +133,21 @@ async def test_full_and_standing_still_it_overflows_up_to_a_bound() -> None:
     waiting = asyncio.ensure_future(scene.lane.room(may_overflow=True))
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert len(scene.lane.spilt()) >= OVERFLOW_MAX
+    assert len(scene.lane.spilt(_MAX)) == _MAX
+    await waiting
+
+
+async def test_nobody_overtakes_what_is_beyond_the_bound() -> None:
+    """Not even where there is room again: that is theirs."""
+    scene = Scene()
+    beyond = scene.put(_MAX)
+    scene.lane.overflow += beyond
+    scene.lane.take(_MAX)
+    waiting = asyncio.ensure_future(scene.lane.room(may_overflow=True))
+    assert scene.lane.spilt(1) == beyond[:1]
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert scene.lane.spilt(_MAX) == beyond[1:]
     await waiting
 
 
