@@ -100,6 +100,8 @@ class Dispatcher:
     _something: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _is_closing: bool = False
+    # Whose replay had a part done last.
+    _last_replayed: str = ""
     # What is recorded, and beside that which endpoints are given up.
     _recording: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _giving_up: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
@@ -326,15 +328,19 @@ class Dispatcher:
     async def _look_after(self, stopping: asyncio.Event) -> None:
         """Replays that are asked for, what waits for endpoints that are gone, and the metrics."""
         while not stopping.is_set():
-            while not stopping.is_set() and await self._unless_away(
-                replay_webhook_deliveries(self.pool, self.clock())
-            ):
+            while not stopping.is_set() and await self._unless_away(self._replayed()):
                 self._something.set()
             await self._unless_away(close_webhook_deliveries(self.pool, self.clock()))
             await self._unless_away(self._measured())
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AFTER_EVERY_S):
                     await stopping.wait()
+
+    async def _replayed(self) -> bool:
+        """Whether a part of what is asked for was replayed, of the tenant whose turn it is."""
+        replayed = await replay_webhook_deliveries(self.pool, self.clock(), self._last_replayed)
+        self._last_replayed = replayed or ""
+        return replayed is not None
 
     async def _measured(self) -> None:
         async with self.pool.acquire() as connection:

@@ -241,9 +241,11 @@ FROM (
 WHERE delivery.id = closed.id;
 
 -- name: next_webhook_replay
+-- Of the tenant that comes after the one whose turn was last, so that nobody waits for more than a
+-- part of each other's.
 SELECT * FROM webhook_replays
 WHERE done_at IS NULL
-ORDER BY requested_at
+ORDER BY tenant_id <= :after_tenant_id, tenant_id, requested_at
 LIMIT 1
 FOR UPDATE SKIP LOCKED;
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from store.queries import bound, query
+from store.queries import bound
 from store.rows import webhook_endpoint_from
 from telemetry.tracing import Trace
 
@@ -210,12 +210,13 @@ async def close_webhook_deliveries(pool: Pool, now: datetime) -> bool:
     return await pool.execute(*closed) == "UPDATE 0"
 
 
-async def replay_webhook_deliveries(pool: Pool, now: datetime) -> bool:
-    """Do a part of the first replay that is asked for; False if there is none."""
+async def replay_webhook_deliveries(pool: Pool, now: datetime, after_tenant_id: str) -> str | None:
+    """Do a part of the first replay of the tenant after this one; whose it is, None if nobody's."""
     async with pool.acquire() as connection, connection.transaction():
-        replay = await connection.fetchrow(query("next_webhook_replay"))
+        turn = bound("next_webhook_replay", after_tenant_id=after_tenant_id)
+        replay = await connection.fetchrow(*turn)
         if replay is None:
-            return False
+            return None
         names = ("endpoint_id", "delivery_id", "created_from", "created_before", "requested_at")
         asked = {name: replay[name] for name in (*names, "failed_only", "passed_at", "passed_id")}
         part = await connection.fetchrow(
@@ -232,4 +233,5 @@ async def replay_webhook_deliveries(pool: Pool, now: datetime) -> bool:
         )
         await connection.execute(*noted)
         await endpoints_took(connection, [replay["endpoint_id"]])
-        return True
+        tenant_id: str = replay["tenant_id"]
+        return tenant_id
