@@ -29,6 +29,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
 from process.addresses import KafkaAddress, SaslClient, SaslToken
+from topics.header_names import reading_any_name
 from topics.kafka_security import REFUSED, connection, hang_up, secured
 from topics.names import TOPICS, Topic
 
@@ -63,9 +64,10 @@ def consumer(
     address: KafkaAddress, client_id: str, *topics: str, **options: object
 ) -> AIOKafkaConsumer:
     """A consumer, not started yet; `options` are aiokafka's own."""
-    return AIOKafkaConsumer(
+    made = AIOKafkaConsumer(
         *topics, client_id=client_id, enable_auto_commit=False, **_reached(address), **options
     )
+    return reading_any_name(made)
 
 
 @asynccontextmanager

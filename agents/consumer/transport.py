@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from faust.transport.drivers import aiokafka as driver
 
 from agents.consumer.handing_over import HandsOver
+from topics.header_names import reading_any_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -42,7 +43,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Before it starts: it hands this on then, and there is no other way to say it.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - argued above
-        return consumer
+        return reading_any_name(consumer)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Back to what is committed, and where nothing is to the beginning.

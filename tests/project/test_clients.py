@@ -94,7 +94,7 @@ def test_what_connects_keeps_nobody_from_importing_it() -> None:
     imports = imports_of(python_files(*PACKAGES), ROOT)
     connecting = {
         *("store.pool", "store.pooled", "store.redis", "store.redis_cluster"),
-        *("topics.kafka", "topics.kafka_security", "topics.token_endpoint"),
+        *("topics.header_names", "topics.kafka", "topics.kafka_security", "topics.token_endpoint"),
     }
     imported = frozenset[str]().union(*(imports[each] for each in connecting))
     assert imported - connecting == {"process.addresses", "process.probing", "topics.names"}

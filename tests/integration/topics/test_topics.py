@@ -8,8 +8,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from process.addresses import KafkaAddress
-from topics.kafka import Mismatch, create_missing
+from tests.support.topics.raw_names import READABLE, append, batch_of
+from tests.support.waiting import in_time
+from topics.kafka import Mismatch, create_missing, reader
 from topics.names import EVENTS, PUBLIC_TOPICS, TOPICS
+
+# Against a reader that would never get past it.
+_READ_WITHIN_S = 30.0
 
 
 async def test_missing_topics_are_created_once(fresh_kafka: str) -> None:
@@ -48,6 +53,18 @@ async def test_a_topic_of_another_size_is_left_alone_and_reported(fresh_kafka: s
     report = await create_missing(KafkaAddress(fresh_kafka), declared)
     assert report.created == ("payments.other",)
     assert report.mismatches == (Mismatch(EVENTS.name, "partitions", declared=12, actual=3),)
+
+
+async def test_a_header_whose_name_is_no_text_is_read_past(fresh_kafka: str) -> None:
+    """By whatever reads: the broker takes it, and its message is one like any other."""
+    await create_missing(KafkaAddress(fresh_kafka))
+    for value in (b"first", b"second"):
+        await append(fresh_kafka, EVENTS.name, batch_of(b"key", value, [{"ce_id": b"1"}]))
+    reading = reader(KafkaAddress(fresh_kafka), "tests", EVENTS.name, auto_offset_reset="earliest")
+    async with in_time(_READ_WITHIN_S), reading as opened:
+        read = [await opened.getone() for _ in range(2)]
+    assert [each.value for each in read] == [b"first", b"second"]
+    assert {each.headers for each in read} == {(("ce_id", b"1"), (READABLE, b"odd"))}
 
 
 def test_work_stays_inside() -> None:

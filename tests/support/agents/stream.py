@@ -14,6 +14,7 @@ from aiokafka.structs import TopicPartition
 from lag.kafka_groups import ConsumerGroups, Stages
 from process.addresses import KafkaAddress
 from tests.support.waiting import eventually
+from topics.header_names import reading_any_name
 from topics.names import CHARGES, by_command
 
 if TYPE_CHECKING:
@@ -70,11 +71,12 @@ class Charges:
     async def all(self) -> list[Record]:
         """Everything on the topic that its consumers are given."""
         partitions = self._partitions()
-        async with AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-        ) as reader:
+        )
+        async with reading_any_name(consumer) as reader:
             reader.assign(partitions)
             await reader.seek_to_beginning(*partitions)
             ends = await reader.end_offsets(partitions)

@@ -18,6 +18,7 @@ from providers.registry import NAMES
 from tests.support.agents.deliveries import headers_of_work, work
 from tests.support.agents.stream import Charges, Record
 from tests.support.factories import TENANT
+from tests.support.topics import raw_names
 from tests.support.topics.broker_clients import transaction
 from tests.support.waiting import eventually
 from topics.names import CHARGES
@@ -75,6 +76,26 @@ async def test_poison_among_good_messages_costs_only_itself(
     assert {(each["message_key"], each["message_value"]) for each in letters} == {
         (record.key, record.value) for record in bad
     }
+    await shop.assert_right(customer)
+
+
+async def test_a_header_whose_name_is_no_text_stops_nobody(
+    shop: Shop, worker: OurProcess, charges: Charges
+) -> None:
+    """A broker takes it; what stands in its partition before and after it is charged."""
+    customer = await shop.customer()
+    payments = await shop.bought_many(customer, 10)
+    strange = work(uuid4())
+    batch = raw_names.batch_of(str(uuid4()).encode(), strange, [headers_of_work()])
+    await raw_names.append(charges.bootstrap_servers, CHARGES.name, batch)
+    payments += await shop.bought_many(customer, 10)
+    await shop.settles(payments)
+    await eventually(charges.is_read)
+    reason = await shop.pool.fetchval(
+        "SELECT reason FROM dead_letters WHERE message_value = $1", strange
+    )
+    assert reason == "unknown_subject"
+    assert worker.is_running
     await shop.assert_right(customer)
 
 
