@@ -10,6 +10,7 @@ from payments.decision import Decision, RefusalCode, Refused
 from payments.events import EventType
 from payments.payment import TERMINAL, PaymentStatus
 from payments.resolution import ResolveRefund
+from topics.names import STAGES
 
 if TYPE_CHECKING:
     from payments.commands import Command
@@ -28,6 +29,10 @@ _FINISHED: Final = frozenset(
         EventType.TRANSFER_COMPLETED,
     }
 )
+
+# A letter of a stranger's may name anything, and each name would be a series of its own.
+_STAGES: Final = frozenset(each.name for each in STAGES)
+_NO_STAGE: Final = "other"
 
 # What stages are told of duplicates, and anybody of what is not there.
 _NO_ERROR: Final = frozenset(
@@ -51,7 +56,8 @@ def count(command: Command, outcome: Decision | Refused, metrics: Metrics) -> No
     _count_work(command, outcome, metrics)
     for letter in outcome.dead_letters:
         if letter.state is DeadLetterState.PARKED and letter.version == 1:
-            metrics.stage.dead_letters.labels(letter.stage, letter.reason.value).inc()
+            stage = letter.stage if letter.stage in _STAGES else _NO_STAGE
+            metrics.stage.dead_letters.labels(stage, letter.reason.value).inc()
 
 
 def _count_work(command: Command, outcome: Decision, metrics: Metrics) -> None:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from telemetry.metrics import Metrics
 
 
-def letter() -> DeadLetter:
+def letter(stage: str = "charge") -> DeadLetter:
     """One that nobody here has heard of."""
     now = datetime.now(UTC)
     return DeadLetter(
         id=uuid.uuid4(),
         tenant_id="acme",
-        stage="charge",
+        stage=stage,
         reason=DeadLetterReason.HANDLER_ERROR,
         error="no",
         source=SOURCE,
@@ -61,3 +61,22 @@ async def test_a_strangers_letter_is_filed(
         await eventually(lambda: topic.acked == [0])
     (row,) = await pool.fetch("SELECT id, tenant_id FROM dead_letters")
     assert (row["id"], row["tenant_id"]) == (stray.id, filed)
+
+
+async def test_strangers_stages_are_counted_as_one(
+    committer: GroupCommitter, metrics: Metrics
+) -> None:
+    """Whatever they are called: a series for each would be memory for whoever makes up names."""
+    topic = Topic()
+    async with at_work(Stage(DeadLetters(committer, metrics), committer, metrics), topic):
+        for stage in ("charge", "one", "two"):
+            data = DeadLetterEventData(dead_letter=DeadLetterData.of(letter(stage)))
+            topic.deliver(data.model_dump_json().encode(), headers_of_work("dead_letter.parked"))
+        await eventually(lambda: len(topic.acked) == 3)
+    counted = {
+        sample.labels["stage"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "payments_stage_dead_letters_total" and sample.value
+    }
+    assert counted == {"charge": 1, "other": 2}
