@@ -23,7 +23,7 @@ from cli.signing import Signer, entered, noted, signed
 from process.settings import read_settings
 from store.queries import bound
 from store.write.operators import RelayCommand, RelayOrder, ask_relay
-from topics.names import SLOTS, TOPICS
+from topics.names import CARRIED, SLOTS, TOPICS
 
 _PIPE_COLUMNS: Final = 200
 _WAIT_S: Final = 10.0
@@ -128,6 +128,7 @@ def resume(*, sink: str, signer: Signer) -> None:
 @_signed
 def rebuild(*, sink: str, topic: str | None, signer: Signer) -> None:
     """Compare all of a topic, or of all topics, with the table, and publish what is missing."""
+    _refuse_topic_elsewhere(sink, topic)
     _ask(RelayOrder(sink=sink, command=RelayCommand.REBUILD, topic=topic), signer)
 
 
@@ -148,6 +149,7 @@ def replay(
     signer: Signer,
 ) -> None:
     """Send messages once more, as they were: who reads them sees their ids again."""
+    _refuse_topic_elsewhere(sink, topic)
     order = RelayOrder(
         sink=sink,
         command=RelayCommand.REPLAY,
@@ -191,6 +193,12 @@ def drop(*, sink: str, with_set_aside: bool, yes: bool, signer: Signer) -> None:
         click.confirm(f"{what}. Go on?", abort=True)
     asyncio.run(_dropped(sink, signer, may_lose=with_set_aside))
     click.echo(f"{sink} has no slot any more; a relay that is started for it compares everything")
+
+
+def _refuse_topic_elsewhere(sink: str, topic: str | None) -> None:
+    """Raise UsageError for a topic that is on another sink only."""
+    if topic not in {None, *(carried.name for carried in CARRIED[sink])}:
+        raise click.UsageError(f"{sink} does not carry {topic}.")
 
 
 def _console() -> Console:

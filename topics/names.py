@@ -40,6 +40,8 @@ PUBLIC_TOPICS: Final = tuple(topic for topic in TOPICS if topic.public)
 
 # The replication slot of each sink: each goes at its own pace.
 SLOTS: Final[Mapping[str, str]] = {"kafka": "payments_kafka", "redis": "payments_redis"}
+# What each sink carries.
+CARRIED: Final[Mapping[str, tuple[Topic, ...]]] = {"kafka": TOPICS, "redis": PUBLIC_TOPICS}
 
 
 class Does(Enum):

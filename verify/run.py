@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiokafka.errors import KafkaError
 
 from store import redis
-from topics.names import PUBLIC_TOPICS, TOPICS
+from topics.names import CARRIED
 from verify.archive import read_archive
 from verify.database import read_baseline
 from verify.invariants import CheckResult
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from verify.invariants import Violation
     from verify.provider import ProviderJournal
     from verify.topics import Log
-
-_TOPICS: Final = {"kafka": TOPICS, "redis": PUBLIC_TOPICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ async def _compared(
     results: list[CheckResult] = []
     for name, opened in sources.logs.items():
         why = f"its relay {behind[name].problem}" if name in behind else None
-        topics = [each.name for each in _TOPICS[name]]
+        topics = [each.name for each in CARRIED[name]]
         try:
             async with opened as log:
                 comparison, coverage = await compare(log, topics, baseline)

@@ -52,6 +52,10 @@ class Commands:
         for command in await self.postgres.commands(self.claim.sink):
             if await self.pause.is_asked(command) or not self.pause.running.is_set():
                 continue
+            if command.topic not in {None, *self.topics}:
+                outcome = f"{self.claim.sink} does not carry {command.topic}"
+                await told(self.postgres, command, outcome)
+                continue
             if command.command == "rebuild":
                 await self.postgres.strike_topic(self.claim.sink, command.topic)
                 await self.postgres.command_done(command, "began to compare")

@@ -18,6 +18,7 @@ from tests.support.topics.destinations import RedisDestination
 from tests.support.topics.outbox import Outbox, assert_mirrors
 from tests.support.topics.relays import Relays
 from tests.support.waiting import eventually
+from topics.names import CHARGES
 from topics.relay.slot import Command, Postgres
 
 if TYPE_CHECKING:
@@ -104,6 +105,32 @@ async def test_messages_are_sent_again_when_that_is_asked(
         assert "3 messages" in printed
     found = await relays.destination.messages()
     assert [message.id for message in found if message.key == str(key)] == [*ids, *ids]
+
+
+@pytest.mark.parametrize("command", ["replay", "rebuild"])
+async def test_what_a_sink_does_not_carry_is_not_asked_of_its_relay(
+    relays: Relays, outbox: Outbox, pool: asyncpg.Pool[asyncpg.Record], run: Run, command: str
+) -> None:
+    """Nor does a relay end that is asked all the same, as an older release let one be."""
+    await outbox.write([uuid4()], topic=CHARGES.name)
+    async with relays.running() as relay:
+        with pytest.raises(RuntimeError, match=r"redis does not carry payments\.charges"):
+            await run(command, *_ASKED, "--topic", CHARGES.name)
+        await pool.execute(
+            "INSERT INTO relay_commands (sink, command, topic, actor, reason)"
+            " VALUES ('redis', $1, $2, 'ann', 'a test')",
+            command,
+            CHARGES.name,
+        )
+
+        async def is_told() -> bool:
+            told = await pool.fetchval("SELECT outcome FROM relay_commands")
+            return bool(told == "redis does not carry payments.charges")
+
+        await eventually(is_told)
+        await outbox.write([uuid4()])
+        await eventually(partial(_has, relays.destination, 1))
+        assert not relay.task.done()
 
 
 async def test_a_rebuild_adds_what_is_missing_and_nothing_else(
