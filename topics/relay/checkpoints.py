@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from topics.relay.positions import Floor, Mark, PolledFloor, Replays, Tick
 from topics.relay.publisher import Publisher
+from topics.relay.set_aside import SetAside
 from topics.relay.sinks.sink import Session
 from topics.relay.slot import Claim, Postgres
 from topics.relay.source import Server
@@ -24,6 +25,7 @@ class Checkpoints:
     server: Server
     session: Session
     publisher: Publisher
+    aside: SetAside
     floor: Floor | PolledFloor
     replays: Replays
     confirm: Callable[[int], None]
@@ -51,6 +53,7 @@ class Checkpoints:
 
     async def keep(self) -> None:
         """Keep what is certain by now."""
+        await self.aside.forget_arrived(self.postgres)
         self.floor.settle(self.publisher.confirmed)
         self.replays.look(self.publisher.received, self.session.acknowledged())
         self.replays.settle(self.publisher.confirmed)

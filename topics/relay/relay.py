@@ -210,7 +210,7 @@ class Relay:
                 log.info("ready", sink=self._sink.name, slot=self._options.slot)
                 await stop.wait()
                 await end([following, looking], again_s=_CANCEL_AGAIN_SECONDS)
-                await _drain(checkpoints, aside, self._options.drain_seconds)
+                await _drain(checkpoints, self._options.drain_seconds)
                 await checkpoints.keep()
                 if not publisher.rows_in_flight:
                     await postgres.note_drained(claim)
@@ -249,6 +249,7 @@ class Relay:
             server=source.wal.server,
             session=session,
             publisher=publisher,
+            aside=pause.aside,
             floor=floor,
             replays=Replays({at: base.read_back for at, base in bases}, received),
             confirm=source.wal.confirm,
@@ -305,7 +306,7 @@ async def _follow(
 
 async def _look(checkpoints: Checkpoints, commands: Commands) -> None:
     """Once a second see what the sink is, what it has by now, and what is asked of us."""
-    postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, commands.pause.aside
+    postgres, publisher, aside = checkpoints.postgres, checkpoints.publisher, checkpoints.aside
     acknowledged = 0
     for look in itertools.count(1):
         await _until_next_look(checkpoints)
@@ -340,13 +341,13 @@ async def _until_next_look(checkpoints: Checkpoints) -> None:
         await checkpoints.keep()
 
 
-async def _drain(checkpoints: Checkpoints, aside: SetAside, within_s: float) -> None:
+async def _drain(checkpoints: Checkpoints, within_s: float) -> None:
     publisher, session = checkpoints.publisher, checkpoints.session
     session.flush()
     try:
         async with asyncio.timeout(within_s):
             while publisher.rows_in_flight:
-                await aside.keep(checkpoints.postgres, publisher, session)
+                await checkpoints.aside.keep(checkpoints.postgres, publisher, session)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_DRAIN_LOOK_SECONDS):
                         await publisher.emptied()

@@ -112,12 +112,20 @@ class SetAside:
             kept, self._to_keep = self._to_keep, []
             await postgres.set_aside(self._sink, [(each.row, why) for each, why in kept])
             outlet.settle([message for message, _ in kept])
-        if self._arrived:
-            there, self._arrived = self._arrived, []
-            await postgres.forget_set_aside(self._sink, there)
+        await self.forget_arrived(postgres)
         for key, held in list(self._held.items()):
             if self.is_sending and held.is_released and not held.on_their_way:
                 await self._send(key, held, postgres, outlet, session)
+
+    async def forget_arrived(self, postgres: Postgres) -> None:
+        """What arrived is set aside no more.
+
+        Before a checkpoint says that the sink has it: whoever begins behind that one reads it back
+        no more, and would hold back its key.
+        """
+        while self._arrived:
+            there, self._arrived = self._arrived, []
+            await postgres.forget_set_aside(self._sink, there)
 
     async def measure(self, postgres: Postgres) -> None:
         count, seconds = await postgres.count_set_aside(self._sink) if self._held else (0, 0.0)

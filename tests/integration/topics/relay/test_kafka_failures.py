@@ -212,6 +212,19 @@ async def _write(
     return written
 
 
+async def _take_larger(destination: KafkaDestination) -> None:
+    """From now on the broker takes what was too large for it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=destination.bootstrap)
+    await admin.start()
+    try:
+        larger = {"max.message.bytes": "4000000"}
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, EVENTS, configs=larger)]
+        )
+    finally:
+        await admin.close()
+
+
 async def _ask(pool: asyncpg.Pool[asyncpg.Record], command: str, message_id: UUID) -> None:
     await pool.execute(
         "INSERT INTO relay_commands (sink, command, message_id, actor, reason)"
@@ -283,21 +296,53 @@ async def test_what_was_set_aside_is_sent_when_the_broker_takes_it(
         await eventually(lambda: relay.value("refused_total") == 1, 20)
         await _ask(pool, "retry", sent[0])
         await eventually(lambda: relay.value("refused_total") == 2, 20)
-        admin = AIOKafkaAdminClient(bootstrap_servers=relays.destination.bootstrap)
-        await admin.start()
-        try:
-            larger = {"max.message.bytes": "4000000"}
-            await admin.alter_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, EVENTS, configs=larger)]
-            )
-        finally:
-            await admin.close()
+        await _take_larger(relays.destination)
         await _ask(pool, "retry", sent[0])
 
         async def has_both() -> bool:
             return await _of_key(relays, key) == sent
 
         await eventually(has_both, 20)
+
+
+# Of each partition of a topic a mark, whose last place is behind what was acknowledged.
+_KEPT = """
+SELECT coalesce(sum((mark -> 3 ->> 0)::int), 0)
+FROM relay_checkpoints, jsonb_each(marks -> $1) AS partition (number, mark)
+WHERE kept_for = (SELECT max(kept_for) FROM relay_checkpoints)
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+async def test_what_was_sent_again_just_before_the_end_is_not_held_back(
+    relays: Relays, pool: asyncpg.Pool[asyncpg.Record], end: str
+) -> None:
+    """Once a checkpoint says that it arrived, it is set aside no more, and its key goes on."""
+    key = uuid4()
+    assert isinstance(relays.destination, KafkaDestination)
+    async with relays.running() as relay:
+        sent = [await _write(pool, key, size=2_000_000), await _write(pool, key)]
+
+        async def both_are_aside() -> bool:
+            return await _count(pool) == 2
+
+        await eventually(both_are_aside, 20)
+        await _take_larger(relays.destination)
+        await _ask(pool, "retry", sent[0])
+        await eventually(lambda: relay.value("published_total", topic=EVENTS) == 2, 20)
+        if end == "killed":
+
+            async def is_kept() -> bool:
+                return bool(await pool.fetchval(_KEPT, EVENTS) == 2)
+
+            await eventually(is_kept, 20)
+            relay.abandon()
+            await eventually(relay.task.done)
+    assert await _count(pool) == 0
+    async with relays.running():
+        sent.append(await _write(pool, key))
+        await _published(relays, len(sent))
+    assert await _of_key(relays, key) == sent
 
 
 async def test_a_release_that_was_cut_off_is_gone_on_with(
