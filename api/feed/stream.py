@@ -41,23 +41,26 @@ async def stream(
     until = monotonic() + limits.lifetime_s
     try:
         yield sent.greeting()
-        beat_at = monotonic() + limits.heartbeat_s
+        beat_at = ask_at = monotonic() + limits.heartbeat_s
         while listener.end_reason is None:
             now = monotonic()
             if now >= until:
                 listener.end("lifetime")
                 break
-            if now >= beat_at:
+            # News takes a heartbeat's place, and nobody's leave to stay.
+            if now >= ask_at:
                 if not await may_stay():
                     listener.end("unauthorized")
                     break
+                ask_at = now + limits.heartbeat_s
+            if now >= beat_at:
                 yield sent.heartbeat()
                 beat_at = now + limits.heartbeat_s
             events = listener.take()
             if events is None:
                 events = await _read_on(feed, listener)
             elif not events:
-                await listener.wait(min(beat_at, until) - now)
+                await listener.wait(min(beat_at, ask_at, until) - now)
             if events:
                 yield sent.chunk(events)
                 beat_at = monotonic() + limits.heartbeat_s

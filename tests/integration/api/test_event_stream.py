@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from local.program import free_port, start, stop, until_ready
 from local.program import running as program_running
 from store.write.api_keys import revoke_api_key
 from tests.support.api.feed import end_of_feed, late, listening, page, read_all, refused
-from tests.support.api.ingress import Ingress, Options, running
+from tests.support.api.ingress import Client, Ingress, Options, running
 from tests.support.api.launch import Launch, client_of
 from tests.support.api.stage import settle
 from tests.support.waiting import eventually
@@ -230,6 +231,30 @@ async def test_a_key_that_was_revoked_hears_no_more(heard_with_keys: Ingress) ->
             await revoke_api_key(connection, token.split("_")[1], datetime.now(UTC))
         await ear.end()
     assert ear.comments[-1] == "unauthorized; come again"
+
+
+async def test_a_revoked_key_hears_no_more_though_there_is_always_news(
+    pool: asyncpg.Pool[asyncpg.Record], redis_address: RedisAddress
+) -> None:
+    """One that is sent no heartbeat, because an event always comes before it."""
+    limits = FeedLimits(heartbeat_s=1.0)
+    async with running(pool, redis_address, Options(keys=True, feed=limits)) as ingress:
+        token, payer = await ingress.key("acme"), await ingress.tenant("acme")
+        async with listening(ingress.client.with_token(token)) as ear, asyncio.TaskGroup() as tasks:
+            paying = tasks.create_task(_pay_on(payer))
+            await ear.hear()
+            async with pool.acquire() as connection:
+                await revoke_api_key(connection, token.split("_")[1], datetime.now(UTC))
+            await ear.end()
+            paying.cancel()
+    assert ear.comments[-1] == "unauthorized; come again"
+
+
+async def _pay_on(client: Client) -> None:
+    """One payment after the other, until it is cancelled."""
+    account = await client.account()
+    while True:
+        assert (await client.pay(account, "1")).status == 202
 
 
 async def test_the_feed_goes_on_when_postgres_is_back(heard: Ingress) -> None:
