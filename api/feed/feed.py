@@ -8,14 +8,12 @@ commits late; how long that takes is what `behind` says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 import structlog
-from asyncpg.pool import PoolConnectionProxy
 
 from api.feed.listeners import Full, Listener, Listeners
 from api.feed.positions import Place, mark_of, place_of
@@ -43,12 +41,12 @@ from store.read.feed import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
     from telemetry.metrics.ingress import FeedMetrics
-
-    Reading = Callable[[], AbstractAsyncContextManager[PoolConnectionProxy]]
 
 log = structlog.get_logger()
 
@@ -84,6 +82,18 @@ class FeedLimits:
     patience_s: float = 10.0
 
 
+class Readers(Protocol):
+    """Connections to read with for clients. Raise Problem (503) when Postgres is away."""
+
+    def of(self, tenant_id: str) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        """One of those that the tenant may have."""
+        ...
+
+    def by_turns(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        """One for who has waited for a turn among all tenants."""
+        ...
+
+
 class Now(NamedTuple):
     """How far the feed is: what is settled, and what was drawn; the mark of its history."""
 
@@ -104,12 +114,12 @@ class _Asker:
 
 
 class Feed:
-    """`running()` keeps it going; `pool` is its own, and `reading` what clients read with."""
+    """`running()` keeps it going; `pool` is its own, and `readers` what clients read with."""
 
     def __init__(
         self,
         pool: asyncpg.Pool[asyncpg.Record],
-        reading: Reading,
+        readers: Readers,
         metrics: FeedMetrics,
         limits: FeedLimits,
     ) -> None:
@@ -117,7 +127,7 @@ class Feed:
         self.metrics = metrics
         self.listeners = Listeners(limits.listeners_max)
         self._pool = pool
-        self._reading = reading
+        self._readers = readers
         self._settled = Settled()
         self._now: Now | None = None
         self._askers: set[_Asker] = set()
@@ -202,24 +212,21 @@ class Feed:
         self, tenant_id: str, filters: FeedFilters, after: int | None, settled: int, limit: int
     ) -> EventsBehind:
         """Events behind a position; of all that are kept, behind None. Raises Problem (410)."""
-        read_max = limit if filters == FeedFilters() else _READ_MAX
-        part = Stretch(after or 0, settled, limit, read_max)
-        async with self._reading() as connection:
+        part = _part(filters, after or 0, settled, limit)
+        async with self._readers.of(tenant_id) as connection:
             found = await events_behind(connection, tenant_id, filters, part)
-        if after is not None and after < found.dropped_to:
-            raise _expired("what came after it is not kept any more")
-        return found
+        return found if after is None else _whole(found, after)
 
     async def read_on(self, listener: Listener, limit: int) -> EventsBehind:
         """What is next for one that is behind the tails. Raises Problem."""
         now = self._now
         if now is None:
             raise _unavailable()
-        settled = max(now.settled, listener.after)
-        async with self._reading_on:
-            found = await self.read(
-                listener.tenant_id, listener.filters, listener.after, settled, limit
-            )
+        tenant_id, filters, after = listener.tenant_id, listener.filters, listener.after
+        part = _part(filters, after, max(now.settled, after), limit)
+        # Whoever has the turn waits for no room of its tenant: all others would wait with it.
+        async with self._reading_on, self._readers.by_turns() as connection:
+            found = _whole(await events_behind(connection, tenant_id, filters, part), after)
         listener.after = found.read_to
         return found
 
@@ -307,6 +314,18 @@ class Feed:
         listeners.tell(events, tenants, settled if is_all else events[-1].position)
         if not is_all:
             self._hurry.set()
+
+
+def _part(filters: FeedFilters, after: int, settled: int, limit: int) -> Stretch:
+    read_max = limit if filters == FeedFilters() else _READ_MAX
+    return Stretch(after, settled, limit, read_max)
+
+
+def _whole(found: EventsBehind, after: int) -> EventsBehind:
+    """What was found behind a position, if nothing is missing. Raises Problem (410)."""
+    if after < found.dropped_to:
+        raise _expired("what came after it is not kept any more")
+    return found
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

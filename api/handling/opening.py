@@ -6,7 +6,6 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from api.access.authentication import ApiKeys, Authenticator, Open
@@ -82,10 +81,11 @@ async def opened(given: Resources, stack: AsyncExitStack) -> Dependencies:
     batched = await stack.enter_async_context(BatchedRedis(given.redis).running())
     database = await stack.enter_async_context(KnownDatabase(given.lookups).running())
     watch = PaymentWatch(_settled_in(given.reads))
-    feed = Feed(given.outbox, partial(reading, given.reads), given.metrics.feed, given.feed)
+    reads = Reads(given.reads)
+    feed = Feed(given.outbox, reads, given.metrics.feed, given.feed)
     readiness = Readiness(given.upkeep, read_migrations(), given.redis)
     return Dependencies(
-        reads=Reads(given.reads),
+        reads=reads,
         committer=given.committer,
         authenticator=await _keys(given.lookups, stack) if given.keys else Open(),
         rate_limiter=RateLimiter(batched, given.limits, given.metrics),

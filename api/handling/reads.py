@@ -61,3 +61,7 @@ class Reads:
         if room is None:
             room = self._rooms[tenant_id] = asyncio.Semaphore(self._own_max)
         return reading(self._pool, room=room)
+
+    def by_turns(self) -> AbstractAsyncContextManager[PoolConnectionProxy]:
+        """A connection for who has waited for a turn among all tenants; as `reading`."""
+        return reading(self._pool)

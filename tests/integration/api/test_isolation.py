@@ -162,6 +162,33 @@ async def test_readers_who_wait_keep_nobody_else_waiting(launch: Launch, pool: P
         await asyncio.gather(*readers)
 
 
+async def test_who_reads_events_leaves_others_their_half(launch: Launch, pool: Pool) -> None:
+    """The feed as any list: one tenant's pages stand before a lock, and another reads on."""
+    port = free_port()
+    async with (
+        running(launch.program(port, PAYMENTS_AUTH_MODE="keys")),
+        client_of(port) as nobody,
+    ):
+        greedy = nobody.with_token(await _key(pool, "greedy"))
+        other = nobody.with_token(await _key(pool, "other"))
+        account = await other.account()
+        async with holding(pool, "LOCK TABLE outbox_dropped"), in_time(_SECONDS):
+            pages = [asyncio.ensure_future(greedy.get("/api/v1/events")) for _ in range(40)]
+            await eventually(lambda: _is_one_waiting(pool))
+            read = [await other.get(f"/api/v1/accounts/{account}") for _ in range(20)]
+        assert told(read) == {(200, None): 20}
+        await asyncio.gather(*pages)
+
+
+async def _is_one_waiting(pool: Pool) -> bool:
+    """Whether a connection that reads for clients stands before the lock."""
+    waiting = await pool.fetchval(
+        "SELECT bool_or(wait_event_type = 'Lock') FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'payments-api-read'"
+    )
+    return bool(waiting)
+
+
 async def _are_waiting(pool: Pool) -> bool:
     """Whether every connection that reads for clients stands before the lock."""
     waiting = await pool.fetchval(
