@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -137,6 +138,8 @@ class Feed:
         self._is_quiet = False
         # One at a time: those who are behind, however many, do not keep others from reading.
         self._reading_on = asyncio.Semaphore(1)
+        # One of each tenant waits for that, and the others of its own behind it.
+        self._lines: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         started_at = monotonic()
         metrics.listeners.set_function(lambda: len(self.listeners))
         metrics.behind.set_function(lambda: monotonic() - max(started_at, self._settled.at))
@@ -225,10 +228,20 @@ class Feed:
         tenant_id, filters, after = listener.tenant_id, listener.filters, listener.after
         part = _part(filters, after, max(now.settled, after), limit)
         # Whoever has the turn waits for no room of its tenant: all others would wait with it.
-        async with self._reading_on, self._readers.by_turns() as connection:
+        async with (
+            self._line_of(tenant_id),
+            self._reading_on,
+            self._readers.by_turns() as connection,
+        ):
             found = _whole(await events_behind(connection, tenant_id, filters, part), after)
         listener.after = found.read_to
         return found
+
+    def _line_of(self, tenant_id: str) -> asyncio.Semaphore:
+        line = self._lines.get(tenant_id)
+        if line is None:
+            line = self._lines[tenant_id] = asyncio.Semaphore(1)
+        return line
 
     def enter(self, listener: Listener) -> None:
         """Let it listen. Raises Problem (503)."""

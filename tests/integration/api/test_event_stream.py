@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,8 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.feed.feed import FeedLimits
+from api.feed.listeners import Listener
 from local.program import free_port, start, stop, until_ready
 from local.program import running as program_running
+from store.read.feed import FeedFilters
 from store.write.api_keys import revoke_api_key
 from tests.support.api.feed import end_of_feed, late, listening, page, read_all, refused
 from tests.support.api.ingress import Client, Ingress, Options, running
@@ -255,6 +258,24 @@ async def _pay_on(client: Client) -> None:
     account = await client.account()
     while True:
         assert (await client.pay(account, "1")).status == 202
+
+
+async def test_who_is_behind_reads_on_when_its_tenant_has_its_turn(heard: Ingress) -> None:
+    """However many of another tenant are behind, and whatever that one reads besides."""
+    feed, reads, order = heard.deps.feed, heard.deps.reads, list[str]()
+
+    async def read_on(tenant_id: str) -> None:
+        await feed.read_on(Listener(tenant_id, FeedFilters(), 0, lambda: False), 50)
+        order.append(tenant_id)
+
+    async with AsyncExitStack() as pages:
+        for _ in range(heard.pool.get_max_size() // 2):
+            await pages.enter_async_context(reads.of("crowd"))
+        async with asyncio.TaskGroup() as tasks:
+            for tenant_id in (*["crowd"] * 30, "other"):
+                tasks.create_task(read_on(tenant_id))
+    assert order.index("other") <= 1
+    assert len(order) == 31
 
 
 async def test_the_feed_goes_on_when_postgres_is_back(heard: Ingress) -> None:
