@@ -57,7 +57,7 @@ def build(deps: Dependencies, routes: Iterable[Route[Call]] = ROUTES) -> web.App
 
 def _serve(app: web.Application, route: AnyRoute, respond: Handler) -> None:
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-        app.router.add_route(method, route.path, respond, expect_handler=_continue_if_asked)
+        app.router.add_route(method, route.path, respond)
 
 
 class _Endpoint:
@@ -112,13 +112,6 @@ def _unmatched(observer: Observer) -> Middleware:
         return await observer.respond(request, UNMATCHED, work)
 
     return respond
-
-
-async def _continue_if_asked(request: web.Request) -> None:
-    """Ask for the body of who waits for that; other expectations are not met, nor refused."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
 
 
 async def _refuse_undeclared(app: web.Application) -> None:

@@ -15,13 +15,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from process.listening import Entrance, bound, listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from aiohttp.http_parser import RawRequestMessage
     from prometheus_client import Gauge
 
     from process.listening import ServerTls
@@ -31,6 +32,7 @@ CONNECTIONS_MAX: Final = 50_000
 _LINGER_SECONDS: Final = 1.0
 # Of the time to drain: for those who are then cancelled, to say so and to go.
 _CANCELLED_SHARE: Final = 0.1
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ async def serving(app: web.Application, listen: Listen, keeper: Doorkeeper) -> A
         )
         door = Door(entrance.address, listen.connections_max)
         assert runner.server is not None, "a runner has a server once it is set up"
+        made = runner.server.request_factory
+        runner.server.request_factory = partial(_expecting_nothing, made)
         connections = partial(_Connection, runner.server, keeper, listen, door)
         async with listening(entrance, connections):
             yield door
@@ -144,6 +148,29 @@ async def drain(runner: web.AppRunner, drain_s: float) -> None:
         for connection in server.connections if server else ():
             if connection.transport is not None:
                 connection.transport.abort()
+
+
+def _expecting_nothing(
+    make: Callable[..., web.BaseRequest],
+    message: RawRequestMessage,
+    payload: object,
+    connection: web.RequestHandler,
+    *more: object,
+) -> web.BaseRequest:
+    """A request, whose body is asked for if its client waits for that.
+
+    No other expectation is met, nor refused. aiohttp would refuse it before all middlewares and
+    in its own words: with 417, and with 500 where it is no text.
+    """
+    expected = message.headers.get(hdrs.EXPECT)
+    if expected is not None:
+        waits = expected.lower() == "100-continue" and message.version == HttpVersion11
+        if waits and connection.transport is not None:
+            connection.transport.write(_CONTINUE)
+        headers = message.headers.copy()
+        del headers[hdrs.EXPECT]
+        message = message._replace(headers=type(message.headers)(headers))
+    return make(message, payload, connection, *more)
 
 
 class _Connection(web.RequestHandler):

@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+import pytest
 
 from process.addresses import RedisAddress
 from tests.support.api.ingress import Client, Ingress, Options, running
@@ -108,6 +109,22 @@ async def test_a_client_that_waits_for_100_continue_is_told_to_go_on(ingress: In
         + body,
     )
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [(b"GET /nowhere", b"404"), (b"PUT /api/v1/payments", b"405")]
+)
+async def test_what_nobody_serves_is_a_problem_whatever_is_expected(
+    ingress: Ingress, asked: bytes, status: bytes
+) -> None:
+    """Though its client expects what nobody meets, or what is no text."""
+    for expected in (b"more", b"\xe9"):
+        answer = await _raw(
+            ingress, asked + b" HTTP/1.1\r\nHost: x\r\nExpect: " + expected + b"\r\n\r\n"
+        )
+        assert answer.split()[1] == status
+        assert b"application/problem+json" in answer
+        assert b"X-Request-ID: " in answer
 
 
 async def _raw(ingress: Ingress, sent: bytes, *, until_closed: bool = False) -> bytes:

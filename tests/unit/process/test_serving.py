@@ -101,6 +101,23 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
         return await reader.readuntil(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"/here", b"204"), (b"/nowhere", b"404")])
+@pytest.mark.parametrize("expected", [b"more", b"\xe9", b"100-Continue"])
+async def test_what_a_client_expects_changes_no_answer(
+    house: House, expected: bytes, path: bytes, status: bytes
+) -> None:
+    """Who waits to be told so sends its body; and nobody is refused for what it expects."""
+    async with house.serving(listen_at()) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", _port_of(door))
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: " + expected + b"\r\n\r\n")
+        answer = await _answer(reader)
+        if expected == b"100-Continue":
+            assert answer == b"HTTP/1.1 100 Continue\r\n\r\n"
+            answer = await _answer(reader)
+        assert answer.split()[1] == status
+        writer.close()
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 @pytest.mark.parametrize("before", [b"", _REQUEST])
 async def test_who_sends_half_a_request_is_cut_off_after_the_read_timeout(
