@@ -8,14 +8,15 @@ request gets that one, the one who waited included.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import orjson
 
+from api.handling.reads import RETRY_SOON
 from api.handling.submission import Rendering, at_position, idempotency_of
 from api.http.preferences import wait_seconds
-from api.http.problems import Problem
+from api.http.problems import UNAVAILABLE, Problem
 from payments.payment import TERMINAL, Payment
 from store.read.feed import drawn_position
 from store.write.settled_answers import settled_answer
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from api.handling.submission import Answered
     from payments.decision import Result
     from store.write.group_commit import Answer
+
+
+# What no refusal may say.
+_OF_AN_ANSWER: Final = ("Idempotent-Replayed", "Preference-Applied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Wait:
         last = replace(first, provisional=False)
         if payment is not None:
             last = await _placed(call, self.ended(payment))
-        return await _settled(call, last, first)
+        return await _settled(call, last)
 
 
 async def _placed(call: Call, last: Answer) -> Answer:
@@ -79,14 +84,21 @@ async def _placed(call: Call, last: Answer) -> Answer:
     return at_position(last, call.deps.feed.token(call.tenant_id, drawn))
 
 
-async def _settled(call: Call, last: Answer, first: Answer) -> Answer:
+async def _settled(call: Call, last: Answer) -> Answer:
+    """What stands under the key. Raises Problem (503) where that cannot be settled.
+
+    Not even what was accepted is answered then: who asks again might be told something else.
+    """
     asked = idempotency_of(call)
     if asked is None:
         return last
     try:
         async with call.database() as connection:
             stands = await settled_answer(connection, asked, last)
-    except Problem:  # the database is away; what was accepted is true, too
-        return first
+    except Problem as problem:
+        for name in _OF_AN_ANSWER:
+            call.headers.pop(name, None)
+        detail = "what was asked for is accepted; try again with the same Idempotency-Key"
+        raise Problem(UNAVAILABLE, detail, headers=RETRY_SOON) from problem
     call.deps.replay_cache.keep(asked, stands)
     return stands

@@ -145,10 +145,11 @@ async def test_all_who_wait_get_one_answer(wish: Wish, pool: asyncpg.Pool[asyncp
         assert len({said(each) for each in (*answers, await wish.sent(client=other.client))}) == 1
 
 
-async def test_without_a_database_to_settle_it_what_was_accepted_is_the_answer(
-    wish: Wish, pool: asyncpg.Pool[asyncpg.Record]
+@pytest.mark.parametrize("asked_again", [NOTHING, LONG])
+async def test_without_a_database_to_settle_it_there_is_no_answer_yet(
+    wish: Wish, pool: asyncpg.Pool[asyncpg.Record], asked_again: Mapping[str, str]
 ) -> None:
-    """It is there and true; asked again once the database is back, it is the same."""
+    """Nor one that another could follow: the first to ask once it is back decides for all."""
     async with wish.waiting() as (payment, answers):
         await pool.execute("ALTER TABLE idempotency_keys RENAME TO away")
         await pool.execute(
@@ -156,9 +157,13 @@ async def test_without_a_database_to_settle_it_what_was_accepted_is_the_answer(
             UUID(payment),
         )
     await pool.execute("ALTER TABLE away RENAME TO idempotency_keys")
-    (first,) = answers
-    assert (first.status, first.text("status")) == (202, "pending")
-    assert said(await wish.sent()) == said(first)
+    (refused,) = answers
+    assert (refused.status, refused.code) == (503, "unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert "Preference-Applied" not in refused.headers
+    first = await wish.sent(asked_again)
+    assert first.text("id") == payment
+    assert {said(await wish.sent(each)) for each in (NOTHING, LONG)} == {said(first)}
 
 
 async def test_what_ends_at_once_is_not_waited_for(ingress: Ingress) -> None:
