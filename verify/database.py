@@ -7,6 +7,7 @@ it did at one moment. The statements are in `store/sql/verify_*.sql`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from store.queries import bound, queries, query
@@ -40,12 +41,13 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What one moment of the database says."""
+    """What one moment of the database says; the outbox keeps what is of `kept_since` or later."""
 
     results: tuple[CheckResult, ...]
     outbox: Mapping[UUID, OutboxEntry]
     charges: Mapping[UUID, ExpectedCharge]
     taken_at: datetime
+    kept_since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ async def read_baseline(connection: Connection, *, outbox_retention_s: float) ->
             outbox=await _published(connection),
             charges=await expected_charges(connection),
             taken_at=taken_at,
+            kept_since=taken_at - timedelta(seconds=arguments["kept_s"]),
         )
 
 

@@ -112,11 +112,11 @@ class Comparison:
         )
 
     async def _unmatched_left(self, connection: Connection) -> list[Published]:
-        """Those that neither the outbox has by now nor are older than all it has."""
-        oldest = min((row.recorded_at for row in self.baseline.outbox.values()), default=None)
+        """Those that neither the outbox has by now nor are older than what it has, or keeps."""
+        rows = self.baseline.outbox.values()
+        oldest = min((row.recorded_at for row in rows), default=self.baseline.kept_since)
         ids = [each.message.id for each in self._unmatched if each.message]
-        since = oldest or self.baseline.taken_at
-        later = await published_later(connection, ids, since) if ids else {}
+        later = await published_later(connection, ids, oldest) if ids else {}
         return [
             each
             for each in self._unmatched
@@ -163,10 +163,10 @@ def _subject(published: Published) -> UUID | None:
     return work.refund_id if published.topic == REFUNDS.name else work.payment_id
 
 
-def _is_older(published: Published, oldest: datetime | None) -> bool:
+def _is_older(published: Published, oldest: datetime) -> bool:
     """Whether the outbox has dropped what would vouch for it."""
     message = published.message
-    return bool(oldest and message and message.occurred_at < oldest)
+    return message is not None and message.occurred_at < oldest
 
 
 def _foreign(published: Published) -> Violation:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from store.housekeeping import keep_house
 from store.pool import long_reading
 from tests.support.verify.tape import Tape, outbox_rows, published, read_back
 from tests.support.verify.world import POISON, World, live
 from topics.contracts.envelope import headers_of
-from topics.names import TOPICS
+from topics.names import EVENTS, TOPICS
 from verify.database import read_baseline
 from verify.messages import compare
 
@@ -124,6 +126,24 @@ async def test_what_came_after_the_snapshot_is_tolerated(
         comparison, coverage = await compare(Tape(stage.messages), NAMES, snapshot)
         results = await comparison.results(connection, coverage, behind=None)
     assert all(each.holds for each in results)
+
+
+async def test_topics_may_outlive_an_outbox_that_has_nothing_left(
+    stage: Stage, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    """Nobody has paid for nine days: what is older than the outbox keeps has nobody to vouch."""
+    now, quiet = datetime.now(UTC), timedelta(days=9)
+    long_ago = f"{now - quiet:%Y-%m-%d %H:%M:%S}+00".encode()
+    stage.messages = [
+        published(row._replace(occurred_at=long_ago, recorded_at=long_ago))
+        for row in stage.rows
+        if row.aggregatetype == EVENTS.name.encode()
+    ]
+    await keep_house(pool, now + quiet, 86_400)
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+    assert await stage.violated() == {}
+    stage.messages.append(published(stage.rows[stage.place_of("payment.completed")]))
+    assert (await stage.violated()).keys() == {"I7"}
 
 
 @pytest.mark.parametrize(
