@@ -108,7 +108,7 @@ class Comparison:
             for event_id, row in self.baseline.outbox.items()
             if row.topic in coverage
             and event_id not in self._seen
-            and row.recorded_at >= coverage[row.topic].complete_since
+            and not coverage[row.topic].may_lack(row.key, row.recorded_at)
         )
 
     async def _unmatched_left(self, connection: Connection) -> list[Published]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from store.redis import client
 from topics.contracts.envelope import EnvelopeError, Message, from_kafka, from_redis
 from topics.kafka import administration, reader
+from topics.relay.sinks.partition import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,15 +59,30 @@ class Published:
 
 @dataclass(slots=True)
 class Coverage:
-    """Since when a topic has everything; what is older it may have forgotten on purpose."""
+    """Since when a topic has everything; what is older it may have forgotten on purpose.
+
+    Of its `partitions` those that are `forgetful` have forgotten something, and nobody knows since
+    when they have everything: nothing that tells a time was left in them so far.
+    """
 
     complete_since: datetime = _NEVER
+    partitions: int = 1
+    forgetful: set[int] = field(default_factory=set)
 
-    def forgot_before(self, message: Message | None) -> None:
-        """Something before this, the first message left, was deleted."""
-        if message is not None:
+    def left(self, partition: int, message: Message | None) -> None:
+        """This was left in a partition: what that one has forgotten came before it."""
+        if message is not None and partition in self.forgetful:
+            self.forgetful.remove(partition)
             since = message.occurred_at + _FORGETTING_MARGIN
             self.complete_since = max(self.complete_since, since)
+
+    def may_lack(self, key: str, recorded_at: datetime) -> bool:
+        """Whether a message of that key, recorded then, may be one it has forgotten."""
+        if recorded_at < self.complete_since:
+            return True
+        return (
+            bool(self.forgetful) and partition_of(key.encode(), self.partitions) in self.forgetful
+        )
 
 
 class Log(Protocol):
@@ -106,6 +122,8 @@ class Kafka:
             begins = await consumer.beginning_offsets(partitions)
             for at in partitions:
                 consumer.seek(at, begins[at])
+            coverage.partitions = len(partitions)
+            coverage.forgetful = {at.partition for at in partitions if begins[at] > 0}
             left = {at: end for at, end in ends.items() if end > begins[at]}
             idle = 0
             while left:
@@ -118,8 +136,7 @@ class Kafka:
                         if record.offset >= left[at]:
                             break
                         published = _of_kafka(record)
-                        if record.offset == begins[at] and begins[at] > 0:
-                            coverage.forgot_before(published.message)
+                        coverage.left(at.partition, published.message)
                         yield published
                 # A position moves over what is no message too, such as the end of a transaction.
                 reached = {at: await consumer.position(at) for at in left}
@@ -139,14 +156,13 @@ class RedisStreams:
         if not await self._client.exists(topic):
             return
         stream = await self._client.xinfo_stream(topic)
-        was_trimmed = stream["entries-added"] != stream["length"]
+        if stream["entries-added"] != stream["length"]:
+            coverage.forgetful = {0}
         after, last = b"-", stream["last-generated-id"]
         while entries := await self._page(topic, after, last):
             for entry_id, fields in entries:
                 published = _of_redis(topic, entry_id, fields)
-                if was_trimmed:
-                    coverage.forgot_before(published.message)
-                    was_trimmed = False
+                coverage.left(0, published.message)
                 yield published
             after = b"(" + entries[-1][0]
 
