@@ -127,7 +127,9 @@ async def load(
         working.provider_events = {(row["provider"], row["event_id"]) for row in rows}
     if subjects.refund_ids:
         rows = await connection.fetch(query("refunds_by_id"), list(subjects.refund_ids))
-        working.refunds = {row["id"]: refund_from(row) for row in rows}
+        # What came to be seen since its payment was looked for is not there yet.
+        refunds = (refund_from(row) for row in rows if row["payment_id"] in subjects.payment_ids)
+        working.refunds = {each.id: each for each in refunds}
     await _load_standing(connection, needs, working)
     await _load_letters(locks, working, needs, subjects)
     account_ids = {each for need in needs for each in need.account_ids}.union(
@@ -225,7 +227,10 @@ async def _load_letters(
         return
     held = len(working.held)
     rows = await locks.letters(list(letter_ids), list(subjects.queues))
-    working.dead_letters = {row["id"]: dead_letter_from(row) for row in rows}
+    seen = {None, *subjects.payment_ids}
+    seen_rows = (row for row in rows if {row["payment_id"], row["queued_for"]} <= seen)
+    letters = map(dead_letter_from, seen_rows)
+    working.dead_letters = {each.id: each for each in letters}
     working.letters_are_held = len(working.held) > held
 
 

@@ -130,8 +130,11 @@ class Shop:
 
     async def authorized(self) -> Payment:
         """A payment whose money is held, by us and by its provider."""
-        customer = await self.customer()
-        payment = await self.bought(customer, capture_method=CaptureMethod.MANUAL)
+        return await self.charged(CaptureMethod.MANUAL)
+
+    async def charged(self, method: CaptureMethod = CaptureMethod.AUTOMATIC) -> Payment:
+        """A payment that its provider has said yes to, without a worker."""
+        payment = await self.bought(await self.customer(), capture_method=method)
         claim = await self.did(ClaimPayment(payment.id, 1, "worker"))
         assert isinstance(claim, Claimed)
         attempt, held = claim.attempt, Succeeded("pi_1")

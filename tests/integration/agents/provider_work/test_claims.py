@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from agents.durably import submit_durably
-from payments.commands import ClaimPayment, SettlePayment, WakePayment
-from payments.decision import Claimed, Decision, Refused
+from payments.commands import (
+    ClaimPayment,
+    ClaimRefund,
+    ParkMessage,
+    RedriveDeadLetter,
+    RefundPayment,
+    SettlePayment,
+    WakePayment,
+)
+from payments.dead_letter import DeadLetterReason
+from payments.decision import Claimed, Decision, RefusalCode, Refused
 from payments.decisions.decide import decide
 from payments.outcome import Operation, Retriable
 from payments.progress import Policy
+from payments.refund import Refund
 from process.addresses import DatabaseAddress
 from store.faults import Fault, VersionConflictError, fault_of
 from store.pool import connect
+from store.queries import query
 from store.read.id_ranges import LAST_ID
 from store.write.batch import load
 from store.write.context import live
 from store.write.group_commit import GroupCommitter, Reply, StoreUnavailable, Submission
 from store.write.record import Recorded, record
-from tests.support.factories import SOURCE, pay
+from tests.support.factories import SOURCE, TENANT, pay
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
     from payments.commands import Command
     from payments.payment import Payment
     from telemetry.metrics import Metrics
@@ -76,6 +90,54 @@ async def test_a_claim_whose_commit_nobody_heard_of_has_its_attempt(
         assert isinstance(await submit_durably(committer, claim), Claimed)
         assert committer.is_lost
     assert await idle_shop.attempts(payment) == [(1, False, None)]
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """A connection whose first look, at what a statement names, was a moment too early."""
+
+    connection: PoolConnectionProxy
+    name: str
+
+    async def fetch(self, text: str, *arguments: object) -> list[asyncpg.Record]:
+        """Nothing was to be seen then, and is now."""
+        rows = await self.connection.fetch(text, *arguments)
+        return [] if text == query(self.name) else rows
+
+
+async def test_a_refund_that_comes_to_be_seen_in_the_middle_of_a_batch_is_not_there_yet(
+    idle_shop: Shop,
+) -> None:
+    """Its message may be faster than its commit: its payment was not locked with it."""
+    refund = await idle_shop.did(RefundPayment(TENANT, (await idle_shop.charged()).id, None))
+    assert isinstance(refund, Refund)
+    claim = ClaimRefund(refund.id, 1, "worker")
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        early = cast("PoolConnectionProxy", Early(connection, "payments_of_refunds"))
+        working = await load(early, [claim])
+    refused = decide(claim, working.state(), live(Policy())())
+    assert isinstance(refused, Refused)
+    assert refused.code is RefusalCode.REFUND_NOT_FOUND
+    assert isinstance(await idle_shop.did(claim), Claimed)
+
+
+async def test_a_letter_that_comes_to_be_seen_in_the_middle_of_a_batch_is_not_there_yet(
+    idle_shop: Shop,
+) -> None:
+    """The same of whoever redrives what he has read of on the topic."""
+    payment = await idle_shop.bought(await idle_shop.customer())
+    parked = ParkMessage(
+        *(uuid4(), TENANT, "charge", DeadLetterReason.HANDLER_ERROR, "a bug", SOURCE, payment.id)
+    )
+    await idle_shop.did(parked)
+    redrive = RedriveDeadLetter(parked.letter_id, "ann", "a try")
+    async with idle_shop.pool.acquire() as connection, connection.transaction():
+        early = cast("PoolConnectionProxy", Early(connection, "subjects_of_dead_letters"))
+        working = await load(early, [redrive])
+    refused = decide(redrive, working.state(), live(Policy())())
+    assert isinstance(refused, Refused)
+    assert refused.code is RefusalCode.DEAD_LETTER_NOT_FOUND
+    assert not isinstance(await idle_shop.did(redrive), Refused)
 
 
 async def test_a_message_of_an_earlier_attempt_starts_no_later_one(idle_shop: Shop) -> None:
