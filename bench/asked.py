@@ -13,6 +13,7 @@ from uuid import UUID
 
 from bench.grown import BUSY, QUIET_TENANT, TENANT, id_of, instant
 from bench.grown_lists import DECLINED, ENDPOINT, LOUD_TENANT
+from store.read.due import Look
 from store.read.found import READ_MAX
 from store.read.id_ranges import FIRST_ID, LAST_ID, first_id_of
 
@@ -59,7 +60,7 @@ def asked(count: int) -> Mapping[str, Asked]:
         "provider": "stripe", "since": middle, "before": instant(count), "after_id": first_id,
         "before_id": first_id_of(instant(count)), "statuses": ["completed"], "rows_max": _SETTLED,
     }  # fmt: skip
-    due = {"since": instant(0), "now": middle, "patience": _PATIENCE, "rows_max": 500}
+    due = {"since": instant(0), **Look(middle, _PATIENCE, [], 500)._asdict()}
     return {
         "payments since an instant": _PAYMENTS.of(created_from=middle, first_id=first_id),
         "a balance in the past": Asked("balance_at", past),
