@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from payments.outcome import Operation
-from providers.circuits import CIRCUITS, circuit_of, operations_through
+from providers.circuits import circuit_of, operations_through
 from store.read.due import (
     Lane,
     Look,
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 # What a provider does not take of one kind says nothing of another: it is as in the stages' lanes.
 _OF_REFUNDS: Final = (operations_through(circuit_of(Operation.REFUND)),)
 _OF_PAYMENTS: Final = tuple(
-    operations
-    for each in CIRCUITS
-    if (operations := operations_through(each)) not in {(), *_OF_REFUNDS}
+    dict.fromkeys(
+        operations_through(circuit_of(each)) for each in Operation if each is not Operation.REFUND
+    )
 )
 # Of one lane, on their way at the same time: at the least, and so many times as many where all
 # of them are taken between two looks. More than a second's work would lie before everybody else's.

@@ -3,7 +3,8 @@
 A broker takes whatever bytes a producer names a header with. aiokafka raises at them: its consumer
 never gets past such a message, and loses what it had read of other partitions. So what a broker
 sends is read once before, a microsecond a message, and stays as it is if it can be; else each byte
-of such a name that is no ASCII becomes a question mark. All else of a message stays in any case.
+of such a name that is no ASCII becomes a question mark. All else of a message stays in any case
+(docs/decisions/0050-headers-of-any-name-are-made-readable.md).
 """
 
 import struct

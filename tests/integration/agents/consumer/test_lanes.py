@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.agents.deliveries import Handler, Topic, at_work, headers_of_
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     import asyncpg
 
@@ -141,51 +142,52 @@ async def test_while_postgres_does_not_say_nothing_is_left(
         assert topic.acked[:3] == [0, 1, 2]
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A stage at work: as many as its lane holds, and one more, of which Postgres is asked."""
+
+    topic: Topic
+    provider: Provider
+    postgres: SlowPostgres
+    handler: Handler
+
+
 @pytest.fixture
-def beyond() -> Topic:
-    """As many as the lane holds, and one more."""
-    topic = Topic()
+async def beyond(committer: GroupCommitter, metrics: Metrics) -> AsyncIterator[Beyond]:
+    topic, provider, postgres = Topic(), Provider(), SlowPostgres()
     for _ in range(_LANE_MAX):
         topic.deliver(b"{}", headers_of_work("stuck"))
     topic.deliver(b"{}", headers_of_work("stuck"), b"one")
-    return topic
+    handler = handler_of(provider)
+    stage = Stage(handler, committer, metrics, known=postgres.knows, lane_max=_LANE_MAX)
+    async with at_work(stage, topic):
+        await eventually(postgres.asked.is_set, within=_WITHIN_S)
+        yield Beyond(topic, provider, postgres, handler)
 
 
-async def test_what_is_beyond_the_bound_is_not_overtaken_by_its_own_key(
-    beyond: Topic, committer: GroupCommitter, metrics: Metrics
-) -> None:
+async def test_what_is_beyond_the_bound_is_not_overtaken_by_its_own_key(beyond: Beyond) -> None:
     """The lane moves and has room again while Postgres is still asked about it."""
-    provider, postgres = Provider(), SlowPostgres()
-    handler = handler_of(provider)
-    stage = Stage(handler, committer, metrics, known=postgres.knows, lane_max=_LANE_MAX)
-    async with at_work(stage, beyond):
-        await eventually(postgres.asked.is_set, within=_WITHIN_S)
-        provider.is_back.set()
-        await eventually(lambda: handler.begun == [0, 1, 2])
-        beyond.deliver(b"{}", headers_of_work("stuck"), b"one")
-        await eventually(lambda: beyond.taken == 5)
-        postgres.may_say.set()
-        await eventually(lambda: beyond.acked == [0, 1, 2, 3, 4])
-    assert handler.begun == [0, 1, 2, 3, 4]
+    topic, begun = beyond.topic, beyond.handler.begun
+    beyond.provider.is_back.set()
+    await eventually(lambda: begun == [0, 1, 2])
+    topic.deliver(b"{}", headers_of_work("stuck"), b"one")
+    await eventually(lambda: topic.taken == 5)
+    beyond.postgres.may_say.set()
+    await eventually(lambda: topic.acked == [0, 1, 2, 3, 4])
+    assert begun == [0, 1, 2, 3, 4]
 
 
-async def test_what_is_beyond_the_bound_is_not_overtaken_in_another_lane(
-    beyond: Topic, committer: GroupCommitter, metrics: Metrics
-) -> None:
+async def test_what_is_beyond_the_bound_is_not_overtaken_in_another_lane(beyond: Beyond) -> None:
     """The next of its key waits in the lane that stands still, and nobody else with it."""
-    provider, postgres = Provider(), SlowPostgres()
-    handler = handler_of(provider)
-    stage = Stage(handler, committer, metrics, known=postgres.knows, lane_max=_LANE_MAX)
-    async with at_work(stage, beyond):
-        await eventually(postgres.asked.is_set, within=_WITHIN_S)
-        beyond.deliver(b"{}", headers_of_work("free"), b"one")
-        beyond.deliver(b"{}", headers_of_work("free"), b"another")
-        await eventually(lambda: 5 in handler.begun)
-        assert handler.begun == [5]
-        provider.is_back.set()
-        postgres.may_say.set()
-        await eventually(lambda: beyond.acked == [0, 1, 2, 3, 4, 5])
-    assert handler.begun == [5, 0, 1, 2, 3, 4]
+    topic, begun = beyond.topic, beyond.handler.begun
+    topic.deliver(b"{}", headers_of_work("free"), b"one")
+    topic.deliver(b"{}", headers_of_work("free"), b"another")
+    await eventually(lambda: 5 in begun)
+    assert begun == [5]
+    beyond.provider.is_back.set()
+    beyond.postgres.may_say.set()
+    await eventually(lambda: topic.acked == [0, 1, 2, 3, 4, 5])
+    assert begun == [5, 0, 1, 2, 3, 4]
 
 
 async def test_a_stage_whose_work_nobody_sends_again_leaves_nothing(

@@ -105,6 +105,16 @@ class Early:
         return [] if text == query(self.name) else rows
 
 
+async def refused_early(shop: Shop, command: Command, statement: str) -> RefusalCode:
+    """Why the command is refused in a batch whose statement came a moment too early."""
+    async with shop.pool.acquire() as connection, connection.transaction():
+        early = cast("PoolConnectionProxy", Early(connection, statement))
+        working = await load(early, [command])
+    refused = decide(command, working.state(), live(Policy())())
+    assert isinstance(refused, Refused)
+    return refused.code
+
+
 async def test_a_refund_that_comes_to_be_seen_in_the_middle_of_a_batch_is_not_there_yet(
     idle_shop: Shop,
 ) -> None:
@@ -112,12 +122,8 @@ async def test_a_refund_that_comes_to_be_seen_in_the_middle_of_a_batch_is_not_th
     refund = await idle_shop.did(RefundPayment(TENANT, (await idle_shop.charged()).id, None))
     assert isinstance(refund, Refund)
     claim = ClaimRefund(refund.id, 1, "worker")
-    async with idle_shop.pool.acquire() as connection, connection.transaction():
-        early = cast("PoolConnectionProxy", Early(connection, "payments_of_refunds"))
-        working = await load(early, [claim])
-    refused = decide(claim, working.state(), live(Policy())())
-    assert isinstance(refused, Refused)
-    assert refused.code is RefusalCode.REFUND_NOT_FOUND
+    code = await refused_early(idle_shop, claim, "payments_of_refunds")
+    assert code is RefusalCode.REFUND_NOT_FOUND
     assert isinstance(await idle_shop.did(claim), Claimed)
 
 
@@ -131,12 +137,8 @@ async def test_a_letter_that_comes_to_be_seen_in_the_middle_of_a_batch_is_not_th
     )
     await idle_shop.did(parked)
     redrive = RedriveDeadLetter(parked.letter_id, "ann", "a try")
-    async with idle_shop.pool.acquire() as connection, connection.transaction():
-        early = cast("PoolConnectionProxy", Early(connection, "subjects_of_dead_letters"))
-        working = await load(early, [redrive])
-    refused = decide(redrive, working.state(), live(Policy())())
-    assert isinstance(refused, Refused)
-    assert refused.code is RefusalCode.DEAD_LETTER_NOT_FOUND
+    code = await refused_early(idle_shop, redrive, "subjects_of_dead_letters")
+    assert code is RefusalCode.DEAD_LETTER_NOT_FOUND
     assert not isinstance(await idle_shop.did(redrive), Refused)
 
 
