@@ -123,9 +123,10 @@ class SetAside:
         Before a checkpoint says that the sink has it: whoever begins behind that one reads it back
         no more, and would hold back its key.
         """
-        while self._arrived:
-            there, self._arrived = self._arrived, []
+        while there := [*self._arrived]:
             await postgres.forget_set_aside(self._sink, there)
+            # Not before: whoever is cut off in it asks once more.
+            del self._arrived[: len(there)]
 
     async def measure(self, postgres: Postgres) -> None:
         count, seconds = await postgres.count_set_aside(self._sink) if self._held else (0, 0.0)
